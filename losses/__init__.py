@@ -1,0 +1,1 @@
+"""Losses that performance predictors are trained under."""

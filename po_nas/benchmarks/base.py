@@ -1,0 +1,202 @@
+"""Tabular benchmarks: a task whose every answer has been recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.benchmarks.rows import Rows
+from po_nas.errors import InvalidArchitectureError
+from po_nas.search.objective import Metric, Outcome
+from po_nas.spaces.base import Architecture, Space
+
+__all__ = ["Benchmark", "Description", "Feedback", "spearman"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a searcher is told: whose validation accuracy, after which training, averaged over how many runs.
+
+    `name` is the preset (``"full"``, ``"robot"``, …); `epochs` is a number or ``"best epoch"``; `runs` says how many
+    trainings the number averages; `source` names the data it was read from.
+    """
+
+    name: str
+    dataset: str
+    split: str
+    epochs: str
+    runs: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Everything ``po-nas benchmarks describe`` prints about a task; None where unknown.
+
+    Optima are (value, architecture string). `ceiling_test` is the test value of the validation optimum: where a
+    perfect search that sees validation alone ends. Rank correlations are Spearman's rho over all architectures that
+    have both numbers, and over the tenth that is best by validation.
+    """
+
+    name: str
+    space: str
+    metric: Metric
+    feedback: Feedback
+    report: str
+    architectures: int
+    pool: str
+    optimum_validation: tuple[float, str]
+    optimum_test: tuple[float, str] | None
+    ceiling_test: float | None
+    ceiling_test_rank: int | None
+    spearman: float | None
+    spearman_top_tenth: float | None
+    cost: str
+    reference: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A table of one task under one feedback; implements `po_nas.search.objective.Objective`.
+
+    `space` is what a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.
+    `rows` finds the row of an architecture. Columns are (n,) float64 arrays: the search signal `validation` (NaN for
+    an architecture known to fail), the report metric `test` (or None), `cost_s` in seconds (or None), and `extras`
+    (parameters in millions, latency in ms, …) with their `units`.
+    """
+
+    name: str
+    space: Space
+    rows: Rows
+    metric: Metric
+    feedback: Feedback
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64] | None = None
+    cost_s: NDArray[np.float64] | None = None
+    extras: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    test_description: str = "unknown"
+    cost_description: str = "unknown"
+    pool_description: str = "the whole space"
+    reference: str = ""
+    notes: tuple[str, ...] = ()
+
+    def row(self, architecture: Architecture) -> int:
+        """Row of the columns that holds `architecture`; `InvalidArchitectureError` when there is none."""
+        row = self.rows.find(architecture)
+        if row is None:
+            self.space.validate(architecture)
+            raise InvalidArchitectureError(self.name, architecture.code, "the table does not hold it")
+        return row
+
+    def evaluate(self, architecture: Architecture, *, seed: int = 0, fidelity: float | None = None) -> Outcome:
+        """Look the search signal up. The table averages runs, so `seed` is not used; there is one fidelity."""
+        row = self.row(architecture)
+        cost = 0.0 if self.cost_s is None else float(self.cost_s[row])
+        return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost)
+
+    def report(self, architecture: Architecture) -> Mapping[str, float | None]:
+        """Test metric (or None) and the extras of an architecture; for the reader, never for a method."""
+        row = self.row(architecture)
+        found = {"test": None if self.test is None else _number(self.test[row])}
+        return found | {name: _number(column[row]) for name, column in self.extras.items()}
+
+    def identity(self, architecture: Architecture) -> Hashable:
+        """What one evaluation is of: the row. Architectures that share a row need not be evaluated twice."""
+        return self.row(architecture)
+
+    @property
+    def distinct(self) -> int:
+        """Number of distinct evaluations that the table can answer."""
+        return len(self.validation)
+
+    @cached_property
+    def _best_first(self) -> NDArray[np.intp]:
+        """Rows from best to worst by the search signal; unknown ones last."""
+        return np.argsort(-self._oriented(self.validation), kind="stable")
+
+    def _oriented(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        oriented = values if self.metric.maximize else -values
+        return np.where(np.isnan(oriented), -np.inf, oriented)
+
+    @property
+    def optimum_validation(self) -> tuple[float, Architecture]:
+        """Best search signal of the table and the architecture that has it."""
+        row = int(self._best_first[0])
+        return float(self.validation[row]), self.rows.architecture(row)
+
+    @property
+    def optimum_test(self) -> tuple[float, Architecture] | None:
+        """Best test value of the table and an architecture that has it; None without test data."""
+        if self.test is None:
+            return None
+        row = int(np.argmax(self._oriented(self.test)))
+        return float(self.test[row]), self.rows.architecture(row)
+
+    def protocol(self) -> dict[str, Any]:
+        """What must be printed with every number."""
+        return {
+            "benchmark": self.name,
+            **{f"feedback_{k}" if k == "name" else k: v for k, v in asdict(self.feedback).items()},
+            "metric": self.metric.name,
+            "unit": self.metric.unit,
+            "direction": "maximize" if self.metric.maximize else "minimize",
+            "report": self.test_description,
+            "pool": self.pool_description,
+            "pool_size": self.distinct,
+        }
+
+    def describe(self) -> Description:
+        """Everything there is to say about the task, computed from the table."""
+        best, best_architecture = self.optimum_validation
+        test_of_best = test_rank = rho = rho_top = None
+        optimum_test = self.optimum_test
+        if self.test is not None:
+            row = int(self._best_first[0])
+            test_of_best = _number(self.test[row])
+            oriented = self._oriented(self.test)
+            test_rank = 1 + int(np.sum(oriented > oriented[row]))
+            rho = spearman(self.validation, self.test)
+            top = self._best_first[: max(2, self.distinct // 10)]
+            rho_top = spearman(self.validation[top], self.test[top])
+        return Description(
+            name=self.name,
+            space=self.space.name,
+            metric=self.metric,
+            feedback=self.feedback,
+            report=self.test_description,
+            architectures=self.distinct,
+            pool=self.pool_description,
+            optimum_validation=(best, self.space.to_string(best_architecture)),
+            optimum_test=optimum_test and (optimum_test[0], self.space.to_string(optimum_test[1])),
+            ceiling_test=test_of_best,
+            ceiling_test_rank=test_rank,
+            spearman=rho,
+            spearman_top_tenth=rho_top,
+            cost=self.cost_description,
+            reference=self.reference,
+            notes=self.notes,
+        )
+
+
+def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation of two (n,) arrays over the entries where both are finite, ties averaged."""
+    both = np.isfinite(first) & np.isfinite(second)
+    ranks = [_average_ranks(values[both]) for values in (first, second)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return ((last - counts + 1 + last) / 2)[inverse]
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

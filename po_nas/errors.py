@@ -1,0 +1,169 @@
+"""Every error that po-nas raises on purpose.
+
+One base class, narrow children that carry the data a caller may want. A message names the offending value and the
+remedy; the command line prints it as one line and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "BudgetError",
+    "ConfigError",
+    "DataError",
+    "DuplicateNameError",
+    "HashMismatchError",
+    "InvalidArchitectureError",
+    "JournalError",
+    "MissingDataError",
+    "MissingExtraError",
+    "NotEnumerableError",
+    "PluginError",
+    "PoNasError",
+    "RunDirectoryError",
+    "RunLockedError",
+    "SearchExhaustedError",
+    "UnknownNameError",
+    "UnsafePickleError",
+    "suggest",
+]
+
+
+def suggest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name nearest to `name`, or None when nothing is near."""
+    lowered = {k.lower(): k for k in known}
+    matches = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return lowered[matches[0]] if matches else None
+
+
+class PoNasError(Exception):
+    """Base of all errors raised on purpose by po-nas, losses, proxies and surrogates."""
+
+
+class UnknownNameError(PoNasError, LookupError):
+    """A name that no registry entry has."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        self.suggestion = suggest(name, self.known)
+        remedy = f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}; {remedy}")
+
+
+class DuplicateNameError(PoNasError, ValueError):
+    """Two plug-ins claim one name."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        self.kind, self.name, self.first, self.second = kind, name, first, second
+        super().__init__(f"{kind} {name!r} is registered by both {first} and {second}; rename or uninstall one of them")
+
+
+class PluginError(PoNasError):
+    """A plug-in that could not be loaded."""
+
+    def __init__(self, kind: str, name: str, origin: str, cause: BaseException) -> None:
+        self.kind, self.name, self.origin, self.cause = kind, name, origin, cause
+        super().__init__(
+            f"{kind} {name!r} from {origin} cannot be loaded: {type(cause).__name__}: {cause}; "
+            "repair or uninstall it (see: po-nas plugins --check)"
+        )
+
+
+class MissingExtraError(PoNasError, ImportError):
+    """A feature whose optional dependency is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        self.feature, self.package, self.extra = feature, package, extra
+        super().__init__(f"{feature} needs {package}; install it with: pip install 'po-nas[{extra}]'")
+
+
+class InvalidArchitectureError(PoNasError, ValueError):
+    """A string, JSON value or code that is no architecture of the space."""
+
+    def __init__(self, space: str, value: object, reason: str) -> None:
+        self.space, self.value, self.reason = space, value, reason
+        super().__init__(f"{value!r} is no architecture of {space}: {reason}")
+
+
+class NotEnumerableError(PoNasError, TypeError):
+    """Enumeration was asked of a space too large for it."""
+
+    def __init__(self, space: str, size: int) -> None:
+        self.space, self.size = space, size
+        super().__init__(f"{space} has about {size:.2e} architectures and cannot be enumerated; sample it instead")
+
+
+class ConfigError(PoNasError, ValueError):
+    """A configuration key or value that cannot be used."""
+
+    def __init__(self, key: str, value: object, remedy: str) -> None:
+        self.key, self.value, self.remedy = key, value, remedy
+        super().__init__(f"{key}={value!r}: {remedy}")
+
+
+class BudgetError(ConfigError):
+    """A budget that is not positive or exceeds what there is to evaluate."""
+
+
+class DataError(PoNasError):
+    """Benchmark data that cannot be fetched, read or converted."""
+
+
+class MissingDataError(DataError, FileNotFoundError):
+    """Public benchmark data that has not been fetched yet; carries the command that fetches it."""
+
+    def __init__(self, what: str, dataset: str) -> None:
+        self.what, self.dataset = what, dataset
+        self.command = f"po-nas data get {dataset}"
+        super().__init__(f"{what} needs the public data set {dataset!r}; fetch it with: {self.command}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class HashMismatchError(DataError):
+    """A file whose bytes are not the published ones."""
+
+    def __init__(self, path: Path | str, expected: str, actual: str, remedy: str) -> None:
+        self.path, self.expected, self.actual = Path(path), expected, actual
+        super().__init__(f"{path}: sha256 is {actual[:12]}…, expected {expected[:12]}…; {remedy}")
+
+
+class UnsafePickleError(DataError):
+    """A pickle that asks for something outside the allow-list."""
+
+    def __init__(self, path: Path | str, wanted: str) -> None:
+        self.path, self.wanted = Path(path), wanted
+        super().__init__(f"{path}: refused, the pickle asks for {wanted}, which is not on the allow-list")
+
+
+class JournalError(PoNasError):
+    """A run journal that cannot be read or written."""
+
+    def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
+        self.path, self.line, self.reason = Path(path), line, reason
+        where = f"{path}, line {line}" if line is not None else f"{path}"
+        super().__init__(f"{where}: {reason}")
+
+
+class RunDirectoryError(PoNasError):
+    """A run directory that cannot be used as asked."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path}: {reason}")
+
+
+class RunLockedError(RunDirectoryError):
+    """A run directory that another process holds."""
+
+    def __init__(self, path: Path | str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(path, f"another process holds this run ({holder}); wait for it or stop it")
+
+
+class SearchExhaustedError(PoNasError):
+    """A searcher has nothing left to propose."""

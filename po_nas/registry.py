@@ -1,0 +1,182 @@
+"""Named plug-ins of one kind: frozen metadata, lazy loading, entry points, wildcards, did-you-mean.
+
+A registry lists names without importing what they name, so ``po-nas --help`` stays fast and one broken plug-in never
+hides the others. This module is pure Python and imports neither numpy nor torch; `losses`, `proxies` and `surrogates`
+may import it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar, cast
+
+from po_nas.errors import DuplicateNameError, PluginError, PoNasError, UnknownNameError
+
+__all__ = ["CheckResult", "Entry", "PoNasError", "Registry", "UnknownNameError", "load_plugin"]
+
+T = TypeVar("T")
+O = TypeVar("O")  # noqa: E741 - the decorated object keeps its own type
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """The metadata of one plug-in.
+
+    `target` is the object itself or a ``"module:attribute"`` string that is imported on first use. `spec` is a frozen
+    record particular to the kind (for example a proxy's direction and passes).
+    """
+
+    name: str
+    summary: str
+    target: T | str
+    reference: str = ""
+    tags: tuple[str, ...] = ()
+    spec: object = None
+    origin: str = "po-nas"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome of loading one plug-in; `error` is None when it loaded."""
+
+    kind: str
+    name: str
+    origin: str
+    error: PoNasError | None
+
+
+class Registry(Generic[T]):
+    """All plug-ins of one kind.
+
+    Names come from three places: `register` and `add` in code, and the entry-point `group` of installed packages.
+    A name claimed twice raises `DuplicateNameError` (at registration, or on first use for entry points).
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, Entry[T]] = {}
+        self._points: dict[str, list[EntryPoint]] | None = None
+
+    def register(
+        self, name: str, *, summary: str, reference: str = "", tags: tuple[str, ...] = (), spec: object = None
+    ) -> Callable[[O], O]:
+        """Decorate a class or function to register it under `name`."""
+
+        def decorator(target: O) -> O:
+            origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', repr(target))}"
+            self.add(Entry(name, summary, cast(T, target), reference, tags, spec, origin))
+            return target
+
+        return decorator
+
+    def add(self, entry: Entry[T]) -> None:
+        """Add a finished entry; `DuplicateNameError` when the name is taken."""
+        if entry.name in self._entries:
+            raise DuplicateNameError(self.kind, entry.name, self._entries[entry.name].origin, entry.origin)
+        self._entries[entry.name] = entry
+
+    def remove(self, name: str) -> None:
+        """Take back an entry that was added in code (for tests and notebooks)."""
+        if self._entries.pop(name, None) is None:
+            raise UnknownNameError(self.kind, name, self._entries)
+
+    def _installed(self) -> dict[str, list[EntryPoint]]:
+        if self._points is None:
+            self._points = {}
+            for point in entry_points(group=self.group):
+                self._points.setdefault(point.name, []).append(point)
+        return self._points
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """All names that match a shell wildcard, sorted; nothing is imported."""
+        every = {*self._entries, *self._installed()}
+        return sorted(n for n in every if fnmatch.fnmatchcase(n, pattern))
+
+    def entry(self, name: str) -> Entry[T]:
+        """The metadata under `name`; installed plug-ins are described by where they come from until loaded."""
+        points = self._installed().get(name, [])
+        claims = [self._entries[name].origin] if name in self._entries else []
+        claims += [_origin(point) for point in points]
+        if not claims:
+            raise UnknownNameError(self.kind, name, self.names())
+        if len(claims) > 1:
+            raise DuplicateNameError(self.kind, name, claims[0], claims[1])
+        if name in self._entries:
+            return self._entries[name]
+        return Entry(name, f"plug-in {points[0].value}", points[0].value, origin=claims[0])
+
+    def entries(self, pattern: str = "*") -> Iterator[Entry[T]]:
+        """Iterate over the metadata of all names that match a wildcard."""
+        return (self.entry(name) for name in self.names(pattern))
+
+    def get(self, name: str) -> T:
+        """The object under `name`, imported now if need be.
+
+        Raises `UnknownNameError` with the nearest name, `DuplicateNameError`, or `PluginError` when the import fails.
+        """
+        entry = self.entry(name)
+        if not isinstance(entry.target, str):
+            return entry.target
+        try:
+            module, _, attribute = entry.target.partition(":")
+            return cast(T, getattr(importlib.import_module(module), attribute))
+        except Exception as error:
+            raise PluginError(self.kind, name, entry.origin, error) from error
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._installed()
+
+    def check(self) -> list[CheckResult]:
+        """Load every entry and report each on its own; a broken one does not stop the others."""
+        results = []
+        for name in self.names():
+            error: PoNasError | None = None
+            origin = "?"
+            try:
+                origin = self.entry(name).origin
+                self.get(name)
+            except PoNasError as problem:
+                error = problem
+            results.append(CheckResult(self.kind, name, origin, error))
+        return results
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def load_plugin(where: str) -> ModuleType:
+    """Import a plug-in given as a path to a ``.py`` file or as a module name, so that its decorators run.
+
+    Raises `PluginError` when the file is absent or its code fails.
+    """
+    path = Path(where)
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(where)
+        name = f"po_nas_plugin_{path.stem}"
+        known = sys.modules.get(name)
+        if known is not None and known.__file__ == str(path.resolve()):
+            return known
+        spec = importlib.util.spec_from_file_location(name, path.resolve())
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+    except Exception as error:
+        raise PluginError("plug-in", path.stem, where, error) from error

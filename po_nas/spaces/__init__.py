@@ -1,0 +1,43 @@
+"""Search spaces: `get`, `names`, `register` and the contract `Space`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from po_nas.registry import Entry, Registry
+from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
+
+__all__ = ["Architecture", "GraphEncoding", "OperationGraph", "Space", "get", "names", "register", "registry"]
+
+registry: Registry[type[Space]] = Registry("search space", "po_nas.spaces")
+register = registry.register
+names = registry.names
+
+for _name, _target, _summary, _reference in (
+    ("nasbench201", "nasbench201:NASBench201Space", "6 edges, 5 operations, 15,625 cells", "arXiv 2001.00326"),
+    ("nasbench101", "nasbench101:NASBench101Space", "graphs of up to 7 vertices and 9 edges", "arXiv 1902.09635"),
+    ("transnas_micro", "transnas:TransNASMicroSpace", "6 edges, 4 operations, 4,096 cells", "arXiv 2105.11871"),
+    ("transnas_macro", "transnas:TransNASMacroSpace", "4 to 6 modules of 4 kinds, 3,256 nets", "arXiv 2105.11871"),
+    ("nasbench_graph", "nasbench_graph:NASBenchGraphSpace", "9 wirings, 4 of 9 GNN layers", "arXiv 2206.09166"),
+    (
+        "nasbench_graph_proteins",
+        "nasbench_graph:NASBenchGraphProteinsSpace",
+        "9 wirings, 4 of 5 GNN layers",
+        "arXiv 2206.09166",
+    ),
+    ("darts", "darts:DARTSSpace", "normal and reduction cell, 8 edges each, 7 operations", "arXiv 1806.09055"),
+):
+    registry.add(Entry(_name, _summary, f"po_nas.spaces.{_target}", _reference))
+
+
+@cache
+def _instance(kind: type[Space]) -> Space:
+    return kind()
+
+
+def get(name: str) -> Space:
+    """The space called `name`; spaces hold no state, so one instance serves everybody.
+
+    Raises `UnknownNameError` with the nearest name.
+    """
+    return _instance(registry.get(name))

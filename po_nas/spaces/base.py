@@ -1,0 +1,165 @@
+"""What a search space is: the contract that every method, benchmark and report relies on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.errors import InvalidArchitectureError, NotEnumerableError
+
+__all__ = ["Architecture", "GraphEncoding", "OperationGraph", "Space"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Architecture:
+    """One architecture: the name of its space and a nested tuple of integers whose meaning the space documents.
+
+    Equality is structural. Two architectures that compute the same function may differ here; `Space.canonical` is the
+    key that merges them.
+    """
+
+    space: str
+    code: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEncoding:
+    """A dense graph of fixed size, the same for every architecture of a space.
+
+    `nodes` (n, f) node features; `adjacency` (n, n), entry [i, j] = 1 for an edge i → j; `edges` (n, n, e) edge
+    features, zero where there is no edge; `mask` (n,) true for real nodes. All float32 but the mask (bool).
+    """
+
+    nodes: NDArray[np.float32]
+    adjacency: NDArray[np.float32]
+    edges: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationGraph:
+    """An architecture as a directed acyclic graph with one operation per node, in topological order.
+
+    Node 0 is labelled ``"input"`` (DARTS cells have two inputs), the last node ``"output"``; `edges` are pairs (i, j),
+    i < j. This form is the same for all spaces: drawings, path and subtree features are computed from it. Operations
+    that no input reaches or that reach no output are left out.
+    """
+
+    labels: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+class Space(ABC):
+    """A search space over architectures.
+
+    Subclasses set `name` and `size` and implement the abstract methods. Every random draw comes from the generator
+    passed in. `po_nas.testing.SpaceConformance` checks the whole contract for a plug-in author:
+
+    * `from_string(to_string(a)) == a` and `from_json(to_json(a)) == a`;
+    * `neighbours(a)` are all architectures one elementary edit away (which the subclass names), without `a`; the
+      relation is symmetric; `mutate` draws one of them;
+    * `edit_distance` is the smallest number of elementary edits, a metric, 1 exactly for neighbours;
+    * `canonical(a) == canonical(b)` when `a` and `b` are isomorphic;
+    * `crossover(a, b)` is valid and takes each part from one of its parents;
+    * `encode_graph` has the shapes `graph_shape`, `encode_vector` the length `vector_size`.
+    """
+
+    name: str
+    size: int
+    """Number of structurally distinct architectures."""
+    enumerable: bool = True
+    """Whether `enumerate` may be called; true up to about a million architectures."""
+    operations: ClassVar[tuple[str, ...]] = ()
+    """Names of the operations, in the order of their integer codes."""
+    reference: ClassVar[str] = ""
+
+    @property
+    @abstractmethod
+    def graph_shape(self) -> tuple[int, int, int]:
+        """(n, f, e): nodes, node features and edge features of `encode_graph`."""
+
+    @property
+    @abstractmethod
+    def vector_size(self) -> int:
+        """Length of `encode_vector`."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """Draw one architecture; the distribution is documented by the subclass."""
+
+    @abstractmethod
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """All architectures exactly one elementary edit away, in a fixed order."""
+
+    @abstractmethod
+    def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
+        """A valid child whose every part comes from one of the two parents."""
+
+    @abstractmethod
+    def edit_distance(self, first: Architecture, second: Architecture) -> int:
+        """Smallest number of elementary edits that turn `first` into `second`."""
+
+    @abstractmethod
+    def canonical(self, architecture: Architecture) -> str:
+        """A key that isomorphic architectures share and others do not."""
+
+    @abstractmethod
+    def to_string(self, architecture: Architecture) -> str:
+        """The field's customary string, or one that the subclass documents."""
+
+    @abstractmethod
+    def from_string(self, text: str) -> Architecture:
+        """Parse `to_string`'s output; `InvalidArchitectureError` otherwise."""
+
+    @abstractmethod
+    def validate(self, architecture: Architecture) -> None:
+        """Raise `InvalidArchitectureError` unless the architecture belongs to this space."""
+
+    @abstractmethod
+    def encode_graph(self, architecture: Architecture) -> GraphEncoding:
+        """Dense graph encoding of shapes `graph_shape`."""
+
+    @abstractmethod
+    def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
+        """Vector encoding of shape (vector_size,), entries in [0, 1]."""
+
+    @abstractmethod
+    def operation_graph(self, architecture: Architecture) -> OperationGraph:
+        """The architecture as a graph of operations."""
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """One elementary edit, drawn uniformly from `neighbours`."""
+        near = self.neighbours(architecture)
+        return near[int(rng.integers(len(near)))]
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""
+        raise NotEnumerableError(self.name, self.size)
+
+    def to_json(self, architecture: Architecture) -> dict[str, Any]:
+        """A JSON-serialisable value: the space's name and the code as nested lists."""
+        return {"space": architecture.space, "code": _lists(architecture.code)}
+
+    def from_json(self, value: Any) -> Architecture:
+        """Inverse of `to_json`; `InvalidArchitectureError` for anything else."""
+        if not isinstance(value, dict) or not isinstance(value.get("code"), list) or value.get("space") != self.name:
+            raise InvalidArchitectureError(self.name, value, 'expected {"space": …, "code": […]} of this space')
+        architecture = Architecture(self.name, _tuples(value["code"]))
+        self.validate(architecture)
+        return architecture
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, {self.size:,} architectures>"
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Training-free metrics of any ``torch.nn.Module``."""

@@ -1,0 +1,1 @@
+"""Models that predict the performance of an architecture from its encoding."""
