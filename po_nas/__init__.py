@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from po_nas.errors import PoNasError
 
 if TYPE_CHECKING:
-    from po_nas.search.api import Result, resume, search
+    from po_nas.core.api import Result, resume, search
 
 __all__ = ["PoNasError", "Result", "__version__", "resume", "search"]
 __version__ = "0.1.0"
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Import the search on first use, so that ``import po_nas`` stays light."""
     if name in {"Result", "resume", "search"}:
-        from po_nas.search import api
+        from po_nas.core import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'po_nas' has no attribute {name!r}")

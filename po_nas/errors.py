@@ -49,7 +49,9 @@ class UnknownNameError(PoNasError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         self.suggestion = suggest(name, self.known)
-        remedy = f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
+        remedy = (
+            f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
+        )
         super().__init__(f"unknown {kind} {name!r}; {remedy}")
 
 

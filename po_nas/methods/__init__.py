@@ -1,1 +1,25 @@
-"""TODO."""
+"""Search methods: every one a `po_nas.core.searcher.Searcher`."""
+
+from __future__ import annotations
+
+from po_nas.registry import Entry, Registry
+from po_nas.core.searcher import Searcher
+
+__all__ = ["names", "register", "registry"]
+
+registry: Registry[type[Searcher]] = Registry("method", "po_nas.methods")
+register = registry.register
+names = registry.names
+
+for _name, _target, _summary, _reference in (
+    ("random", "random_search:RandomSearch", "uniform sampling without replacement", "arXiv 1902.07638"),
+    (
+        "regularized_evolution",
+        "regularized_evolution:RegularizedEvolution",
+        "tournament selection, mutation, the oldest dies",
+        "arXiv 1802.01548",
+    ),
+    ("local_search", "local_search:LocalSearch", "hill climbing over neighbours with restarts", "arXiv 2005.02960"),
+    ("gp_bo", "gp_bo:GPBO", "Gaussian process over the architecture graph, LogEI", "arXiv 2310.20708"),
+):
+    registry.add(Entry(_name, _summary, f"po_nas.methods.{_target}", _reference))

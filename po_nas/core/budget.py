@@ -1,0 +1,70 @@
+"""The budget of a search and the ledger that everything spent goes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+
+from po_nas.errors import BudgetError
+
+__all__ = ["Budget", "Ledger"]
+
+
+class Budget(BaseModel):
+    """How much may be spent; the search ends at the first limit reached.
+
+    Every evaluation counts: initial ones, failed ones and those that time out. `max_cost_s` counts the objective's own
+    seconds (recorded training time of a table), `max_wallclock_s` real seconds, earlier sessions of a resumed run
+    included.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_evaluations: PositiveInt | None = None
+    max_cost_s: PositiveFloat | None = None
+    max_wallclock_s: PositiveFloat | None = None
+
+    def check(self, distinct: int | None) -> None:
+        """Raise `BudgetError` when there is no limit, or more evaluations than architectures."""
+        if self.max_evaluations is None and self.max_cost_s is None and self.max_wallclock_s is None:
+            raise BudgetError("budget", None, "set budget=N evaluations, budget.max_cost_s or budget.max_wallclock_s")
+        if distinct is not None and self.max_evaluations is not None and self.max_evaluations > distinct:
+            raise BudgetError("budget.max_evaluations", self.max_evaluations, f"there are {distinct} to evaluate")
+
+
+@dataclass
+class Ledger:
+    """What has been spent of a budget."""
+
+    budget: Budget
+    asked: int = 0
+    told: int = 0
+    failed: int = 0
+    cost_s: float = 0.0
+    objective_s: float = field(default=0.0)
+    """Real seconds spent inside the objective."""
+
+    def charge(self, cost_s: float, objective_s: float, *, failed: bool) -> None:
+        """Enter one finished evaluation."""
+        self.told += 1
+        self.failed += failed
+        self.cost_s += cost_s
+        self.objective_s += objective_s
+
+    def room(self, elapsed_s: float) -> int | None:
+        """How many more trials may be asked for; None means no limit but cost or time."""
+        if self.exhausted(elapsed_s):
+            return 0
+        return None if self.budget.max_evaluations is None else self.budget.max_evaluations - self.asked
+
+    def exhausted(self, elapsed_s: float) -> str | None:
+        """The limit that has been reached, in words, or None."""
+        b = self.budget
+        if b.max_evaluations is not None and self.asked >= b.max_evaluations:
+            return f"{b.max_evaluations} evaluations"
+        if b.max_cost_s is not None and self.cost_s >= b.max_cost_s:
+            return f"{b.max_cost_s:g} s of cost"
+        if b.max_wallclock_s is not None and elapsed_s >= b.max_wallclock_s:
+            return f"{b.max_wallclock_s:g} s of wall-clock time"
+        return None

@@ -1,0 +1,56 @@
+"""Watching a search: the `Callback` protocol and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from po_nas.core.objective import Metric, Outcome
+from po_nas.core.trial import Trial
+
+__all__ = ["Callback", "Progress", "RunInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is fixed for a whole run."""
+
+    directory: Path
+    config: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    metric: Metric
+    max_evaluations: int | None
+    optimum_validation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands after an evaluation. Seconds are real seconds since the start, earlier sessions included."""
+
+    evaluations: int
+    failed: int
+    incumbent: str | None
+    incumbent_validation: float | None
+    regret_validation: float | None
+    cost_s: float
+    elapsed_s: float
+    overhead_s: float
+    eta_s: float | None
+
+
+class Callback:
+    """Told of every step of a run; subclasses override what they need. An exception in one is reported, not fatal."""
+
+    def on_start(self, info: RunInfo) -> None:
+        """The run starts or goes on."""
+
+    def on_ask(self, trials: list[Trial]) -> None:
+        """Trials were proposed and are on disk."""
+
+    def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
+        """An evaluation is complete and on disk."""
+
+    def on_end(self, summary: Mapping[str, Any]) -> None:
+        """The run is over; `summary` is what ``summary.json`` holds."""

@@ -1,0 +1,18 @@
+"""Where evaluations run: the contract `Executor` and its registry."""
+
+from __future__ import annotations
+
+from po_nas.registry import Entry, Registry
+from po_nas.core.executors.base import Completed, Executor, Job
+
+__all__ = ["Completed", "Executor", "Job", "names", "register", "registry"]
+
+registry: Registry[type[Executor]] = Registry("executor", "po_nas.executors")
+register = registry.register
+names = registry.names
+
+for _name, _target, _summary in (
+    ("inline", "inline:InlineExecutor", "in this process, one after the other; batches are told together"),
+    ("simulated", "simulated:SimulatedExecutor", "asynchronous workers on a virtual clock of recorded seconds"),
+):
+    registry.add(Entry(_name, _summary, f"po_nas.core.executors.{_target}"))

@@ -1,0 +1,55 @@
+"""Asynchronous workers on a virtual clock, for tables that record how long a training took."""
+
+from __future__ import annotations
+
+import heapq
+from typing import ClassVar
+
+from po_nas.core.executors.base import Completed, Executor, Job, evaluate
+from po_nas.core.objective import Objective
+
+__all__ = ["SimulatedExecutor"]
+
+
+class SimulatedExecutor(Executor):
+    """`workers` parallel workers; a job takes the objective's recorded seconds of virtual time.
+
+    Nothing waits: outcomes are computed at once and handed out in the order in which they would have finished (ties by
+    number). A job that costs nothing finishes at the time it was submitted.
+    """
+
+    synchronous: ClassVar[bool] = False
+
+    def __init__(self, objective: Objective, *, workers: int = 1, timeout_s: float | None = None) -> None:
+        super().__init__(objective, workers=workers, timeout_s=timeout_s)
+        self._running: list[tuple[float, int, Completed]] = []
+        self._clock_s = 0.0
+
+    @property
+    def clock_s(self) -> float:
+        """Virtual seconds since the start of the search."""
+        return self._clock_s
+
+    def restore_clock(self, clock_s: float) -> None:
+        """Continue from an earlier virtual time."""
+        self._clock_s = clock_s
+
+    def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
+        """Start a job on a free worker."""
+        outcome, seconds, details = evaluate(self.objective, job, self.timeout_s)
+        finished = (self._clock_s if submitted_s is None else submitted_s) + outcome.cost_s
+        heapq.heappush(
+            self._running, (finished, job.number, Completed(job.number, outcome, seconds, finished, details))
+        )
+
+    def poll(self) -> list[Completed]:
+        """Advance the clock to the next completion."""
+        if not self._running:
+            return []
+        finished, _, completed = heapq.heappop(self._running)
+        self._clock_s = max(self._clock_s, finished)
+        return [completed]
+
+    def cancel(self, number: int) -> bool:
+        """Jobs start at once, so none can be dropped."""
+        return False

@@ -1,0 +1,136 @@
+"""The directory of a run: who holds it, its configuration, journal, artifacts and summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from filelock import FileLock, Timeout
+
+from po_nas.errors import RunDirectoryError, RunLockedError
+from po_nas.core.config import SearchConfig, validated
+
+__all__ = ["RunDirectory", "read_config", "read_record", "read_summary"]
+
+_VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
+
+
+class RunDirectory:
+    """A run directory held by this process.
+
+    ``config.yaml`` is the resolved configuration with versions, ``journal.jsonl`` the events, ``artifacts/`` what
+    trials left behind, ``report/`` what was made from it, ``summary.json`` the result. Entering the context takes the
+    directory's lock; `RunLockedError` names the process that holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock", timeout=0)
+        self._holder = path / ".lock.holder"
+
+    @property
+    def journal(self) -> Path:
+        """Path of the journal."""
+        return self.path / "journal.jsonl"
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise RunLockedError(self.path, _read_holder(self._holder)) from None
+        except OSError as error:
+            raise RunDirectoryError(self.path, f"cannot be used ({error.strerror})") from error
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._holder.unlink(missing_ok=True)
+        self._lock.release()
+
+    def write_config(self, config: SearchConfig, protocol: Mapping[str, Any]) -> None:
+        """Write the resolved configuration, the protocol and the versions of what the numbers depend on."""
+        record = {
+            "search": config.model_dump(mode="json"),
+            "protocol": dict(protocol),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+        _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json``."""
+        _write(self.path / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+    def save_details(self, number: int, text: str) -> None:
+        """Keep the traceback of a failed trial under ``artifacts/``."""
+        folder = self.path / "artifacts" / f"trial-{number:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(text, encoding="utf-8")
+
+
+def read_config(path: Path) -> SearchConfig:
+    """The configuration of the run in `path`; `RunDirectoryError` when there is none."""
+    record = read_record(path)
+    return validated(SearchConfig, record["search"])
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """The summary of the run in `path`, None while it is not finished."""
+    try:
+        return dict(json.loads((path / "summary.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The whole of ``config.yaml``: search, protocol, versions; `RunDirectoryError` when there is none."""
+    try:
+        record = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunDirectoryError(
+            path, "holds no run (no config.yaml); start one with: po-nas search … --out DIR"
+        ) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise RunDirectoryError(path, f"its config.yaml cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(record, dict) or "search" not in record:
+        raise RunDirectoryError(path, "its config.yaml is not one that po-nas wrote")
+    return record
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return "unknown process"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write through a temporary file, so that a reader never sees half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error

@@ -1,0 +1,166 @@
+"""The contract of a search method: ask for trials, tell their outcomes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from po_nas.errors import PoNasError, SearchExhaustedError
+from po_nas.core.objective import Outcome
+from po_nas.core.trial import Observation, Trial
+from po_nas.spaces.base import Architecture, Space
+
+__all__ = ["Domain", "MethodOptions", "Proposal", "Searcher"]
+
+_REJECTIONS = 2_000
+
+
+class MethodOptions(BaseModel):
+    """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a searcher may know: where to search, when two architectures are one evaluation, and which way is up.
+
+    `max_evaluations` is the whole budget where it is counted in evaluations, else None; `distinct` the number of
+    identities in the space, else None.
+    """
+
+    space: Space
+    identity: Callable[[Architecture], Hashable]
+    maximize: bool = True
+    max_evaluations: int | None = None
+    distinct: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An architecture and why it is proposed."""
+
+    architecture: Architecture
+    origin: str
+
+
+class Searcher(ABC):
+    """A search method.
+
+    Subclasses implement `propose`. The base class numbers trials, keeps what was told, and hands every call of
+    `propose` a generator of its own, seeded by the search's seed and the number of the first trial asked for.
+
+    **The one rule**: `propose` depends on `observations`, `pending`, `domain`, `options` and its generator alone. A
+    killed run is resumed by telling a fresh searcher what the journal holds, so anything else that a method remembers
+    between calls must be a cache that can be computed again. `po_nas.testing.SearcherConformance` checks it.
+
+    * Trials may be told in any order, and asking goes on while others are pending.
+    * A failed trial is an observation without a search signal; it counts, and its architecture is not proposed again.
+    * Telling a trial the same outcome twice changes nothing; telling it another one is an error.
+    * `score` turns a search signal into "higher is better"; methods never look at the direction themselves.
+    """
+
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
+
+    def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
+        self.domain = domain
+        self.seed = seed
+        self.options = options if options is not None else self.Options()
+        self.pending: dict[int, Trial] = {}
+        self._told: dict[int, Observation] = {}
+        self._custom: list[Observation] = []
+        self._seen: set[Hashable] = set()
+        self._next = 0
+
+    @abstractmethod
+    def propose(self, n: int, rng: np.random.Generator) -> list[Proposal]:
+        """Between 1 and `n` architectures, none of them seen; `SearchExhaustedError` when none is left."""
+
+    # -- asking and telling ---------------------------------------------------------------------------------------
+
+    def ask(self, n: int = 1) -> list[Trial]:
+        """Up to `n` new trials, now pending. Raises `SearchExhaustedError` when nothing is left to propose."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self._next,)))
+        trials = []
+        for proposal in self.propose(n, rng):
+            number = self._next
+            seed = int(np.random.SeedSequence(self.seed, spawn_key=(number, 1)).generate_state(1)[0])
+            trial = Trial(number, proposal.architecture, proposal.origin, seed)
+            self._enter(trial)
+            trials.append(trial)
+        return trials
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Report the outcome of a pending trial."""
+        if number in self._told:
+            if self._told[number].outcome != outcome:
+                raise PoNasError(f"trial {number} has been told another outcome already; a trial has one outcome")
+            return
+        if number not in self.pending:
+            raise PoNasError(f"trial {number} was never asked for; ask before telling, or use tell_custom")
+        self._told[number] = Observation(self.pending.pop(number), outcome)
+
+    def tell_custom(self, architecture: Architecture, outcome: Outcome) -> None:
+        """Warm start with an evaluation made elsewhere; it is not counted and not proposed again."""
+        self._custom.append(Observation(Trial(-1, architecture, "user", 0), outcome))
+        self._seen.add(self.domain.identity(architecture))
+
+    def restore(self, trial: Trial) -> None:
+        """Take back a trial that an earlier process asked for; it becomes pending."""
+        if trial.number != self._next:
+            raise PoNasError(f"trial {trial.number} restored out of order, expected {self._next}")
+        self._enter(trial)
+
+    def _enter(self, trial: Trial) -> None:
+        self.pending[trial.number] = trial
+        self._seen.add(self.domain.identity(trial.architecture))
+        self._next = trial.number + 1
+
+    # -- what a method may look at --------------------------------------------------------------------------------
+
+    @property
+    def observations(self) -> list[Observation]:
+        """All told trials: warm-start ones first, then by number, whatever the order of telling."""
+        return [*self._custom, *(self._told[number] for number in sorted(self._told))]
+
+    @property
+    def successes(self) -> list[Observation]:
+        """The observations that have a search signal."""
+        return [o for o in self.observations if o.outcome.validation is not None]
+
+    def score(self, outcome: Outcome) -> float:
+        """The search signal, oriented so that higher is better; minus infinity for a failure."""
+        if outcome.validation is None:
+            return -np.inf
+        return outcome.validation if self.domain.maximize else -outcome.validation
+
+    def is_seen(self, architecture: Architecture) -> bool:
+        """Whether an evaluation of it has been asked for or told."""
+        return self.domain.identity(architecture) in self._seen
+
+    @property
+    def asked(self) -> int:
+        """Number of trials asked for so far."""
+        return self._next
+
+    def draw_unseen(self, rng: np.random.Generator, exclude: set[Hashable] | None = None) -> Architecture:
+        """A random architecture that is neither seen nor in `exclude` (identities).
+
+        Draws from the space; when that keeps hitting seen ones and the space can be enumerated, draws among what is
+        left. Raises `SearchExhaustedError` when nothing is.
+        """
+        space, avoid = self.domain.space, self._seen | (exclude or set())
+        for _ in range(_REJECTIONS):
+            architecture = space.sample(rng)
+            if self.domain.identity(architecture) not in avoid:
+                return architecture
+        if space.enumerable:
+            left = [a for a in space.enumerate() if self.domain.identity(a) not in avoid]
+            if left:
+                return left[int(rng.integers(len(left)))]
+        raise SearchExhaustedError(f"no architecture of {space.name} is left to propose after {len(avoid)} evaluations")

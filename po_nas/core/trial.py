@@ -1,0 +1,33 @@
+"""A numbered proposal, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from po_nas.core.objective import Outcome
+from po_nas.spaces.base import Architecture
+
+__all__ = ["Observation", "Trial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One architecture to be evaluated.
+
+    `number` counts from 0 in the order of asking; `origin` says why it was proposed (``"initial"``,
+    ``"acquisition"``, ``"evolution"``, ``"neighbour"``, ``"random"``); `seed` seeds its evaluation.
+    """
+
+    number: int
+    architecture: Architecture
+    origin: str
+    seed: int
+    fidelity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A told trial."""
+
+    trial: Trial
+    outcome: Outcome
