@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.rows import Rows
+from po_nas.core.objective import Metric, Outcome
 from po_nas.errors import InvalidArchitectureError
-from po_nas.search.objective import Metric, Outcome
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["Benchmark", "Description", "Feedback", "spearman"]
@@ -63,7 +63,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A table of one task under one feedback; implements `po_nas.search.objective.Objective`.
+    """A table of one task under one feedback; implements `po_nas.core.objective.Objective`.
 
     `space` is what a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.
     `rows` finds the row of an architecture. Columns are (n,) float64 arrays: the search signal `validation` (NaN for
@@ -112,7 +112,7 @@ class Benchmark:
         return self.row(architecture)
 
     @property
-    def distinct(self) -> int:
+    def distinct(self) -> int | None:
         """Number of distinct evaluations that the table can answer."""
         return len(self.validation)
 
@@ -149,7 +149,7 @@ class Benchmark:
             "direction": "maximize" if self.metric.maximize else "minimize",
             "report": self.test_description,
             "pool": self.pool_description,
-            "pool_size": self.distinct,
+            "pool_size": len(self.validation),
         }
 
     def describe(self) -> Description:
@@ -163,7 +163,7 @@ class Benchmark:
             oriented = self._oriented(self.test)
             test_rank = 1 + int(np.sum(oriented > oriented[row]))
             rho = spearman(self.validation, self.test)
-            top = self._best_first[: max(2, self.distinct // 10)]
+            top = self._best_first[: max(2, len(self.validation) // 10)]
             rho_top = spearman(self.validation[top], self.test[top])
         return Description(
             name=self.name,
@@ -171,7 +171,7 @@ class Benchmark:
             metric=self.metric,
             feedback=self.feedback,
             report=self.test_description,
-            architectures=self.distinct,
+            architectures=len(self.validation),
             pool=self.pool_description,
             optimum_validation=(best, self.space.to_string(best_architecture)),
             optimum_test=optimum_test and (optimum_test[0], self.space.to_string(optimum_test[1])),

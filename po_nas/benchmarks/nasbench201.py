@@ -13,8 +13,8 @@ from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.rows import EnumerationRows
 from po_nas.benchmarks.unpickle import read_pickle_bytes
-from po_nas.errors import DataError, MissingDataError
 from po_nas.core.objective import Metric
+from po_nas.errors import DataError, MissingDataError
 from po_nas.spaces.categorical import CategoricalSpace
 
 __all__ = ["load"]

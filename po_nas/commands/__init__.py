@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: one thin module per verb. Nothing heavy is imported until a command runs."""

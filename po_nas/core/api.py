@@ -112,7 +112,12 @@ def run_search(
     config.budget.check(objective.distinct)
     searcher = make_searcher(config, objective)
     with RunDirectory(out) as directory:
-        directory.write_config(config, objective.protocol())
+        optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
+        directory.write_config(
+            config,
+            {"space": objective.space.name, **objective.protocol()},
+            {name: None if found is None else found[0] for name, found in optima.items()},
+        )
         return _run(config, directory, objective, searcher, callbacks)
 
 

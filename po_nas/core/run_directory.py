@@ -60,11 +60,14 @@ class RunDirectory:
         self._holder.unlink(missing_ok=True)
         self._lock.release()
 
-    def write_config(self, config: SearchConfig, protocol: Mapping[str, Any]) -> None:
-        """Write the resolved configuration, the protocol and the versions of what the numbers depend on."""
+    def write_config(
+        self, config: SearchConfig, protocol: Mapping[str, Any], optimum: Mapping[str, float | None]
+    ) -> None:
+        """Write the resolved configuration, the protocol, the task's optima (for reports) and the versions in use."""
         record = {
             "search": config.model_dump(mode="json"),
             "protocol": dict(protocol),
+            "optimum": dict(optimum),
             "versions": {"python": platform.python_version(), **_versions()},
         }
         _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))

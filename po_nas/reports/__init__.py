@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tables, figures and pages made from run directories alone."""

@@ -56,7 +56,9 @@ class CategoricalSpace(Space):
     def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
         """Uniform crossover."""
         take = rng.random(len(self.cardinalities)) < 0.5
-        return Architecture(self.name, tuple(a if t else b for a, b, t in zip(first.code, second.code, take, strict=True)))
+        return Architecture(
+            self.name, tuple(a if t else b for a, b, t in zip(first.code, second.code, take, strict=True))
+        )
 
     def edit_distance(self, first: Architecture, second: Architecture) -> int:
         """Number of variables that differ."""

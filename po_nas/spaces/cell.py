@@ -87,9 +87,7 @@ class EdgeCellSpace(CategoricalSpace):
         ]
         last = len(live) + 1
         links = [(0, k) for k, ((i, _), _) in enumerate(live, 1) if i == 0]
-        links += [
-            (a, b) for a, ((_, j), _) in enumerate(live, 1) for b, ((i, _), _) in enumerate(live, 1) if i == j
-        ]
+        links += [(a, b) for a, ((_, j), _) in enumerate(live, 1) for b, ((i, _), _) in enumerate(live, 1) if i == j]
         links += [(k, last) for k, ((_, j), _) in enumerate(live, 1) if j == _NODES - 1]
         return OperationGraph(("input", *(name for _, name in live), "output"), tuple(sorted(links)))
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Many runs compared, with statistics one may publish."""

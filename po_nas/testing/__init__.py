@@ -1,1 +1,23 @@
-"""TODO."""
+"""Conformance kits: pytest base classes that a plug-in author subclasses.
+
+They are imported on first use, because they need pytest and hypothesis (``pip install 'po-nas[dev]'``).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from po_nas.testing.spaces import SpaceConformance
+
+__all__ = ["SpaceConformance"]
+
+_MODULES = {"SpaceConformance": "po_nas.testing.spaces"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a kit; `MissingExtraError` when pytest or hypothesis is absent."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,45 @@
+"""Latency and energy of NAS-Bench-201 cells on devices: HW-NAS-Bench and HELP, in enumeration order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from po_nas.benchmarks.data.columns import Column, Read, numbers
+from po_nas.benchmarks.data.files import files_of
+from po_nas.benchmarks.data.nasbench201_rows import arrange, row_of_string, row_of_tuple
+from po_nas.benchmarks.data.text_files import read_csv
+from po_nas.benchmarks.data.torch_files import read_torch_file
+
+__all__ = ["columns"]
+
+_UNITS = {"latency": "ms", "energy": "mJ"}
+
+
+def columns(read: Read) -> Iterator[Column]:
+    """Convert the public files.
+
+    ``hw_<c10|c100|in16>_<device>_<latency|energy>`` in ms and mJ from HW-NAS-Bench; ``lat_help_<device>`` in ms from
+    HELP, measured on CIFAR-10. The edge TPU was not measured for 4,699 cells (upstream -1, here NaN). HELP's pixel3,
+    raspi4, fpga and eyeriss repeat HW-NAS-Bench and are left out.
+    """
+    for prefix, name in (("c10", "cifar10"), ("c100", "cifar100"), ("in16", "ImageNet16-120")):
+        content = read_csv(read(f"zccombine_hwnasbench_{name}.csv"))
+        rows = [row_of_tuple(text) for text in content.pop("net")]
+        for measure, texts in content.items():
+            values = arrange(rows, texts)
+            if measure == "edgetpu_latency":
+                values = np.where(values == -1, np.nan, values)
+            unit = _UNITS.get(measure.rpartition("_")[2], "")
+            yield numbers(f"hw_{prefix}_{measure}", values, "hardware", unit)
+
+    index_of = read_torch_file(read("help_nb201_str_arch2idx.pt"), "help_nb201_str_arch2idx.pt")
+    rows_by_index = np.empty(len(index_of), np.int64)
+    for text, index in index_of.items():
+        rows_by_index[index] = row_of_string(text)
+    stem = "help_nb201_latency_"
+    for record in files_of("nasbench201_hardware"):
+        if record.name.startswith(stem):
+            values = arrange(rows_by_index, read_torch_file(read(record.name), record.name))
+            yield numbers(f"lat_help_{record.name.removeprefix(stem).removesuffix('.pt')}", values, "hardware", "ms")

@@ -1,0 +1,70 @@
+"""NAS-Bench-Suite-Zero's nine small problems that have all 13 proxies for every architecture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from po_nas import spaces
+from po_nas.benchmarks.base import Benchmark, Feedback
+from po_nas.benchmarks.data import table
+from po_nas.benchmarks.data.text_files import integers
+from po_nas.benchmarks.listed import ListedRows
+from po_nas.core.objective import Metric
+from po_nas.spaces.base import Architecture
+from po_nas.spaces.darts import DARTSSpace
+from po_nas.spaces.pool import PoolSpace
+
+__all__ = ["load", "rows_of_problem"]
+
+_SPACES = {"nasbench201": "nasbench201", "nasbench301": "darts", "transbench101_micro": "transnas_micro"}
+_WEAK = {f"{space}-{dataset}" for space in ("nasbench201", "nasbench301") for dataset in ("scifar100", "ninapro")}
+_WEAK_NOTE = "on this problem proxies and accuracies on other data sets correlate with next to nothing; cause unknown"
+_SMALL_NOTE = "about 200 architectures: a rank correlation below about 0.15 is noise"
+
+
+def rows_of_problem(task: str, what: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows of the table ``suite_zero`` that belong to one of the nine problems."""
+    read = table("suite_zero", what).read(["problem", "source"])
+    return np.flatnonzero((read["problem"] == task) & (read["source"] == "9tasks"))
+
+
+def _architecture(space: str, text: str) -> Architecture:
+    from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
+
+    if space == "darts":
+        darts = spaces.get("darts")
+        assert isinstance(darts, DARTSSpace)
+        return darts.from_naslib(*integers(text))
+    if space == "nasbench201":
+        return spaces.get("nasbench201").at(row_of_tuple(text))  # type: ignore[attr-defined, no-any-return]
+    return Architecture(space, integers(text))
+
+
+def load(task: str, feedback: str) -> Benchmark:
+    """A problem ``<space>-<dataset>``; feedback `full` only.
+
+    Raises `MissingDataError` when the data set ``suite_zero`` has not been fetched.
+    """
+    name = f"suite_zero/{task}"
+    rows = rows_of_problem(task, name)
+    suite_space, _, dataset = task.partition("-")
+    base = spaces.get(_SPACES[suite_space])
+    read = table("suite_zero").read(["arch", "accuracy", "params", "flops"])
+    architectures = [_architecture(base.name, text) for text in read["arch"][rows]]
+    space = PoolSpace(base, architectures)
+    return Benchmark(
+        name=name,
+        space=space,
+        rows=ListedRows(space, architectures),
+        metric=Metric("accuracy"),
+        feedback=Feedback(
+            feedback, dataset, "validation by its upstream name", "not stated", "1 run", "NASLib (Apache-2.0)"
+        ),
+        validation=read["accuracy"][rows],
+        extras={"params": read["params"][rows], "flops": read["flops"][rows]},
+        units={"params": "millions", "flops": "millions"},
+        test_description="unknown: none was published",
+        pool_description=f"{len(rows)} architectures, drawn at random by the authors",
+        reference="Krishnakumar et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230",
+        notes=(_SMALL_NOTE, *([_WEAK_NOTE] if task in _WEAK else [])),
+    )

@@ -1,0 +1,133 @@
+"""``po-nas search | resume | status | report | export``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from po_nas.errors import RunDirectoryError
+
+if TYPE_CHECKING:
+    from po_nas.core.api import Result
+    from po_nas.core.callbacks import Callback
+
+__all__ = ["add_to"]
+
+_RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="run directory")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="no progress, no report; only summary.json")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs that act on runs."""
+    app.command()(search)
+    app.command()(resume)
+    app.command()(status)
+    app.command()(report)
+    app.command()(export)
+
+
+def search(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. budget=50"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="run directory; default: a new one under runs/")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="Python file or module to import first")] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Search: spend a budget of evaluations and write what was found to a run directory."""
+    from po_nas.core.api import run_search
+    from po_nas.core.config import load_config
+
+    settings = settings or []
+    configs, overrides = [s for s in settings if "=" not in s], [s for s in settings if "=" in s]
+    if len(configs) > 1:
+        raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
+    config = load_config(Path(configs[0]) if configs else None, overrides, plugins=plugin or ())
+    directory = out or _new_directory(config.benchmark, config.method.name, config.seed)
+    _with_progress(
+        directory, config.tracking, quiet, lambda callbacks: run_search(config, directory, callbacks=callbacks)
+    )
+
+
+def resume(directory: _RunDirectory, quiet: _Quiet = False) -> None:
+    """Resume: go on with an interrupted search exactly where it stopped."""
+    from po_nas.core.api import resume as go_on
+    from po_nas.core.run_directory import read_config
+
+    tracking = read_config(directory).tracking
+    _with_progress(directory, tracking, quiet, lambda callbacks: go_on(directory, callbacks=callbacks))
+
+
+def _with_progress(
+    directory: Path, tracking: tuple[str, ...], quiet: bool, run: Callable[[list[Callback]], Result]
+) -> None:
+    from po_nas.core.tracking import make
+    from po_nas.core.tracking.console import ConsoleCallback
+
+    callbacks: list[Callback] = [make(name, directory) for name in tracking if name != "console"]
+    console = ConsoleCallback(directory)
+    if not quiet:
+        callbacks.append(console)
+    try:
+        result = run(callbacks)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; nothing is lost, go on with: po-nas resume {directory}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        console.close()
+    if quiet:
+        return
+    from po_nas.reports.make import make_report
+    from po_nas.reports.terminal import print_result
+
+    print_result(result)
+    paths = make_report(directory)
+    print(f"figure  {paths.figure}\nreport  {paths.page}")
+
+
+def _new_directory(benchmark: str, method: str, seed: int) -> Path:
+    base = Path("runs") / f"{benchmark.replace('/', '-')}_{method}_seed{seed}"
+    candidate, number = base, 2
+    while candidate.exists():
+        candidate, number = base.with_name(f"{base.name}_{number}"), number + 1
+    return candidate
+
+
+def status(directory: _RunDirectory) -> None:
+    """Status: how far a run is, also while it is running."""
+    from po_nas.reports.run import load_run
+    from po_nas.reports.terminal import print_status
+
+    print_status(load_run(directory))
+
+
+def report(directory: _RunDirectory) -> None:
+    """Report: (re)make the figure and the HTML page of a run."""
+    from po_nas.reports.make import make_report
+
+    paths = make_report(directory)
+    print(f"figure  {paths.figure}\nreport  {paths.page}")
+
+
+def export(
+    directory: _RunDirectory,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; default: stdout")] = None,
+    text: Annotated[bool, typer.Option("--string", help="the architecture's string alone")] = False,
+) -> None:
+    """Export: the winning architecture as JSON, ready to be built."""
+    from po_nas.reports.run import load_run
+
+    winner = load_run(directory).winner()
+    if winner is None:
+        raise RunDirectoryError(directory, "has no successful trial to export")
+    rendered = str(winner["string"]) if text else json.dumps(winner, indent=2, ensure_ascii=False)
+    if output is None:
+        print(rendered)
+    else:
+        output.write_text(rendered + "\n", encoding="utf-8")

@@ -1,0 +1,39 @@
+"""Scalars of a search for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from po_nas.core.callbacks import Callback, Progress
+from po_nas.core.objective import Outcome
+from po_nas.core.trial import Trial
+
+__all__ = ["TensorBoardCallback"]
+
+
+class TensorBoardCallback(Callback):
+    """Writes validation, incumbent, regret and overhead per trial to ``DIR/tensorboard``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._writer = SummaryWriter(str(directory / "tensorboard"))
+
+    def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
+        """One step per trial number."""
+        scalars = {
+            "search/validation": outcome.validation,
+            "search/incumbent": progress.incumbent_validation,
+            "search/regret": progress.regret_validation,
+            "search/overhead_s": progress.overhead_s,
+            "search/cost_s": progress.cost_s,
+        }
+        for name, value in scalars.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, trial.number)
+
+    def on_end(self, summary: Mapping[str, Any]) -> None:
+        """Flush."""
+        self._writer.close()

@@ -1,0 +1,87 @@
+"""The anytime figure of a run: what the search had found, against what it had spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from po_nas.reports.run import RunData
+
+__all__ = ["COLOURS", "draw_regret", "save_figure"]
+
+COLOURS = {"line": "#0072B2", "trial": "#999999", "initial": "#56B4E9", "best": "#D55E00", "optimum": "#009E73"}
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+
+def draw_regret(run: RunData) -> Figure:
+    """Validation of every trial and of the incumbent over evaluations; the regret below on a log axis, if known."""
+    told, curve = run.told, run.incumbents()
+    known = run.regret(curve[-1]) if curve else None
+    figure = Figure(figsize=(7.2, 5.4 if known is not None else 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2 if known is not None else 1, 1, sharex=True, squeeze=False)[:, 0]
+    steps = range(1, len(told) + 1)
+
+    top = axes[0]
+    for label, colour, chosen in (
+        ("initial and random", COLOURS["initial"], {"initial", "random", "restart"}),
+        ("chosen by the method", COLOURS["trial"], None),
+    ):
+        points = [
+            (s, t.validation)
+            for s, t in zip(steps, told, strict=True)
+            if t.validation is not None and ((t.origin in chosen) if chosen else t.origin not in _RANDOM)
+        ]
+        if points:
+            top.scatter(*zip(*points, strict=True), s=16, color=colour, label=label, zorder=2, linewidths=0)
+    found = [(s, v) for s, v in zip(steps, curve, strict=True) if v is not None]
+    if found:
+        top.step(*zip(*found, strict=True), where="post", color=COLOURS["line"], label="incumbent", zorder=3)
+        _focus(top, [v for _, v in found], [t.validation for t in told if t.validation is not None], run)
+    if run.optimum.get("validation") is not None:
+        top.axhline(run.optimum["validation"], color=COLOURS["optimum"], ls="--", lw=1, label="optimum of the task")
+    top.set_ylabel(f"{run.protocol.get('metric', 'validation')} ({run.unit})" if run.unit else "validation")
+    top.legend(fontsize=8, frameon=False, loc="best")
+    config = run.config
+    top.set_title(f"{config['method']['name']} on {config['benchmark']}, seed {config['seed']}", fontsize=10, loc="left")
+
+    if known is not None:
+        bottom = axes[1]
+        regrets = [run.regret(v) for v in curve]
+        pairs = [(s, r) for s, r in zip(steps, regrets, strict=True) if r is not None]
+        # A regret of exactly zero has no place on a log axis; a symmetric one is linear near zero.
+        positive = [r for _, r in pairs if r > 0]
+        bottom.set_yscale("symlog", linthresh=max(min(positive, default=1.0) / 2, 1e-4))
+        bottom.step(*zip(*pairs, strict=True), where="post", color=COLOURS["line"])
+        bottom.set_ylabel(f"simple regret ({run.unit})" if run.unit else "simple regret")
+        bottom.set_ylim(bottom=0)
+        bottom.yaxis.set_major_formatter(ScalarFormatter())
+    axes[-1].set_xlabel("evaluations")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1].set_xlim(0.5, max(len(told), 1) + 0.5)
+    for axis in axes:
+        axis.grid(alpha=0.25, lw=0.5)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+_RANDOM = {"initial", "random", "restart"}
+
+
+def _focus(axis: object, incumbents: list[float], values: list[float], run: RunData) -> None:
+    """Let bad outliers run out of the picture, so that the differences that matter can be seen."""
+    edge = run.optimum.get("validation")
+    best = [*incumbents, *([edge] if edge is not None else [])]
+    ordered = sorted(values, reverse=not run.maximize)
+    worst = ordered[len(ordered) // 5]
+    low, high = min(*best, worst), max(*best, worst)
+    pad = 0.06 * (high - low or abs(high) or 1.0)
+    axis.set_ylim(low - pad, high + pad)  # type: ignore[attr-defined]
+
+
+def save_figure(run: RunData, path: Path) -> None:
+    """Write the figure as a PNG of 150 dots per inch."""
+    draw_regret(run).savefig(path, dpi=150)

@@ -1,0 +1,146 @@
+"""A run as its directory tells it: configuration, protocol, trials, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from po_nas.core.journal import read_journal
+from po_nas.core.run_directory import read_record, read_summary
+
+__all__ = ["RunData", "TrialData", "load_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialData:
+    """One trial: what was asked, and what came of it (None while pending). `reason` is set for a failure."""
+
+    number: int
+    architecture: str
+    origin: str
+    ask_s: float
+    validation: float | None = None
+    cost_s: float | None = None
+    clock_s: float | None = None
+    elapsed_s: float | None = None
+    reason: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether an outcome is on record."""
+        return self.cost_s is not None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run directory, read."""
+
+    directory: Path
+    config: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    optimum: Mapping[str, Any]
+    versions: Mapping[str, str]
+    trials: tuple[TrialData, ...]
+    summary: Mapping[str, Any] | None
+    ended: str | None
+
+    @property
+    def told(self) -> list[TrialData]:
+        """Finished trials in the order of their completion."""
+        return sorted((t for t in self.trials if t.finished), key=lambda t: (t.elapsed_s or 0.0, t.number))
+
+    @property
+    def maximize(self) -> bool:
+        """Whether higher validation is better."""
+        return bool(self.protocol.get("direction", "maximize") == "maximize")
+
+    @property
+    def unit(self) -> str:
+        """Unit of the metric."""
+        return str(self.protocol.get("unit", ""))
+
+    def incumbents(self) -> list[float | None]:
+        """Best validation after each finished trial, in the order of completion; None before the first success."""
+        best: float | None = None
+        curve = []
+        for trial in self.told:
+            if trial.validation is not None and (best is None or self._better(trial.validation, best)):
+                best = trial.validation
+            curve.append(best)
+        return curve
+
+    def incumbent(self) -> TrialData | None:
+        """The best finished trial by validation; the earliest of equals."""
+        best: TrialData | None = None
+        for trial in self.told:
+            if trial.validation is not None and (
+                best is None or best.validation is None or self._better(trial.validation, best.validation)
+            ):
+                best = trial
+        return best
+
+    def regret(self, validation: float | None) -> float | None:
+        """Simple regret against the optimum of the task; None where either is unknown."""
+        optimum = self.optimum.get("validation")
+        if optimum is None or validation is None:
+            return None
+        return float(optimum - validation if self.maximize else validation - optimum)
+
+    def winner(self) -> dict[str, Any] | None:
+        """The incumbent as JSON: space, string, code, and where it comes from; None without a success."""
+        trial = self.incumbent()
+        if trial is None:
+            return None
+        from po_nas import spaces
+
+        space = self.protocol.get("space")
+        record: dict[str, Any] = {"string": trial.architecture}
+        if space is not None:
+            found = spaces.get(space)
+            record = found.to_json(found.from_string(trial.architecture)) | record
+        return record | {
+            "benchmark": self.config["benchmark"],
+            "method": self.config["method"]["name"],
+            "seed": self.config["seed"],
+            "trial": trial.number,
+            "validation": trial.validation,
+            "test": None if self.summary is None else self.summary["test"],
+        }
+
+    def _better(self, value: float, than: float) -> bool:
+        return value > than if self.maximize else value < than
+
+
+def load_run(directory: Path) -> RunData:
+    """Read a run directory, finished or not.
+
+    Raises `RunDirectoryError` when it holds no run and `JournalError` when its journal is damaged.
+    """
+    record = read_record(directory)
+    path = directory / "journal.jsonl"
+    events = read_journal(path).events if path.exists() else ()
+    asked: dict[int, dict[str, Any]] = {}
+    ended = None
+    for event in events:
+        if event["event"] == "ask":
+            asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin", "ask_s")}
+        elif event["event"] in {"tell", "fail"}:
+            asked[event["number"]] |= {
+                "validation": event.get("metrics", {}).get("validation"),
+                "reason": event.get("reason"),
+                **{k: event[k] for k in ("cost_s", "clock_s", "elapsed_s")},
+            }
+        elif event["event"] == "end":
+            ended = str(event["reason"])
+    return RunData(
+        directory=directory,
+        config=record["search"],
+        protocol=record.get("protocol", {}),
+        optimum=record.get("optimum", {}),
+        versions=record.get("versions", {}),
+        trials=tuple(TrialData(**fields) for fields in asked.values()),
+        summary=read_summary(directory),
+        ended=ended,
+    )

@@ -1,0 +1,60 @@
+"""A run on a terminal: its result beside the optimum, and its status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from po_nas.reports.run import RunData
+
+if TYPE_CHECKING:
+    from po_nas.core.api import Result
+
+__all__ = ["print_result", "print_status"]
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "unknown" if value is None else f"{value:.4f} {unit}".rstrip()
+
+
+def print_result(result: Result) -> None:
+    """Print the incumbent beside the optimum of the task."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("", "validation", "test"):
+        table.add_column(title, justify="left" if not title else "right")
+    table.add_row("incumbent", _number(result.validation), _number(result.test))
+    table.add_row(
+        "best by validation in the table", _number(result.optimum_validation), _number(result.test_of_optimum_validation)
+    )
+    table.add_row("best by test in the table", "", _number(result.optimum_test))
+    table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
+    console = Console(highlight=False)
+    console.print()
+    console.print(f"[bold]{result.incumbent}[/bold]", markup=True, soft_wrap=True)
+    console.print(table)
+    console.print(
+        f"{result.evaluations} evaluations ({result.failed} failed), {result.wall_s:.1f} s, of which "
+        f"{result.overhead_s:.1f} s outside the objective; {result.cost_s:,.0f} s of recorded cost; {result.ended}",
+        soft_wrap=True,
+    )
+
+
+def print_status(run: RunData) -> None:
+    """Print how far a run is."""
+    told, best = run.told, run.incumbent()
+    limit = run.config["budget"].get("max_evaluations")
+    console = Console(highlight=False)
+    console.print(f"{run.config['method']['name']} on {run.config['benchmark']}, seed {run.config['seed']}")
+    failed = sum(t.reason is not None for t in told)
+    pending = sum(not t.finished for t in run.trials)
+    console.print(f"{len(told)}/{limit or '?'} evaluations, {failed} failed, {pending} pending")
+    if best is not None:
+        regret = run.regret(best.validation)
+        console.print(
+            f"best {_number(best.validation, run.unit)} at trial {best.number}"
+            + ("" if regret is None else f", regret {_number(regret, run.unit)}")
+        )
+        console.print(best.architecture, soft_wrap=True, markup=False)
+    console.print(f"ended: {run.ended}" if run.ended else f"not finished; go on with: po-nas resume {run.directory}")

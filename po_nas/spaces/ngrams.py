@@ -1,0 +1,67 @@
+"""Counts of operations and of consecutive pairs of operations: features of an architecture's graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.spaces.base import Architecture, OperationGraph, Space
+
+__all__ = ["NGramEncoder", "operation_ngrams"]
+
+NGram = tuple[str, ...]
+
+
+def operation_ngrams(graph: OperationGraph, n: int = 2) -> Counter[NGram]:
+    """How often each sequence of 1 … `n` operations occurs along the edges of an operation graph.
+
+    These are the label sequences of all walks of up to `n` nodes, so two architectures are alike when they use the same
+    operations in the same places relative to each other and to input and output. Isomorphic architectures have equal
+    counts. ``n=2`` counts nodes and edges by label.
+    """
+    after: list[list[int]] = [[] for _ in graph.labels]
+    for i, j in graph.edges:
+        after[i].append(j)
+    counts: Counter[NGram] = Counter()
+    walks = [(node,) for node in range(len(graph.labels))]
+    for length in range(1, n + 1):
+        counts.update(tuple(graph.labels[node] for node in walk) for walk in walks)
+        if length < n:
+            walks = [(*walk, node) for walk in walks for node in after[walk[-1]]]
+    return counts
+
+
+class NGramEncoder:
+    """Counts over the n-grams of the reference architectures, and one column for all others.
+
+    The last column is the Euclidean norm of the counts that the vocabulary lacks, so the distance between any
+    architecture and a reference one is exact.
+    """
+
+    def __init__(self, space: Space, references: Iterable[Architecture], n: int = 3) -> None:
+        self._space, self._n = space, n
+        met: dict[NGram, None] = {}
+        for architecture in references:
+            met.update(dict.fromkeys(self._count(architecture)))
+        self._columns = {ngram: column for column, ngram in enumerate(sorted(met))}
+
+    def _count(self, architecture: Architecture) -> Counter[NGram]:
+        return operation_ngrams(self._space.operation_graph(architecture), self._n)
+
+    def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float32]:
+        """Counts of shape (len(architectures), size of the vocabulary + 1)."""
+        last = len(self._columns)
+        features = np.zeros((len(architectures), last + 1), np.float32)
+        for row, architecture in enumerate(architectures):
+            other = 0
+            for ngram, count in self._count(architecture).items():
+                column = self._columns.get(ngram)
+                if column is None:
+                    other += count * count
+                else:
+                    features[row, column] = count
+            features[row, last] = other**0.5
+        return features

@@ -1,0 +1,65 @@
+"""Edit distances of short integer sequences, also where only some sequences are allowed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["edit_path_length", "levenshtein", "levenshtein_tables", "one_edit_away"]
+
+_Sequence = tuple[int, ...]
+
+
+def one_edit_away(sequence: _Sequence, alphabet: Sequence[int]) -> set[_Sequence]:
+    """All sequences made by one replacement, insertion or deletion."""
+    near = {sequence[:k] + sequence[k + 1 :] for k in range(len(sequence))}
+    for letter in alphabet:
+        near |= {(*sequence[:k], letter, *sequence[k + 1 :]) for k in range(len(sequence))}
+        near |= {(*sequence[:k], letter, *sequence[k:]) for k in range(len(sequence) + 1)}
+    return near - {sequence}
+
+
+def _prefix_table(first: _Sequence, second: _Sequence) -> list[list[int]]:
+    table = [list(range(len(second) + 1))]
+    for i, a in enumerate(first):
+        row = [i + 1]
+        for j, b in enumerate(second):
+            row.append(min(table[i][j + 1] + 1, row[j] + 1, table[i][j] + (a != b)))
+        table.append(row)
+    return table
+
+
+def levenshtein(first: _Sequence, second: _Sequence) -> int:
+    """Smallest number of replacements, insertions and deletions, whatever lies between."""
+    return _prefix_table(first, second)[-1][-1]
+
+
+def levenshtein_tables(first: _Sequence, second: _Sequence) -> tuple[list[list[int]], list[list[int]]]:
+    """Levenshtein distances of all prefixes and of all suffixes.
+
+    Entry [i][j] of the first table compares ``first[:i]`` with ``second[:j]``, of the second table ``first[i:]`` with
+    ``second[j:]``. Their sum is the distance of the whole exactly where a best alignment cuts at (i, j).
+    """
+    backwards = _prefix_table(first[::-1], second[::-1])
+    return _prefix_table(first, second), [row[::-1] for row in backwards[::-1]]
+
+
+def edit_path_length(
+    first: _Sequence, second: _Sequence, neighbours: Callable[[_Sequence], Iterable[_Sequence]]
+) -> int:
+    """Length of a shortest path in the graph that `neighbours` spans, which must be connected.
+
+    A* search; the Levenshtein distance never overestimates what remains.
+    """
+    known = {first: 0}
+    queue = [(levenshtein(first, second), 0, first)]
+    while True:
+        _, behind, sequence = heapq.heappop(queue)
+        done = -behind
+        if sequence == second:
+            return done
+        for near in neighbours(sequence):
+            if done + 1 < known.get(near, done + 2):
+                known[near] = done + 1
+                # among equal bounds the path that has come furthest goes first
+                heapq.heappush(queue, (done + 1 + levenshtein(near, second), -done - 1, near))

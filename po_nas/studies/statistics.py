@@ -1,0 +1,40 @@
+"""Means with confidence intervals and paired tests over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+from scipy.stats import wilcoxon
+
+__all__ = ["holm", "mean_interval", "paired_p"]
+
+
+def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """Mean of (n,) values over seeds and the half width of its Student confidence interval."""
+    n = len(values)
+    spread = float(np.std(values, ddof=1)) if n > 1 else float("nan")
+    return float(np.mean(values)), float(student.ppf(0.5 + level / 2, n - 1) * spread / np.sqrt(n)) if n > 1 else spread
+
+
+def paired_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test on (n,) paired values; 1 when all pairs are equal.
+
+    Ties (zero differences) are split between both signs (Pratt), for exact optima are found by both methods often.
+    """
+    if np.array_equal(first, second):
+        return 1.0
+    return float(wilcoxon(first, second, zero_method="pratt").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment of a family of p-values."""
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(p_values))
+    running = 0.0
+    for rank, position in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[position]))
+        adjusted[position] = running
+    return [float(p) for p in adjusted]

@@ -1,0 +1,27 @@
+"""One thread for small linear algebra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+__all__ = ["single_thread"]
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Limit torch and the BLAS libraries to one thread, and put the limits back.
+
+    A surrogate on a few hundred points spends its time in tiny matrices. More threads than one then cost more in
+    waiting for each other than they gain; on a busy machine a fit gets many times slower.
+    """
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(before)
