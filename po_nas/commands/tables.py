@@ -11,7 +11,7 @@ __all__ = ["print_table"]
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under a header."""
     if not sys.stdout.isatty():
-        for row in [header, *rows]:
+        for row in [header, *rows] if any(header) else rows:
             print("\t".join("" if cell is None else str(cell) for cell in row))
         return
     from rich.console import Console

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from po_nas import __version__
-from po_nas.errors import RunDirectoryError
-from po_nas.registry import load_plugin
 from po_nas.core.budget import Ledger
 from po_nas.core.callbacks import Callback, RunInfo
 from po_nas.core.config import SearchConfig, validated
+from po_nas.core.executors.base import Executor
 from po_nas.core.journal import SCHEMA, Journal
 from po_nas.core.loop import Loop, regret
 from po_nas.core.objective import Objective
 from po_nas.core.run_directory import RunDirectory, read_config, read_summary
 from po_nas.core.searcher import Domain, Searcher
+from po_nas.errors import RunDirectoryError
+from po_nas.registry import load_plugin
 
 __all__ = ["Result", "make_searcher", "resume", "run_search", "search"]
 
@@ -110,7 +111,7 @@ def run_search(
         load_plugin(plugin)
     objective = objective or _objective(config)
     config.budget.check(objective.distinct)
-    searcher = make_searcher(config, objective)
+    searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
     with RunDirectory(out) as directory:
         optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
         directory.write_config(
@@ -118,7 +119,7 @@ def run_search(
             {"space": objective.space.name, **objective.protocol()},
             {name: None if found is None else found[0] for name, found in optima.items()},
         )
-        return _run(config, directory, objective, searcher, callbacks)
+        return _run(config, directory, objective, searcher, executor, callbacks)
 
 
 def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None) -> Result:
@@ -131,8 +132,9 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
     for plugin in config.plugins:
         load_plugin(plugin)
     objective = objective or _objective(config)
+    searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
     with RunDirectory(path) as directory:
-        return _run(config, directory, objective, make_searcher(config, objective), callbacks)
+        return _run(config, directory, objective, searcher, executor, callbacks)
 
 
 def _objective(config: SearchConfig) -> Objective:
@@ -157,17 +159,21 @@ def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:
     return kind(domain, seed=config.seed, options=options)
 
 
+def _make_executor(config: SearchConfig, objective: Objective) -> Executor:
+    from po_nas.core import executors
+
+    kind = executors.registry.get(config.executor.name)
+    return kind(objective, workers=config.batch, timeout_s=config.executor.timeout_s)
+
+
 def _run(
     config: SearchConfig,
     directory: RunDirectory,
     objective: Objective,
     searcher: Searcher,
+    executor: Executor,
     callbacks: Sequence[Callback],
 ) -> Result:
-    from po_nas.core import executors
-
-    kind = executors.registry.get(config.executor.name)
-    executor = kind(objective, workers=config.batch, timeout_s=config.executor.timeout_s)
     ledger = Ledger(config.budget)
     optimum = objective.optimum_validation
     info = RunInfo(

@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 from pydantic_core import ErrorDetails
 
-from po_nas.errors import BudgetError, ConfigError
 from po_nas.core.budget import Budget
+from po_nas.errors import BudgetError, ConfigError
 
 __all__ = ["ExecutorConfig", "MethodConfig", "SearchConfig", "load_config", "validated"]
 
@@ -130,7 +130,10 @@ def validated(model: type[M], raw: Mapping[str, Any], prefix: str = "") -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise _config_error(model, error.errors()[0], prefix) from None
+        problems = error.errors()
+        # A misspelt key also makes the right one missing; the misspelling is what the user wants to hear of.
+        unknown = [p for p in problems if p["type"] == "extra_forbidden"]
+        raise _config_error(model, (unknown or problems)[0], prefix) from None
 
 
 def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) -> ConfigError:
@@ -143,7 +146,8 @@ def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) ->
         remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return ConfigError(key, value, f"unknown key; {remedy}")
     if problem["type"] == "missing":
-        return ConfigError(key, None, "is required")
+        description = model.model_fields[key].description if key in model.model_fields else None
+        return ConfigError(key, None, f"is required: {description}" if description else "is required")
     kind = BudgetError if key.startswith("budget") else ConfigError
     return kind(key, value, problem["msg"][0].lower() + problem["msg"][1:])
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from po_nas.errors import SearchExhaustedError
 from po_nas.core.budget import Ledger
 from po_nas.core.callbacks import Callback, Progress
 from po_nas.core.executors.base import Completed, Executor, Job
@@ -15,6 +14,7 @@ from po_nas.core.journal import Event, Journal
 from po_nas.core.objective import Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
+from po_nas.errors import SearchExhaustedError
 
 __all__ = ["Loop"]
 

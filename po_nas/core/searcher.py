@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Observation, Trial
+from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["Domain", "MethodOptions", "Proposal", "Searcher"]

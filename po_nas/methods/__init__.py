@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from po_nas.registry import Entry, Registry
 from po_nas.core.searcher import Searcher
+from po_nas.registry import Entry, Registry
 
 __all__ = ["names", "register", "registry"]
 

@@ -46,7 +46,9 @@ def draw_regret(run: RunData) -> Figure:
     top.set_ylabel(f"{run.protocol.get('metric', 'validation')} ({run.unit})" if run.unit else "validation")
     top.legend(fontsize=8, frameon=False, loc="best")
     config = run.config
-    top.set_title(f"{config['method']['name']} on {config['benchmark']}, seed {config['seed']}", fontsize=10, loc="left")
+    top.set_title(
+        f"{config['method']['name']} on {config['benchmark']}, seed {config['seed']}", fontsize=10, loc="left"
+    )
 
     if known is not None:
         bottom = axes[1]

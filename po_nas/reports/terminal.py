@@ -26,7 +26,9 @@ def print_result(result: Result) -> None:
         table.add_column(title, justify="left" if not title else "right")
     table.add_row("incumbent", _number(result.validation), _number(result.test))
     table.add_row(
-        "best by validation in the table", _number(result.optimum_validation), _number(result.test_of_optimum_validation)
+        "best by validation in the table",
+        _number(result.optimum_validation),
+        _number(result.test_of_optimum_validation),
     )
     table.add_row("best by test in the table", "", _number(result.optimum_test))
     table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))

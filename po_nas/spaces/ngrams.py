@@ -26,7 +26,7 @@ def operation_ngrams(graph: OperationGraph, n: int = 2) -> Counter[NGram]:
     for i, j in graph.edges:
         after[i].append(j)
     counts: Counter[NGram] = Counter()
-    walks = [(node,) for node in range(len(graph.labels))]
+    walks: list[tuple[int, ...]] = [(node,) for node in range(len(graph.labels))]
     for length in range(1, n + 1):
         counts.update(tuple(graph.labels[node] for node in walk) for walk in walks)
         if length < n:

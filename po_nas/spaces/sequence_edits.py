@@ -1,11 +1,10 @@
-"""Edit distances of short integer sequences, also where only some sequences are allowed."""
+"""Edits and edit distances of short integer sequences."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
-__all__ = ["edit_path_length", "levenshtein", "levenshtein_tables", "one_edit_away"]
+__all__ = ["levenshtein", "levenshtein_tables", "one_edit_away"]
 
 _Sequence = tuple[int, ...]
 
@@ -42,24 +41,3 @@ def levenshtein_tables(first: _Sequence, second: _Sequence) -> tuple[list[list[i
     """
     backwards = _prefix_table(first[::-1], second[::-1])
     return _prefix_table(first, second), [row[::-1] for row in backwards[::-1]]
-
-
-def edit_path_length(
-    first: _Sequence, second: _Sequence, neighbours: Callable[[_Sequence], Iterable[_Sequence]]
-) -> int:
-    """Length of a shortest path in the graph that `neighbours` spans, which must be connected.
-
-    A* search; the Levenshtein distance never overestimates what remains.
-    """
-    known = {first: 0}
-    queue = [(levenshtein(first, second), 0, first)]
-    while True:
-        _, behind, sequence = heapq.heappop(queue)
-        done = -behind
-        if sequence == second:
-            return done
-        for near in neighbours(sequence):
-            if done + 1 < known.get(near, done + 2):
-                known[near] = done + 1
-                # among equal bounds the path that has come furthest goes first
-                heapq.heappush(queue, (done + 1 + levenshtein(near, second), -done - 1, near))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
-from po_nas.spaces.sequence_edits import edit_path_length, levenshtein_tables, one_edit_away
+from po_nas.spaces.sequence_edits import levenshtein_tables, one_edit_away
 
 __all__ = ["TransNASMacroSpace"]
 
@@ -82,7 +82,7 @@ class TransNASMacroSpace(Space):
         within = [
             code
             for code in sorted(children)
-            if all(edit_path_length(code, parent.code, _neighbours) <= limit for parent in (first, second))
+            if all(_distances_from(parent.code)[_row(code)] <= limit for parent in (first, second))
         ]
         choices = within or [first.code, second.code]
         return self._of(choices[int(rng.integers(len(choices)))])
@@ -93,7 +93,7 @@ class TransNASMacroSpace(Space):
         It exceeds the Levenshtein distance by one or two for 0.08 % of the pairs, for which every shortest
         way leaves the space.
         """
-        return edit_path_length(first.code, second.code, _neighbours)
+        return int(_distances_from(first.code)[_row(second.code)])
 
     def canonical(self, architecture: Architecture) -> str:
         """The sequence itself: no two are isomorphic."""
@@ -176,5 +176,36 @@ def _all_valid() -> tuple[_Modules, ...]:
 
 
 @cache
+def _rows() -> dict[_Modules, int]:
+    return {code: row for row, code in enumerate(_all_valid())}
+
+
+def _row(code: _Modules) -> int:
+    return _rows()[code]
+
+
+@cache
 def _neighbours(code: _Modules) -> tuple[_Modules, ...]:
     return tuple(sorted(near for near in one_edit_away(code, _TYPES) if _is_valid(near)))
+
+
+@cache
+def _neighbour_table() -> NDArray[np.int64]:
+    """Rows of the neighbours of each network, (3256, most neighbours), filled up with the network itself."""
+    table = [[_row(near) for near in _neighbours(code)] for code in _all_valid()]
+    width = max(map(len, table))
+    return np.array([near + [row] * (width - len(near)) for row, near in enumerate(table)])
+
+
+@cache
+def _distances_from(code: _Modules) -> NDArray[np.int8]:
+    """Breadth-first distances (3256,) through valid networks."""
+    table = _neighbour_table()
+    distances = np.full(len(table), -1, np.int8)
+    level, distance = np.array([_row(code)]), 0
+    while len(level):
+        distances[level] = distance
+        reached = np.zeros(len(table), bool)
+        reached[table[level]] = True
+        level, distance = np.flatnonzero(reached & (distances < 0)), distance + 1
+    return distances

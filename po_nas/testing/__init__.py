@@ -9,11 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from po_nas.testing.searchers import SearcherConformance, ToyObjective
     from po_nas.testing.spaces import SpaceConformance
 
-__all__ = ["SpaceConformance"]
+__all__ = ["SearcherConformance", "SpaceConformance", "ToyObjective"]
 
-_MODULES = {"SpaceConformance": "po_nas.testing.spaces"}
+_MODULES = {
+    "SearcherConformance": "po_nas.testing.searchers",
+    "SpaceConformance": "po_nas.testing.spaces",
+    "ToyObjective": "po_nas.testing.searchers",
+}
 
 
 def __getattr__(name: str) -> Any:

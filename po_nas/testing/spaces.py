@@ -29,6 +29,7 @@ _repeatedly = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 _seeds = given(seed=st.integers(0, 2**32 - 1))
@@ -65,17 +66,14 @@ class SpaceConformance:
     crossover_stays_between: bool = True
     """Whether a child is no further from either parent than the parents are from each other."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest) -> Space:
-        """The space under test."""
-        declared = getattr(type(self), "space", None)
-        if isinstance(declared, Space):
-            return declared
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Turn a space given as a class attribute into the fixture that the tests ask for."""
+        super().__init_subclass__(**kwargs)
+        declared = cls.__dict__.get("space")
         if isinstance(declared, type) and issubclass(declared, Space):
-            return declared()
-        found = request.getfixturevalue("space")
-        assert isinstance(found, Space), f"the fixture `space` returned {found!r}, which is no Space"
-        return found
+            declared = declared()
+        if isinstance(declared, Space):
+            cls.space = pytest.fixture(name="space")(lambda self: declared)
 
     def isomorphic(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """An architecture that means the same network; by default the architecture itself."""
@@ -89,165 +87,165 @@ class SpaceConformance:
 
     @_repeatedly
     @_seeds
-    def test_string_and_json_round_trips(self, subject: Space, seed: int) -> None:
-        """A string and a JSON value bring back the same architecture, types included."""
-        architecture = subject.sample(np.random.default_rng(seed))
-        assert subject.from_string(subject.to_string(architecture)) == architecture
-        back = subject.from_json(json.loads(json.dumps(subject.to_json(architecture))))
+    def test_string_and_json_round_trips(self, space: Space, seed: int) -> None:
+        """A string and a JSON value bring back the same architecture, with Python integers in its code."""
+        architecture = space.sample(np.random.default_rng(seed))
+        assert repr(space.from_string(space.to_string(architecture))) == repr(architecture)
+        back = space.from_json(json.loads(json.dumps(space.to_json(architecture))))
         assert back == architecture
-        assert repr(back) == repr(architecture), "codes must hold Python integers, not numpy ones"
+        assert repr(back) == repr(architecture)
 
     @_repeatedly
     @_seeds
-    def test_samples_are_valid(self, subject: Space, seed: int) -> None:
+    def test_samples_are_valid(self, space: Space, seed: int) -> None:
         """Samples validate, carry the space's name and can be hashed."""
-        architecture = subject.sample(np.random.default_rng(seed))
-        subject.validate(architecture)
-        assert architecture.space == subject.name
-        assert len({architecture, subject.from_string(subject.to_string(architecture))}) == 1
+        architecture = space.sample(np.random.default_rng(seed))
+        space.validate(architecture)
+        assert architecture.space == space.name
+        assert len({architecture, space.from_string(space.to_string(architecture))}) == 1
 
-    def test_rejects_what_is_no_string_of_the_space(self, subject: Space) -> None:
+    def test_rejects_what_is_no_string_of_the_space(self, space: Space) -> None:
         """Nonsense, and a good string with something before or behind it, raise `InvalidArchitectureError`."""
-        good = subject.to_string(subject.sample(np.random.default_rng(0)))
+        good = space.to_string(space.sample(np.random.default_rng(0)))
         for text in ("", "nonsense", f"{good}x", f"x{good}", f"{good} {good}"):
             with pytest.raises(InvalidArchitectureError):
-                subject.from_string(text)
+                space.from_string(text)
 
-    def test_rejects_what_is_no_json_of_the_space(self, subject: Space) -> None:
+    def test_rejects_what_is_no_json_of_the_space(self, space: Space) -> None:
         """Wrong types, another space's name and wrong codes raise `InvalidArchitectureError`."""
-        good = subject.to_json(subject.sample(np.random.default_rng(0)))
+        good = space.to_json(space.sample(np.random.default_rng(0)))
         code = good["code"]
-        codes = [[], [None], [*code, 0], code[:-1], [code], "code", {}]
+        codes = [[], [None], [*code, 0], [code], "code", {}]
         codes += [_first_replaced(code, value) for value in (-1, 10**6, 0.5, None, "0", True, [0])]
-        values = [None, 3, "text", [], {}, {"space": subject.name}, {**good, "space": "no such space"}, code]
+        values = [None, 3, "text", [], {}, {"space": space.name}, {**good, "space": "no such space"}, code]
         for value in values + [{**good, "code": wrong} for wrong in codes]:
             with pytest.raises(InvalidArchitectureError):
-                subject.from_json(value)
+                space.from_json(value)
 
-    def test_rejects_another_space(self, subject: Space) -> None:
+    def test_rejects_another_space(self, space: Space) -> None:
         """An architecture that names another space is invalid."""
-        code = subject.sample(np.random.default_rng(0)).code
+        code = space.sample(np.random.default_rng(0)).code
         with pytest.raises(InvalidArchitectureError):
-            subject.validate(Architecture("no such space", code))
+            space.validate(Architecture("no such space", code))
 
     # randomness
 
-    def test_same_seed_same_architectures_in_another_process(self, subject: Space) -> None:
+    def test_same_seed_same_architectures_in_another_process(self, space: Space) -> None:
         """Sampling, mutation and crossover depend on nothing but the generator, not on hash randomisation either."""
         hash_seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
         path = os.pathsep.join(entry for entry in sys.path if entry)
         done = subprocess.run(
-            [sys.executable, "-c", _CHILD.format(construct=self.construct(subject))],
+            [sys.executable, "-c", _CHILD.format(construct=self.construct(space))],
             env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == _transcript(subject)
+        assert json.loads(done.stdout) == _transcript(space)
 
-    def test_leaves_global_randomness_alone(self, subject: Space) -> None:
+    def test_leaves_global_randomness_alone(self, space: Space) -> None:
         """Neither `random` nor numpy's global generator is touched."""
         before = random.getstate(), repr(np.random.get_state())  # noqa: NPY002 - read only
-        _transcript(subject)
+        _transcript(space)
         assert before == (random.getstate(), repr(np.random.get_state()))  # noqa: NPY002 - read only
 
     # edits
 
     @_repeatedly
     @_seeds
-    def test_neighbours(self, subject: Space, seed: int) -> None:
+    def test_neighbours(self, space: Space, seed: int) -> None:
         """Neighbours are valid, distinct, without the architecture itself, in a fixed order, and mutual."""
         rng = np.random.default_rng(seed)
-        architecture = subject.sample(rng)
-        near = subject.neighbours(architecture)
-        assert near == subject.neighbours(architecture)
+        architecture = space.sample(rng)
+        near = space.neighbours(architecture)
+        assert near == space.neighbours(architecture)
         assert architecture not in near
         assert len(set(near)) == len(near)
         for other in near:
-            subject.validate(other)
+            space.validate(other)
             if self.neighbours_are_edits:
-                assert subject.edit_distance(architecture, other) == 1
+                assert space.edit_distance(architecture, other) == 1
         for other in _some(near, rng):
-            assert architecture in subject.neighbours(other)
+            assert architecture in space.neighbours(other)
 
     @_repeatedly
     @_seeds
-    def test_mutation_is_a_neighbour(self, subject: Space, seed: int) -> None:
+    def test_mutation_is_a_neighbour(self, space: Space, seed: int) -> None:
         """`mutate` returns one of the neighbours; with none, some other architecture of the space."""
         rng = np.random.default_rng(seed)
-        architecture = subject.sample(rng)
-        near = subject.neighbours(architecture)
+        architecture = space.sample(rng)
+        near = space.neighbours(architecture)
         assert near or not self.neighbours_are_edits
-        mutant = subject.mutate(architecture, rng)
-        subject.validate(mutant)
+        mutant = space.mutate(architecture, rng)
+        space.validate(mutant)
         assert mutant in near if near else mutant != architecture
 
     @_repeatedly
     @_seeds
-    def test_crossover(self, subject: Space, seed: int) -> None:
+    def test_crossover(self, space: Space, seed: int) -> None:
         """Children are valid and lie between their parents; equal parents have that one child."""
         rng = np.random.default_rng(seed)
-        first, second = subject.sample(rng), subject.sample(rng)
-        child = subject.crossover(first, second, rng)
-        subject.validate(child)
+        first, second = space.sample(rng), space.sample(rng)
+        child = space.crossover(first, second, rng)
+        space.validate(child)
         if self.crossover_stays_between:
-            between = subject.edit_distance(first, second)
-            assert max(subject.edit_distance(child, first), subject.edit_distance(child, second)) <= between
-        assert subject.crossover(first, first, rng) == first
+            between = space.edit_distance(first, second)
+            assert max(space.edit_distance(child, first), space.edit_distance(child, second)) <= between
+        assert space.crossover(first, first, rng) == first
 
     @_repeatedly
     @_seeds
-    def test_edit_distance_is_a_metric(self, subject: Space, seed: int) -> None:
+    def test_edit_distance_is_a_metric(self, space: Space, seed: int) -> None:
         """Symmetric, zero for equals alone, triangle inequality."""
         rng = np.random.default_rng(seed)
-        a, b = subject.sample(rng), subject.sample(rng)
-        c = subject.mutate(a, rng)
-        assert subject.edit_distance(a, a) == 0
+        a, b = space.sample(rng), space.sample(rng)
+        c = space.mutate(a, rng)
+        assert space.edit_distance(a, a) == 0
         for x, y, z in ((a, b, c), (b, c, a), (c, a, b)):
-            assert subject.edit_distance(x, y) == subject.edit_distance(y, x)
-            assert (subject.edit_distance(x, y) == 0) == (x == y)
-            assert subject.edit_distance(x, y) <= subject.edit_distance(x, z) + subject.edit_distance(z, y)
+            assert space.edit_distance(x, y) == space.edit_distance(y, x)
+            assert (space.edit_distance(x, y) == 0) == (x == y)
+            assert space.edit_distance(x, y) <= space.edit_distance(x, z) + space.edit_distance(z, y)
 
     @_repeatedly
     @_seeds
-    def test_edit_distance_is_the_shortest_path(self, subject: Space, seed: int) -> None:
+    def test_edit_distance_is_the_shortest_path(self, space: Space, seed: int) -> None:
         """The distance is that of the neighbourhood graph: two steps away is 2, and some step always leads nearer."""
         rng = np.random.default_rng(seed)
-        start, end = subject.sample(rng), subject.sample(rng)
-        near = subject.neighbours(start)
+        start, end = space.sample(rng), space.sample(rng)
+        near = space.neighbours(start)
         within_one = {start, *near}
         for step in _some(near, rng):
-            for other in _some([x for x in subject.neighbours(step) if x not in within_one], rng):
-                assert subject.edit_distance(start, other) == 2
-        distance = subject.edit_distance(start, end)
+            for other in _some([x for x in space.neighbours(step) if x not in within_one], rng):
+                assert space.edit_distance(start, other) == 2
+        distance = space.edit_distance(start, end)
         if distance:
             # with the triangle inequality this makes the distance the length of a shortest path, at any depth
-            assert min(subject.edit_distance(step, end) for step in near) == distance - 1
+            assert min(space.edit_distance(step, end) for step in near) == distance - 1
 
     # isomorphism
 
     @_repeatedly
     @_seeds
-    def test_canonical(self, subject: Space, seed: int) -> None:
+    def test_canonical(self, space: Space, seed: int) -> None:
         """The canonical key is a string, the same each time and for isomorphic architectures."""
         rng = np.random.default_rng(seed)
-        architecture = subject.sample(rng)
+        architecture = space.sample(rng)
         twin = self.isomorphic(architecture, rng)
-        subject.validate(twin)
-        key = subject.canonical(architecture)
+        space.validate(twin)
+        key = space.canonical(architecture)
         assert isinstance(key, str)
-        assert subject.canonical(subject.from_string(subject.to_string(architecture))) == key
-        assert subject.canonical(twin) == key
+        assert space.canonical(space.from_string(space.to_string(architecture))) == key
+        assert space.canonical(twin) == key
 
     # encodings
 
     @_repeatedly
     @_seeds
-    def test_graph_encoding(self, subject: Space, seed: int) -> None:
+    def test_graph_encoding(self, space: Space, seed: int) -> None:
         """Shapes are `graph_shape`, types as documented, values finite, nothing outside edges and real nodes."""
-        graph = subject.encode_graph(subject.sample(np.random.default_rng(seed)))
-        n, f, e = subject.graph_shape
+        graph = space.encode_graph(space.sample(np.random.default_rng(seed)))
+        n, f, e = space.graph_shape
         for array, shape in ((graph.nodes, (n, f)), (graph.adjacency, (n, n)), (graph.edges, (n, n, e))):
             assert array.shape == shape
             assert array.dtype == np.float32
@@ -263,22 +261,22 @@ class SpaceConformance:
 
     @_repeatedly
     @_seeds
-    def test_vector_encoding(self, subject: Space, seed: int) -> None:
+    def test_vector_encoding(self, space: Space, seed: int) -> None:
         """Vectors have `vector_size` entries in [0, 1]; different architectures have different ones."""
         rng = np.random.default_rng(seed)
-        architecture = subject.sample(rng)
-        vector = subject.encode_vector(architecture)
-        assert vector.shape == (subject.vector_size,)
+        architecture = space.sample(rng)
+        vector = space.encode_vector(architecture)
+        assert vector.shape == (space.vector_size,)
         assert vector.dtype == np.float64
         assert ((vector >= 0) & (vector <= 1)).all()
-        for other in (subject.sample(rng), *_some(subject.neighbours(architecture), rng)):
-            assert np.array_equal(subject.encode_vector(other), vector) == (other == architecture)
+        for other in (space.sample(rng), *_some(space.neighbours(architecture), rng)):
+            assert np.array_equal(space.encode_vector(other), vector) == (other == architecture)
 
     @_repeatedly
     @_seeds
-    def test_operation_graph(self, subject: Space, seed: int) -> None:
+    def test_operation_graph(self, space: Space, seed: int) -> None:
         """Topological, from ``input`` to ``output``, every inner node on a path from an input to the output."""
-        graph = subject.operation_graph(subject.sample(np.random.default_rng(seed)))
+        graph = space.operation_graph(space.sample(np.random.default_rng(seed)))
         last = len(graph.labels) - 1
         assert graph.labels[0] == "input"
         assert graph.labels[last] == "output"
@@ -295,17 +293,17 @@ class SpaceConformance:
 
     # enumeration
 
-    def test_enumeration(self, subject: Space) -> None:
+    def test_enumeration(self, space: Space) -> None:
         """An enumerable space yields `size` different architectures; another one raises `NotEnumerableError`."""
-        if not subject.enumerable:
+        if not space.enumerable:
             with pytest.raises(NotEnumerableError):
-                list(subject.enumerate())
+                list(space.enumerate())
             return
-        every = list(subject.enumerate())
-        assert len(set(every)) == len(every) == subject.size
+        every = list(space.enumerate())
+        assert len(set(every)) == len(every) == space.size
         for architecture in every[:: max(1, len(every) // 100)]:
-            subject.validate(architecture)
-        assert {subject.sample(np.random.default_rng(seed)) for seed in range(20)} <= set(every)
+            space.validate(architecture)
+        assert {space.sample(np.random.default_rng(seed)) for seed in range(20)} <= set(every)
 
 
 def _transcript(space: Space) -> list[str]:

@@ -11,6 +11,7 @@ from po_nas.benchmarks.data.columns import Column, Read, numbers, without_failur
 from po_nas.benchmarks.data.datasets import is_available, table
 from po_nas.benchmarks.data.frames import read_frame
 from po_nas.benchmarks.data.nasbench201_rows import CELLS, arrange, row_of_string, row_of_tuple
+from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
 from po_nas.benchmarks.data.text_files import read_archive, read_csv
 from po_nas.benchmarks.unpickle import read_pickle_bytes
 from po_nas.errors import DataError
@@ -68,24 +69,10 @@ def columns(read: Read) -> Iterator[Column]:
     costs = arrange([row_of_string(record["arch"]) for record in info], [record["cost"] for record in info])
     yield numbers("c10_cost_12_s", costs, "cost", "s")
 
-    yield from _sizes()
+    for prefix in _SETS:
+        yield numbers(f"{prefix}_params_m", parameters(prefix), "proxy", "million")
+        yield numbers(f"{prefix}_flops_m", flops(prefix), "proxy", "million")
     yield from _proxies(read)
-
-
-def _sizes() -> Iterator[Column]:
-    """Parameters and FLOPs in millions, dead operations counted; exact on every cell listed upstream."""
-    codes = np.stack(np.unravel_index(np.arange(CELLS), (5,) * 6), axis=1)
-    conv1x1, conv3x3, pool = ((codes == code).sum(axis=1) for code in (2, 3, 4))
-    flops = 35.81952 * conv3x3 + 4.36224 * conv1x1 + 1.29024 * pool
-    for prefix, params_base, flops_base, share in (
-        ("c10", 0.073306, 7.943872, 1.0),
-        ("c100", 0.079156, 7.949632, 1.0),
-        ("in16", 0.080456, 1.993792, 0.25),
-    ):
-        # Both are whole counts, so a millionth has at most six digits.
-        params = np.round(params_base + 0.24304 * conv3x3 + 0.028 * conv1x1, 6)
-        yield numbers(f"{prefix}_params_m", params, "proxy", "million")
-        yield numbers(f"{prefix}_flops_m", np.round(flops_base + share * flops, 6), "proxy", "million")
 
 
 def _proxies(read: Read) -> Iterator[Column]:

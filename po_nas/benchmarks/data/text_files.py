@@ -24,12 +24,16 @@ def read_csv(data: bytes) -> dict[str, list[str]]:
 
 def integers(text: str) -> tuple[Any, ...]:
     """A nested tuple of integers that was written as text."""
-    return tuple(ast.literal_eval(text))
+    return tuple(_tuples(value) for value in ast.literal_eval(text))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def tuple_text(text: str) -> str:
     """One spelling of a nested tuple of integers: round brackets, no blanks."""
-    return str(integers(text)).replace(" ", "").replace("[", "(").replace("]", ")")
+    return str(integers(text)).replace(" ", "")
 
 
 @dataclass(frozen=True, slots=True)

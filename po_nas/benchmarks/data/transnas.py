@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,7 @@ def _key(text: str) -> Key:
     return "micro", tuple(int(operation) for operation in tail.replace("_", ""))
 
 
+@cache
 def _naslib_key(space: str, text: str) -> Key:
     """The same of a NASLib tuple; macro tuples are padded with zeros."""
     codes = integers(text)
@@ -97,7 +99,9 @@ def _scores(read: Read, row_of: dict[Key, int]) -> Iterator[Column]:
             row = row_of[_naslib_key(record.space, record.architecture)]
             for suffix, value in (("", record.score), ("_s", record.seconds)):
                 name = f"{record.dataset}_{record.metric}{suffix}"
-                found.setdefault(name, np.full(len(row_of), np.nan))[row] = value
+                if name not in found:
+                    found[name] = np.full(len(row_of), np.nan)
+                found[name][row] = value
             if not np.isnan(record.accuracy):
                 final[record.dataset][row] = record.accuracy
     for task, values in final.items():
@@ -125,12 +129,13 @@ def _sizes(read: Read, keys: list[Key]) -> Iterator[Column]:
         "micro": json.loads(read("naslib_zc_transbench101_micro_711.json")),
         "macro": json.loads(read("naslib_zc_transbench101_macro_725.json")),
     }
+    measures = ("params", "flops")
     for task in METRICS:
-        for measure in ("params", "flops"):
-            values = np.full(len(keys), np.nan)
-            for space, content in lists.items():
-                listed = [features(*_naslib_key(space, text)) for text in content[task]]
-                known = np.array([record[measure]["score"] for record in content[task].values()])
-                rows = [row for row, (where, _) in enumerate(keys) if where == space]
-                values[rows] = complete(listed, known, [parts[row] for row in rows])
-            yield numbers(f"{task}_{measure}_m", values, "proxy", "million")
+        values = np.full((len(keys), len(measures)), np.nan)
+        for space, content in lists.items():
+            listed = [features(*_naslib_key(space, text)) for text in content[task]]
+            known = np.array([[record[m]["score"] for m in measures] for record in content[task].values()])
+            rows = [row for row, (where, _) in enumerate(keys) if where == space]
+            values[rows] = complete(listed, known, [parts[row] for row in rows])
+        for measure, column in zip(measures, values.T, strict=True):
+            yield numbers(f"{task}_{measure}_m", column, "proxy", "million")

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 __all__ = ["complete", "features"]
 
@@ -37,7 +38,7 @@ def features(space: str, operations: Sequence[int]) -> Counter[Hashable]:
 def complete(
     listed: Sequence[Counter[Hashable]], values: NDArray[np.float64], wanted: Sequence[Counter[Hashable]]
 ) -> NDArray[np.float64]:
-    """Values of the `wanted` (n,) networks in millions, from the `listed` (m,) ones; NaN where not determined."""
+    """Values (n, q) of the `wanted` networks in millions, from the (m, q) of the `listed`; NaN where undetermined."""
     names: dict[Hashable, int] = {}
     for parts in [*listed, *wanted]:
         for part in parts:
@@ -47,8 +48,10 @@ def complete(
         for row, parts in enumerate(rows):
             for part, count in parts.items():
                 matrix[row, names[part]] = count
-    solution, _, rank, _ = np.linalg.lstsq(known, values, rcond=None)
-    null = np.linalg.svd(known)[2][rank:]
+    # On a busy machine a second thread makes matrices of this size many times slower.
+    with threadpool_limits(1):
+        solution, _, rank, _ = np.linalg.lstsq(known, values, rcond=None)
+        null = np.linalg.svd(np.linalg.qr(known, mode="r"))[2][rank:]
     determined = np.abs(asked @ null.T).max(axis=1, initial=0.0) < 1e-8
     # A count of parameters or operations is whole: six digits of a million.
-    return np.where(determined, np.round(asked @ solution, 6), np.nan)
+    return np.where(determined[:, None], np.round(asked @ solution, 6), np.nan)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from po_nas.registry import Entry, Registry
 from po_nas.core.executors.base import Completed, Executor, Job
+from po_nas.registry import Entry, Registry
 
 __all__ = ["Completed", "Executor", "Job", "names", "register", "registry"]
 

@@ -1,0 +1,180 @@
+"""The report of a run as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import matplotlib as mpl
+
+from po_nas.reports.drawing import draw_graph
+from po_nas.reports.regret import draw_regret
+from po_nas.reports.run import RunData, TrialData
+
+__all__ = ["render_page"]
+
+_STYLE = """
+:root{color-scheme:light;--line:#d9dde3;--soft:#f4f6f8;--ink:#1b2733;--dim:#5b6875}
+*{box-sizing:border-box}
+body{margin:0;font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);background:#fff}
+main{max-width:62rem;margin:0 auto;padding:1.5rem 1rem 4rem}
+h1{font-size:1.5rem;line-height:1.25;margin:.2rem 0 .3rem}
+h2{font-size:1.12rem;margin:2.2rem 0 .6rem}
+p{margin:.4rem 0}.dim{color:var(--dim)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.7rem;margin:1rem 0}
+.card{background:var(--soft);border-radius:.6rem;padding:.7rem .9rem}
+.card b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}
+.card span{color:var(--dim);font-size:.86rem}
+.wide{overflow-x:auto}
+.wide:focus-visible{outline:2px solid #0072B2}
+.plot svg{width:100%;height:auto;max-width:46rem}
+table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:.32rem .7rem .32rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+th{font-weight:600}.num{text-align:right}
+tr.best td{background:#fff4e5}
+code{font:.86rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace;word-break:break-all}
+details summary{cursor:pointer;margin:.6rem 0}
+"""
+
+
+def render_page(run: RunData) -> str:
+    """The page: what was found, beside what there was to find; the curve; the architecture; trials; protocol.
+
+    It needs no network and no script.
+    """
+    config, best = run.config, run.incumbent()
+    title = f"{config['method']['name']} on {config['benchmark']}"
+    sections = [_cards(run, best), _section("Search", f'<div class="plot">{_plot(run)}</div>')]
+    if best is not None:
+        sections.append(_section("Architecture found", _architecture(run, best)))
+    sections += [
+        _section("Trials", _trials(run, best)),
+        _section("Protocol", _pairs(run.protocol)),
+        _section("Configuration", _pairs(_flat(config)) + "<h2>Versions</h2>" + _pairs(run.versions)),
+    ]
+    state = f"ended: {run.ended}" if run.ended else "not finished"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>{escape(title)}</h1>"
+        f'<p class="dim">seed {config["seed"]} · {len(run.told)} evaluations · {escape(state)}</p>'
+        + "".join(sections)
+        + "</main></body></html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _number(value: float | None, unit: str = "", digits: int = 3) -> str:
+    return "unknown" if value is None else f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def _cards(run: RunData, best: TrialData | None) -> str:
+    summary = run.summary or {}
+    validation = None if best is None else best.validation
+    cards = [
+        ("incumbent, validation", _number(validation, run.unit)),
+        ("optimum of the task, validation", _number(run.optimum.get("validation"), run.unit)),
+        ("simple regret", _number(run.regret(validation), run.unit)),
+    ]
+    if summary.get("test") is not None:
+        cards += [
+            ("incumbent, test (attached afterwards)", _number(summary["test"], run.unit)),
+            ("test of the best by validation", _number(summary.get("test_of_optimum_validation"), run.unit)),
+            ("best test in the table", _number(summary.get("optimum_test"), run.unit)),
+        ]
+    told = run.told
+    cost = sum(t.cost_s or 0.0 for t in told)
+    cards.append(("recorded cost of the evaluations", _number(cost, "s", 0)))
+    if summary:
+        cards.append(("spent outside the objective", _number(summary["overhead_s"], "s", 1)))
+    failed = sum(t.reason is not None for t in told)
+    if failed:
+        cards.append(("failed evaluations", str(failed)))
+    body = "".join(f'<div class="card"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in cards)
+    note = ""
+    if summary.get("best_test_queried") is not None:
+        note = (
+            '<p class="dim">Best test value among all that were queried: '
+            f"{_number(summary['best_test_queried'], run.unit)}. A search that sees validation alone cannot pick it; "
+            "some papers report it.</p>"
+        )
+    return f'<div class="cards">{body}</div>{note}'
+
+
+def _plot(run: RunData) -> str:
+    if not run.told:
+        return "<p>No evaluation is complete yet.</p>"
+    buffer = io.StringIO()
+    # A fixed salt and no date: the same run gives the same page.
+    with mpl.rc_context({"svg.hashsalt": "po-nas", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        draw_regret(run).savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    label = "validation and regret of the incumbent over evaluations"
+    return re.sub("<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
+
+
+def _architecture(run: RunData, best: TrialData) -> str:
+    from po_nas import spaces
+
+    text = (
+        f"<p><code>{escape(best.architecture)}</code></p><p class='dim'>trial {best.number}, {escape(best.origin)}</p>"
+    )
+    name = run.protocol.get("space")
+    if name not in spaces.registry:
+        return text
+    space = spaces.get(str(name))
+    drawing = draw_graph(space.operation_graph(space.from_string(best.architecture)), "the architecture as a graph")
+    return text + f'<div class="wide" tabindex="0">{drawing}</div>'
+
+
+def _trials(run: RunData, best: TrialData | None) -> str:
+    header = ("#", "validation", "origin", "architecture")
+    ranked = sorted(
+        (t for t in run.told if t.validation is not None), key=lambda t: t.validation or 0.0, reverse=run.maximize
+    )
+    top = _trial_table(header, ranked[:10], best)
+    everything = _trial_table(header, run.trials, best)
+    return (
+        f'<p class="dim">The ten best by validation.</p>{top}'
+        f"<details><summary>All {len(run.trials)} trials in the order of asking</summary>{everything}</details>"
+    )
+
+
+def _trial_table(header: Sequence[str], trials: Iterable[TrialData], best: TrialData | None) -> str:
+    rows = []
+    for t in trials:
+        value = f"{t.validation:.4f}" if t.validation is not None else (t.reason or "pending")
+        mark = ' class="best"' if best is not None and t.number == best.number else ""
+        rows.append(
+            f"<tr{mark}><td>{t.number}</td><td>{escape(value)}</td><td>{escape(t.origin)}</td>"
+            f"<td><code>{escape(t.architecture)}</code></td></tr>"
+        )
+    head = "".join(f"<th scope='col'>{escape(h)}</th>" for h in header)
+    body = "".join(rows)
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(str(k).replace('_', ' '))}</th><td>{escape(str(v))}</td></tr>"
+        for k, v in values.items()
+    )
+    return f'<div class="wide" tabindex="0"><table><tbody>{rows}</tbody></table></div>'
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value not in (None, [], ()):
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,206 @@
+"""A conformance kit for search methods."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from po_nas import methods, spaces
+from po_nas.core.objective import Metric, Outcome
+from po_nas.core.searcher import Domain, Searcher
+from po_nas.core.trial import Trial
+from po_nas.errors import PoNasError
+from po_nas.spaces.base import Architecture, Space
+
+__all__ = ["SearcherConformance", "ToyObjective"]
+
+
+class ToyObjective:
+    """A smooth objective over any space, known without data: higher is better, the optimum is not known.
+
+    The value of an architecture is a fixed random linear function of its vector encoding plus an interaction.
+    """
+
+    def __init__(self, space: Space, *, maximize: bool = True, fail_every: int | None = None) -> None:
+        self.space = space
+        self.name = f"toy/{space.name}"
+        self.metric = Metric("toy score", "", maximize)
+        self._weights = np.random.default_rng(0).normal(size=space.vector_size)
+        self._fail_every = fail_every
+        self._evaluated = 0
+
+    def value(self, architecture: Architecture) -> float:
+        """The value, oriented by the metric's direction."""
+        vector = self.space.encode_vector(architecture)
+        value = float(vector @ self._weights + 0.1 * np.sin(7 * vector @ self._weights))
+        return value if self.metric.maximize else -value
+
+    def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
+        """The value, or a failure every so many evaluations."""
+        self._evaluated += 1
+        if self._fail_every and self._evaluated % self._fail_every == 0:
+            return Outcome.failed("it was the turn of a failure")
+        return Outcome.ok(self.value(architecture), cost_s=1.0 + self.space.encode_vector(architecture).sum() % 3)
+
+    def report(self, architecture: Architecture) -> Mapping[str, float | None]:
+        """There is no report metric."""
+        return {"test": None}
+
+    def identity(self, architecture: Architecture) -> Hashable:
+        """The canonical key."""
+        return self.space.canonical(architecture)
+
+    distinct: int | None = None
+    optimum_validation: tuple[float, Architecture] | None = None
+    optimum_test: tuple[float, Architecture] | None = None
+
+    def protocol(self) -> dict[str, Any]:
+        """The direction is all there is to say."""
+        return {"benchmark": self.name, "direction": "maximize" if self.metric.maximize else "minimize"}
+
+
+class SearcherConformance:
+    """Checks a search method against the contract of `po_nas.core.searcher.Searcher`; subclass it in a test module.
+
+    Set `method` to a registered name (or override `searcher`), and `options` to options that make it quick. `budget` is
+    the number of evaluations of each run; it should go past the method's initial design.
+    """
+
+    method: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+    budget: ClassVar[int] = 20
+    space_name: ClassVar[str] = "transnas_micro"
+
+    def space(self) -> Space:
+        """The space searched."""
+        return spaces.get(self.space_name)
+
+    def searcher(self, objective: ToyObjective, seed: int) -> Searcher:
+        """A fresh searcher."""
+        kind = methods.registry.get(self.method)
+        domain = Domain(objective.space, objective.identity, objective.metric.maximize, self.budget)
+        return kind(domain, seed=seed, options=kind.Options(**self.options))
+
+    def _run(
+        self, seed: int, *, restart_at: frozenset[int] = frozenset(), batch: int = 1, **toy: Any
+    ) -> list[tuple[Trial, Outcome]]:
+        objective = ToyObjective(self.space(), **toy)
+        searcher = self.searcher(objective, seed)
+        done: list[tuple[Trial, Outcome]] = []
+        while len(done) < self.budget:
+            if len(done) in restart_at:
+                searcher = self.searcher(objective, seed)
+                for trial, outcome in done:
+                    searcher.restore(trial)
+                    searcher.tell(trial.number, outcome)
+            for trial in searcher.ask(min(batch, self.budget - len(done))):
+                outcome = objective.evaluate(trial.architecture, seed=trial.seed)
+                searcher.tell(trial.number, outcome)
+                done.append((trial, outcome))
+        return done
+
+    def test_same_seed_same_trials(self) -> None:
+        """A run is a function of its seed, and other seeds give other runs."""
+        assert self._run(3) == self._run(3)
+        assert [t.architecture for t, _ in self._run(3)] != [t.architecture for t, _ in self._run(4)]
+
+    def test_restored_run_is_the_undisturbed_one(self) -> None:
+        """A fresh searcher that is told what the journal holds goes on as if nothing had happened."""
+        undisturbed = self._run(5)
+        cuts = frozenset({1, self.budget // 2, self.budget - 1})
+        assert self._run(5, restart_at=cuts) == undisturbed
+
+    def test_no_architecture_twice(self) -> None:
+        """Every trial is a new evaluation."""
+        space = self.space()
+        keys = [space.canonical(t.architecture) for t, _ in self._run(1)]
+        assert len(set(keys)) == len(keys)
+
+    def test_trials_are_valid_and_numbered(self) -> None:
+        """Trials belong to the space and count from zero, each with an origin."""
+        done = self._run(2)
+        for number, (trial, _) in enumerate(done):
+            assert trial.number == number
+            assert trial.origin
+            self.space().validate(trial.architecture)
+
+    def test_batches(self) -> None:
+        """Several trials may be asked for at once; they differ from each other."""
+        space = self.space()
+        keys = [space.canonical(t.architecture) for t, _ in self._run(6, batch=4)]
+        assert len(set(keys)) == self.budget
+
+    def test_failures_count_and_do_not_stop_it(self) -> None:
+        """Failed trials are observations; the search goes on and does not propose them again."""
+        done = self._run(7, fail_every=3)
+        assert len(done) == self.budget
+        assert sum(o.failure is not None for _, o in done) == self.budget // 3
+
+    def test_everything_fails(self) -> None:
+        """Even when nothing succeeds, the budget is spent on different architectures."""
+        space = self.space()
+        done = self._run(8, fail_every=1)
+        assert len({space.canonical(t.architecture) for t, _ in done}) == self.budget
+
+    def test_order_of_telling_does_not_matter(self) -> None:
+        """Parallel evaluations end in any order."""
+        asked = []
+        for reverse in (False, True):
+            objective = ToyObjective(self.space())
+            searcher = self.searcher(objective, 9)
+            for _ in range(self.budget // 4):
+                trials = searcher.ask(4)
+                for trial in sorted(trials, key=lambda t: t.number, reverse=reverse):
+                    searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
+            asked.append([o.trial.architecture for o in searcher.observations])
+        assert asked[0] == asked[1]
+
+    def test_asking_while_trials_are_pending(self) -> None:
+        """New trials differ from pending ones."""
+        objective = ToyObjective(self.space())
+        searcher = self.searcher(objective, 10)
+        pending: list[Trial] = []
+        keys: list[Hashable] = []
+        for _ in range(self.budget):
+            pending += searcher.ask(1)
+            keys.append(objective.identity(pending[-1].architecture))
+            if len(pending) == 3:
+                trial = pending.pop(0)
+                searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
+        assert len(set(keys)) == self.budget
+
+    def test_telling_again(self) -> None:
+        """The same outcome again changes nothing; another outcome, or an unknown trial, is an error."""
+        searcher = self.searcher(ToyObjective(self.space()), 11)
+        (trial,) = searcher.ask(1)
+        searcher.tell(trial.number, Outcome.ok(1.0))
+        searcher.tell(trial.number, Outcome.ok(1.0))
+        assert len(searcher.observations) == 1
+        for number, outcome in ((trial.number, Outcome.ok(2.0)), (99, Outcome.ok(1.0))):
+            try:
+                searcher.tell(number, outcome)
+            except PoNasError:
+                continue
+            raise AssertionError(f"telling trial {number} {outcome} must raise")
+
+    def test_warm_start(self) -> None:
+        """Evaluations made elsewhere are neither counted nor proposed again."""
+        objective = ToyObjective(self.space())
+        searcher = self.searcher(objective, 12)
+        rng = np.random.default_rng(0)
+        given = [objective.space.sample(rng) for _ in range(5)]
+        for architecture in given:
+            searcher.tell_custom(architecture, objective.evaluate(architecture, seed=0))
+        known = {objective.identity(a) for a in given}
+        for _ in range(self.budget):
+            (trial,) = searcher.ask(1)
+            assert objective.identity(trial.architecture) not in known
+            searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
+        assert searcher.asked == self.budget
+
+    def test_direction(self) -> None:
+        """Minimising the negative is maximising: same seed, same trials."""
+        up, down = self._run(13), self._run(13, maximize=False)
+        assert [t.architecture for t, _ in up] == [t.architecture for t, _ in down]

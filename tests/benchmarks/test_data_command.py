@@ -1,0 +1,34 @@
+"""``po-nas data``."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from po_nas.commands.data import app
+from po_nas.errors import UnknownNameError
+
+from . import toy
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_list_get_verify_convert(toy_set, cache):
+    assert "toy\tabsent\t0/1\t0.0/0.1\tMIT" in invoke("list").output
+    assert invoke("verify", "toy").exit_code == 1
+    got = invoke("get", "all")
+    assert (got.exit_code, got.output) == (0, "toy: ready\n")
+    assert "toy\tconverted\t1/1" in invoke("list").output
+    assert invoke("verify", "toy").output == "toy: sound\n"
+    assert invoke("convert", "toy").output == "toy: converted\n"
+    (cache / "files" / toy.MIRROR).write_bytes(b"short")
+    damaged = invoke("verify", "all")
+    assert damaged.exit_code == 1
+    assert "5 bytes, expected 100,000; fetch it again: po-nas data get toy" in damaged.output
+
+
+def test_all_names_are_checked_before_any_work(toy_set, cache):
+    result = invoke("get", "toy", "tyo")
+    assert isinstance(result.exception, UnknownNameError)
+    assert toy_set.requests == 0

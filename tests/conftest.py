@@ -1,0 +1,44 @@
+"""Public benchmark data for tests: never a download unless somebody fetched it before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from po_nas.benchmarks import data
+from po_nas.benchmarks.data.places import cache_folder
+from po_nas.errors import MissingDataError
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Hide the user's cache from all tests but those that ask for `public_data`; yields the cache of those."""
+    mirror = os.environ.get("PO_NAS_DATA_MIRROR")
+    shared = tmp_path_factory.mktemp("public-data") if mirror else cache_folder()
+    with pytest.MonkeyPatch.context() as patch:
+        if mirror:
+            patch.setenv("PO_NAS_DATA_MIRROR", str(Path(mirror).absolute()))
+        patch.setenv("PO_NAS_CACHE", str(tmp_path_factory.mktemp("empty-cache")))
+        yield shared
+
+
+@pytest.fixture
+def public_data(_data_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call it with the data sets that a test needs.
+
+    They come from ``PO_NAS_DATA_MIRROR`` by the real way of fetching and converting, once per session, or from the
+    user's cache; where neither has them the test is skipped with the command that gets them.
+    """
+    monkeypatch.setenv("PO_NAS_CACHE", str(_data_folders))
+
+    def need(*datasets: str) -> None:
+        for name in datasets:
+            if os.environ.get("PO_NAS_DATA_MIRROR"):
+                data.get(name)
+            elif not data.is_available(name):
+                pytest.skip(MissingDataError("this test", name).command)
+
+    return need
