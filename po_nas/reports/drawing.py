@@ -10,7 +10,10 @@ __all__ = ["draw_graph"]
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 118, 30, 56, 22, 12
 # Dark enough for white text, and told apart by colour-blind readers.
-_PALETTE = "#0072B2 #9A5B00 #00785A #A8447F #2F7399 #B84C00 #6B6300 #5B4B8A #80483D #5F6B77".split()
+_PALETTE = (
+    *("#0072B2", "#9A5B00", "#00785A", "#A8447F", "#2F7399"),
+    *("#B84C00", "#6B6300", "#5B4B8A", "#80483D", "#5F6B77"),
+)
 _ENDS = "#555555"
 
 
