@@ -99,9 +99,7 @@ def _report(curves: dict[tuple[str, str], list[Curve]], seeds: int, budget: int)
     lines += [
         "",
         "Seconds of overhead per evaluation (asking and telling, mean over all tasks and seeds): "
-        + ", ".join(
-            f"{m} {np.mean([c.overhead_s for t in TASKS for c in curves[t, m]]) / budget:.3f}" for m in METHODS
-        )
+        + ", ".join(f"{m} {np.mean([c.overhead_s for t in TASKS for c in curves[t, m]]) / budget:.3f}" for m in METHODS)
         + ".",
         "",
         "Noise: validation accuracies of NAS-Bench-201 cells that compute the same function differ by a pooled standard "

@@ -108,7 +108,9 @@ def python(code: str) -> object:
 
 def command(*arguments: str) -> float:
     started = time.perf_counter()
-    subprocess.run([str(Path(sys.executable).with_name("po-nas")), *arguments], check=True, capture_output=True, env=_ENV)
+    subprocess.run(
+        [str(Path(sys.executable).with_name("po-nas")), *arguments], check=True, capture_output=True, env=_ENV
+    )
     return time.perf_counter() - started
 
 
@@ -122,8 +124,12 @@ def main() -> None:
     rows = [("yardstick: 1000 × 1000 double product", f"{python(_YARDSTICK):.0f} ms", "")]
     rows.append(("`po-nas --help`", f"{median(lambda: command('--help')):.2f} s", "≤ 0.5 s"))
     table = [python(_TABLE.format(name=name)) for _ in range(5)]
-    rows.append((f"table of {name} ready (imports included)", f"{statistics.median(t['s'] for t in table):.2f} s", "≤ 0.5 s"))
-    rows.append((f"memory of {name} above the interpreter", f"{statistics.median(t['mb'] for t in table):.0f} MB", "≤ 100 MB"))
+    rows.append(
+        (f"table of {name} ready (imports included)", f"{statistics.median(t['s'] for t in table):.2f} s", "≤ 0.5 s")
+    )
+    rows.append(
+        (f"memory of {name} above the interpreter", f"{statistics.median(t['mb'] for t in table):.0f} MB", "≤ 100 MB")
+    )
     for task in (name, "nasbench_graph/cora"):
         rows.append((f"queries of {task}", f"{python(_QUERIES.format(name=task)):,.0f} /s", "≥ 10,000 /s"))
     seconds = python(_GP)
@@ -134,7 +140,14 @@ def main() -> None:
         runs = iter(range(100))
 
         def search() -> float:
-            settings = (f"benchmark={name}", "method=random", "budget=100", "--quiet", "--out", f"{folder}/{next(runs)}")
+            settings = (
+                f"benchmark={name}",
+                "method=random",
+                "budget=100",
+                "--quiet",
+                "--out",
+                f"{folder}/{next(runs)}",
+            )
             return command("search", *settings)
 
         rows.append(("random search, 100 evaluations, start-up included", f"{median(search):.2f} s", "≤ 5 s"))

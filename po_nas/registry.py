@@ -157,26 +157,37 @@ def _origin(point: EntryPoint) -> str:
 def load_plugin(where: str) -> ModuleType:
     """Import a plug-in given as a path to a ``.py`` file or as a module name, so that its decorators run.
 
-    Raises `PluginError` when the file is absent or its code fails.
+    The folder of a file joins ``sys.path`` (at its end), so that plug-in files may import each other; one whose name is
+    taken by another module is imported under a private name. Raises `PluginError` when the file is absent or its code
+    fails.
     """
     path = Path(where)
     try:
-        if path.suffix != ".py":
-            return importlib.import_module(where)
-        name = f"po_nas_plugin_{path.stem}"
-        known = sys.modules.get(name)
-        if known is not None and known.__file__ == str(path.resolve()):
-            return known
-        spec = importlib.util.spec_from_file_location(name, path.resolve())
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{path} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return module
+        return _import_file(path.resolve()) if path.suffix == ".py" else importlib.import_module(where)
     except Exception as error:
         raise PluginError("plug-in", path.stem, where, error) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    found = importlib.util.find_spec(path.stem)
+    if found is not None and found.origin == str(path):
+        return importlib.import_module(path.stem)
+    name = f"po_nas_plugin_{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,15 +1,20 @@
-"""BoTorch acquisition functions over candidates given as feature vectors."""
+"""BoTorch acquisition functions over candidates given as sparse feature vectors."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from botorch.acquisition.analytic import LogExpectedImprovement, UpperConfidenceBound
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.models.model import Model
+from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.normal import SobolQMCNormalSampler
+from gpytorch.distributions import MultivariateNormal
+from linear_operator.operators import DiagLinearOperator
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
 
 from surrogates.gaussian_process import ArchitectureGP
 
@@ -24,10 +29,10 @@ _SAMPLES = 64
 class GPScorer:
     """A Gaussian process fitted to what is known, and acquisition values of candidates under it.
 
-    `features` (n, d) and `targets` (n,) of the evaluated architectures, `pending` (p, d) of those under evaluation.
-    Distances are divided by the median distance between evaluated architectures. `fitted` is False when the
-    likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one integer of `rng`, the seed
-    of the quasi-random samples.
+    `features` (n, d) and `targets` (n,) of the evaluated architectures, `pending` (p, d) of those under evaluation;
+    features are sparse rows of counts. Distances are divided by the median distance between evaluated architectures.
+    `fitted` is False when the likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one
+    integer of `rng`, the seed of the quasi-random samples.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708.
@@ -35,68 +40,88 @@ class GPScorer:
 
     def __init__(
         self,
-        features: NDArray[np.floating],
+        features: csr_array,
         targets: NDArray[np.float64],
-        pending: NDArray[np.floating],
+        pending: csr_array,
         rng: np.random.Generator,
         acquisition: Acquisition = "logei",
         beta: float = 4.0,
     ) -> None:
-        train = torch.as_tensor(features, dtype=torch.float64)
-        distances = torch.pdist(train)
+        distances = torch.pdist(_dense(features))
         positive = distances[distances > 0]
         self._scale = float(positive.median()) if len(positive) else 1.0
-        self._train = train / self._scale
-        self._pending = self._scaled(pending)
-        self._model = ArchitectureGP(self._train, torch.as_tensor(targets))
+        self._features, self._pending = features, pending
+        self._targets = torch.as_tensor(targets)
+        self._model = ArchitectureGP(_dense(features) / self._scale, self._targets)
         self.fitted = self._model.fit()
         self._acquisition, self._beta = acquisition, beta
         self._seed = int(rng.integers(2**31))
 
-    def _scaled(self, features: NDArray[np.floating]) -> torch.Tensor:
-        return torch.as_tensor(features, dtype=torch.float64) / self._scale
-
     @torch.no_grad()
-    def marginal(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+    def marginal(self, features: csr_array) -> NDArray[np.float64]:
         """Acquisition value (m,) of each of m candidates on its own, pending ones left out of account."""
-        candidates = self._scaled(features).unsqueeze(1)
         if self._acquisition == "ucb":
-            return _array(UpperConfidenceBound(self._model, beta=self._beta)(candidates))
+            return self._upper_bound(self._model, self._features, features)
         # The observations are noisy: the incumbent is the best posterior mean, not the luckiest value.
-        incumbent = self._model.marginals(self._train)[0].max()
-        return _array(LogExpectedImprovement(self._model, best_f=incumbent)(candidates))
+        incumbent = self._model.marginals(self._distances(self._features, self._features))[0].max()
+        found = _Marginals(*self._model.marginals(self._distances(features, self._features)))
+        return _array(LogExpectedImprovement(found, best_f=incumbent)(found.everything))
 
     @torch.no_grad()
-    def joint(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Log noisy expected improvement (m,) of each of m candidates together with the pending ones.
+    def joint(self, features: csr_array) -> NDArray[np.float64]:
+        """Acquisition value (m,) of each of m candidates given the pending ones.
 
-        Under ``ucb`` the pending ones are fantasised at their posterior mean instead, which lowers the variance near
-        them.
+        Noisy expected improvement (log) over posterior samples that cover the pending ones; under ``ucb`` they are
+        taken to have been observed at their posterior mean instead, which lowers the variance near them.
         """
         if self._acquisition == "ucb":
-            return self._believing().marginal(features)
+            if not self._pending.shape[0]:
+                return self.marginal(features)
+            believed = self._model.marginals(self._distances(self._pending, self._features))[0]
+            known = vstack([self._features, self._pending], format="csr")
+            model = ArchitectureGP(_dense(known) / self._scale, torch.cat([self._targets, believed]))
+            model.load_state_dict(self._model.state_dict())
+            return self._upper_bound(model.eval(), known, features)
         acquisition = qLogNoisyExpectedImprovement(
             self._model,
-            X_baseline=self._train,
+            X_baseline=self._model.train_inputs[0],
             sampler=SobolQMCNormalSampler(torch.Size([_SAMPLES]), seed=self._seed),
-            X_pending=self._pending if len(self._pending) else None,
+            X_pending=_dense(self._pending) / self._scale if self._pending.shape[0] else None,
             prune_baseline=True,
         )
-        return _array(acquisition(self._scaled(features).unsqueeze(1)))
+        return _array(acquisition((_dense(features) / self._scale).unsqueeze(1)))
 
-    def _believing(self) -> GPScorer:
-        """This scorer with the pending candidates observed at their posterior mean."""
-        believer = object.__new__(GPScorer)
-        believer.__dict__.update(self.__dict__)
-        if len(self._pending):
-            mean = self._model.marginals(self._pending)[0]
-            model = ArchitectureGP(
-                torch.cat([self._train, self._pending]), torch.cat([self._model.train_targets, mean])
-            )
-            model.load_state_dict(self._model.state_dict())
-            model.eval()
-            believer._model = model
-        return believer
+    def _upper_bound(self, model: ArchitectureGP, known: csr_array, features: csr_array) -> NDArray[np.float64]:
+        found = _Marginals(*model.marginals(self._distances(features, known)))
+        return _array(UpperConfidenceBound(found, beta=self._beta)(found.everything))
+
+    def _distances(self, first: csr_array, second: csr_array) -> torch.Tensor:
+        """Scaled Euclidean distances (m, n) between the rows of two sparse matrices."""
+        squares = [matrix.multiply(matrix).sum(axis=1) for matrix in (first, second)]
+        squared = squares[0][:, None] + squares[1][None, :] - 2.0 * (first @ second.toarray().T)
+        return torch.as_tensor(np.sqrt(np.maximum(squared, 0.0)) / self._scale)
+
+
+class _Marginals(Model):
+    """Marginal posteriors that are known already, as the model that BoTorch's analytic acquisitions ask."""
+
+    def __init__(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        super().__init__()
+        self._mean, self._variance = mean, variance
+        self.everything = mean.new_empty(len(mean), 1, 0)
+        """The X that stands for all candidates."""
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+    def posterior(self, X: torch.Tensor, *args: Any, **options: Any) -> GPyTorchPosterior:
+        covariance = DiagLinearOperator(self._variance[:, None])
+        return GPyTorchPosterior(MultivariateNormal(self._mean[:, None], covariance))
+
+
+def _dense(features: csr_array) -> torch.Tensor:
+    return torch.as_tensor(features.toarray())
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float64]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 import torch
-from botorch.acquisition.objective import PosteriorTransform
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from botorch.posteriors.gpytorch import GPyTorchPosterior
-from botorch.posteriors.transformed import TransformedPosterior
 from gpytorch.constraints import GreaterThan
-from gpytorch.distributions import MultivariateNormal
 from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
-from linear_operator.operators import DiagLinearOperator
+from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
 from numpy.typing import NDArray
 from scipy.special import ndtri
@@ -47,9 +44,8 @@ class ArchitectureGP(SingleTaskGP):
     """A BoTorch GP with a Matérn-5/2 kernel on feature vectors, in double precision.
 
     `features` (n, d) should be counts or one-hot codes divided by a typical distance, so that a length scale of 1 is a
-    sensible start; `targets` (n,) of about unit variance. `posterior` of single candidates, shape (m, 1, d), is
-    computed for all m at once from one Cholesky factor, which makes scoring a whole space cheap; everything else is
-    BoTorch's.
+    sensible start; `targets` (n,) of about unit variance. `marginals` scores a whole space of candidates cheaply;
+    everything else is BoTorch's.
     """
 
     def __init__(self, features: torch.Tensor, targets: torch.Tensor) -> None:
@@ -94,41 +90,29 @@ class ArchitectureGP(SingleTaskGP):
         self._solved = None
         return fitted
 
-    def posterior(  # type: ignore[override]  # BoTorch's own classes disagree about this signature
-        self,
-        X: torch.Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | torch.Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> GPyTorchPosterior | TransformedPosterior:
-        """BoTorch's posterior.
+    @torch.no_grad()
+    def marginals(self, distances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posterior mean and variance of the latent function, each (m,), of m candidates.
 
-        Single candidates, (m, 1, d), whose latent values are wanted without gradients take the fast path.
+        `distances` (m, n) are their Euclidean distances to the n training points, in the units of `features`. One
+        Cholesky factor serves all candidates, and nothing of size m × m is ever made.
         """
-        plain = output_indices is None and observation_noise is False and posterior_transform is None
-        if plain and X.dim() == 3 and X.shape[1] == 1 and not torch.is_grad_enabled():
-            mean, variance = self.marginals(X[:, 0])
-            return GPyTorchPosterior(MultivariateNormal(mean[:, None], DiagLinearOperator(variance[:, None])))
-        return super().posterior(X, output_indices, observation_noise, posterior_transform)
-
-    @torch.no_grad()
-    def marginals(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posterior mean and variance of the latent function at (m, d) features, each (m,)."""
-        factor, weights = self._factor()
-        train = self.train_inputs[0]
-        cross = self.covar_module(features.to(train), train).to_dense()
-        mean = self.mean_module.constant + cross @ weights
-        solved = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
-        prior = self.covar_module.outputscale
-        return mean, (prior - solved.square().sum(0)).clamp_min(1e-10)
-
-    @torch.no_grad()
-    def _factor(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._solved is None:
             train = self.train_inputs[0]
             covariance = self.covar_module(train).to_dense()
             covariance.diagonal().add_(self.likelihood.noise.squeeze())
-            factor = torch.linalg.cholesky(covariance)
+            factor = psd_safe_cholesky(covariance)
             residual = (self.train_targets - self.mean_module.constant).unsqueeze(-1)
             self._solved = factor, torch.cholesky_solve(residual, factor).squeeze(-1)
-        return self._solved
+        factor, weights = self._solved
+        amplitude = self.covar_module.outputscale
+        cross = amplitude * _matern(distances / self.covar_module.base_kernel.lengthscale)
+        mean = self.mean_module.constant + cross @ weights
+        solved = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
+        return mean, (amplitude - solved.square().sum(0)).clamp_min(1e-10)
+
+
+def _matern(distances: torch.Tensor) -> torch.Tensor:
+    """Matérn-5/2 of distances in length scales."""
+    scaled = math.sqrt(5.0) * distances
+    return (1.0 + scaled + scaled.square() / 3.0) * torch.exp(-scaled)

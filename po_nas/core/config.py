@@ -77,7 +77,9 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Se
             raise ConfigError(key, text, f"not a YAML value ({_first_line(error)})") from error
         _assign(raw, key.split("."), value)
     if plugins:
-        raw["plugins"] = [*raw.get("plugins", ()), *plugins]
+        # Absolute, so that the run can be resumed from anywhere.
+        found = [str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin for plugin in plugins]
+        raw["plugins"] = [*raw.get("plugins", ()), *found]
     return validated(SearchConfig, _expand(raw))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from po_nas.core.journal import read_journal
 from po_nas.core.run_directory import read_record, read_summary
+from po_nas.registry import load_plugin
 
 __all__ = ["RunData", "TrialData", "load_run"]
 
@@ -116,9 +117,12 @@ class RunData:
 def load_run(directory: Path) -> RunData:
     """Read a run directory, finished or not.
 
-    Raises `RunDirectoryError` when it holds no run and `JournalError` when its journal is damaged.
+    The run's plug-ins are imported, for its space may come from one. Raises `RunDirectoryError` when it holds no run,
+    `JournalError` when its journal is damaged and `PluginError` when a plug-in is gone.
     """
     record = read_record(directory)
+    for plugin in record["search"].get("plugins", ()):
+        load_plugin(plugin)
     path = directory / "journal.jsonl"
     events = read_journal(path).events if path.exists() else ()
     asked: dict[int, dict[str, Any]] = {}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from po_nas.spaces.base import Architecture, OperationGraph, Space
 
@@ -51,17 +51,23 @@ class NGramEncoder:
     def _count(self, architecture: Architecture) -> Counter[NGram]:
         return operation_ngrams(self._space.operation_graph(architecture), self._n)
 
-    def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float32]:
-        """Counts of shape (len(architectures), size of the vocabulary + 1)."""
+    def __call__(self, architectures: Sequence[Architecture]) -> csr_array:
+        """Sparse float64 counts of shape (len(architectures), size of the vocabulary + 1)."""
         last = len(self._columns)
-        features = np.zeros((len(architectures), last + 1), np.float32)
-        for row, architecture in enumerate(architectures):
+        values: list[float] = []
+        columns: list[int] = []
+        ends = [0]
+        for architecture in architectures:
             other = 0
             for ngram, count in self._count(architecture).items():
                 column = self._columns.get(ngram)
                 if column is None:
                     other += count * count
                 else:
-                    features[row, column] = count
-            features[row, last] = other**0.5
-        return features
+                    values.append(count)
+                    columns.append(column)
+            if other:
+                values.append(other**0.5)
+                columns.append(last)
+            ends.append(len(values))
+        return csr_array((np.array(values, float), np.array(columns, int), ends), shape=(len(architectures), last + 1))

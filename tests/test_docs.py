@@ -1,0 +1,75 @@
+"""What README and docs print is what runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def blocks(name: str) -> list[str]:
+    return FENCE.findall((ROOT / name).read_text(encoding="utf-8"))
+
+
+def run(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """The files of docs/extending.md, as a reader would copy them."""
+    folder = tmp_path_factory.mktemp("examples")
+    for block in blocks("docs/extending.md"):
+        name = re.match(r"# file: (\S+)", block)
+        assert name, "every example says which file it is"
+        (folder / name[1]).write_text(block, encoding="utf-8")
+    return folder
+
+
+def test_readme_search(tmp_path):
+    example = next(b for b in blocks("README.md") if "po_nas.search(" in b)
+    assert len(example.strip().splitlines()) <= 12
+    out = run(sys.executable, "-c", example.replace("budget=50", "budget=14"), cwd=tmp_path)
+    assert out.startswith("|")
+    assert (tmp_path / "runs/first/summary.json").exists()
+
+
+def test_readme_space(tmp_path):
+    example = next(b for b in blocks("README.md") if 'spaces.get("darts")' in b)
+    assert run(sys.executable, "-c", example, cwd=tmp_path).strip().endswith(" 1")
+
+
+def test_readme_names_every_benchmark_and_method():
+    from po_nas import benchmarks, methods, spaces
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in benchmarks.names():
+        family, task = name.split("/")
+        assert f"`{family}/" in text
+        assert family == "suite_zero" or f"`{task}`" in text or f"`{name}`" in text, name
+    for name in [*methods.names(), *spaces.names()]:
+        assert f"`{name}`" in text, name
+
+
+@pytest.mark.parametrize("kit", ["test_greedy.py", "test_chains.py"])
+def test_the_examples_pass_their_kits(examples, kit):
+    out = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", kit, cwd=examples)
+    assert " passed" in out
+
+
+def test_the_examples_search(examples):
+    po_nas = str(Path(sys.executable).with_name("po-nas"))
+    plugins = ("--plugin", "chains.py", "--plugin", "chain_table.py", "--plugin", "greedy.py")
+    settings = ("benchmark=chains/toy", "method=greedy", "method.initial=3", "budget=12")
+    run(po_nas, "search", *settings, *plugins, "--out", "mine", cwd=examples)
+    assert "12/12" in run(po_nas, "status", "mine", cwd=examples)
+    assert "chains" in run(po_nas, "export", "mine", cwd=examples)
+    assert run(sys.executable, "own_objective.py", cwd=examples).strip()
