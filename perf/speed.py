@@ -65,7 +65,6 @@ for n in (20, 50, 100, 150):
         a = task.space.at(int(i))
         searcher.tell_custom(a, task.evaluate(a))
     searcher._next = n
-    searcher.__dict__["_pool"] = searcher._pool
     runs = []
     for _ in range(3):
         started = time.perf_counter()

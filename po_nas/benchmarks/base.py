@@ -61,7 +61,7 @@ class Description:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Benchmark:
     """A table of one task under one feedback; implements `po_nas.core.objective.Objective`.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.errors import RunDirectoryError
+from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
     from po_nas.core.api import Result
@@ -129,5 +129,8 @@ def export(
     rendered = str(winner["string"]) if text else json.dumps(winner, indent=2, ensure_ascii=False)
     if output is None:
         print(rendered)
-    else:
+        return
+    try:
         output.write_text(rendered + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("output", str(output), f"cannot be written ({error.strerror})") from error

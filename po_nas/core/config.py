@@ -5,10 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from po_nas.core.budget import Budget
@@ -39,6 +48,10 @@ class ExecutorConfig(BaseModel):
     timeout_s: PositiveFloat | None = None
 
 
+_Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""One name may be given without brackets: ``tracking=tensorboard``."""
+
+
 class SearchConfig(BaseModel):
     """Everything that determines a search."""
 
@@ -51,8 +64,8 @@ class SearchConfig(BaseModel):
     feedback: str | None = Field(None, description="what the method is told; default: the benchmark's first preset")
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
-    tracking: tuple[str, ...] = Field((), description="callbacks by name, such as tensorboard")
-    plugins: tuple[str, ...] = Field((), description="Python files or modules to import first")
+    tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
+    plugins: _Names = Field((), description="Python files or modules to import first")
 
 
 _SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations"}
@@ -76,11 +89,16 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Se
         except yaml.YAMLError as error:
             raise ConfigError(key, text, f"not a YAML value ({_first_line(error)})") from error
         _assign(raw, key.split("."), value)
-    if plugins:
+    given = raw.get("plugins") or []
+    given = [given] if isinstance(given, str) else given
+    if isinstance(given, list):
         # Absolute, so that the run can be resumed from anywhere.
-        found = [str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin for plugin in plugins]
-        raw["plugins"] = [*raw.get("plugins", ()), *found]
+        raw["plugins"] = [_absolute(plugin) for plugin in (*given, *plugins)]
     return validated(SearchConfig, _expand(raw))
+
+
+def _absolute(plugin: Any) -> Any:
+    return str(Path(plugin).resolve()) if isinstance(plugin, str) and plugin.endswith(".py") else plugin
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -145,7 +163,7 @@ def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) ->
         known = _fields(model, [str(part) for part in problem["loc"][:-1]])
         last = str(problem["loc"][-1])
         near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
         return ConfigError(key, value, f"unknown key; {remedy}")
     if problem["type"] == "missing":
         description = model.model_fields[key].description if key in model.model_fields else None

@@ -90,11 +90,15 @@ def read_config(path: Path) -> SearchConfig:
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:
-    """The summary of the run in `path`, None while it is not finished."""
+    """The summary of the run in `path`, None while it is not finished or when the file is damaged.
+
+    Everything in it can be computed again from the journal, and `resume` does.
+    """
     try:
-        return dict(json.loads((path / "summary.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
+    return summary if isinstance(summary, dict) else None
 
 
 def read_record(path: Path) -> dict[str, Any]:

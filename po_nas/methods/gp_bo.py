@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -87,17 +87,19 @@ class GPBO(Searcher):
         pool, o = self._pool, self.options
         encode = pool.encode if pool else NGramEncoder(self.domain.space, [*told, *pending], o.ngrams)
         scorer = GPScorer(encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta)
+        candidates: Sequence[Architecture]
         if pool:
-            left = pool.without(self._seen | chosen)
-            candidates, features = [pool.architectures[i] for i in left], pool.features[left]
-            if not candidates:
-                raise SearchExhaustedError(f"all {len(pool.architectures)} architectures have been proposed")
+            candidates, features = pool.architectures, pool.features
+            gone = pool.positions(self._seen | chosen)
+            if len(gone) == len(candidates):
+                raise SearchExhaustedError(f"all {len(candidates)} architectures have been proposed")
         else:
             candidates = self._evolve(lambda found: scorer.marginal(encode(found)), observations, chosen, rng)
-            features = encode(candidates)
+            features, gone = encode(candidates), []
         values = scorer.marginal(features)
+        values[gone] = -np.inf
         if pending or o.acquisition == "lognei":
-            best = np.argsort(-values, kind="stable")[:_SCREENED]
+            best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(candidates) - len(gone))]
             candidates, values = [candidates[i] for i in best], scorer.joint(features[best])
         # Equal values are frequent (isomorphic cells); a random one of them keeps the choice free of the enumeration.
         top = np.flatnonzero(values >= values.max() - 1e-9)
@@ -126,26 +128,31 @@ class GPBO(Searcher):
         fresh = [a for a, _ in found if not self.is_seen(a) and self.domain.identity(a) not in chosen]
         return fresh[:_SCREENED] or [self.draw_unseen(rng, chosen)]
 
-    @cached_property
+    @property
     def _pool(self) -> _Pool | None:
         """The whole space with its features, where it is small enough to list."""
         space = self.domain.space
         if not space.enumerable or space.size > _ENUMERATE:
             return None
-        return _Pool({self.domain.identity(a): a for a in space.enumerate()}, space, self.options.ngrams)
+        return _pool(space, self.domain.identity, self.options.ngrams)
 
 
 class _Pool:
-    """One architecture per identity, encoded once."""
+    """A space with one architecture per identity, encoded once."""
 
-    def __init__(self, found: Mapping[Hashable, Architecture], space: Space, n: int) -> None:
-        self._position = {identity: position for position, identity in enumerate(found)}
+    def __init__(self, space: Space, identity: Callable[[Architecture], Hashable], n: int) -> None:
+        found = {identity(a): a for a in space.enumerate()}
+        self._position = {key: position for position, key in enumerate(found)}
         self.architectures = tuple(found.values())
         self.encode = NGramEncoder(space, self.architectures, n)
-        self.features = self.encode(self.architectures)
+        self.features = self.encode.references
 
-    def without(self, identities: set[Hashable]) -> NDArray[np.intp]:
-        """Positions of the architectures whose identity is not among those."""
-        keep = np.ones(len(self.architectures), bool)
-        keep[[self._position[i] for i in identities if i in self._position]] = False
-        return np.flatnonzero(keep)
+    def positions(self, identities: set[Hashable]) -> list[int]:
+        """Where the architectures with those identities are in the pool, as far as they are."""
+        return [self._position[identity] for identity in identities if identity in self._position]
+
+
+@lru_cache(maxsize=2)
+def _pool(space: Space, identity: Callable[[Architecture], Hashable], n: int) -> _Pool:
+    """Shared by the searches of one process, for encoding a space takes longer than a proposal."""
+    return _Pool(space, identity, n)

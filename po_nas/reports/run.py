@@ -98,7 +98,7 @@ class RunData:
 
         space = self.protocol.get("space")
         record: dict[str, Any] = {"string": trial.architecture}
-        if space is not None:
+        if space is not None and space in spaces.registry:
             found = spaces.get(space)
             record = found.to_json(found.from_string(trial.architecture)) | record
         return record | {

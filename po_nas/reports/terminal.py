@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from po_nas.reports.run import RunData
@@ -34,7 +35,7 @@ def print_result(result: Result) -> None:
     table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
     console = Console(highlight=False)
     console.print()
-    console.print(f"[bold]{result.incumbent}[/bold]", markup=True, soft_wrap=True)
+    console.print(f"[bold]{escape(result.incumbent or 'no evaluation succeeded')}[/bold]", soft_wrap=True)
     console.print(table)
     console.print(
         f"{result.evaluations} evaluations ({result.failed} failed), {result.wall_s:.1f} s, of which "

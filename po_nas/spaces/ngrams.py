@@ -38,28 +38,32 @@ class NGramEncoder:
     """Counts over the n-grams of the reference architectures, and one column for all others.
 
     The last column is the Euclidean norm of the counts that the vocabulary lacks, so the distance between any
-    architecture and a reference one is exact.
+    architecture and a reference one is exact. `references` are the reference architectures' own counts, sparse, of
+    shape (number of references, size of the vocabulary + 1).
     """
 
     def __init__(self, space: Space, references: Iterable[Architecture], n: int = 3) -> None:
         self._space, self._n = space, n
-        met: dict[NGram, None] = {}
-        for architecture in references:
-            met.update(dict.fromkeys(self._count(architecture)))
-        self._columns = {ngram: column for column, ngram in enumerate(sorted(met))}
+        counted = [self._count(architecture) for architecture in references]
+        met = dict.fromkeys(ngram for counts in counted for ngram in counts)
+        self._columns = {ngram: column for column, ngram in enumerate(met)}
+        self.references = self._matrix(counted)
+
+    def __call__(self, architectures: Sequence[Architecture]) -> csr_array:
+        """Sparse float64 counts of shape (len(architectures), size of the vocabulary + 1)."""
+        return self._matrix([self._count(architecture) for architecture in architectures])
 
     def _count(self, architecture: Architecture) -> Counter[NGram]:
         return operation_ngrams(self._space.operation_graph(architecture), self._n)
 
-    def __call__(self, architectures: Sequence[Architecture]) -> csr_array:
-        """Sparse float64 counts of shape (len(architectures), size of the vocabulary + 1)."""
+    def _matrix(self, counted: Sequence[Counter[NGram]]) -> csr_array:
         last = len(self._columns)
         values: list[float] = []
         columns: list[int] = []
         ends = [0]
-        for architecture in architectures:
+        for counts in counted:
             other = 0
-            for ngram, count in self._count(architecture).items():
+            for ngram, count in counts.items():
                 column = self._columns.get(ngram)
                 if column is None:
                     other += count * count
@@ -70,4 +74,4 @@ class NGramEncoder:
                 values.append(other**0.5)
                 columns.append(last)
             ends.append(len(values))
-        return csr_array((np.array(values, float), np.array(columns, int), ends), shape=(len(architectures), last + 1))
+        return csr_array((np.array(values, float), np.array(columns, int), ends), shape=(len(counted), last + 1))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import benchmarks
+from po_nas.benchmarks.base import Benchmark
 from po_nas.core.api import make_searcher
 from po_nas.core.config import SearchConfig, validated
 
@@ -34,9 +37,7 @@ class Curve:
 
 def run_curve(benchmark: str, method: Mapping[str, Any], budget: int, seed: int, label: str | None = None) -> Curve:
     """Run one search without a run directory; the trials are those of ``po-nas search`` with the same settings."""
-    import time
-
-    objective = benchmarks.get(benchmark)
+    objective = _benchmark(benchmark)
     config = validated(
         SearchConfig,
         {"benchmark": benchmark, "method": dict(method), "budget": {"max_evaluations": budget}, "seed": seed},
@@ -60,3 +61,8 @@ def run_curve(benchmark: str, method: Mapping[str, Any], budget: int, seed: int,
             best_test = np.nan if found is None else found
         regret[step], test[step] = sign * optimum - best, best_test
     return Curve(benchmark, label or str(method["name"]), seed, regret, test, overhead)
+
+
+@cache
+def _benchmark(name: str) -> Benchmark:
+    return benchmarks.get(name)

@@ -25,12 +25,13 @@ class MLflowCallback(Callback):
     """
 
     def __init__(self, directory: Path) -> None:
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(directory / 'mlflow.db').resolve()}"
-        self._client = MlflowClient(tracking_uri=uri)
+        self._uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(directory / 'mlflow.db').resolve()}"
+        self._client: MlflowClient | None = None
         self._run_id = ""
 
     def on_start(self, info: RunInfo) -> None:
         """Create the run, with the configuration as parameters."""
+        self._client = MlflowClient(tracking_uri=self._uri)
         name = f"po-nas/{info.config['benchmark']}"
         found = self._client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else self._client.create_experiment(name)
@@ -40,6 +41,8 @@ class MLflowCallback(Callback):
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
         """One step per trial number."""
+        if self._client is None:
+            return
         values = {
             "validation": outcome.validation,
             "incumbent": progress.incumbent_validation,
@@ -57,6 +60,8 @@ class MLflowCallback(Callback):
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """Tag the run with its incumbent and end it."""
+        if self._client is None:
+            return
         self._client.set_tag(self._run_id, "incumbent", str(summary["incumbent"]))
         self._client.set_terminated(self._run_id)
 

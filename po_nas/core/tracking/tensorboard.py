@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from po_nas.core.callbacks import Callback, Progress
+from po_nas.core.callbacks import Callback, Progress, RunInfo
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Trial
 
@@ -19,10 +19,17 @@ class TensorBoardCallback(Callback):
     """Writes validation, incumbent, regret and overhead per trial to ``DIR/tensorboard``."""
 
     def __init__(self, directory: Path) -> None:
-        self._writer = SummaryWriter(str(directory / "tensorboard"))
+        self._folder = directory / "tensorboard"
+        self._writer: SummaryWriter | None = None
+
+    def on_start(self, info: RunInfo) -> None:
+        """Open the event file; not before the run is known to be possible, and its directory held."""
+        self._writer = SummaryWriter(str(self._folder))
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
         """One step per trial number."""
+        if self._writer is None:
+            return
         scalars = {
             "search/validation": outcome.validation,
             "search/incumbent": progress.incumbent_validation,
@@ -36,4 +43,5 @@ class TensorBoardCallback(Callback):
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """Flush."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
