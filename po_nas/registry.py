@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakSet
 
 from po_nas.errors import DuplicateNameError, PluginError, PoNasError, UnknownNameError
 
@@ -53,6 +54,9 @@ class CheckResult:
     error: PoNasError | None
 
 
+_REGISTRIES: WeakSet[Registry[Any]] = WeakSet()
+
+
 class Registry(Generic[T]):
     """All plug-ins of one kind.
 
@@ -65,6 +69,7 @@ class Registry(Generic[T]):
         self.group = group
         self._entries: dict[str, Entry[T]] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
+        _REGISTRIES.add(self)
 
     def register(
         self, name: str, *, summary: str, reference: str = "", tags: tuple[str, ...] = (), spec: object = None
@@ -79,9 +84,13 @@ class Registry(Generic[T]):
         return decorator
 
     def add(self, entry: Entry[T]) -> None:
-        """Add a finished entry; `DuplicateNameError` when the name is taken."""
-        if entry.name in self._entries:
-            raise DuplicateNameError(self.kind, entry.name, self._entries[entry.name].origin, entry.origin)
+        """Add a finished entry; `DuplicateNameError` when somebody else has the name.
+
+        The same definition once more (a notebook cell run again) replaces the first.
+        """
+        known = self._entries.get(entry.name)
+        if known is not None and known.origin != entry.origin:
+            raise DuplicateNameError(self.kind, entry.name, known.origin, entry.origin)
         self._entries[entry.name] = entry
 
     def remove(self, name: str) -> None:
@@ -103,20 +112,29 @@ class Registry(Generic[T]):
 
     def entry(self, name: str) -> Entry[T]:
         """The metadata under `name`; installed plug-ins are described by where they come from until loaded."""
-        points = self._installed().get(name, [])
-        claims = [self._entries[name].origin] if name in self._entries else []
+        known = self._entries.get(name)
+        # A package may use the decorator and the entry point for one and the same object.
+        points = [
+            p for p in self._installed().get(name, []) if not (known and known.origin == p.value.replace(":", "."))
+        ]
+        claims = [known.origin] if known else []
         claims += [_origin(point) for point in points]
         if not claims:
             raise UnknownNameError(self.kind, name, self.names())
         if len(claims) > 1:
             raise DuplicateNameError(self.kind, name, claims[0], claims[1])
-        if name in self._entries:
-            return self._entries[name]
-        return Entry(name, f"plug-in {points[0].value}", points[0].value, origin=claims[0])
+        if known:
+            return known
+        target = f"{points[0].module}:{points[0].attr}"
+        return Entry(name, f"plug-in {points[0].value}", target, origin=claims[0])
 
     def entries(self, pattern: str = "*") -> Iterator[Entry[T]]:
-        """Iterate over the metadata of all names that match a wildcard."""
-        return (self.entry(name) for name in self.names(pattern))
+        """Iterate over the metadata of all names that match a wildcard; a disputed name's summary says so."""
+        for name in self.names(pattern):
+            try:
+                yield self.entry(name)
+            except DuplicateNameError as error:
+                yield Entry(name, str(error), "", origin=f"{error.first}, {error.second}")
 
     def get(self, name: str) -> T:
         """The object under `name`, imported now if need be.
@@ -162,9 +180,13 @@ def load_plugin(where: str) -> ModuleType:
     fails.
     """
     path = Path(where)
+    before = {registry: dict(registry._entries) for registry in _REGISTRIES}
     try:
         return _import_file(path.resolve()) if path.suffix == ".py" else importlib.import_module(where)
     except Exception as error:
+        # What it registered before it failed goes too, so that the repaired one can be loaded.
+        for registry, entries in before.items():
+            registry._entries = entries
         raise PluginError("plug-in", path.stem, where, error) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +14,12 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.normal import SobolQMCNormalSampler
 from gpytorch.distributions import MultivariateNormal
 from linear_operator.operators import DiagLinearOperator
+from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from surrogates.gaussian_process import ArchitectureGP
+from surrogates.isolation import seeded
 
 __all__ = ["Acquisition", "GPScorer"]
 
@@ -52,10 +55,11 @@ class GPScorer:
         self._scale = float(positive.median()) if len(positive) else 1.0
         self._features, self._pending = features, pending
         self._targets = torch.as_tensor(targets)
-        self._model = ArchitectureGP(_dense(features) / self._scale, self._targets)
-        self.fitted = self._model.fit()
         self._acquisition, self._beta = acquisition, beta
         self._seed = int(rng.integers(2**31))
+        self._model = ArchitectureGP(_dense(features) / self._scale, self._targets)
+        with seeded(self._seed):
+            self.fitted = self._model.fit()
 
     @torch.no_grad()
     def marginal(self, features: csr_array) -> NDArray[np.float64]:
@@ -82,14 +86,17 @@ class GPScorer:
             model = ArchitectureGP(_dense(known) / self._scale, torch.cat([self._targets, believed]))
             model.load_state_dict(self._model.state_dict())
             return self._upper_bound(model.eval(), known, features)
-        acquisition = qLogNoisyExpectedImprovement(
-            self._model,
-            X_baseline=self._model.train_inputs[0],
-            sampler=SobolQMCNormalSampler(torch.Size([_SAMPLES]), seed=self._seed),
-            X_pending=_dense(self._pending) / self._scale if self._pending.shape[0] else None,
-            prune_baseline=True,
-        )
-        return _array(acquisition((_dense(features) / self._scale).unsqueeze(1)))
+        with seeded(self._seed), warnings.catch_warnings():
+            # Jitter on a nearly singular covariance of the samples is harmless.
+            warnings.simplefilter("ignore", NumericalWarning)
+            acquisition = qLogNoisyExpectedImprovement(
+                self._model,
+                X_baseline=self._model.train_inputs[0],
+                sampler=SobolQMCNormalSampler(torch.Size([_SAMPLES]), seed=self._seed),
+                X_pending=_dense(self._pending) / self._scale if self._pending.shape[0] else None,
+                prune_baseline=True,
+            )
+            return _array(acquisition((_dense(features) / self._scale).unsqueeze(1)))
 
     def _upper_bound(self, model: ArchitectureGP, known: csr_array, features: csr_array) -> NDArray[np.float64]:
         found = _Marginals(*model.marginals(self._distances(features, known)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 
@@ -22,6 +23,8 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 __all__ = ["ArchitectureGP", "FitFallbackWarning", "normal_scores"]
+
+_log = logging.getLogger(__name__)
 
 _ITERATIONS = 60
 """L-BFGS steps of a fit; the likelihood of three scales is flat long before."""
@@ -78,12 +81,13 @@ class ArchitectureGP(SingleTaskGP):
             fitted = True
         except (ModelFittingError, NotPSDError, NanError, RuntimeError) as error:
             self.load_state_dict(before)
-            warnings.warn(
+            message = (
                 f"the GP's likelihood could not be maximised on {self.train_targets.shape[-1]} points "
-                f"({type(error).__name__}: {error}); its prior scales are used",
-                FitFallbackWarning,
-                stacklevel=2,
+                f"({type(error).__name__}: {error}); its prior scales are used"
             )
+            # The warning is shown once by Python's default filter, the log has every one.
+            _log.warning(message)
+            warnings.warn(message, FitFallbackWarning, stacklevel=2)
             fitted = False
         self.eval()
         self.likelihood.eval()

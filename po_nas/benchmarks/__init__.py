@@ -131,9 +131,7 @@ def get(name: str, feedback: str | None = None) -> Benchmark:
     run, when the public data have not been fetched.
     """
     entry = registry.entry(name)
-    if isinstance(entry.spec, BenchmarkSpec):
-        if feedback is not None and feedback not in entry.spec.feedbacks:
-            raise UnknownNameError(f"feedback of {name}", feedback, entry.spec.feedbacks)
-        feedback = feedback or entry.spec.feedbacks[0]
-    loader = registry.get(name)
-    return loader(name.partition("/")[2] or name, feedback or "full")
+    feedbacks = entry.spec.feedbacks if isinstance(entry.spec, BenchmarkSpec) else ("full",)
+    if feedback is not None and feedback not in feedbacks:
+        raise UnknownNameError(f"feedback of {name}", feedback, feedbacks)
+    return registry.get(name)(name.partition("/")[2] or name, feedback or feedbacks[0])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from po_nas.benchmarks.rows import Rows
 from po_nas.core.objective import Metric, Outcome
-from po_nas.errors import InvalidArchitectureError
+from po_nas.errors import DataError, InvalidArchitectureError
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["Benchmark", "Description", "Feedback", "spearman"]
@@ -86,6 +86,15 @@ class Benchmark:
     pool_description: str = "the whole space"
     reference: str = ""
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        columns = {"validation": self.validation, "test": self.test, "cost_s": self.cost_s, **self.extras}
+        for name, column in columns.items():
+            if column is None:
+                continue
+            if column.shape != (len(self.rows),):
+                raise DataError(f"{self.name}: column {name!r} has shape {column.shape}, expected ({len(self.rows)},)")
+            column.setflags(write=False)
 
     def row(self, architecture: Architecture) -> int:
         """Row of the columns that holds `architecture`; `InvalidArchitectureError` when there is none."""

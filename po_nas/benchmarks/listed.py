@@ -41,3 +41,6 @@ class ListedRows:
     def architecture(self, row: int) -> Architecture:
         """The architecture listed in that row."""
         return self._architectures[row]
+
+    def __len__(self) -> int:
+        return len(self._architectures)

@@ -45,6 +45,9 @@ class _KeyRows:
         """The architecture that the row's integer stands for."""
         return self._space.from_hash(self._keys[row])
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
 
 def load(task: str, feedback: str) -> Benchmark:
     """One of cora, citeseer, pubmed, cs, physics, photo, computers, arxiv, proteins; feedback `full` only."""

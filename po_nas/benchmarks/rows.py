@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.base import Architecture
 from po_nas.spaces.categorical import CategoricalSpace
 
-__all__ = ["CanonicalRows", "EnumerationRows", "Rows"]
+__all__ = ["EnumerationRows", "Rows"]
 
 
 class Rows(Protocol):
@@ -20,6 +19,10 @@ class Rows(Protocol):
 
     def architecture(self, row: int) -> Architecture:
         """An architecture of that row."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of rows."""
         ...
 
 
@@ -37,21 +40,5 @@ class EnumerationRows:
         """The architecture at that position."""
         return self._space.at(row)
 
-
-class CanonicalRows:
-    """A table with one row per class of isomorphic architectures."""
-
-    def __init__(self, space: Space, architectures: Sequence[Architecture]) -> None:
-        self._space = space
-        self._architectures = tuple(architectures)
-        self._rows = {space.canonical(a): row for row, a in enumerate(self._architectures)}
-
-    def find(self, architecture: Architecture) -> int | None:
-        """Row of the class that the architecture belongs to."""
-        if architecture.space != self._space.name:
-            return None
-        return self._rows.get(self._space.canonical(architecture))
-
-    def architecture(self, row: int) -> Architecture:
-        """The architecture that the row was made from."""
-        return self._architectures[row]
+    def __len__(self) -> int:
+        return self._space.size

@@ -27,16 +27,29 @@ app.command("plugins", help="List every plug-in, built-in or installed.")(plugin
 
 
 def main() -> None:
-    """Run the command line; an error po-nas raised on purpose is one line on stderr and exit code 2."""
+    """Run the command line.
+
+    Bad input and every error that po-nas raised on purpose is one line on stderr and exit code 2; no traceback.
+    """
     try:
-        app()
+        code = app(standalone_mode=False)
     except PoNasError as error:
-        print(f"po-nas: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
+        _fail(str(error))
+    except Exception as error:
+        # The parser's errors (unknown option, missing argument) know how to describe themselves.
+        describe = getattr(error, "format_message", None)
+        if describe is None or type(error).__name__ == "NoArgsIsHelpError":
+            if describe is None:
+                raise
+            print(describe())
+            sys.exit(0)
+        _fail(describe())
+    sys.exit(code or 0)
+
+
+def _fail(message: str) -> None:
+    print(f"po-nas: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from po_nas.commands.options import Plugins
 from po_nas.commands.tables import print_table
 
 app = typer.Typer(help="Benchmarks: what a search may spend its budget on.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="wildcard, e.g. 'nasbench201/*'")] = "*") -> None:
+def list_(
+    pattern: Annotated[str, typer.Argument(help="wildcard, e.g. 'nasbench201/*'")] = "*", plugin: Plugins = None
+) -> None:
     """List the benchmarks, what they need and which feedback they offer."""
     from po_nas import benchmarks
 
@@ -32,6 +35,7 @@ def describe(
     name: str,
     feedback: Annotated[str | None, typer.Option(help="feedback preset")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Describe a benchmark: metric, split, epochs, runs, size, optima, noise ceiling."""
     from dataclasses import asdict

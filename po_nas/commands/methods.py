@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from po_nas.commands.options import Plugins
 from po_nas.commands.tables import print_table
 
 app = typer.Typer(help="Search methods and their options.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*") -> None:
+def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
     """List the methods."""
     from po_nas import methods
 
@@ -23,7 +24,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*") -> Non
 
 
 @app.command()
-def describe(name: str) -> None:
+def describe(name: str, plugin: Plugins = None) -> None:
     """Describe a method and its options, which are set as method.<option>=value."""
     from po_nas import methods
 

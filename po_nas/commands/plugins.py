@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from po_nas.commands.options import Plugins
 from po_nas.commands.tables import print_table
-from po_nas.registry import Registry, load_plugin
+from po_nas.registry import Registry
 
 __all__ = ["plugins", "registries"]
 
@@ -33,11 +34,9 @@ def registries() -> Iterator[Registry[object]]:
 
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="load each one; exit code 1 when one is broken")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(help="Python file or module to import first")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """List every plug-in, built-in or installed; `--check` loads each on its own."""
-    for where in plugin or ():
-        load_plugin(where)
     if not check:
         rows = [(r.kind, name, _origin(r, name)) for r in registries() for name in r.names()]
         print_table(("kind", "name", "from"), rows)

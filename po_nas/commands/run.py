@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from po_nas.commands.options import Plugins
 from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def search(
         typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. budget=50"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="run directory; default: a new one under runs/")] = None,
-    plugin: Annotated[list[str] | None, typer.Option(help="Python file or module to import first")] = None,
+    plugin: Plugins = None,
     quiet: _Quiet = False,
 ) -> None:
     """Search: spend a budget of evaluations and write what was found to a run directory."""
@@ -77,7 +78,9 @@ def _with_progress(
     try:
         result = run(callbacks)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; nothing is lost, go on with: po-nas resume {directory}", file=sys.stderr)
+        begun = (directory / "config.yaml").exists()
+        hint = f"; nothing is lost, go on with: po-nas resume {directory}" if begun else " before the search began"
+        print(f"\ninterrupted{hint}", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
         console.close()

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from po_nas.commands.options import Plugins
 from po_nas.commands.tables import print_table
 
 app = typer.Typer(help="Search spaces.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*") -> None:
+def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
     """List the search spaces."""
     from po_nas import spaces
 
@@ -22,7 +23,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*") -> Non
 
 
 @app.command()
-def describe(name: str) -> None:
+def describe(name: str, plugin: Plugins = None) -> None:
     """Describe a space: size, operations, encodings."""
     from po_nas import spaces
 
@@ -46,6 +47,7 @@ def sample(
     name: str,
     count: Annotated[int, typer.Option(min=1, help="how many")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    plugin: Plugins = None,
 ) -> None:
     """Print random architectures of a space, one string a line."""
     import numpy as np

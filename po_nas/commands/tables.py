@@ -16,10 +16,12 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in header:
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        # As text, for brackets are markup otherwise.
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     Console(highlight=False).print(table)

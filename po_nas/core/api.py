@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,8 +21,11 @@ from po_nas.core.run_directory import RunDirectory, read_config, read_summary
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.errors import RunDirectoryError
 from po_nas.registry import load_plugin
+from po_nas.spaces.base import Architecture
 
 __all__ = ["Result", "make_searcher", "resume", "run_search", "search"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +107,19 @@ def run_search(
     config: SearchConfig, out: Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None
 ) -> Result:
     """Run a search from a checked configuration."""
-    if (out / "config.yaml").exists() or (out / "journal.jsonl").exists():
-        raise RunDirectoryError(
-            out, f"holds a run already; go on with it (po-nas resume {out}) or choose another --out"
-        )
+    _refuse_used(out)
     for plugin in config.plugins:
         load_plugin(plugin)
     objective = objective or _objective(config)
     config.budget.check(objective.distinct)
     searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
     with RunDirectory(out) as directory:
+        _refuse_used(out)  # another process may have come first
         optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
         directory.write_config(
             config,
-            {"space": objective.space.name, **objective.protocol()},
-            {name: None if found is None else found[0] for name, found in optima.items()},
+            _plain({"space": objective.space.name, **objective.protocol()}),
+            _plain({name: None if found is None else found[0] for name, found in optima.items()}),
         )
         return _run(config, directory, objective, searcher, executor, callbacks)
 
@@ -204,7 +206,7 @@ def _run(
                 executor.close()
             journal.append([{"event": "end", "reason": reason, "elapsed_s": round(loop.elapsed_s, 6)}])
         result = _result(config, directory.path, objective, searcher, loop, ledger, reason, executor.clock_s)
-        directory.write_summary(result.to_dict())
+        directory.write_summary(_plain(result.to_dict()))
         loop.notify("on_end", result.to_dict())
     return result
 
@@ -221,11 +223,21 @@ def _result(
 ) -> Result:
     """Attach the report metric, which the search never saw."""
     progress = loop.progress()
-    tests = [objective.report(o.trial.architecture).get("test") for o in searcher.successes if o.trial.number >= 0]
+
+    def test_of(architecture: Architecture | None) -> float | None:
+        try:
+            value = None if architecture is None else objective.report(architecture).get("test")
+        except Exception:
+            # The search is over and on disk; a report that fails must not take it away.
+            _log.exception("%s: no report metric for %s", objective.name, architecture)
+            return None
+        return None if value is None else float(value)
+
+    tests = [test_of(o.trial.architecture) for o in searcher.successes if o.trial.number >= 0]
     known = [t for t in tests if t is not None]
     best = max if objective.metric.maximize else min
     incumbent = loop.incumbent
-    test = None if incumbent is None else objective.report(incumbent[0].architecture).get("test")
+    test = test_of(None if incumbent is None else incumbent[0].architecture)
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
     protocol = objective.protocol()
     regret_test = None
@@ -241,9 +253,9 @@ def _result(
         incumbent=progress.incumbent,
         validation=progress.incumbent_validation,
         test=test,
-        optimum_validation=None if optimum is None else optimum[0],
-        optimum_test=None if optimum_test is None else optimum_test[0],
-        test_of_optimum_validation=None if optimum is None else objective.report(optimum[1]).get("test"),
+        optimum_validation=None if optimum is None else float(optimum[0]),
+        optimum_test=None if optimum_test is None else float(optimum_test[0]),
+        test_of_optimum_validation=test_of(None if optimum is None else optimum[1]),
         best_test_queried=best(known) if known else None,
         regret_validation=regret(objective, progress.incumbent_validation),
         regret_test=regret_test,
@@ -254,3 +266,17 @@ def _result(
         ended=reason,
         directory=str(path),
     )
+
+
+def _refuse_used(out: Path) -> None:
+    if (out / "config.yaml").exists() or (out / "journal.jsonl").exists():
+        raise RunDirectoryError(out, f"holds a run already; use po-nas resume {out}, or choose another --out")
+
+
+def _plain(value: Any) -> Any:
+    """`value` with numpy scalars and tuples turned into what YAML and JSON know."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value

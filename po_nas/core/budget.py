@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from po_nas.errors import BudgetError
 
@@ -21,9 +22,9 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_evaluations: PositiveInt | None = None
-    max_cost_s: PositiveFloat | None = None
-    max_wallclock_s: PositiveFloat | None = None
+    max_evaluations: Annotated[int, Field(strict=True, gt=0)] | None = None
+    max_cost_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_wallclock_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     def check(self, distinct: int | None) -> None:
         """Raise `BudgetError` when there is no limit, or more evaluations than architectures."""
@@ -42,7 +43,7 @@ class Ledger:
     told: int = 0
     failed: int = 0
     cost_s: float = 0.0
-    objective_s: float = field(default=0.0)
+    objective_s: float = 0.0
     """Real seconds spent inside the objective."""
 
     def charge(self, cost_s: float, objective_s: float, *, failed: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
 )
@@ -45,7 +45,7 @@ class ExecutorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = "inline"
-    timeout_s: PositiveFloat | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)] | None = None
 
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
@@ -139,8 +139,9 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any) -> None:
         node = child
     if not parents and last in _SHORTHANDS and isinstance(node.get(last), dict) and not isinstance(value, dict):
         shorthand = _SHORTHANDS[last]
-        # Another method has other options; another budget or executor keeps the rest.
-        node[last] = {shorthand: value} if last == "method" else {**node[last], shorthand: value}
+        # Another method has other options; all else is kept.
+        other = last == "method" and node[last].get(shorthand, value) != value
+        node[last] = {shorthand: value} if other else {**node[last], shorthand: value}
     else:
         node[last] = value
 

@@ -20,7 +20,15 @@ from po_nas.errors import JournalError
 __all__ = ["EVENTS", "SCHEMA", "Journal", "JournalContents", "read_journal"]
 
 SCHEMA = 1
-EVENTS = frozenset({"start", "ask", "tell", "fail", "end"})
+_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "start": {"schema": int},
+    "ask": {"number": int, "architecture": str, "origin": str, "seed": int, "group": list, "clock_s": (int, float)},
+    "tell": {"number": int, "metrics": dict, "cost_s": (int, float), "objective_s": (int, float)},
+    "fail": {"number": int, "reason": str, "cost_s": (int, float), "objective_s": (int, float)},
+    "end": {"reason": str},
+}
+EVENTS = frozenset(_KEYS)
+"""The kinds of event, and for each the keys that a reader relies on, with their types."""
 
 Event = dict[str, Any]
 
@@ -66,7 +74,7 @@ def _parse(path: Path, number: int, line: bytes) -> Event:
         event = json.loads(line)
     except ValueError:
         event = None
-    if not isinstance(event, dict) or event.get("event") not in EVENTS:
+    if not isinstance(event, dict) or not _sound(event):
         raise JournalError(
             path, number, "damaged line; restore the file from a copy, or start the search again in a new directory"
         )
@@ -75,6 +83,13 @@ def _parse(path: Path, number: int, line: bytes) -> Event:
             path, number, f"schema {event['schema']}, this version reads up to {SCHEMA}; upgrade po-nas to go on"
         )
     return event
+
+
+def _sound(event: Event) -> bool:
+    keys = _KEYS.get(str(event.get("event")))
+    if keys is None or not all(isinstance(event.get(key), kind) for key, kind in keys.items()):
+        return False
+    return all(isinstance(value, (int, float)) for value in event.get("metrics", {}).values())
 
 
 def _check_order(path: Path, number: int, event: Event, asked: set[int], ended: set[int]) -> None:

@@ -44,6 +44,7 @@ class Loop:
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
         self._session_told = 0
+        self._answer_first = False
 
     @property
     def elapsed_s(self) -> float:
@@ -76,6 +77,9 @@ class Loop:
                     else Outcome.ok(cost_s=event["cost_s"], **event["metrics"])
                 )
                 self._settle(trial, outcome, event["objective_s"])
+            if event["event"] != "start":
+                # Where the journal ends with a question, the undisturbed run went on to wait for an answer.
+                self._answer_first = event["event"] == "ask"
         self.executor.restore_clock(clock)
         for trial, submitted_s in submitted.values():
             self.executor.submit(self._job(trial), submitted_s=submitted_s)
@@ -84,8 +88,9 @@ class Loop:
         """Spend the budget. Returns why the search ended, in words."""
         reason = None
         while True:
-            if reason is None:
+            if reason is None and not self._answer_first:
                 reason = self._ask()
+            self._answer_first = False
             completed = self.executor.poll()
             for done in completed:
                 self._tell(done)
@@ -201,4 +206,4 @@ def regret(objective: Objective, value: float | None) -> float | None:
     optimum = objective.optimum_validation
     if optimum is None or value is None:
         return None
-    return optimum[0] - value if objective.metric.maximize else value - optimum[0]
+    return float(optimum[0] - value if objective.metric.maximize else value - optimum[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from po_nas.spaces.base import Architecture, Space
@@ -30,7 +29,7 @@ class Outcome:
     cost in seconds (recorded training time for tables, measured time for trainings).
     """
 
-    metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    metrics: Mapping[str, float] = field(default_factory=dict)
     cost_s: float = 0.0
     failure: str | None = None
 
@@ -41,17 +40,17 @@ class Outcome:
         A search signal or cost that is NaN or infinite makes it a failure; other metrics that are not finite are left
         out, for a journal holds numbers.
         """
-        if not math.isfinite(cost_s):
+        if not (math.isfinite(cost_s) and cost_s >= 0):
             return cls.failed(f"the objective returned cost_s = {cost_s}")
         if not math.isfinite(validation):
             return cls.failed(f"the objective returned validation = {validation}", cost_s)
         kept = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-        return cls(MappingProxyType({"validation": float(validation), **kept}), float(cost_s))
+        return cls({"validation": float(validation), **kept}, float(cost_s))
 
     @classmethod
     def failed(cls, reason: str, cost_s: float = 0.0) -> Outcome:
-        """A failed evaluation; it counts against the budget all the same."""
-        return cls(MappingProxyType({}), float(cost_s), reason)
+        """A failed evaluation; it counts against the budget all the same. An impossible cost counts as none."""
+        return cls({}, float(cost_s) if math.isfinite(cost_s) and cost_s >= 0 else 0.0, str(reason))
 
     @property
     def validation(self) -> float | None:

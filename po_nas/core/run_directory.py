@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import socket
@@ -20,6 +21,8 @@ from po_nas.core.config import SearchConfig, validated
 from po_nas.errors import RunDirectoryError, RunLockedError
 
 __all__ = ["RunDirectory", "read_config", "read_record", "read_summary"]
+
+_log = logging.getLogger(__name__)
 
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
 
@@ -79,8 +82,11 @@ class RunDirectory:
     def save_details(self, number: int, text: str) -> None:
         """Keep the traceback of a failed trial under ``artifacts/``."""
         folder = self.path / "artifacts" / f"trial-{number:06d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(text, encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            _log.warning("%s: the traceback of trial %d was not kept (%s)", folder, number, error.strerror)
 
 
 def read_config(path: Path) -> SearchConfig:
@@ -137,7 +143,10 @@ def _write(path: Path, text: str) -> None:
     """Write through a temporary file, so that a reader never sees half of it."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error

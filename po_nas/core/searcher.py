@@ -53,7 +53,7 @@ class Searcher(ABC):
     """A search method.
 
     Subclasses implement `propose`. The base class numbers trials, keeps what was told, and hands every call of
-    `propose` a generator of its own, seeded by the search's seed and the number of the first trial asked for.
+    `propose` a generator of its own, seeded by the search's seed and the trial's number.
 
     **The one rule**: `propose` depends on `observations`, `pending`, `domain`, `options` and its generator alone. A
     killed run is resumed by telling a fresh searcher what the journal holds, so anything else that a method remembers
@@ -78,17 +78,31 @@ class Searcher(ABC):
         self._next = 0
 
     @abstractmethod
-    def propose(self, n: int, rng: np.random.Generator) -> list[Proposal]:
-        """Between 1 and `n` architectures, none of them seen; `SearchExhaustedError` when none is left."""
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """One architecture that is not seen; `SearchExhaustedError` when none is left.
+
+        In a batch it is called once per trial, with the earlier ones of the batch already pending.
+        """
 
     # -- asking and telling ---------------------------------------------------------------------------------------
 
     def ask(self, n: int = 1) -> list[Trial]:
-        """Up to `n` new trials, now pending. Raises `SearchExhaustedError` when nothing is left to propose."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self._next,)))
-        trials = []
-        for proposal in self.propose(n, rng):
+        """`n` new trials, now pending; fewer when nothing else is left, `SearchExhaustedError` when nothing is."""
+        trials: list[Trial] = []
+        while len(trials) < n:
             number = self._next
+            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
+            try:
+                proposal = self.propose(rng)
+            except SearchExhaustedError:
+                if trials:
+                    break
+                raise
+            if self.is_seen(proposal.architecture):
+                raise PoNasError(
+                    f"{type(self).__name__} proposed {self.domain.space.to_string(proposal.architecture)} again; "
+                    "a method must not propose what is_seen() knows"
+                )
             seed = int(np.random.SeedSequence(self.seed, spawn_key=(number, 1)).generate_state(1)[0])
             trial = Trial(number, proposal.architecture, proposal.origin, seed)
             self._enter(trial)
@@ -148,19 +162,19 @@ class Searcher(ABC):
         """Number of trials asked for so far."""
         return self._next
 
-    def draw_unseen(self, rng: np.random.Generator, exclude: set[Hashable] | None = None) -> Architecture:
-        """A random architecture that is neither seen nor in `exclude` (identities).
+    def draw_unseen(self, rng: np.random.Generator) -> Architecture:
+        """A random unseen architecture.
 
         Draws from the space; when that keeps hitting seen ones and the space can be enumerated, draws among what is
         left. Raises `SearchExhaustedError` when nothing is.
         """
-        space, avoid = self.domain.space, self._seen | (exclude or set())
+        space = self.domain.space
         for _ in range(_REJECTIONS):
             architecture = space.sample(rng)
-            if self.domain.identity(architecture) not in avoid:
+            if not self.is_seen(architecture):
                 return architecture
         if space.enumerable:
-            left = [a for a in space.enumerate() if self.domain.identity(a) not in avoid]
+            left = [a for a in space.enumerate() if not self.is_seen(a)]
             if left:
                 return left[int(rng.integers(len(left)))]
-        raise SearchExhaustedError(f"no architecture of {space.name} is left to propose after {len(avoid)} evaluations")
+        raise SearchExhaustedError(f"no architecture of {space.name} is left to propose after {len(self._seen)}")

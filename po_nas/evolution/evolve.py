@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 
 import numpy as np
 from pymoo.algorithms.soo.nonconvex.ga import GA
@@ -37,7 +38,8 @@ def evolve(
     (default: the space's canonical key). `crossover` and `mutation` are probabilities per child. Deterministic given
     `rng`, of which one integer is drawn; pymoo runs on a generator of its own seeded with it.
     """
-    identity = key or space.canonical
+    # A key is asked for again in every generation, and may take long to compute.
+    identity = cache(key or space.canonical)
     problem = ArchitectureProblem(score, identity)
     algorithm = GA(
         pop_size=population,

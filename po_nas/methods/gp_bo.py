@@ -12,19 +12,19 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
-from po_nas.errors import SearchExhaustedError
 from po_nas.evolution import evolve
 from po_nas.evolution.problem import Score
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
 from surrogates.acquisition import GPScorer
 from surrogates.gaussian_process import normal_scores
-from surrogates.threads import single_thread
+from surrogates.isolation import single_thread
 
 __all__ = ["GPBO"]
 
 _ENUMERATE = 60_000
 """Spaces up to this size are scored whole; beyond it evolution looks for the maximum."""
+_FAILED = "acquisition (fit failed)"
 _SCREENED = 500
 """With pending trials, this many candidates (best by the marginal acquisition) get the joint acquisition."""
 
@@ -60,51 +60,38 @@ class GPBO(Searcher):
     Options = _Options
     options: _Options
 
-    def propose(self, n: int, rng: np.random.Generator) -> list[Proposal]:
-        """Initial draws, then maxima of the acquisition function, one after the other."""
-        proposals: list[Proposal] = []
-        chosen: set[Hashable] = set()
-        observations = self.observations
-        while len(proposals) < n:
-            if self.asked + len(proposals) < self.options.initial or len(self.successes) < 2:
-                proposal = Proposal(self.draw_unseen(rng, chosen), "initial")
-            else:
-                with single_thread():
-                    proposal = self._maximise(observations, [p.architecture for p in proposals], chosen, rng)
-            chosen.add(self.domain.identity(proposal.architecture))
-            proposals.append(proposal)
-        return proposals
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """An initial draw, or the maximum of the acquisition function."""
+        if self.asked < self.options.initial or len(self.successes) < 2:
+            return Proposal(self.draw_unseen(rng), "initial")
+        with single_thread():
+            return self._maximise(rng)
 
-    def _maximise(
-        self,
-        observations: Sequence[Observation],
-        batch: Sequence[Architecture],
-        chosen: set[Hashable],
-        rng: np.random.Generator,
-    ) -> Proposal:
+    def _maximise(self, rng: np.random.Generator) -> Proposal:
+        observations = self.observations
         told = [o.trial.architecture for o in observations]
-        pending = [*(t.architecture for t in self.pending.values()), *batch]
+        pending = [t.architecture for t in self.pending.values()]
         pool, o = self._pool, self.options
         encode = pool.encode if pool else NGramEncoder(self.domain.space, [*told, *pending], o.ngrams)
         scorer = GPScorer(encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta)
         candidates: Sequence[Architecture]
         if pool:
-            candidates, features = pool.architectures, pool.features
-            gone = pool.positions(self._seen | chosen)
-            if len(gone) == len(candidates):
-                raise SearchExhaustedError(f"all {len(candidates)} architectures have been proposed")
+            candidates, features, gone = pool.architectures, pool.features, pool.positions(self._seen)
         else:
-            candidates = self._evolve(lambda found: scorer.marginal(encode(found)), observations, chosen, rng)
+            candidates = self._evolve(lambda found: scorer.marginal(encode(found)), observations, rng)
             features, gone = encode(candidates), []
         values = scorer.marginal(features)
         values[gone] = -np.inf
         if pending or o.acquisition == "lognei":
             best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(candidates) - len(gone))]
             candidates, values = [candidates[i] for i in best], scorer.joint(features[best])
+        if not np.isfinite(values).any():
+            # Nothing left in the pool, or a model so far off that it has no opinion.
+            return Proposal(self.draw_unseen(rng), _FAILED)
         # Equal values are frequent (isomorphic cells); a random one of them keeps the choice free of the enumeration.
+        values = np.where(np.isfinite(values), values, -np.inf)
         top = np.flatnonzero(values >= values.max() - 1e-9)
-        architecture = candidates[int(rng.choice(top))]
-        return Proposal(architecture, "acquisition" if scorer.fitted else "acquisition (fit failed)")
+        return Proposal(candidates[int(rng.choice(top))], "acquisition" if scorer.fitted else _FAILED)
 
     def _targets(self, observations: Sequence[Observation]) -> NDArray[np.float64]:
         """Normal scores of the search signal, failures at the worst value seen."""
@@ -113,7 +100,7 @@ class GPBO(Searcher):
         return normal_scores(np.where(finite, scores, scores[finite].min()))
 
     def _evolve(
-        self, score: Score, observations: Sequence[Observation], chosen: set[Hashable], rng: np.random.Generator
+        self, score: Score, observations: Sequence[Observation], rng: np.random.Generator
     ) -> list[Architecture]:
         ranked = sorted(observations, key=lambda o: -self.score(o.outcome))
         found = evolve(
@@ -125,8 +112,7 @@ class GPBO(Searcher):
             population=self.options.population,
             generations=self.options.generations,
         )
-        fresh = [a for a, _ in found if not self.is_seen(a) and self.domain.identity(a) not in chosen]
-        return fresh[:_SCREENED] or [self.draw_unseen(rng, chosen)]
+        return [a for a, _ in found if not self.is_seen(a)][:_SCREENED] or [self.draw_unseen(rng)]
 
     @property
     def _pool(self) -> _Pool | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
-from po_nas.spaces.base import Architecture
 
 __all__ = ["LocalSearch"]
 
@@ -31,32 +28,19 @@ class LocalSearch(Searcher):
     Options = _Options
     options: _Options
 
-    def propose(self, n: int, rng: np.random.Generator) -> list[Proposal]:
-        """Neighbours of the climb's incumbent, or a restart."""
-        proposals: list[Proposal] = []
-        chosen: set[Hashable] = set()
-
-        def take(architecture: Architecture, origin: str) -> None:
-            proposals.append(Proposal(architecture, origin))
-            chosen.add(self.domain.identity(architecture))
-
-        while len(proposals) < n and self.asked + len(proposals) < self.options.initial:
-            take(self.draw_unseen(rng, chosen), "initial")
-        if len(proposals) == n:
-            return proposals
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """An unseen neighbour of the climb's incumbent, or a restart."""
+        if self.asked < self.options.initial:
+            return Proposal(self.draw_unseen(rng), "initial")
         climb: list[Observation] = []
         for observation in self.successes:
             if observation.trial.origin == "restart":
                 climb = []
             climb.append(observation)
-        if climb and not any(t.origin == "restart" for t in self.pending.values()):
+        restarting = any(t.origin == "restart" for t in self.pending.values())
+        if climb and not restarting:
             best = max(climb, key=lambda o: self.score(o.outcome)).trial.architecture
-            near = self.domain.space.neighbours(best)
-            for position in rng.permutation(len(near)):
-                if len(proposals) == n:
-                    break
-                if not self.is_seen(near[position]) and self.domain.identity(near[position]) not in chosen:
-                    take(near[position], "neighbour")
-        if not proposals:
-            take(self.draw_unseen(rng, chosen), "restart")
-        return proposals
+            near = [a for a in self.domain.space.neighbours(best) if not self.is_seen(a)]
+            if near:
+                return Proposal(near[int(rng.integers(len(near)))], "neighbour")
+        return Proposal(self.draw_unseen(rng), "restart")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 from pydantic import Field, PositiveInt
 
@@ -25,8 +23,8 @@ class RegularizedEvolution(Searcher):
     """Keeps the youngest `population` evaluated architectures, mutates the best of a random tournament.
 
     Age is the number of a trial, so that the order in which parallel evaluations end does not matter. A mutant that has
-    been seen is mutated again, up to 50 times, so the walk may cross seen ground; then the tournament is held anew. The
-    published population of 100 leaves no evolution within a budget of 50, hence the smaller default.
+    been seen is mutated again, up to 50 times, so the walk may cross seen ground; then a random one takes its place.
+    The published population of 100 leaves no evolution within a budget of 50, hence the smaller default.
 
     References: Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019,
     arXiv 1802.01548.
@@ -40,26 +38,17 @@ class RegularizedEvolution(Searcher):
         population = self.options.population or (100 if budget is None else min(100, max(4, budget // 3)))
         return population, self.options.sample or min(10, max(2, population // 2))
 
-    def propose(self, n: int, rng: np.random.Generator) -> list[Proposal]:
+    def propose(self, rng: np.random.Generator) -> Proposal:
         """Random architectures until the population is full, then mutants."""
         population, sample = self._sizes()
-        chosen: set[Hashable] = set()
-        proposals = []
-        for position in range(n):
-            alive = [o for o in self.successes if o.trial.number >= 0][-population:]
-            if self.asked + position < population or not alive:
-                architecture, origin = self.draw_unseen(rng, chosen), "initial"
-            else:
-                rivals = rng.choice(len(alive), size=min(sample, len(alive)), replace=False)
-                parent = max((alive[i] for i in sorted(rivals)), key=lambda o: self.score(o.outcome))
-                mutant = parent.trial.architecture
-                for _ in range(_MUTATIONS):
-                    mutant = self.domain.space.mutate(mutant, rng)
-                    if not self.is_seen(mutant) and self.domain.identity(mutant) not in chosen:
-                        break
-                else:
-                    mutant = self.draw_unseen(rng, chosen)
-                architecture, origin = mutant, "evolution"
-            chosen.add(self.domain.identity(architecture))
-            proposals.append(Proposal(architecture, origin))
-        return proposals
+        alive = [o for o in self.successes if o.trial.number >= 0][-population:]
+        if self.asked < population or not alive:
+            return Proposal(self.draw_unseen(rng), "initial")
+        rivals = rng.choice(len(alive), size=min(sample, len(alive)), replace=False)
+        parent = max((alive[i] for i in sorted(rivals)), key=lambda o: self.score(o.outcome))
+        mutant = parent.trial.architecture
+        for _ in range(_MUTATIONS):
+            mutant = self.domain.space.mutate(mutant, rng)
+            if not self.is_seen(mutant):
+                return Proposal(mutant, "evolution")
+        return Proposal(self.draw_unseen(rng), "random")

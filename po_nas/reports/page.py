@@ -30,13 +30,21 @@ p{margin:.4rem 0}.dim{color:var(--dim)}
 .card span{color:var(--dim);font-size:.86rem}
 .wide{overflow-x:auto}
 .wide:focus-visible{outline:2px solid #0072B2}
-.plot svg{width:100%;height:auto;max-width:46rem}
+.plot svg{width:100%;height:auto;max-width:46rem;min-width:34rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.32rem .7rem .32rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600}.num{text-align:right}
+th{font-weight:600}
+.trials td:nth-child(-n+3){white-space:nowrap}
+th[scope=row]{width:34%}td{overflow-wrap:anywhere}
 tr.best td{background:#fff4e5}
 code{font:.86rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace;word-break:break-all}
 details summary{cursor:pointer;margin:.6rem 0}
+@media(max-width:40rem){
+.trials tr{display:grid;grid-template-columns:2.6rem 1fr 1fr;border-bottom:1px solid var(--line)}
+.trials th,.trials td{border:0}.trials td:nth-child(-n+3){white-space:normal}
+.trials td:last-child,.trials th:last-child{grid-column:1/-1;padding-top:0}
+tr.best{background:#fff4e5}
+}
 """
 
 
@@ -47,12 +55,12 @@ def render_page(run: RunData) -> str:
     """
     config, best = run.config, run.incumbent()
     title = f"{config['method']['name']} on {config['benchmark']}"
-    sections = [_cards(run, best), _section("Search", f'<div class="plot">{_plot(run)}</div>')]
+    sections = [_cards(run, best), _section("Search", f'<div class="plot wide" tabindex="0">{_plot(run)}</div>')]
     if best is not None:
         sections.append(_section("Architecture found", _architecture(run, best)))
     sections += [
         _section("Trials", _trials(run, best)),
-        _section("Protocol", _pairs(run.protocol)),
+        _section("Protocol", _pairs({key.replace("_", " "): value for key, value in run.protocol.items()})),
         _section("Configuration", _pairs(_flat(config)) + "<h2>Versions</h2>" + _pairs(run.versions)),
     ]
     state = f"ended: {run.ended}" if run.ended else "not finished"
@@ -91,7 +99,8 @@ def _cards(run: RunData, best: TrialData | None) -> str:
         ]
     told = run.told
     cost = sum(t.cost_s or 0.0 for t in told)
-    cards.append(("recorded cost of the evaluations", _number(cost, "s", 0)))
+    if cost:
+        cards.append(("recorded cost of the evaluations", _number(cost, "s", 0)))
     if summary:
         cards.append(("spent outside the objective", _number(summary["overhead_s"], "s", 1)))
     failed = sum(t.reason is not None for t in told)
@@ -112,9 +121,10 @@ def _plot(run: RunData) -> str:
     if not run.told:
         return "<p>No evaluation is complete yet.</p>"
     buffer = io.StringIO()
-    # A fixed salt and no date: the same run gives the same page.
+    # A fixed salt and no date: the same run gives the same page. The other metadata are addresses of vocabularies.
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": "po-nas", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        draw_regret(run).savefig(buffer, format="svg", metadata={"Date": None})
+        draw_regret(run).savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     label = "validation and regret of the incumbent over evaluations"
@@ -142,10 +152,9 @@ def _trials(run: RunData, best: TrialData | None) -> str:
     )
     top = _trial_table(header, ranked[:10], best)
     everything = _trial_table(header, run.trials, best)
-    return (
-        f'<p class="dim">The ten best by validation.</p>{top}'
-        f"<details><summary>All {len(run.trials)} trials in the order of asking</summary>{everything}</details>"
-    )
+    best_ten = f'<p class="dim">The ten best by validation.</p>{top}' if ranked else "<p>None has succeeded.</p>"
+    title = f"All {len(run.trials)} trials in the order of asking"
+    return f"{best_ten}<details><summary>{title}</summary>{everything}</details>"
 
 
 def _trial_table(header: Sequence[str], trials: Iterable[TrialData], best: TrialData | None) -> str:
@@ -159,13 +168,13 @@ def _trial_table(header: Sequence[str], trials: Iterable[TrialData], best: Trial
         )
     head = "".join(f"<th scope='col'>{escape(h)}</th>" for h in header)
     body = "".join(rows)
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide trials" tabindex="0">{table}</div>'
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th scope='row'>{escape(str(k).replace('_', ' '))}</th><td>{escape(str(v))}</td></tr>"
-        for k, v in values.items()
+        f"<tr><th scope='row'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in values.items()
     )
     return f'<div class="wide" tabindex="0"><table><tbody>{rows}</tbody></table></div>'
 

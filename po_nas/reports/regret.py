@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter, SymmetricalLogLocator
 
 from po_nas.reports.run import RunData
 
@@ -44,7 +45,22 @@ def draw_regret(run: RunData) -> Figure:
     if run.optimum.get("validation") is not None:
         top.axhline(run.optimum["validation"], color=COLOURS["optimum"], ls="--", lw=1, label="optimum of the task")
     top.set_ylabel(f"{run.protocol.get('metric', 'validation')} ({run.unit})" if run.unit else "validation")
-    top.legend(fontsize=8, frameon=False, loc="best")
+    failed = [s for s, t in zip(steps, told, strict=True) if t.reason is not None]
+    if failed:
+        at_the_bottom = top.get_xaxis_transform()
+        top.plot(
+            failed,
+            [0] * len(failed),
+            "x",
+            color=COLOURS["best"],
+            ms=5,
+            label="failed",
+            transform=at_the_bottom,
+            clip_on=False,
+        )
+    if top.get_legend_handles_labels()[0]:
+        # Outside, for wherever it is put inside there may be something to see.
+        figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=5)
     config = run.config
     top.set_title(
         f"{config['method']['name']} on {config['benchmark']}, seed {config['seed']}", fontsize=10, loc="left"
@@ -56,11 +72,13 @@ def draw_regret(run: RunData) -> Figure:
         pairs = [(s, r) for s, r in zip(steps, regrets, strict=True) if r is not None]
         # A regret of exactly zero has no place on a log axis; a symmetric one is linear near zero.
         positive = [r for _, r in pairs if r > 0]
-        bottom.set_yscale("symlog", linthresh=max(min(positive, default=1.0) / 2, 1e-4))
+        threshold = max(min(positive, default=1.0) / 2, 1e-4)
+        bottom.set_yscale("symlog", linthresh=threshold)
+        bottom.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold, subs=(1, 2, 5)))
         bottom.step(*zip(*pairs, strict=True), where="post", color=COLOURS["line"])
         bottom.set_ylabel(f"simple regret ({run.unit})" if run.unit else "simple regret")
-        bottom.set_ylim(bottom=0)
-        bottom.yaxis.set_major_formatter(ScalarFormatter())
+        bottom.set_ylim(0, 1.15 * max(positive, default=1.0))
+        bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes[-1].set_xlabel("evaluations")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlim(0.5, max(len(told), 1) + 0.5)
@@ -73,7 +91,7 @@ def draw_regret(run: RunData) -> Figure:
 _RANDOM = {"initial", "random", "restart"}
 
 
-def _focus(axis: object, incumbents: list[float], values: list[float], run: RunData) -> None:
+def _focus(axis: Axes, incumbents: list[float], values: list[float], run: RunData) -> None:
     """Let bad outliers run out of the picture, so that the differences that matter can be seen."""
     edge = run.optimum.get("validation")
     best = [*incumbents, *([edge] if edge is not None else [])]
@@ -81,7 +99,10 @@ def _focus(axis: object, incumbents: list[float], values: list[float], run: RunD
     worst = ordered[len(ordered) // 5]
     low, high = min(*best, worst), max(*best, worst)
     pad = 0.06 * (high - low or abs(high) or 1.0)
-    axis.set_ylim(low - pad, high + pad)  # type: ignore[attr-defined]
+    axis.set_ylim(low - pad, high + pad)
+    hidden = sum(not low - pad <= value <= high + pad for value in values)
+    if hidden:
+        axis.set_title(f"{hidden} worse ones outside the picture", loc="right", fontsize=8, color="#5B6875")
 
 
 def save_figure(run: RunData, path: Path) -> None:

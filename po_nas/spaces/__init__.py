@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from po_nas.errors import PoNasError
 from po_nas.registry import Entry, Registry
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
 
@@ -40,4 +41,7 @@ def get(name: str) -> Space:
 
     Raises `UnknownNameError` with the nearest name.
     """
-    return _instance(registry.get(name))
+    space = _instance(registry.get(name))
+    if space.name != name:
+        raise PoNasError(f"the search space registered as {name!r} calls itself {space.name!r}; make the two equal")
+    return space

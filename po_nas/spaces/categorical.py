@@ -87,9 +87,13 @@ class CategoricalSpace(Space):
             yield Architecture(self.name, code)
 
     def index(self, architecture: Architecture) -> int:
-        """Position of the architecture in `enumerate`, in 0 .. size - 1."""
+        """Position of the architecture in `enumerate`, in 0 .. size - 1; `InvalidArchitectureError` if it has none."""
         position = 0
+        if len(architecture.code) != len(self.cardinalities):
+            self.validate(architecture)
         for value, cardinality in zip(architecture.code, self.cardinalities, strict=True):
+            if not 0 <= value < cardinality:
+                self.validate(architecture)
             position = position * cardinality + value
         return position
 

@@ -14,11 +14,14 @@ START = {"event": "start", "schema": SCHEMA}
 
 
 def ask(number, first=None, size=1):
-    return {"event": "ask", "number": number, "group": [number if first is None else first, size]}
+    group = [number if first is None else first, size]
+    return {
+        "event": "ask", "number": number, "architecture": "a", "origin": "random", "seed": 1, "group": group, "clock_s": 0
+    }  # fmt: skip
 
 
 def tell(number):
-    return {"event": "tell", "number": number}
+    return {"event": "tell", "number": number, "metrics": {"validation": 1.5}, "cost_s": 0, "objective_s": 0.0}
 
 
 def written(path: Path, events) -> Path:
@@ -91,7 +94,9 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 def test_something_else_is_refused(tmp_path):
     path = tmp_path / "j"
-    for text in ('{"event":"ask","number":0}\n', "[1,2]\n", '{"event":"party"}\n', "\n"):
+    wrong_types = (START | {"schema": "1"}, ask(0) | {"group": None}, tell(0) | {"metrics": {"validation": "high"}})
+    lines = [json.dumps(START) + "\n" + json.dumps(event) + "\n" for event in wrong_types]
+    for text in (*lines, json.dumps(ask(0)) + "\n", "[1,2]\n", '{"event":"party"}\n', "\n"):
         path.write_text(text)
         with pytest.raises(JournalError):
             read_journal(path)

@@ -95,8 +95,8 @@ def evaluate(objective: Objective, job: Job, timeout_s: float | None) -> tuple[O
     thread.start()
     thread.join(timeout_s)
     seconds = time.perf_counter() - started
-    if not box:
-        return Outcome.failed(f"timeout: no result after {timeout_s:g} s", seconds), seconds, None
+    if thread.is_alive() or not box:
+        return Outcome.failed(f"timeout: no result after {timeout_s:g} s", timeout_s), seconds, None
     return box[0][0], seconds, box[0][1]
 
 
@@ -106,8 +106,8 @@ def _guarded(objective: Objective, job: Job) -> tuple[Outcome, str | None]:
         outcome = objective.evaluate(architecture, seed=job.seed, fidelity=job.fidelity)
         if not isinstance(outcome, Outcome):
             return Outcome.failed(f"the objective returned {type(outcome).__name__}, expected an Outcome"), None
-        if outcome.failure is None:
-            outcome = Outcome.ok(cost_s=outcome.cost_s, **{"validation": math.nan, **outcome.metrics})
-        return outcome, None
-    except Exception as error:
+        if outcome.failure is not None:
+            return Outcome.failed(outcome.failure, outcome.cost_s), None
+        return Outcome.ok(cost_s=outcome.cost_s, **{"validation": math.nan, **outcome.metrics}), None
+    except (Exception, SystemExit) as error:
         return Outcome.failed(f"{type(error).__name__}: {error}"), traceback.format_exc()

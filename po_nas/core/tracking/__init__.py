@@ -29,7 +29,9 @@ def make(name: str, directory: Path) -> Callback:
     if package is not None:
         try:
             importlib.import_module(package)
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if error.name != package:
+                raise
             raise MissingExtraError(f"tracking={name}", package, "track") from None
     callback = getattr(importlib.import_module(f"po_nas.core.tracking.{module}"), attribute)(directory)
     assert isinstance(callback, Callback)

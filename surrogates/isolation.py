@@ -1,4 +1,4 @@
-"""One thread for small linear algebra."""
+"""Running library code without letting it see or leave global state: threads and random numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from threadpoolctl import threadpool_limits
 
-__all__ = ["single_thread"]
+__all__ = ["seeded", "single_thread"]
 
 
 @contextmanager
@@ -25,3 +25,14 @@ def single_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Give torch's global CPU generator a seed, and its old state back afterwards.
+
+    BoTorch draws from it in places that take no generator (restarts of a fit, pruning of baseline points).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,328 @@
+"""Every verb, called in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import po_nas
+from po_nas import benchmarks, methods, spaces
+from po_nas.commands import app as application
+from po_nas.commands.app import app
+from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
+from po_nas.reports import terminal
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def rows(*arguments):
+    """A listing that is not on a terminal: tab-separated under its header."""
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    header, *lines = [line.split("\t") for line in result.output.splitlines()]
+    assert all(len(line) == len(header) for line in lines)
+    return [dict(zip(header, line, strict=True)) for line in lines]
+
+
+def refused(*arguments):
+    """The error behind a refusal; the command line prints it as one line (see `main`)."""
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, po_nas.PoNasError)
+    assert "\n" not in str(result.exception)
+    return result.exception
+
+
+VERBS = [
+    [], ["search"], ["resume"], ["status"], ["report"], ["export"], ["plugins"], ["spaces"], ["spaces", "list"],
+    ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
+    ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
+    ["data", "verify"], ["data", "convert"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS, ids="-".join)
+def test_help(verb):
+    result = invoke(*verb, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    assert len(result.output.split()) > 8
+
+
+def test_every_verb_is_helped():
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands}
+    groups = {
+        g.name: {c.name or c.callback.__name__ for c in g.typer_instance.registered_commands}
+        for g in app.registered_groups
+    }
+    everything = (
+        {(c,) for c in commands} | {(g,) for g in groups} | {(g, c) for g, names in groups.items() for c in names}
+    )
+    assert everything == {tuple(verb) for verb in VERBS if verb}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serch"],
+        ["search", "--bugdet", "5"],
+        ["spaces", "sample", "darts", "--count", "0"],
+        ["status"],
+        ["search", "a.yaml", "b.yaml"],
+    ],
+)
+def test_wrong_usage(arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert not isinstance(result.exception, po_nas.PoNasError)
+
+
+def test_main_turns_errors_into_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["po-nas", "spaces", "describe", "dart"])
+    with pytest.raises(SystemExit) as caught:
+        application.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "po-nas: unknown search space 'dart'; did you mean 'darts'?\n")
+
+
+def test_spaces():
+    assert [r["name"] for r in rows("spaces", "list")] == spaces.names()
+    assert {r["name"] for r in rows("spaces", "list", "trans*")} == {"transnas_micro", "transnas_macro"}
+    text = invoke("spaces", "describe", "nasbench201").output
+    for fact in ("15,625", "nor_conv_3x3", "(4, 10)", "arXiv 2001.00326", "4,930 classes"):
+        assert fact in text
+    assert refused("spaces", "describe", "nasbench21").suggestion == "nasbench201"
+
+
+def test_samples_are_architectures_and_repeat():
+    first, again, other = (invoke("spaces", "sample", "darts", "--count", "3", "--seed", s).output for s in (1, 1, 2))
+    assert first == again != other
+    assert len(first.splitlines()) == 3
+    for line in first.splitlines():
+        assert spaces.get("darts").to_string(spaces.get("darts").from_string(line)) == line
+
+
+def test_benchmarks_list():
+    found = rows("benchmarks", "list")
+    assert [r["name"] for r in found] == benchmarks.names()
+    needs = {r["name"]: r["needs"] for r in found}
+    assert needs["nasbench201/cifar10"] == needs["nasbench_graph/cora"] == "nothing"
+    assert needs["transnas_micro/jigsaw"] == "data get transnasbench101"
+    assert {r["feedback"] for r in rows("benchmarks", "list", "nasbench201/*")} == {"full, robot, epochs12"}
+    assert rows("benchmarks", "list", "no such*") == []
+
+
+def test_benchmarks_describe():
+    text = invoke("benchmarks", "describe", "nasbench_graph/cora").output
+    for fact in (
+        "validation accuracy (%), higher is better",
+        "mean of 3 runs",
+        "26,206 distinct records",
+        "83.13",
+        "Spearman",
+    ):
+        assert fact in text
+    unknown = invoke("benchmarks", "describe", "nasbench201/cifar10").output
+    assert "optimum, test\tunknown" in unknown
+    assert "po-nas data get nasbench201" in unknown
+
+
+def test_benchmarks_describe_as_json():
+    described = json.loads(invoke("benchmarks", "describe", "nasbench201/imagenet16-120", "--json").output)
+    assert described["metric"] == {"name": "validation accuracy", "unit": "%", "maximize": True}
+    assert described["optimum_validation"][0] == pytest.approx(46.7333, abs=1e-4)
+    assert described["architectures"] == 15_625
+    assert described["optimum_test"] is None
+
+
+def test_benchmarks_that_cannot_be_described():
+    assert refused("benchmarks", "describe", "nasbench201/cifar1").suggestion == "nasbench201/cifar10"
+    assert "did you mean 'robot'" in str(refused("benchmarks", "describe", "nasbench201/cifar10", "--feedback", "robt"))
+    assert "po-nas data get nasbench201" in str(
+        refused("benchmarks", "describe", "nasbench201/cifar10", "--feedback", "robot")
+    )
+
+
+def test_methods():
+    assert [r["name"] for r in rows("methods", "list")] == methods.names()
+    assert {"random", "gp_bo", "local_search", "regularized_evolution"} <= set(methods.names())
+    text = invoke("methods", "describe", "gp_bo").output
+    assert "arXiv 2310.20708" in text
+    assert re.search(r"^method\.initial\t10\trandom architectures", text, re.M)
+    assert refused("methods", "describe", "gp-bo").suggestion == "gp_bo"
+
+
+def test_plugins_lists_every_kind_and_loads_on_request(tmp_path):
+    listed = rows("plugins")
+    assert {"search space", "benchmark", "method", "executor"} <= {r["kind"] for r in listed}
+    checked = rows("plugins", "--check")
+    assert len(checked) == len(listed)
+    assert {r["state"] for r in checked} == {"ok"}
+    path = tmp_path / "more.py"
+    path.write_text(
+        "from po_nas import methods\nfrom po_nas.registry import Entry\n"
+        "methods.registry.add(Entry('absent', 'x', 'no_such_module:x', origin='more'))"
+    )
+    try:
+        result = invoke("plugins", "--plugin", path, "--check")
+    finally:
+        methods.registry.remove("absent")
+    assert result.exit_code == 1
+    assert "method\tabsent\tmore\tmethod 'absent' from more cannot be loaded" in result.output
+    assert "gp_bo\tpo-nas\tok" in result.output
+
+
+@pytest.mark.parametrize("verb", ["resume", "status", "report", "export"])
+def test_a_directory_without_a_run(tmp_path, verb):
+    error = refused(verb, tmp_path / "nothing")
+    assert isinstance(error, RunDirectoryError)
+    assert "holds no run (no config.yaml); start one with: po-nas search" in str(error)
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.fixture
+def run(tmp_path):
+    return po_nas.search(benchmark="nasbench_graph/proteins", method="random", budget=6, out=tmp_path / "run")
+
+
+def test_export_to_a_file(tmp_path, run):
+    assert invoke("export", run.directory, "-o", tmp_path / "winner.json").output == ""
+    winner = json.loads((tmp_path / "winner.json").read_text())
+    assert (winner["string"], winner["test"]) == (run.incumbent, run.test)
+    assert winner["space"] == "nasbench_graph_proteins"
+    invoke("export", run.directory, "--string", "-o", tmp_path / "winner.txt")
+    assert (tmp_path / "winner.txt").read_text() == run.incumbent + "\n"
+    error = refused("export", run.directory, "-o", tmp_path / "nowhere" / "winner.json")
+    assert isinstance(error, ConfigError)
+    assert "cannot be written (No such file or directory)" in str(error)
+
+
+def test_export_without_a_success(tmp_path):
+    from po_nas.testing import ToyObjective
+
+    toy = ToyObjective(spaces.get("transnas_micro"), fail_every=1)
+    po_nas.search(benchmark=toy, method="random", budget=3, out=tmp_path / "run")
+    assert "has no successful trial to export" in str(refused("export", tmp_path / "run"))
+    assert "3/3 evaluations, 3 failed, 0 pending" in invoke("status", tmp_path / "run").output
+
+
+def test_a_run_in_a_space_of_ones_own_can_be_exported(tmp_path):
+    """Its space has no registered name, so there is the string and no code."""
+    from po_nas.testing import ToyObjective
+
+    class Own(type(spaces.get("transnas_micro"))):
+        name = "own"
+
+    po_nas.search(benchmark=ToyObjective(Own()), method="random", budget=3, out=tmp_path / "run")
+    winner = json.loads(invoke("export", tmp_path / "run").output)
+    assert "code" not in winner
+    Own().from_string(winner["string"])
+    assert invoke("report", tmp_path / "run").exit_code == 0
+
+
+def test_the_exported_code_is_the_architecture(run):
+    winner = json.loads(invoke("export", run.directory).output)
+    space = spaces.get(winner["space"])
+    assert space.to_string(space.from_json({k: winner[k] for k in ("space", "code")})) == run.incumbent
+    assert (winner["validation"], winner["benchmark"]) == (run.validation, run.benchmark)
+
+
+def test_reports_can_be_made_again(run, tmp_path):
+    for _ in range(2):
+        result = invoke("report", run.directory)
+        assert (
+            result.output == f"figure  {run.directory}/report/regret.png\nreport  {run.directory}/report/index.html\n"
+        )
+        assert (tmp_path / "run/report/regret.png").stat().st_size > 10_000
+        (tmp_path / "run/report/index.html").unlink()
+
+
+def test_resuming_a_finished_run_shows_it_and_changes_nothing(run, tmp_path):
+    before = (tmp_path / "run/journal.jsonl").read_bytes()
+    result = invoke("resume", run.directory)
+    assert result.exit_code == 0
+    assert run.incumbent in result.output
+    assert (tmp_path / "run/journal.jsonl").read_bytes() == before
+
+
+def test_a_damaged_summary_is_made_again(tmp_path, run):
+    path = tmp_path / "run/summary.json"
+    whole = json.loads(path.read_text())
+    for text in ("", "{", "[]"):
+        path.write_text(text)
+        assert "6/6 evaluations" in invoke("status", run.directory).output
+        assert invoke("resume", run.directory, "--quiet").exit_code == 0
+        remade = json.loads(path.read_text())
+        ignored = {"wall_s", "overhead_s"}
+        assert {k: v for k, v in remade.items() if k not in ignored} == {
+            k: v for k, v in whole.items() if k not in ignored
+        }
+
+
+def test_quiet_writes_the_summary_alone(tmp_path):
+    settings = ["benchmark=nasbench201/cifar10", "method=random", "budget=3", "tracking=console"]
+    result = invoke("search", *settings, "--quiet", "--out", tmp_path / "run")
+    assert (result.exit_code, result.output) == (0, "")
+    assert (tmp_path / "run/summary.json").is_file()
+    assert not (tmp_path / "run/report").exists()
+
+
+def test_runs_get_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert invoke("search", "benchmark=nasbench201/cifar10", "method=random", "budget=2", "--quiet").exit_code == 0
+    found = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert found == ["nasbench201-cifar10_random_seed0", "nasbench201-cifar10_random_seed0_2"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["method=rando"], ["benchmark=nasbench201/c"], ["feedback=ful"], ["budget=0"], ["budget=99999"],
+        ["tracking=tensorbord"], ["tracking=tensorboard", "method=rando"], ["executor=inlne"], ["method.x=1"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_nothing_is_written_when_a_setting_is_wrong(tmp_path, settings):
+    base = ["benchmark=nasbench201/cifar10", "method=random", "budget=5"]
+    error = refused("search", *base, *settings, "--out", tmp_path / "run")
+    assert isinstance(error, UnknownNameError | ConfigError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_cannot_be_a_file(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    error = refused("search", "benchmark=nasbench201/cifar10", "method=random", "budget=2", "--out", tmp_path / "file")
+    assert isinstance(error, RunDirectoryError)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_tables_on_a_terminal_are_aligned(monkeypatch):
+    from po_nas.commands import tables
+
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", "60")
+    tables.print_table(("name", "state"), [("a", None), ("much longer", 7)])
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in screen.getvalue().splitlines()]
+    assert lines == ["name         state", "a", "much longer  7"]
+
+
+def test_the_result_is_printed_as_it_is(monkeypatch, run):
+    """Square brackets are no markup."""
+    import dataclasses
+
+    screen = Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(terminal, "Console", lambda **_: screen)
+    for incumbent, said in (("[conv]-[/red] [bold]x", "[conv]-[/red] [bold]x"), (None, "no evaluation succeeded")):
+        terminal.print_result(dataclasses.replace(run, incumbent=incumbent))
+        assert said in screen.file.getvalue()

@@ -1,0 +1,202 @@
+"""The HTML report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+
+from po_nas import benchmarks
+from po_nas.reports.make import make_report
+from po_nas.reports.page import render_page
+from po_nas.reports.run import load_run
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed out of order; collects what is used."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.used: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.used.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.used.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+
+@pytest.mark.parametrize("which", ["finished", "running", "empty", "failing"])
+def test_pages_stand_on_their_own(which, request):
+    page = render_page(load_run(request.getfixturevalue(which)))
+    parsed = Balanced(page)
+    tags = {tag for tag, _ in parsed.used}
+    assert {"html", "main", "h1", "table"} <= tags
+    assert not tags & {"script", "link", "iframe", "object", "embed", "img"}
+    for tag, attributes in parsed.used:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in {"href", "src", "xlink:href", "data"}:
+                assert value.startswith("#"), f"<{tag} {name}={value!r}>"
+            elif not name.startswith("xmlns"):
+                assert not re.search(r"https?:|//", value or ""), f"<{tag} {name}={value!r}>"
+    assert not re.search(r"url\((?!#)|@import", page)
+    ids = [attributes["id"] for _, attributes in parsed.used if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    images = [a for tag, a in parsed.used if tag == "svg"]
+    assert all(a.get("role") == "img" and a.get("aria-label") for a in images)
+    assert ("lang", "en") in parsed.used[0][1].items()
+
+
+def text(page: str) -> str:
+    return " ".join("\n".join(Balanced(page).text).split())
+
+
+def test_what_was_found_stands_beside_what_there_was(finished):
+    run = load_run(finished)
+    words = text(render_page(run))
+    task = benchmarks.get("nasbench_graph/proteins")
+    best = run.incumbent()
+    assert best.architecture in words
+    for value, label in (
+        (best.validation, "incumbent, validation"),
+        (task.optimum_validation[0], "optimum of the task, validation"),
+        (run.regret(best.validation), "simple regret"),
+        (run.summary["test"], "incumbent, test (attached afterwards)"),
+        (task.optimum_test[0], "best test in the table"),
+    ):
+        assert f"{value:.3f} % {label}" in words
+    for said in (
+        "regularized_evolution on nasbench_graph/proteins",
+        "mean of 3 runs",
+        "All 25 trials",
+        "max_evaluations 25",
+    ):
+        assert said in words
+    assert f"Best test value among all that were queried: {run.summary['best_test_queried']:.3f} %" in words
+    assert "failed evaluations" not in words
+    assert "recorded cost" not in words, "this table has none"
+
+
+def test_unfinished_runs_say_so(running, empty):
+    words = text(render_page(load_run(running)))
+    assert "5 evaluations · not finished" in words
+    assert "pending" in words
+    nothing = text(render_page(load_run(empty)))
+    assert "No evaluation is complete yet." in nothing
+    assert "Architecture found" not in nothing
+
+
+def test_failures_are_counted_and_explained(failing):
+    run = load_run(failing)
+    words = text(render_page(run))
+    assert f"{sum(t.reason is not None for t in run.told)} failed evaluations" in words
+    assert "RuntimeError: CUDA out of memory" in words
+
+
+def test_everything_a_user_wrote_is_escaped(finished):
+    run = load_run(finished)
+    nasty = "<script>alert('x')</script>&\"<b>"
+    trials = tuple(dataclasses.replace(t, architecture=nasty, origin=nasty) for t in run.trials)
+    trials = (dataclasses.replace(trials[0], validation=None, reason=nasty), *trials[1:])
+    config = {**run.config, "benchmark": nasty, "method": {"name": nasty, nasty: nasty}}
+    page = render_page(
+        dataclasses.replace(
+            run, trials=trials, config=config, protocol={**run.protocol, "space": "own", nasty: nasty}, ended=nasty
+        )
+    )
+    assert "<script" not in page
+    assert not any(tag in {"script", "b"} for tag, a in Balanced(page).used if tag == "script" or "class" in a)
+    assert text(page).count("<script>alert('x')</script>") > 25
+    assert unescape(re.search("<title>(.*?)</title>", page).group(1)) == f"{nasty} on {nasty}"
+
+
+def test_the_same_run_gives_the_same_page(finished, tmp_path):
+    pages = []
+    for name in ("one", "two"):
+        shutil.copytree(finished, tmp_path / name)
+        pages.append(make_report(tmp_path / name).page.read_bytes())
+    assert pages[0] == pages[1]
+    assert b'charset="utf-8"' in pages[0]
+
+
+def test_a_summary_without_an_incumbent(failing):
+    run = load_run(failing)
+    trials = tuple(dataclasses.replace(t, validation=None, reason="no luck") for t in run.trials)
+    words = text(render_page(dataclasses.replace(run, trials=trials)))
+    assert "None has succeeded." in words
+    assert "unknown incumbent, validation" in words
+
+
+# -- in a real browser -------------------------------------------------------------------------------------------------
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files",
+]  # fmt: skip
+# The page in a frame as wide as a screen; the frame's document is measured once it is laid out.
+WRAPPER = """<!doctype html><body style="margin:0">
+<iframe src="{page}" style="border:0;width:{width}px;height:900px"></iframe>
+<script>
+document.querySelector("iframe").onload = event => {{
+  const d = event.target.contentDocument, e = d.documentElement;
+  for (const details of d.querySelectorAll("details")) details.open = true;
+  const wide = [...d.querySelectorAll("main *")].filter(n => !n.closest(".wide > *"))
+    .filter(n => n.getBoundingClientRect().right > {width} + 1).map(n => n.tagName + "." + n.className);
+  document.title = JSON.stringify({{scroll: e.scrollWidth, client: e.clientWidth, height: e.scrollHeight, wide}});
+}};
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser; install one with: apt-get install chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("which", ["finished", "failing"])
+def test_it_fits_the_screen_of_a_real_browser(which, width, request, tmp_path):
+    page = tmp_path / "index.html"
+    page.write_text(render_page(load_run(request.getfixturevalue(which))))
+    wrapper = tmp_path / "wrapper.html"
+    wrapper.write_text(WRAPPER.format(page=page.name, width=width))
+    shot = tmp_path / "shot.png"
+
+    def browse(*arguments: str, where: Path) -> str:
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        line = [BROWSER, *FLAGS, profile, f"--window-size={width},1000", *arguments, where.as_uri()]
+        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    measured = re.search(r"<title>(\{.*?\})</title>", browse("--virtual-time-budget=5000", "--dump-dom", where=wrapper))
+    assert measured, "the page was not laid out"
+    found = json.loads(unescape(measured.group(1)))
+    assert found["client"] == width
+    assert found["scroll"] <= width, "the page scrolls sideways"
+    assert found["wide"] == []
+    assert found["height"] > 1000
+    browse(f"--screenshot={shot}", where=page)
+    pixels = image.imread(shot)[:, :, :3]
+    assert pixels.shape[:2] == (1000, width)
+    assert pixels.std() > 0.05, "the picture is blank"

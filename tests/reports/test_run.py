@@ -1,0 +1,105 @@
+"""Reading runs from their directories."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import po_nas
+from po_nas import spaces
+from po_nas.errors import JournalError, RunDirectoryError
+from po_nas.reports.make import make_report
+from po_nas.reports.run import load_run
+from po_nas.testing import ToyObjective
+
+
+def test_a_finished_run(finished):
+    run, summary = load_run(finished), json.loads((finished / "summary.json").read_text())
+    assert run.summary == summary
+    assert run.ended == "budget spent: 25 evaluations"
+    assert [t.number for t in run.trials] == list(range(25))
+    assert len(run.told) == 25
+    incumbent = run.incumbent()
+    assert (incumbent.architecture, incumbent.validation) == (summary["incumbent"], summary["validation"])
+    assert run.regret(incumbent.validation) == pytest.approx(summary["regret_validation"])
+    assert run.incumbents() == list(np.maximum.accumulate([t.validation for t in run.told]))
+    assert run.winner()["test"] == summary["test"]
+    assert (run.unit, run.maximize) == ("%", True)
+
+
+def test_a_running_one(running):
+    run = load_run(running)
+    assert (len(run.told), len(run.trials), run.summary, run.ended) == (5, 6, None, None)
+    assert not run.trials[5].finished
+    assert len(run.incumbents()) == 5
+    assert run.winner()["test"] is None
+
+
+def test_one_with_nothing_in_it(empty):
+    for journal in ("start", None):
+        if journal is None:
+            (empty / "journal.jsonl").unlink()
+        run = load_run(empty)
+        assert (run.trials, run.told, run.incumbent(), run.incumbents(), run.winner()) == ((), [], None, [], None)
+
+
+def test_failures_have_a_reason_and_no_value(failing):
+    run = load_run(failing)
+    failed = [t for t in run.told if t.reason is not None]
+    assert 0 < len(failed) < 20
+    assert all(t.validation is None and "CUDA out of memory" in t.reason for t in failed)
+    assert len(run.incumbents()) == 20
+    assert run.optimum["validation"] is None
+    assert run.regret(1.0) is None
+
+
+def test_lower_may_be_better(tmp_path):
+    toy = ToyObjective(spaces.get("transnas_micro"), maximize=False)
+    result = po_nas.search(benchmark=toy, method="random", budget=10, out=tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert run.incumbent().validation == result.validation == min(t.validation for t in run.told)
+    assert run.incumbents() == list(np.minimum.accumulate([t.validation for t in run.told]))
+    make_report(tmp_path / "run")
+
+
+def test_trials_are_told_in_the_order_of_completion(tmp_path):
+    po_nas.search(
+        benchmark="nasbench201/cifar10", method="random", budget=12, batch=4, executor="simulated", out=tmp_path / "run"
+    )
+    run = load_run(tmp_path / "run")
+    clocks = [t.clock_s for t in run.told]
+    assert clocks == sorted(clocks)
+    assert [t.number for t in run.told] != list(range(12))
+
+
+def test_damage_is_named(finished, tmp_path):
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        load_run(tmp_path)
+    out = tmp_path / "damaged"
+    shutil.copytree(finished, out)
+    lines = (out / "journal.jsonl").read_bytes().split(b"\n")
+    (out / "journal.jsonl").write_bytes(b"\n".join([*lines[:4], b"?", *lines[5:]]))
+    with pytest.raises(JournalError, match="line 5: damaged line"):
+        load_run(out)
+    for text in ("a: [", "- 1", "a: 1"):
+        (out / "config.yaml").write_text(text)
+        with pytest.raises(RunDirectoryError, match=r"config\.yaml"):
+            load_run(out)
+
+
+def test_a_torn_last_line_is_no_damage(running):
+    journal = running / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'{"event":"tell","num')
+    assert len(load_run(running).told) == 5
+
+
+def test_a_report_that_cannot_be_written(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "report", ignore_errors=True)
+    (out / "report").write_text("a file in the way")
+    with pytest.raises(RunDirectoryError, match="its report cannot be written \\(File exists\\)"):
+        make_report(out)
