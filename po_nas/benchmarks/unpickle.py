@@ -6,6 +6,7 @@ import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from po_nas.errors import DataError, UnsafePickleError
 
-__all__ = ["NUMPY", "read_pickle", "read_pickle_bytes"]
+__all__ = ["NUMPY", "read_packaged", "read_pickle", "read_pickle_bytes"]
 
 
 def _numpy_globals() -> dict[tuple[str, str], Any]:
@@ -60,6 +61,15 @@ def read_pickle_bytes(data: bytes, name: Path | str, allowed: Mapping[tuple[str,
         raise
     except Exception as error:
         raise DataError(f"{name}: damaged pickle ({type(error).__name__}: {error}); fetch the file again") from error
+
+
+def read_packaged(resource: Traversable, distribution: str) -> Any:
+    """`read_pickle_bytes` of a file that an installed `distribution` brings; `DataError` when it is not there."""
+    try:
+        data = resource.read_bytes()
+    except OSError as error:
+        raise DataError(f"{resource}: cannot be read ({error.strerror}); reinstall {distribution}") from error
+    return read_pickle_bytes(data, str(resource))
 
 
 def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Any] = NUMPY) -> Any:

@@ -22,7 +22,7 @@ def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[flo
 def paired_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Two-sided p-value of Wilcoxon's signed-rank test on (n,) paired values; 1 when all pairs are equal.
 
-    Ties (zero differences) are split between both signs (Pratt), for exact optima are found by both methods often.
+    Zero differences are ranked with the others, then dropped (Pratt), for exact optima are found by both methods often.
     """
     if np.array_equal(first, second):
         return 1.0

@@ -31,6 +31,14 @@ class Misbehaving(ToyObjective):
                     time.sleep(3600)
                 case "none":
                     return None
+                case "negative cost":
+                    return Outcome.ok(1.0, cost_s=-5)
+                case "exit":
+                    raise SystemExit(3)
+                case "odd text":
+                    raise RuntimeError("bad \udcff")
+                case "failed with nonsense":
+                    return Outcome({}, float("nan"), ValueError("x"))
                 case "nan cost":
                     return Outcome.ok(1.0, cost_s=float("nan"))
         return Outcome.ok(self.value(architecture), cost_s=2.0, extra=float("inf"))

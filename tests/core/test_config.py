@@ -67,7 +67,8 @@ def test_overrides_go_over_the_file(tmp_path):
         (["method.x=1", "method.name=a"], {"x": 1, "name": "a"}),
         # Another method has other options, so naming one starts anew.
         (["method=a", "method.x=1", "method=b"], {"name": "b"}),
-        (["method.x=1", "method=b"], {"name": "b"}),
+        (["method=a", "method.x=1", "method=a"], {"name": "a", "x": 1}),
+        (["method.x=1", "method=b"], {"name": "b", "x": 1}),
         (["method.x=1", "method={name: b, y: 2}"], {"name": "b", "y": 2}),
         (["method=a", "method.x.y=1", "method.x.z=2"], {"name": "a", "x": {"y": 1, "z": 2}}),
     ],

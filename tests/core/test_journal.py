@@ -15,9 +15,8 @@ START = {"event": "start", "schema": SCHEMA}
 
 def ask(number, first=None, size=1):
     group = [number if first is None else first, size]
-    return {
-        "event": "ask", "number": number, "architecture": "a", "origin": "random", "seed": 1, "group": group, "clock_s": 0
-    }  # fmt: skip
+    rest = {"architecture": "a", "origin": "random", "seed": 1, "clock_s": 0.0}
+    return {"event": "ask", "number": number, "group": group, **rest}
 
 
 def tell(number):

@@ -10,10 +10,13 @@ import sys
 import time
 
 import pytest
+import torch
 
 import po_nas
 import po_nas.core.callbacks
+from po_nas import spaces
 from po_nas.errors import JournalError, RunDirectoryError
+from po_nas.testing import ToyObjective
 
 from .helpers import Slow, trials
 
@@ -88,6 +91,40 @@ def test_cut_anywhere(tmp_path, method, executor, batch):
         (out / "journal.jsonl").write_bytes(data[:cut])
         po_nas.resume(out)
         assert trials(out) == expected, f"cut at byte {cut}"
+
+
+def test_a_short_ask_is_answered_before_the_next(tmp_path):
+    """A method that has less to propose than there are free workers: resumed, it waits as the undisturbed run did."""
+    space = spaces.get("transnas_micro")
+
+    class Few(ToyObjective):
+        """Only 30 of the 4,096 cells are distinct, so batches run dry."""
+
+        def identity(self, architecture):
+            return space.index(architecture) % 30
+
+    settings = {"method": "random", "budget": {"max_cost_s": 1e6}, "executor": "simulated", "batch": 4}
+    whole = po_nas.search(benchmark=Few(space), out=tmp_path / "whole", **settings)
+    assert whole.evaluations == 30
+    assert "nothing left to propose" in whole.ended
+    lines = (tmp_path / "whole/journal.jsonl").read_bytes().splitlines(keepends=True)
+    for kept in range(len(lines) - 12, len(lines)):
+        out = tmp_path / f"cut{kept}"
+        shutil.copytree(tmp_path / "whole", out)
+        (out / "journal.jsonl").write_bytes(b"".join(lines[:kept]))
+        po_nas.resume(out, objective=Few(space))
+        assert trials(out) == trials(tmp_path / "whole"), f"cut after line {kept}"
+
+
+def test_batches_of_gp_bo_do_not_depend_on_torchs_generator(tmp_path):
+    """BoTorch draws from torch's global generator in places; a resumed process has it in another state."""
+    settings = {"benchmark": "nasbench201/imagenet16-120", "method": "gp_bo", "budget": 42, "batch": 4}
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        before = torch.random.get_rng_state()
+        po_nas.search(out=tmp_path / str(seed), **settings)
+        assert torch.equal(before, torch.random.get_rng_state())
+    assert trials(tmp_path / "0") == trials(tmp_path / "1")
 
 
 def test_resume_repeatedly(tmp_path):

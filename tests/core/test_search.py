@@ -11,10 +11,20 @@ import pytest
 import yaml
 
 import po_nas
-from po_nas import benchmarks, spaces
+from po_nas import benchmarks, methods, spaces
 from po_nas.core.callbacks import Callback
 from po_nas.core.run_directory import RunDirectory
-from po_nas.errors import BudgetError, ConfigError, RunDirectoryError, RunLockedError, UnknownNameError
+from po_nas.core.searcher import Proposal, Searcher
+from po_nas.errors import (
+    BudgetError,
+    ConfigError,
+    PoNasError,
+    RunDirectoryError,
+    RunLockedError,
+    SearchExhaustedError,
+    UnknownNameError,
+)
+from po_nas.registry import Entry
 from po_nas.testing import ToyObjective
 
 from .helpers import Misbehaving, trials
@@ -141,6 +151,10 @@ def test_the_whole_space_can_be_evaluated(tmp_path):
         ("raw nan", "validation = nan"),
         ("none", "expected an Outcome"),
         ("nan cost", "cost_s = nan"),
+        ("negative cost", "cost_s = -5"),
+        ("exit", "SystemExit: 3"),
+        ("odd text", "bad \udcff"),
+        ("failed with nonsense", "x"),
         ("hang", "timeout: no result after 0.05 s"),
     ],
 )
@@ -158,6 +172,68 @@ def test_failures_are_trials(tmp_path, behaviour, reason):
     if behaviour == "raise":
         kept = tmp_path / f"run/artifacts/trial-{failed[0]['number']:06d}/error.txt"
         assert "CUDA out of memory" in kept.read_text()
+
+
+def test_an_evaluation_that_exits_under_a_timeout_is_no_timeout(tmp_path):
+    executor = {"name": "inline", "timeout_s": 30}
+    po_nas.search(benchmark=Misbehaving("exit"), method="random", budget=20, out=tmp_path / "run", executor=executor)
+    failed = [e for e in trials(tmp_path / "run") if e["event"] == "fail"]
+    assert failed
+    assert all("SystemExit" in e["reason"] for e in failed)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 0, -1, float("nan")])
+def test_impossible_timeouts(tmp_path, timeout):
+    with pytest.raises(ConfigError, match=r"executor\.timeout_s"):
+        run(tmp_path, executor={"name": "inline", "timeout_s": timeout})
+
+
+def test_numpy_numbers_of_an_objective_are_numbers(tmp_path):
+    class Numpy(ToyObjective):
+        distinct = np.int64(4096)
+        optimum_validation = (np.float64(9.0), None)
+
+        def report(self, architecture):
+            return {"test": np.float32(1.5)}
+
+        def protocol(self):
+            return super().protocol() | {"epochs": np.int64(3), "split": ("a", np.float32(0.5))}
+
+    result = po_nas.search(
+        benchmark=Numpy(spaces.get("transnas_micro")), method="random", budget=3, out=tmp_path / "run"
+    )
+    assert json.loads((tmp_path / "run/summary.json").read_text())["test"] == result.test == 1.5
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["protocol"]["split"] == ["a", 0.5]
+
+
+def test_a_report_that_fails_does_not_take_the_search_away(tmp_path, caplog):
+    class Broken(ToyObjective):
+        def report(self, architecture):
+            raise OSError("the test set is on another machine")
+
+    toy = Broken(spaces.get("transnas_micro"))
+    result = po_nas.search(benchmark=toy, method="random", budget=3, out=tmp_path / "run")
+    assert (result.evaluations, result.test) == (3, None)
+    assert "another machine" in caplog.text
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_method_that_repeats_itself_or_has_nothing_is_told_so(tmp_path, again):
+    class Bad(Searcher):
+        def propose(self, rng):
+            if not again:
+                raise SearchExhaustedError("nothing at all")
+            return Proposal(self.domain.space.at(5), "random")
+
+    methods.registry.add(Entry("bad", "", Bad, origin="test"))
+    try:
+        if again:
+            with pytest.raises(PoNasError, match=r"Bad proposed .* again"):
+                run(tmp_path, method="bad")
+        else:
+            assert run(tmp_path, method="bad").evaluations == 0
+    finally:
+        methods.registry.remove("bad")
 
 
 def test_every_trial_failing_is_a_result_too(tmp_path):

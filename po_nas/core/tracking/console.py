@@ -41,6 +41,7 @@ class ConsoleCallback(Callback):
             f"({protocol.get('split', '?')}), {protocol.get('epochs', '?')} epochs, {protocol.get('runs', '?')}; "
             f"pool: {protocol.get('pool', '?')}",
             highlight=False,
+            soft_wrap=True,
         )
         self._every = max(1, (info.max_evaluations or 200) // _LINES)
         if self._console.is_terminal:
