@@ -24,7 +24,7 @@ main{max-width:62rem;margin:0 auto;padding:1.5rem 1rem 4rem}
 h1{font-size:1.5rem;line-height:1.25;margin:.2rem 0 .3rem}
 h2{font-size:1.12rem;margin:2.2rem 0 .6rem}
 p{margin:.4rem 0}.dim{color:var(--dim)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.7rem;margin:1rem 0}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem;margin:1rem 0}
 .card{background:var(--soft);border-radius:.6rem;padding:.7rem .9rem}
 .card b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}
 .card span{color:var(--dim);font-size:.86rem}

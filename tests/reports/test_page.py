@@ -160,43 +160,52 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files",
 ]  # fmt: skip
-# The page in a frame as wide as a screen; the frame's document is measured once it is laid out.
+WIDTHS = (1280, 390)
+# The page in frames as wide as screens; their documents are measured once they are laid out.
 WRAPPER = """<!doctype html><body style="margin:0">
-<iframe src="{page}" style="border:0;width:{width}px;height:900px"></iframe>
+<iframe src="{page}" style="border:0;width:1280px;height:900px"></iframe>
+<iframe src="{page}" style="border:0;width:390px;height:900px"></iframe>
 <script>
-document.querySelector("iframe").onload = event => {{
-  const d = event.target.contentDocument, e = d.documentElement;
-  for (const details of d.querySelectorAll("details")) details.open = true;
-  const wide = [...d.querySelectorAll("main *")].filter(n => !n.closest(".wide > *"))
-    .filter(n => n.getBoundingClientRect().right > {width} + 1).map(n => n.tagName + "." + n.className);
-  document.title = JSON.stringify({{scroll: e.scrollWidth, client: e.clientWidth, height: e.scrollHeight, wide}});
+onload = () => {{
+  const measure = frame => {{
+    const d = frame.contentDocument, e = d.documentElement, width = e.clientWidth;
+    for (const details of d.querySelectorAll("details")) details.open = true;
+    const wide = [...d.querySelectorAll("main *")].filter(n => !n.closest(".wide > *"))
+      .filter(n => n.getBoundingClientRect().right > width + 1).map(n => n.tagName + "." + n.className);
+    return {{scroll: e.scrollWidth, client: width, height: e.scrollHeight, wide}};
+  }};
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
 }};
 </script>"""
 
 
+def browse(profile: Path, *arguments: str) -> str:
+    line = [BROWSER, *FLAGS, f"--user-data-dir={profile}", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no browser; install one with: apt-get install chromium")
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("which", ["finished", "failing"])
-def test_it_fits_the_screen_of_a_real_browser(which, width, request, tmp_path):
-    page = tmp_path / "index.html"
+def test_it_fits_the_screen_of_a_real_browser(which, request, tmp_path):
+    page, wrapper = tmp_path / "index.html", tmp_path / "wrapper.html"
     page.write_text(render_page(load_run(request.getfixturevalue(which))))
-    wrapper = tmp_path / "wrapper.html"
-    wrapper.write_text(WRAPPER.format(page=page.name, width=width))
-    shot = tmp_path / "shot.png"
-
-    def browse(*arguments: str, where: Path) -> str:
-        profile = f"--user-data-dir={tmp_path / 'profile'}"
-        line = [BROWSER, *FLAGS, profile, f"--window-size={width},1000", *arguments, where.as_uri()]
-        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=True).stdout
-
-    measured = re.search(r"<title>(\{.*?\})</title>", browse("--virtual-time-budget=5000", "--dump-dom", where=wrapper))
+    wrapper.write_text(WRAPPER.format(page=page.name))
+    laid_out = browse(tmp_path / "profile", "--virtual-time-budget=5000", "--dump-dom", wrapper.as_uri())
+    measured = re.search(r"<title>(\[.*?\])</title>", laid_out)
     assert measured, "the page was not laid out"
-    found = json.loads(unescape(measured.group(1)))
-    assert found["client"] == width
-    assert found["scroll"] <= width, "the page scrolls sideways"
-    assert found["wide"] == []
-    assert found["height"] > 1000
-    browse(f"--screenshot={shot}", where=page)
+    for width, found in zip(WIDTHS, json.loads(unescape(measured.group(1))), strict=True):
+        assert found["client"] == width
+        assert found["scroll"] <= width, "the page scrolls sideways"
+        assert found["wide"] == []
+        assert found["height"] > 1000
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser; install one with: apt-get install chromium")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_real_browser_draws_it(width, finished, tmp_path):
+    page, shot = tmp_path / "index.html", tmp_path / "shot.png"
+    page.write_text(render_page(load_run(finished)))
+    browse(tmp_path / "profile", f"--window-size={width},1000", f"--screenshot={shot}", page.as_uri())
     pixels = image.imread(shot)[:, :, :3]
     assert pixels.shape[:2] == (1000, width)
     assert pixels.std() > 0.05, "the picture is blank"

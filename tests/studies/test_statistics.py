@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -61,13 +61,15 @@ def test_p_value_is_the_exact_one(sizes, data):
     assert paired_p(first + differences, first) == pytest.approx(exact_p(differences))
 
 
-@given(VALUES, st.integers(0, 2**31))
-def test_p_value_is_symmetric_and_a_probability(first, seed):
-    second = first + np.random.default_rng(seed).integers(-2, 3, len(first))
+# Of 9 to 13 pairs with ties scipy goes through all the signs, which takes its time.
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([1, 2, 5, 8, 14, 20, 30]), st.integers(0, 2**31))
+def test_p_value_is_symmetric_and_a_probability(n, seed):
+    first, second = np.random.default_rng(seed).integers(0, 5, (2, n)).astype(float)
     p = paired_p(first, second)
     assert 0 <= p <= 1
     assert paired_p(second, first) == pytest.approx(p)
-    order = np.random.default_rng(seed).permutation(len(first))
+    order = np.random.default_rng(seed).permutation(n)
     assert paired_p(first[order], second[order]) == pytest.approx(p), "pairs have no order"
 
 
@@ -77,12 +79,15 @@ def test_p_value_of_equal_runs():
     assert paired_p(values, values.copy()) == 1.0
 
 
-def test_zeros_make_a_difference_less_sure():
+def test_ties_tell_neither_way():
+    """Runs in which both methods end at the optimum change what is known of the others little."""
     better = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
-    zeros = np.zeros(8)
-    assert paired_p(better, zeros) == pytest.approx(2 / 2**8)
-    tied = np.concatenate([better, zeros])
-    assert 2 / 2**8 < paired_p(tied, np.zeros(16)) < 0.05
+    alone = paired_p(better, np.zeros(8))
+    assert alone == pytest.approx(2 / 2**8)
+    tied = paired_p(np.concatenate([better, np.zeros(8)]), np.zeros(16))
+    assert alone / 2 < tied < alone * 2
+    even = paired_p(np.concatenate([better, -better, np.zeros(8)]), np.zeros(24))
+    assert even > 0.9
 
 
 def test_holm_of_the_literal_example():

@@ -105,7 +105,7 @@ def test_a_whole_space_is_scored_without_a_matrix_of_its_size(monkeypatch):
     original = type(found._model).posterior
 
     def counted(self, *args, **kwargs):
-        asked.append(args[0].shape)
+        asked.append(1)
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(type(found._model), "posterior", counted)
