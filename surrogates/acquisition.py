@@ -21,7 +21,7 @@ from scipy.sparse import csr_array, vstack
 from surrogates.gaussian_process import ArchitectureGP
 from surrogates.isolation import seeded
 
-__all__ = ["Acquisition", "GPScorer"]
+__all__ = ["Acquisition", "Blocks", "GPScorer"]
 
 Acquisition = Literal["logei", "lognei", "ucb"]
 
@@ -29,13 +29,17 @@ _SAMPLES = 64
 """Quasi-random posterior samples behind the joint acquisition."""
 
 
+Blocks = tuple[csr_array, ...]
+"""Descriptions of the same n architectures, each a sparse matrix (n, width)."""
+
+
 class GPScorer:
     """A Gaussian process fitted to what is known, and acquisition values of candidates under it.
 
-    `features` (n, d) and `targets` (n,) of the evaluated architectures, `pending` (p, d) of those under evaluation;
-    features are sparse rows of counts. Distances are divided by the median distance between evaluated architectures.
-    `fitted` is False when the likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one
-    integer of `rng`, the seed of the quasi-random samples.
+    `features` describe the n evaluated architectures, `targets` (n,) are their values, `pending` those under
+    evaluation. Distances within a block are divided by the median distance between evaluated architectures. `fitted`
+    is False when the likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one integer
+    of `rng`, the seed of the quasi-random samples and of what BoTorch draws.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708.
@@ -43,26 +47,24 @@ class GPScorer:
 
     def __init__(
         self,
-        features: csr_array,
+        features: Blocks,
         targets: NDArray[np.float64],
-        pending: csr_array,
+        pending: Blocks,
         rng: np.random.Generator,
         acquisition: Acquisition = "logei",
         beta: float = 4.0,
     ) -> None:
-        distances = torch.pdist(_dense(features))
-        positive = distances[distances > 0]
-        self._scale = float(positive.median()) if len(positive) else 1.0
         self._features, self._pending = features, pending
+        self._scales = [_median_distance(block) for block in features]
         self._targets = torch.as_tensor(targets)
         self._acquisition, self._beta = acquisition, beta
         self._seed = int(rng.integers(2**31))
-        self._model = ArchitectureGP(_dense(features) / self._scale, self._targets)
+        self._model = self._fresh_model(features, self._targets)
         with seeded(self._seed):
             self.fitted = self._model.fit()
 
     @torch.no_grad()
-    def marginal(self, features: csr_array) -> NDArray[np.float64]:
+    def marginal(self, features: Blocks) -> NDArray[np.float64]:
         """Acquisition value (m,) of each of m candidates on its own, pending ones left out of account."""
         if self._acquisition == "ucb":
             return self._upper_bound(self._model, self._features, features)
@@ -72,18 +74,20 @@ class GPScorer:
         return _array(LogExpectedImprovement(found, best_f=incumbent)(found.everything))
 
     @torch.no_grad()
-    def joint(self, features: csr_array) -> NDArray[np.float64]:
+    def joint(self, features: Blocks) -> NDArray[np.float64]:
         """Acquisition value (m,) of each of m candidates given the pending ones.
 
         Noisy expected improvement (log) over posterior samples that cover the pending ones; under ``ucb`` they are
         taken to have been observed at their posterior mean instead, which lowers the variance near them.
         """
+        waiting = self._pending[0].shape[0] > 0
         if self._acquisition == "ucb":
-            if not self._pending.shape[0]:
+            if not waiting:
                 return self.marginal(features)
             believed = self._model.marginals(self._distances(self._pending, self._features))[0]
-            known = vstack([self._features, self._pending], format="csr")
-            model = ArchitectureGP(_dense(known) / self._scale, torch.cat([self._targets, believed]))
+            pairs = zip(self._features, self._pending, strict=True)
+            known = tuple(csr_array(vstack(pair, format="csr")) for pair in pairs)
+            model = self._fresh_model(known, torch.cat([self._targets, believed]))
             model.load_state_dict(self._model.state_dict())
             return self._upper_bound(model.eval(), known, features)
         with seeded(self._seed), warnings.catch_warnings():
@@ -93,20 +97,37 @@ class GPScorer:
                 self._model,
                 X_baseline=self._model.train_inputs[0],
                 sampler=SobolQMCNormalSampler(torch.Size([_SAMPLES]), seed=self._seed),
-                X_pending=_dense(self._pending) / self._scale if self._pending.shape[0] else None,
+                X_pending=self._dense(self._pending) if waiting else None,
                 prune_baseline=True,
             )
-            return _array(acquisition((_dense(features) / self._scale).unsqueeze(1)))
+            return _array(acquisition(self._dense(features).unsqueeze(1)))
 
-    def _upper_bound(self, model: ArchitectureGP, known: csr_array, features: csr_array) -> NDArray[np.float64]:
+    def _fresh_model(self, features: Blocks, targets: torch.Tensor) -> ArchitectureGP:
+        return ArchitectureGP(self._dense(features), targets, [block.shape[1] for block in features])
+
+    def _upper_bound(self, model: ArchitectureGP, known: Blocks, features: Blocks) -> NDArray[np.float64]:
         found = _Marginals(*model.marginals(self._distances(features, known)))
         return _array(UpperConfidenceBound(found, beta=self._beta)(found.everything))
 
-    def _distances(self, first: csr_array, second: csr_array) -> torch.Tensor:
-        """Scaled Euclidean distances (m, n) between the rows of two sparse matrices."""
-        squares = [matrix.multiply(matrix).sum(axis=1) for matrix in (first, second)]
-        squared = squares[0][:, None] + squares[1][None, :] - 2.0 * (first @ second.toarray().T)
-        return torch.as_tensor(np.sqrt(np.maximum(squared, 0.0)) / self._scale)
+    def _dense(self, features: Blocks) -> torch.Tensor:
+        """The blocks side by side, scaled, (n, d)."""
+        scaled = [block.toarray() / scale for block, scale in zip(features, self._scales, strict=True)]
+        return torch.as_tensor(np.concatenate(scaled, axis=1))
+
+    def _distances(self, first: Blocks, second: Blocks) -> list[torch.Tensor]:
+        """For each block the scaled Euclidean distances (m, n) between the rows of two sparse matrices."""
+        apart = []
+        for a, b, scale in zip(first, second, self._scales, strict=True):
+            squares = [matrix.multiply(matrix).sum(axis=1) for matrix in (a, b)]
+            squared = squares[0][:, None] + squares[1][None, :] - 2.0 * (a @ b.toarray().T)
+            apart.append(torch.as_tensor(np.sqrt(np.maximum(squared, 0.0)) / scale))
+        return apart
+
+
+def _median_distance(features: csr_array) -> float:
+    distances = torch.pdist(torch.as_tensor(features.toarray()))
+    positive = distances[distances > 0]
+    return float(positive.median()) if len(positive) else 1.0
 
 
 class _Marginals(Model):
@@ -125,10 +146,6 @@ class _Marginals(Model):
     def posterior(self, X: torch.Tensor, *args: Any, **options: Any) -> GPyTorchPosterior:
         covariance = DiagLinearOperator(self._variance[:, None])
         return GPyTorchPosterior(MultivariateNormal(self._mean[:, None], covariance))
-
-
-def _dense(features: csr_array) -> torch.Tensor:
-    return torch.as_tensor(features.toarray())
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float64]:

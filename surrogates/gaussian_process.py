@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, MaternKernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -44,24 +46,31 @@ def normal_scores(y: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class ArchitectureGP(SingleTaskGP):
-    """A BoTorch GP with a Matérn-5/2 kernel on feature vectors, in double precision.
+    """A BoTorch GP over feature vectors, in double precision; its kernel is a sum over blocks of features.
 
-    `features` (n, d) should be counts or one-hot codes divided by a typical distance, so that a length scale of 1 is a
-    sensible start; `targets` (n,) of about unit variance. `marginals` scores a whole space of candidates cheaply;
+    `features` (n, d) are the blocks side by side, `blocks` their widths, which sum to d; `targets` (n,) of about unit
+    variance. Each block has a Matérn-5/2 kernel with a length scale and an amplitude of its own, so the likelihood
+    decides how far each description of an architecture is to be believed. A block should be divided by a typical
+    distance, so that a length scale of 1 is a sensible start. `marginals` scores a whole space of candidates cheaply;
     everything else is BoTorch's.
     """
 
-    def __init__(self, features: torch.Tensor, targets: torch.Tensor) -> None:
-        lengthscale, amplitude, noise = LogNormalPrior(0.0, 0.75), LogNormalPrior(0.5, 0.75), LogNormalPrior(-4.0, 1.0)
-        kernel = ScaleKernel(MaternKernel(nu=2.5, lengthscale_prior=lengthscale), outputscale_prior=amplitude)
-        kernel.base_kernel.lengthscale = 1.0
-        kernel.outputscale = 1.0
-        likelihood = GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=2e-2))
+    def __init__(self, features: torch.Tensor, targets: torch.Tensor, blocks: Sequence[int]) -> None:
+        share = math.log(len(blocks))
+        kernels = []
+        for end, width in zip(itertools.accumulate(blocks), blocks, strict=True):
+            columns = tuple(range(end - width, end))
+            matern = MaternKernel(nu=2.5, lengthscale_prior=LogNormalPrior(0.0, 0.75), active_dims=columns)
+            kernel = ScaleKernel(matern, outputscale_prior=LogNormalPrior(0.5 - share, 0.75))
+            kernel.base_kernel.lengthscale = 1.0
+            kernel.outputscale = 1.0 / len(blocks)
+            kernels.append(kernel)
+        noise = LogNormalPrior(-4.0, 1.0)
         super().__init__(
             features.double(),
             targets.double().unsqueeze(-1),
-            likelihood=likelihood,
-            covar_module=kernel,
+            likelihood=GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=2e-2)),
+            covar_module=AdditiveKernel(*kernels),
             outcome_transform=None,
             input_transform=None,
         )
@@ -95,11 +104,11 @@ class ArchitectureGP(SingleTaskGP):
         return fitted
 
     @torch.no_grad()
-    def marginals(self, distances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def marginals(self, distances: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and variance of the latent function, each (m,), of m candidates.
 
-        `distances` (m, n) are their Euclidean distances to the n training points, in the units of `features`. One
-        Cholesky factor serves all candidates, and nothing of size m × m is ever made.
+        `distances` are, for each block, the Euclidean distances (m, n) of the candidates to the n training points, in
+        the units of `features`. One Cholesky factor serves all candidates; nothing of size m × m is ever made.
         """
         if self._solved is None:
             train = self.train_inputs[0]
@@ -109,11 +118,13 @@ class ArchitectureGP(SingleTaskGP):
             residual = (self.train_targets - self.mean_module.constant).unsqueeze(-1)
             self._solved = factor, torch.cholesky_solve(residual, factor).squeeze(-1)
         factor, weights = self._solved
-        amplitude = self.covar_module.outputscale
-        cross = amplitude * _matern(distances / self.covar_module.base_kernel.lengthscale)
+        cross, prior = torch.zeros(()), torch.zeros(())
+        for kernel, apart in zip(self.covar_module.kernels, distances, strict=True):
+            cross = cross + kernel.outputscale * _matern(apart / kernel.base_kernel.lengthscale)
+            prior = prior + kernel.outputscale
         mean = self.mean_module.constant + cross @ weights
         solved = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
-        return mean, (amplitude - solved.square().sum(0)).clamp_min(1e-10)
+        return mean, (prior - solved.square().sum(0)).clamp_min(1e-10)
 
 
 def _matern(distances: torch.Tensor) -> torch.Tensor:

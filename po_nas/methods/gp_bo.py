@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
+from scipy.sparse import csr_array
 
 from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
@@ -16,7 +17,7 @@ from po_nas.evolution import evolve
 from po_nas.evolution.problem import Score
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
-from surrogates.acquisition import GPScorer
+from surrogates.acquisition import Acquisition, Blocks, GPScorer
 from surrogates.gaussian_process import normal_scores
 from surrogates.isolation import single_thread
 
@@ -29,13 +30,19 @@ _SCREENED = 500
 """With pending trials, this many candidates (best by the marginal acquisition) get the joint acquisition."""
 
 
+Kernel = Literal["both", "graph", "vector"]
+
+
 class _Options(MethodOptions):
     initial: PositiveInt = Field(10, description="random architectures evaluated first")
-    acquisition: Literal["logei", "lognei", "ucb"] = Field(
+    acquisition: Acquisition = Field(
         "logei", description="logei: expected improvement on a log scale; lognei: with a noisy incumbent; ucb"
     )
     beta: PositiveFloat = Field(4.0, description="for ucb: mean + sqrt(beta) * standard deviation")
-    ngrams: int = Field(3, ge=1, le=5, description="longest operation sequence that is counted as a feature")
+    kernel: Kernel = Field(
+        "both", description="graph: counts of operation sequences; vector: the space's vector encoding; both: their sum"
+    )
+    ngrams: int = Field(3, ge=1, le=5, description="longest operation sequence that is counted")
     population: PositiveInt = Field(100, description="of the evolution that proposes candidates in large spaces")
     generations: PositiveInt = Field(15, description="of that evolution")
 
@@ -72,7 +79,7 @@ class GPBO(Searcher):
         told = [o.trial.architecture for o in observations]
         pending = [t.architecture for t in self.pending.values()]
         pool, o = self._pool, self.options
-        encode = pool.encode if pool else NGramEncoder(self.domain.space, [*told, *pending], o.ngrams)
+        encode = pool.encode if pool else _Encoder(self.domain.space, [*told, *pending], o.kernel, o.ngrams)
         scorer = GPScorer(encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta)
         candidates: Sequence[Architecture]
         if pool:
@@ -84,7 +91,8 @@ class GPBO(Searcher):
         values[gone] = -np.inf
         if pending or o.acquisition == "lognei":
             best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(candidates) - len(gone))]
-            candidates, values = [candidates[i] for i in best], scorer.joint(features[best])
+            candidates = [candidates[i] for i in best]
+            values = scorer.joint(tuple(block[best] for block in features))
         if not np.isfinite(values).any():
             # Nothing left in the pool, or a model so far off that it has no opinion.
             return Proposal(self.draw_unseen(rng), _FAILED)
@@ -120,18 +128,35 @@ class GPBO(Searcher):
         space = self.domain.space
         if not space.enumerable or space.size > _ENUMERATE:
             return None
-        return _pool(space, self.domain.identity, self.options.ngrams)
+        return _pool(space, self.domain.identity, self.options.kernel, self.options.ngrams)
+
+
+class _Encoder:
+    """Architectures as the blocks of features that a kernel option stands for."""
+
+    def __init__(self, space: Space, references: Sequence[Architecture], kernel: Kernel, n: int) -> None:
+        self._space, self._kernel = space, kernel
+        self._ngrams = NGramEncoder(space, references, n) if kernel != "vector" else None
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Blocks:
+        blocks = [self._ngrams(architectures)] if self._ngrams else []
+        if self._kernel != "graph":
+            vectors = np.zeros((len(architectures), self._space.vector_size))
+            for row, architecture in enumerate(architectures):
+                vectors[row] = self._space.encode_vector(architecture)
+            blocks.append(csr_array(vectors))
+        return tuple(blocks)
 
 
 class _Pool:
     """A space with one architecture per identity, encoded once."""
 
-    def __init__(self, space: Space, identity: Callable[[Architecture], Hashable], n: int) -> None:
+    def __init__(self, space: Space, identity: Callable[[Architecture], Hashable], kernel: Kernel, n: int) -> None:
         found = {identity(a): a for a in space.enumerate()}
         self._position = {key: position for position, key in enumerate(found)}
         self.architectures = tuple(found.values())
-        self.encode = NGramEncoder(space, self.architectures, n)
-        self.features = self.encode.references
+        self.encode = _Encoder(space, self.architectures, kernel, n)
+        self.features = self.encode(self.architectures)
 
     def positions(self, identities: set[Hashable]) -> list[int]:
         """Where the architectures with those identities are in the pool, as far as they are."""
@@ -139,6 +164,6 @@ class _Pool:
 
 
 @lru_cache(maxsize=2)
-def _pool(space: Space, identity: Callable[[Architecture], Hashable], n: int) -> _Pool:
+def _pool(space: Space, identity: Callable[[Architecture], Hashable], kernel: Kernel, n: int) -> _Pool:
     """Shared by the searches of one process, for encoding a space takes longer than a proposal."""
-    return _Pool(space, identity, n)
+    return _Pool(space, identity, kernel, n)
