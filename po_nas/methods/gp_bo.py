@@ -132,14 +132,18 @@ class GPBO(Searcher):
 
 
 class _Encoder:
-    """Architectures as the blocks of features that a kernel option stands for."""
+    """Architectures as the blocks of features that a kernel option stands for; `references` are those it was made of."""
 
     def __init__(self, space: Space, references: Sequence[Architecture], kernel: Kernel, n: int) -> None:
         self._space, self._kernel = space, kernel
-        self._ngrams = NGramEncoder(space, references, n) if kernel != "vector" else None
+        self._ngrams = NGramEncoder(space, references if kernel != "vector" else (), n)
+        self.references = self._blocks(self._ngrams.references, references)
 
     def __call__(self, architectures: Sequence[Architecture]) -> Blocks:
-        blocks = [self._ngrams(architectures)] if self._ngrams else []
+        return self._blocks(self._ngrams(architectures) if self._kernel != "vector" else None, architectures)
+
+    def _blocks(self, counts: csr_array | None, architectures: Sequence[Architecture]) -> Blocks:
+        blocks = [counts] if counts is not None and self._kernel != "vector" else []
         if self._kernel != "graph":
             vectors = np.zeros((len(architectures), self._space.vector_size))
             for row, architecture in enumerate(architectures):
@@ -156,7 +160,7 @@ class _Pool:
         self._position = {key: position for position, key in enumerate(found)}
         self.architectures = tuple(found.values())
         self.encode = _Encoder(space, self.architectures, kernel, n)
-        self.features = self.encode(self.architectures)
+        self.features = self.encode.references
 
     def positions(self, identities: set[Hashable]) -> list[int]:
         """Where the architectures with those identities are in the pool, as far as they are."""

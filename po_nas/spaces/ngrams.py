@@ -38,13 +38,16 @@ class NGramEncoder:
     """Counts over the n-grams of the reference architectures, and one column for all others.
 
     The last column is the Euclidean norm of the counts that the vocabulary lacks, so the distance between any
-    architecture and a reference one is exact.
+    architecture and a reference one is exact. `references` are the reference architectures' own counts, sparse, of
+    shape (number of references, size of the vocabulary + 1).
     """
 
     def __init__(self, space: Space, references: Iterable[Architecture], n: int = 3) -> None:
         self._space, self._n = space, n
-        met = dict.fromkeys(ngram for architecture in references for ngram in self._count(architecture))
+        counted = [self._count(architecture) for architecture in references]
+        met = dict.fromkeys(ngram for counts in counted for ngram in counts)
         self._columns = {ngram: column for column, ngram in enumerate(met)}
+        self.references = self._matrix(counted)
 
     def __call__(self, architectures: Sequence[Architecture]) -> csr_array:
         """Sparse float64 counts of shape (len(architectures), size of the vocabulary + 1)."""

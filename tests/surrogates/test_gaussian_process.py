@@ -15,6 +15,8 @@ from scipy.stats import norm, rankdata
 from surrogates import gaussian_process
 from surrogates.gaussian_process import ArchitectureGP, FitFallbackWarning, normal_scores
 
+BLOCKS = [4, 2]
+
 
 def data(n=25, d=6, seed=0):
     rng = np.random.default_rng(seed)
@@ -23,7 +25,7 @@ def data(n=25, d=6, seed=0):
 
 
 def model(fit=True, seed=0):
-    gp = ArchitectureGP(*data(seed=seed))
+    gp = ArchitectureGP(*data(seed=seed), BLOCKS)
     if fit:
         assert gp.fit()
     return gp.eval()
@@ -34,7 +36,8 @@ def candidates(m=40, seed=1):
 
 
 def marginals(gp, features):
-    return gp.marginals(torch.cdist(features, gp.train_inputs[0]))
+    pairs = zip(features.split(BLOCKS, 1), gp.train_inputs[0].split(BLOCKS, 1), strict=True)
+    return gp.marginals([torch.cdist(a, b) for a, b in pairs])
 
 
 @pytest.mark.parametrize("fit", [True, False])
@@ -52,12 +55,16 @@ def test_marginals_are_the_textbooks():
     """Rasmussen and Williams, equations 2.25 and 2.26, with a Matérn-5/2 kernel, in numpy."""
     gp, found = model(), candidates()
     train, targets = (t.numpy() for t in (gp.train_inputs[0], gp.train_targets))
-    scale, amplitude = gp.covar_module.base_kernel.lengthscale.item(), gp.covar_module.outputscale.item()
+    parts = [(k.base_kernel.lengthscale.item(), k.outputscale.item()) for k in gp.covar_module.kernels]
+    amplitude = sum(part for _, part in parts)
     noise, constant = gp.likelihood.noise.item(), gp.mean_module.constant.item()
 
     def kernel(a, b):
-        r = np.sqrt(5) * np.linalg.norm(a[:, None] - b[None], axis=-1) / scale
-        return amplitude * (1 + r + r**2 / 3) * np.exp(-r)
+        total = 0.0
+        for (scale, part), columns in zip(parts, (slice(0, 4), slice(4, 6)), strict=True):
+            r = np.sqrt(5) * np.linalg.norm(a[:, None, columns] - b[None, :, columns], axis=-1) / scale
+            total = total + part * (1 + r + r**2 / 3) * np.exp(-r)
+        return total
 
     inverse = np.linalg.inv(kernel(train, train) + noise * np.eye(len(train)))
     cross = kernel(found.numpy(), train)
@@ -98,13 +105,13 @@ def test_it_learns_and_is_surest_where_it_has_looked():
     far = train + 50.0
     mean_far, variance_far = marginals(gp, far)
     assert variance.max() < variance_far.min()
-    torch.testing.assert_close(variance_far, gp.covar_module.outputscale.expand(len(far)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(variance_far, sum(k.outputscale for k in gp.covar_module.kernels).expand(len(far)), atol=1e-6, rtol=0)
     torch.testing.assert_close(mean_far, gp.mean_module.constant.expand(len(far)), atol=1e-6, rtol=0)
 
 
 def test_double_precision_whatever_comes_in():
     features, targets = data()
-    gp = ArchitectureGP(features.float(), targets.float())
+    gp = ArchitectureGP(features.float(), targets.float(), BLOCKS)
     assert {p.dtype for p in gp.parameters()} == {torch.float64}
     assert gp.train_inputs[0].dtype == gp.train_targets.dtype == torch.float64
 
@@ -120,7 +127,7 @@ def test_degenerate_data(case):
         features, targets = features[:2], targets[:2]
     with warnings.catch_warnings():
         warnings.simplefilter("error", FitFallbackWarning)
-        gp = ArchitectureGP(features, targets)
+        gp = ArchitectureGP(features, targets, BLOCKS)
         gp.fit()
     mean, variance = marginals(gp, candidates())
     assert mean.isfinite().all()
@@ -134,7 +141,7 @@ def test_a_failed_fit_is_said_and_leaves_the_prior_scales(monkeypatch, caplog, e
     before = {name: value.clone() for name, value in gp.state_dict().items()}
 
     def fail(mll, **_):
-        mll.model.covar_module.outputscale = 99.0
+        mll.model.covar_module.kernels[0].outputscale = 99.0
         raise error("no convergence")
 
     monkeypatch.setattr(gaussian_process, "fit_gpytorch_mll", fail)
