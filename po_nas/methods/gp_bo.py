@@ -132,7 +132,7 @@ class GPBO(Searcher):
 
 
 class _Encoder:
-    """Architectures as the blocks of features that a kernel option stands for; `references` are those it was made of."""
+    """Architectures as the blocks of features that a kernel option stands for; `references` are those it is made of."""
 
     def __init__(self, space: Space, references: Sequence[Architecture], kernel: Kernel, n: int) -> None:
         self._space, self._kernel = space, kernel

@@ -105,7 +105,8 @@ def test_it_learns_and_is_surest_where_it_has_looked():
     far = train + 50.0
     mean_far, variance_far = marginals(gp, far)
     assert variance.max() < variance_far.min()
-    torch.testing.assert_close(variance_far, sum(k.outputscale for k in gp.covar_module.kernels).expand(len(far)), atol=1e-6, rtol=0)
+    prior = sum(k.outputscale for k in gp.covar_module.kernels)
+    torch.testing.assert_close(variance_far, prior.expand(len(far)), atol=1e-6, rtol=0)
     torch.testing.assert_close(mean_far, gp.mean_module.constant.expand(len(far)), atol=1e-6, rtol=0)
 
 
