@@ -65,11 +65,12 @@ class ArchitectureGP(SingleTaskGP):
             kernel.base_kernel.lengthscale = 1.0
             kernel.outputscale = 1.0 / len(blocks)
             kernels.append(kernel)
-        noise = LogNormalPrior(-4.0, 1.0)
+        # Wide: ranks stretch the differences within a cluster of good architectures, and their noise with them.
+        noise = LogNormalPrior(-2.5, 1.25)
         super().__init__(
             features.double(),
             targets.double().unsqueeze(-1),
-            likelihood=GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=2e-2)),
+            likelihood=GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=8e-2)),
             covar_module=AdditiveKernel(*kernels),
             outcome_transform=None,
             input_transform=None,
