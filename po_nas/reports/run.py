@@ -16,7 +16,10 @@ __all__ = ["RunData", "TrialData", "load_run"]
 
 @dataclass(frozen=True, slots=True)
 class TrialData:
-    """One trial: what was asked, and what came of it (None while pending). `reason` is set for a failure."""
+    """One trial: what was asked, and what came of it (None while pending).
+
+    `reason` is set for a failure; `completed` counts completions in the order of the journal.
+    """
 
     number: int
     architecture: str
@@ -27,6 +30,7 @@ class TrialData:
     clock_s: float | None = None
     elapsed_s: float | None = None
     reason: str | None = None
+    completed: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -50,7 +54,7 @@ class RunData:
     @property
     def told(self) -> list[TrialData]:
         """Finished trials in the order of their completion."""
-        return sorted((t for t in self.trials if t.finished), key=lambda t: (t.elapsed_s or 0.0, t.number))
+        return sorted((t for t in self.trials if t.finished), key=lambda t: (t.completed or 0, t.number))
 
     @property
     def maximize(self) -> bool:
@@ -127,14 +131,17 @@ def load_run(directory: Path) -> RunData:
     events = read_journal(path).events if path.exists() else ()
     asked: dict[int, dict[str, Any]] = {}
     ended = None
-    for event in events:
+    for completed, event in enumerate(events):
         if event["event"] == "ask":
-            asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin", "ask_s")}
+            asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin")}
+            asked[event["number"]]["ask_s"] = event.get("ask_s", 0.0)
         elif event["event"] in {"tell", "fail"}:
             asked[event["number"]] |= {
                 "validation": event.get("metrics", {}).get("validation"),
                 "reason": event.get("reason"),
-                **{k: event[k] for k in ("cost_s", "clock_s", "elapsed_s")},
+                "cost_s": event["cost_s"],
+                **{k: event.get(k) for k in ("clock_s", "elapsed_s")},
+                "completed": completed,
             }
         elif event["event"] == "end":
             ended = str(event["reason"])
