@@ -47,6 +47,7 @@ def describe(
         print(json.dumps(asdict(d), indent=2, ensure_ascii=False))
         return
     unit = d.metric.unit
+    epochs = f"{d.feedback.epochs} epochs" if d.feedback.epochs.isdigit() else d.feedback.epochs
 
     def optimum(value: tuple[float, str] | None) -> str:
         return "unknown" if value is None else f"{value[0]:.4f} {unit}  {value[1]}"
@@ -64,7 +65,7 @@ def describe(
             "search signal",
             f"{d.metric.name} ({unit or 'no unit'}), {'higher' if d.metric.maximize else 'lower'} is better",
         ),
-        ("feedback", f"{d.feedback.name}: {d.feedback.dataset}, {d.feedback.split}, {d.feedback.epochs} epochs"),
+        ("feedback", f"{d.feedback.name}: {d.feedback.dataset}, {d.feedback.split}, {epochs}"),
         ("runs averaged", d.feedback.runs),
         ("source", d.feedback.source),
         ("report metric", d.report),

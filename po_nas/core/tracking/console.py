@@ -35,10 +35,12 @@ class ConsoleCallback(Callback):
         """Say what is searched, under which protocol, and start the bar."""
         self._info = info
         config, protocol = info.config, info.protocol
+        epochs = str(protocol.get("epochs", "?"))
+        epochs += " epochs" if epochs.isdigit() else ""
         self._console.print(
             f"[bold]{config['method']['name']}[/bold] on [bold]{config['benchmark']}[/bold], seed {config['seed']}; "
             f"told: {protocol.get('metric', info.metric.name)} on {protocol.get('dataset', '?')} "
-            f"({protocol.get('split', '?')}), {protocol.get('epochs', '?')} epochs, {protocol.get('runs', '?')}; "
+            f"({protocol.get('split', '?')}), {epochs}, {protocol.get('runs', '?')}; "
             f"pool: {protocol.get('pool', '?')}",
             highlight=False,
             soft_wrap=True,
