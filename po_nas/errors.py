@@ -103,7 +103,7 @@ class ConfigError(PoNasError, ValueError):
 
     def __init__(self, key: str, value: object, remedy: str) -> None:
         self.key, self.value, self.remedy = key, value, remedy
-        super().__init__(f"{key}={value!r}: {remedy}")
+        super().__init__(f"{key}={value!r}: {remedy}" if value != "" else f"{key} {remedy}")
 
 
 class BudgetError(ConfigError):

@@ -87,9 +87,10 @@ def _with_progress(
     if quiet:
         return
     from po_nas.reports.make import make_report
+    from po_nas.reports.run import load_run
     from po_nas.reports.terminal import print_result
 
-    print_result(result)
+    print_result(result, load_run(directory))
     paths = make_report(directory)
     print(f"figure  {paths.figure}\nreport  {paths.page}")
 

@@ -111,14 +111,14 @@ def run_search(
     for plugin in config.plugins:
         load_plugin(plugin)
     objective = objective or _objective(config)
-    config.budget.check(objective.distinct)
+    config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
     searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
     with RunDirectory(out) as directory:
         _refuse_used(out)  # another process may have come first
         optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
         directory.write_config(
             config,
-            _plain({"space": objective.space.name, **objective.protocol()}),
+            _plain(_protocol(objective)),
             _plain({name: None if found is None else found[0] for name, found in optima.items()}),
         )
         return _run(config, directory, objective, searcher, executor, callbacks)
@@ -181,7 +181,7 @@ def _run(
     info = RunInfo(
         directory.path,
         config.model_dump(mode="json"),
-        objective.protocol(),
+        _protocol(objective),
         objective.metric,
         config.budget.max_evaluations,
         None if optimum is None else optimum[0],
@@ -239,7 +239,7 @@ def _result(
     incumbent = loop.incumbent
     test = test_of(None if incumbent is None else incumbent[0].architecture)
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
-    protocol = objective.protocol()
+    protocol = _protocol(objective)
     regret_test = None
     if test is not None and optimum_test is not None:
         regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
@@ -266,6 +266,16 @@ def _result(
         ended=reason,
         directory=str(path),
     )
+
+
+def _protocol(objective: Objective) -> dict[str, Any]:
+    """The objective's protocol; metric, unit and direction are its metric's, whatever the protocol says."""
+    metric = objective.metric
+    return {"space": objective.space.name, **objective.protocol()} | {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "direction": "maximize" if metric.maximize else "minimize",
+    }
 
 
 def _refuse_used(out: Path) -> None:

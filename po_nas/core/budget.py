@@ -26,8 +26,12 @@ class Budget(BaseModel):
     max_cost_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_wallclock_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
-    def check(self, distinct: int | None) -> None:
-        """Raise `BudgetError` when there is no limit, or more evaluations than architectures."""
+    def check(self, distinct: int | None, *, costs_known: bool = True) -> None:
+        """Raise `BudgetError` for a budget without a limit, one never reached, or one larger than the space."""
+        if self.max_cost_s is not None and not costs_known:
+            raise BudgetError(
+                "budget.max_cost_s", self.max_cost_s, "no costs are recorded here; use budget.max_evaluations"
+            )
         if self.max_evaluations is None and self.max_cost_s is None and self.max_wallclock_s is None:
             raise BudgetError("budget", None, "set budget=N evaluations, budget.max_cost_s or budget.max_wallclock_s")
         if distinct is not None and self.max_evaluations is not None and self.max_evaluations > distinct:

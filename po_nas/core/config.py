@@ -110,7 +110,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError("config", str(path), f"is not YAML ({_first_line(error)})") from error
     if not isinstance(raw, dict):
         raise ConfigError("config", str(path), "must hold key: value pairs")
-    return raw
+    # The record of a run holds its configuration in a section of its own.
+    return raw["search"] if isinstance(raw.get("search"), dict) and "versions" in raw else raw
 
 
 def _first_line(error: Exception) -> str:
@@ -168,7 +169,7 @@ def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) ->
         return ConfigError(key, value, f"unknown key; {remedy}")
     if problem["type"] == "missing":
         description = model.model_fields[key].description if key in model.model_fields else None
-        return ConfigError(key, None, f"is required: {description}" if description else "is required")
+        return ConfigError(key, "", f"is required: {description}" if description else "is required")
     kind = BudgetError if key.startswith("budget") else ConfigError
     return kind(key, value, problem["msg"][0].lower() + problem["msg"][1:])
 

@@ -206,4 +206,5 @@ def regret(objective: Objective, value: float | None) -> float | None:
     optimum = objective.optimum_validation
     if optimum is None or value is None:
         return None
-    return float(optimum[0] - value if objective.metric.maximize else value - optimum[0])
+    gap = float(optimum[0] - value if objective.metric.maximize else value - optimum[0])
+    return 0.0 if abs(gap) < 1e-9 else gap

@@ -51,13 +51,13 @@ class GPBO(Searcher):
     """Gaussian-process Bayesian optimisation.
 
     After `initial` random architectures, a BoTorch GP is fitted to the normal scores of the search signal. Its kernel
-    compares how often each sequence of up to `ngrams` operations occurs along the edges of two architectures, so
-    isomorphic architectures are equal to it and it works unchanged in every space. The acquisition function scores the
-    whole space where it can be enumerated (up to 60,000 architectures); elsewhere a pymoo evolution that starts from
-    the best architectures so far looks for its maximum. While other trials are pending, and for every further trial of
-    a batch, the joint noisy expected improvement given the pending ones is used. Failed trials count as the worst value
-    seen. When a fit fails, a warning is issued, the prior scales are used, and the trial's origin reads
-    ``acquisition (fit failed)``.
+    is a sum of two: one compares how often each sequence of up to `ngrams` operations occurs along the edges of two
+    architectures (isomorphic graphs are equal to it), the other their vector encodings, variable by variable; the
+    likelihood weighs them. The acquisition function scores the whole space where it can be enumerated (up to 60,000
+    architectures); elsewhere a pymoo evolution that starts from the best architectures so far looks for its maximum.
+    While other trials are pending, and for every further trial of a batch, the joint noisy expected improvement given
+    the pending ones is used. Failed trials count as the worst value seen. When a fit fails, a warning is issued, the
+    prior scales are used, and the trial's origin reads ``acquisition (fit failed)``.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708; Ru et al., Interpretable Neural Architecture Search via Bayesian Optimisation with

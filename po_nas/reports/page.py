@@ -93,9 +93,12 @@ def _cards(run: RunData, best: TrialData | None) -> str:
     ]
     if summary.get("test") is not None:
         cards += [
-            ("incumbent, test (attached afterwards)", _number(summary["test"], run.unit)),
-            ("test of the best by validation", _number(summary.get("test_of_optimum_validation"), run.unit)),
-            ("best test in the table", _number(summary.get("optimum_test"), run.unit)),
+            (f"incumbent, {run.report_label} (attached afterwards)", _number(summary["test"], run.unit)),
+            (
+                f"{run.report_label} of the best by validation",
+                _number(summary.get("test_of_optimum_validation"), run.unit),
+            ),
+            (f"best {run.report_label} in the table", _number(summary.get("optimum_test"), run.unit)),
         ]
     told = run.told
     cost = sum(t.cost_s or 0.0 for t in told)
@@ -110,7 +113,7 @@ def _cards(run: RunData, best: TrialData | None) -> str:
     note = ""
     if summary.get("best_test_queried") is not None:
         note = (
-            '<p class="dim">Best test value among all that were queried: '
+            f'<p class="dim">Best {run.report_label} value among all that were queried: '
             f"{_number(summary['best_test_queried'], run.unit)}. A search that sees validation alone cannot pick it; "
             "some papers report it.</p>"
         )

@@ -66,6 +66,12 @@ class RunData:
         """Unit of the metric."""
         return str(self.protocol.get("unit", ""))
 
+    @property
+    def report_label(self) -> str:
+        """What to call the report metric: ``test``, or ``report`` where it is no test metric."""
+        described = str(self.protocol.get("report", "test")).lower()
+        return "test" if "test" in described or described.startswith("unknown") else "report"
+
     def incumbents(self) -> list[float | None]:
         """Best validation after each finished trial, in the order of completion; None before the first success."""
         best: float | None = None

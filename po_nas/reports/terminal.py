@@ -20,10 +20,11 @@ def _number(value: float | None, unit: str = "") -> str:
     return "unknown" if value is None else f"{value:.4f} {unit}".rstrip()
 
 
-def print_result(result: Result) -> None:
+def print_result(result: Result, run: RunData) -> None:
     """Print the incumbent beside the optimum of the task."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("", "validation", "test"):
+    label = run.report_label
+    for title in ("", "validation", label):
         table.add_column(title, justify="left" if not title else "right")
     table.add_row("incumbent", _number(result.validation), _number(result.test))
     table.add_row(
@@ -31,15 +32,17 @@ def print_result(result: Result) -> None:
         _number(result.optimum_validation),
         _number(result.test_of_optimum_validation),
     )
-    table.add_row("best by test in the table", "", _number(result.optimum_test))
+    table.add_row(f"best by {label} in the table", "", _number(result.optimum_test))
     table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
     console = Console(highlight=False)
     console.print()
     console.print(f"[bold]{escape(result.incumbent or 'no evaluation succeeded')}[/bold]", soft_wrap=True)
     console.print(table)
+    console.print(f"{label}: {escape(str(run.protocol.get('report', 'unknown')))}", soft_wrap=True)
+    cost = f"{result.cost_s:,.0f} s of recorded cost" if result.cost_s else "no recorded cost"
     console.print(
         f"{result.evaluations} evaluations ({result.failed} failed), {result.wall_s:.1f} s, of which "
-        f"{result.overhead_s:.1f} s outside the objective; {result.cost_s:,.0f} s of recorded cost; {result.ended}",
+        f"{result.overhead_s:.1f} s outside the objective; {cost}; {result.ended}",
         soft_wrap=True,
     )
 
