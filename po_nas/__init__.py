@@ -13,6 +13,10 @@ __all__ = ["PoNasError", "Result", "__version__", "resume", "search"]
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import the search on first use, so that ``import po_nas`` stays light."""
     if name in {"Result", "resume", "search"}:

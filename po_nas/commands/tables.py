@@ -19,8 +19,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in header:
-        table.add_column(title, overflow="fold")
+    for position, title in enumerate(header):
+        # A name that is broken across lines cannot be copied.
+        table.add_column(title, overflow="fold", no_wrap=position == 0)
     for row in rows:
         # As text, for brackets are markup otherwise.
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))

@@ -293,6 +293,18 @@ class SpaceConformance:
 
     # enumeration
 
+    def test_different_networks_look_different(self, space: Space) -> None:
+        """Architectures with different canonical keys differ in their graph encoding and their operation graph."""
+        rng = np.random.default_rng(0)
+        keys: dict[object, str] = {}
+        for _ in range(60):
+            architecture = space.sample(rng)
+            key, graph = space.canonical(architecture), space.encode_graph(architecture)
+            encoded = tuple(part.tobytes() for part in (graph.nodes, graph.adjacency, graph.edges, graph.mask))
+            for view in (encoded, space.operation_graph(architecture)):
+                assert keys.setdefault(view, key) == key, "two different networks look the same"
+        assert len(set(keys.values())) > 1, "the canonical key is the same for all architectures"
+
     def test_enumeration(self, space: Space) -> None:
         """An enumerable space yields `size` different architectures; another one raises `NotEnumerableError`."""
         if not space.enumerable:

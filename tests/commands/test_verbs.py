@@ -16,6 +16,7 @@ from po_nas.commands import app as application
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from po_nas.reports import terminal
+from po_nas.reports.run import load_run
 
 
 def invoke(*arguments):
@@ -324,5 +325,5 @@ def test_the_result_is_printed_as_it_is(monkeypatch, run):
     screen = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(terminal, "Console", lambda **_: screen)
     for incumbent, said in (("[conv]-[/red] [bold]x", "[conv]-[/red] [bold]x"), (None, "no evaluation succeeded")):
-        terminal.print_result(dataclasses.replace(run, incumbent=incumbent))
+        terminal.print_result(dataclasses.replace(run, incumbent=incumbent), load_run(Path(run.directory)))
         assert said in screen.file.getvalue()

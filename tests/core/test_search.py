@@ -13,6 +13,7 @@ import yaml
 import po_nas
 from po_nas import benchmarks, methods, spaces
 from po_nas.core.callbacks import Callback
+from po_nas.core.config import load_config
 from po_nas.core.run_directory import RunDirectory
 from po_nas.core.searcher import Proposal, Searcher
 from po_nas.errors import (
@@ -25,6 +26,7 @@ from po_nas.errors import (
     UnknownNameError,
 )
 from po_nas.registry import Entry
+from po_nas.reports.run import load_run
 from po_nas.testing import ToyObjective
 
 from .helpers import Misbehaving, trials
@@ -204,6 +206,34 @@ def test_numpy_numbers_of_an_objective_are_numbers(tmp_path):
     )
     assert json.loads((tmp_path / "run/summary.json").read_text())["test"] == result.test == 1.5
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["protocol"]["split"] == ["a", 0.5]
+
+
+def test_direction_is_on_record_whatever_the_protocol_says(tmp_path):
+    """Status, report and export read the run directory alone; they must agree with the summary."""
+
+    class Loss(ToyObjective):
+        def protocol(self):
+            return {"dataset": "mine"}
+
+    toy = Loss(spaces.get("transnas_micro"), maximize=False)
+    result = po_nas.search(benchmark=toy, method="random", budget=15, out=tmp_path / "run")
+    run_data = load_run(tmp_path / "run")
+    assert run_data.maximize is False
+    assert run_data.winner()["string"] == result.incumbent
+    assert run_data.incumbents()[-1] == result.validation
+
+
+@pytest.mark.parametrize("benchmark", ["nasbench_graph/cora", "nasbench_graph/proteins"])
+def test_a_cost_budget_needs_costs(tmp_path, benchmark):
+    with pytest.raises(BudgetError, match=r"budget\.max_cost_s=10.*no costs are recorded"):
+        run(tmp_path, benchmark=benchmark, budget={"max_cost_s": 10})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_record_of_a_run_is_a_configuration(tmp_path):
+    run(tmp_path, method="regularized_evolution")
+    config = load_config(tmp_path / "run/config.yaml", ["seed=5"])
+    assert (config.method.name, config.seed, config.budget.max_evaluations) == ("regularized_evolution", 5, 12)
 
 
 def test_a_report_that_fails_does_not_take_the_search_away(tmp_path, caplog):
