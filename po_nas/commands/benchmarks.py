@@ -69,7 +69,7 @@ def describe(
         ("runs averaged", d.feedback.runs),
         ("source", d.feedback.source),
         ("report metric", d.report),
-        ("pool", f"{d.pool} ({d.architectures:,} distinct records)"),
+        ("pool", f"{d.pool} ({d.architectures:,} different evaluations)"),
         ("optimum, validation", optimum(d.optimum_validation)),
         ("its test value", ceiling),
         ("optimum, test", optimum(d.optimum_test)),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
 from po_nas.spaces.base import OperationGraph
 
-__all__ = ["draw_graph"]
+__all__ = ["cells", "draw_graph"]
 
 _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 30.0, 52.0, 16.0, 12.0
 _CHARACTER, _PADDING, _NARROWEST = 7.2, 22.0, 64.0
@@ -25,8 +25,29 @@ Item = tuple[str, int, int]
 """What stands in a column: ``("box", node, column)`` or ``("lane", target, column)``, room for edges passing by."""
 
 
-def draw_graph(graph: OperationGraph, title: str) -> str:
-    """A self-contained ``<svg>`` element; equal operations have equal colours, screen readers read `title`."""
+def cells(graph: OperationGraph) -> list[tuple[str, OperationGraph]]:
+    """The cells of a graph whose labels say which one a node belongs to (``normal.skip_connect``), each with its name.
+
+    A graph of one cell comes back whole, under the empty name.
+    """
+    of = [label.rpartition(".")[0] for label in graph.labels]
+    names = [name for name in dict.fromkeys(of) if name]
+    if len(names) < 2:
+        return [("", graph)]
+    found = []
+    for name in names:
+        kept = [node for node, cell in enumerate(of) if cell in {"", name}]
+        at = {node: position for position, node in enumerate(kept)}
+        edges = tuple((at[i], at[j]) for i, j in graph.edges if i in at and j in at)
+        found.append((name, OperationGraph(tuple(graph.labels[node] for node in kept), edges)))
+    return found
+
+
+def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = ()) -> str:
+    """A self-contained ``<svg>`` element; screen readers read `title`.
+
+    An operation has the colour of its place in `operations`, so that drawings of one space agree.
+    """
     columns = _columns(graph)
     routes = [_route(i, j, columns) for i, j in graph.edges]
     rows = _ordered(columns, routes)
@@ -41,7 +62,8 @@ def draw_graph(graph: OperationGraph, title: str) -> str:
         right = lefts[column] + widths[column]
     middles = _middles(rows)
     width, height = right + _MARGIN, max(map(_height, rows.values())) + 2 * _MARGIN
-    names = sorted({_operation(label) for label in graph.labels if not _is_end(label)})
+    others = sorted({_operation(label) for label in graph.labels if not _is_end(label)} - set(operations))
+    names = [*operations, *others]
     colours = {name: _PALETTE[k % len(_PALETTE)] for k, name in enumerate(names)}
     parts = [
         f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '

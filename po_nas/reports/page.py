@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from po_nas.reports.drawing import draw_graph
+from po_nas.reports.drawing import cells, draw_graph
 from po_nas.reports.regret import draw_regret
 from po_nas.reports.run import RunData, TrialData
 
@@ -144,8 +144,12 @@ def _architecture(run: RunData, best: TrialData) -> str:
     if name not in spaces.registry:
         return text
     space = spaces.get(str(name))
-    drawing = draw_graph(space.operation_graph(space.from_string(best.architecture)), "the architecture as a graph")
-    return text + f'<div class="wide" tabindex="0">{drawing}</div>'
+    graph = space.operation_graph(space.from_string(best.architecture))
+    for name, cell in cells(graph):
+        title = f"the {name} cell as a graph" if name else "the architecture as a graph"
+        heading = f"<p class='dim'>{escape(name)} cell</p>" if name else ""
+        text += f'{heading}<div class="wide" tabindex="0">{draw_graph(cell, title, space.operations)}</div>'
+    return text
 
 
 def _trials(run: RunData, best: TrialData | None) -> str:

@@ -76,7 +76,8 @@ def draw_regret(run: RunData) -> Figure:
         bottom.set_yscale("symlog", linthresh=threshold)
         bottom.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold, subs=(1, 2, 5)))
         bottom.step(*zip(*pairs, strict=True), where="post", color=COLOURS["line"])
-        bottom.set_ylabel(f"simple regret ({run.unit})" if run.unit else "simple regret")
+        unit = "points" if run.unit == "%" else run.unit
+        bottom.set_ylabel(f"simple regret ({unit})" if unit else "simple regret")
         bottom.set_ylim(0, 1.15 * max(positive, default=1.0))
         bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes[-1].set_xlabel("evaluations")

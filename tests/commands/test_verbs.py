@@ -127,7 +127,7 @@ def test_benchmarks_describe():
     for fact in (
         "validation accuracy (%), higher is better",
         "mean of 3 runs",
-        "26,206 distinct records",
+        "26,206 different evaluations",
         "83.13",
         "Spearman",
     ):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from po_nas import spaces
-from po_nas.reports.drawing import draw_graph
+from po_nas.reports.drawing import cells, draw_graph
 from po_nas.spaces.base import OperationGraph
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -113,3 +113,31 @@ def test_labels_are_escaped_and_pictures_repeat():
     graph = OperationGraph(("input", "<b>&\"x'", "output"), ((0, 1), (1, 2)))
     check(graph)
     assert draw_graph(graph, "x") == draw_graph(graph, "x")
+
+
+def test_two_cells_are_two_graphs():
+    """DARTS: each cell with its own inputs and output, and every operation in one of them."""
+    space = spaces.get("darts")
+    graph = space.operation_graph(space.sample(np.random.default_rng(0)))
+    found = cells(graph)
+    assert [name for name, _ in found] == ["normal", "reduction"]
+    inner = [label for _, cell in found for label in cell.labels if "." in label]
+    assert sorted(inner) == sorted(label for label in graph.labels if "." in label)
+    for name, cell in found:
+        assert cell.labels[-1] == "output"
+        assert all(label.startswith((name, "input", "output")) for label in cell.labels)
+        check(cell)
+    whole = spaces.get("nasbench201").operation_graph(spaces.get("nasbench201").at(9_999))
+    assert cells(whole) == [("", whole)]
+
+
+def test_colours_belong_to_the_space():
+    """The same operation has the same colour in every drawing, whatever else is in it."""
+    space = spaces.get("nasbench201")
+
+    def colour(text):
+        svg = draw_graph(space.operation_graph(space.from_string(text)), "x", space.operations)
+        return re.search(r'<rect [^>]*fill="([^"]+)"[^>]*/><text[^>]*>nor_conv_3x3', svg)[1]
+
+    alone = colour("|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|")
+    assert colour("|avg_pool_3x3~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|nor_conv_1x1~2|") == alone
