@@ -165,7 +165,7 @@ def _figure(methods: list[str], tasks: Sequence[str], curves: Curves) -> Figure:
             steps = np.arange(1, regrets.shape[1] + 1)
             panel.plot(steps, middle, color=colour, label=method)
             panel.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
-        start = np.nanmedian([c.regret[9] for c in curves[task, methods[0]]])
+        start = np.nanmedian([c.regret[:10][-1] for c in curves[task, methods[0]]])
         panel.set_ylim(0, 1.3 * start)
         panel.set_xlim(1, regrets.shape[1])
         panel.set_title(task, fontsize=10)
