@@ -1,12 +1,13 @@
 # make search   a budgeted search on real data, no download
 # make test     the fast tests;  make test-slow   the slow ones
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
+# make figures  the picture in the README (perf/baselines.py makes those of docs/results/)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: search test test-slow lint format perf clean
+.PHONY: search test test-slow lint format perf figures clean
 
 search: $(VENV)/.core
 	$(BIN)/po-nas search configs/quickstart.yaml
@@ -28,6 +29,11 @@ format: $(VENV)/.dev
 
 perf: $(VENV)/.dev
 	$(BIN)/python perf/speed.py
+
+figures: $(VENV)/.core
+	rm -rf runs/quickstart
+	$(BIN)/po-nas search configs/quickstart.yaml --out runs/quickstart
+	cp runs/quickstart/report/regret.png docs/quickstart.png
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "po-nas needs Python 3.11 or newer; set PYTHON=…")'

@@ -39,7 +39,7 @@ KERNELS = {
 _WHY_BOTH = (
     "Why the default is the sum: neither part wins everywhere. Counts of operation sequences know that "
     "isomorphic cells are the same and generalise from few points; the vector encoding tells apart what the "
-    "counts confuse. Their sum, weighed by the marginal likelihood at every fit, has the lowest or second- "
+    "counts confuse. Their sum, weighed by the marginal likelihood at every fit, has the lowest or second-"
     "lowest mean on every task, for about half as much overhead again. With these few seeds the differences "
     "are directions, not findings: none is significant."
 )
