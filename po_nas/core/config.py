@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from po_nas.core.budget import Budget
 from po_nas.errors import BudgetError, ConfigError
 
-__all__ = ["ExecutorConfig", "MethodConfig", "SearchConfig", "load_config", "validated"]
+__all__ = ["ExecutorConfig", "MethodConfig", "SearchConfig", "flat", "load_config", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -181,3 +181,14 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
             break
         model = annotation
     return list(model.model_fields)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as ``key.sub: value`` pairs, what is not set left out."""
+    pairs: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            pairs |= flat(value, f"{prefix}{key}.")
+        elif value not in (None, [], ()):
+            pairs[prefix + key] = value
+    return pairs

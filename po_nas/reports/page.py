@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 
+from po_nas.core.config import flat
 from po_nas.reports.drawing import cells, draw_graph
 from po_nas.reports.regret import draw_regret
 from po_nas.reports.run import RunData, TrialData
@@ -61,7 +62,7 @@ def render_page(run: RunData) -> str:
     sections += [
         _section("Trials", _trials(run, best)),
         _section("Protocol", _pairs({key.replace("_", " "): value for key, value in run.protocol.items()})),
-        _section("Configuration", _pairs(_flat(config)) + "<h2>Versions</h2>" + _pairs(run.versions)),
+        _section("Configuration", _pairs(flat(config)) + "<h2>Versions</h2>" + _pairs(run.versions)),
     ]
     state = f"ended: {run.ended}" if run.ended else "not finished"
     return (
@@ -184,13 +185,3 @@ def _pairs(values: Mapping[str, Any]) -> str:
         f"<tr><th scope='row'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in values.items()
     )
     return f'<div class="wide" tabindex="0"><table><tbody>{rows}</tbody></table></div>'
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value not in (None, [], ()):
-            flat[prefix + key] = value
-    return flat

@@ -28,7 +28,7 @@ def draw_regret(run: RunData) -> Figure:
 
     top = axes[0]
     for label, colour, chosen in (
-        ("initial and random", COLOURS["initial"], {"initial", "random", "restart"}),
+        ("initial and random", COLOURS["initial"], _RANDOM),
         ("chosen by the method", COLOURS["trial"], None),
     ):
         points = [

@@ -11,6 +11,7 @@ from mlflow.entities import Metric as MLflowMetric
 from mlflow.tracking import MlflowClient
 
 from po_nas.core.callbacks import Callback, Progress, RunInfo
+from po_nas.core.config import flat
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Trial
 
@@ -36,8 +37,8 @@ class MLflowCallback(Callback):
         found = self._client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else self._client.create_experiment(name)
         self._run_id = self._client.create_run(experiment, run_name=info.directory.name).info.run_id
-        for key, value in _flat(info.config).items():
-            self._client.log_param(self._run_id, key, value)
+        for key, value in flat(info.config).items():
+            self._client.log_param(self._run_id, key, str(value))
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
         """One step per trial number."""
@@ -64,13 +65,3 @@ class MLflowCallback(Callback):
             return
         self._client.set_tag(self._run_id, "incumbent", str(summary["incumbent"]))
         self._client.set_terminated(self._run_id)
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value not in (None, [], ()):
-            flat[prefix + key] = str(value)
-    return flat
