@@ -15,17 +15,23 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DuplicateNameError",
+    "EncodingError",
     "HashMismatchError",
     "InvalidArchitectureError",
     "JournalError",
     "MissingDataError",
     "MissingExtraError",
     "NotEnumerableError",
+    "NotFittedError",
     "PluginError",
     "PoNasError",
     "RunDirectoryError",
     "RunLockedError",
+    "ScoreError",
     "SearchExhaustedError",
+    "SurrogateDataError",
+    "SurrogateError",
+    "TrainingDivergedError",
     "UnknownNameError",
     "UnsafePickleError",
     "suggest",
@@ -140,6 +146,41 @@ class UnsafePickleError(DataError):
     def __init__(self, path: Path | str, wanted: str) -> None:
         self.path, self.wanted = Path(path), wanted
         super().__init__(f"{path}: refused, the pickle asks for {wanted}, which is not on the allow-list")
+
+
+class ScoreError(PoNasError, ValueError):
+    """Scores that cannot be compared: shapes that differ, missing values, a top share out of range."""
+
+
+class SurrogateError(PoNasError):
+    """A surrogate that cannot be fitted or asked."""
+
+
+class EncodingError(SurrogateError, ValueError):
+    """Encodings of architectures whose shapes or values cannot be used."""
+
+
+class SurrogateDataError(SurrogateError, ValueError):
+    """Targets or inputs that a surrogate cannot be fitted to, or inputs unlike those that it was fitted to."""
+
+
+class NotFittedError(SurrogateError, RuntimeError):
+    """A surrogate was asked for predictions before it was fitted."""
+
+    def __init__(self, surrogate: str) -> None:
+        self.surrogate = surrogate
+        super().__init__(f"{surrogate} has not been fitted; call fit(inputs, targets) before posterior(inputs)")
+
+
+class TrainingDivergedError(SurrogateError, ArithmeticError):
+    """The training loss of a member became NaN or infinite."""
+
+    def __init__(self, member: int, step: int, loss: str, learning_rate: float) -> None:
+        self.member, self.step, self.loss, self.learning_rate = member, step, loss, learning_rate
+        super().__init__(
+            f"the loss {loss!r} of member {member} is not finite at step {step} (learning rate {learning_rate:g}); "
+            "lower the learning rate or the gradient clip"
+        )
 
 
 class JournalError(PoNasError):

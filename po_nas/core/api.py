@@ -12,13 +12,14 @@ from typing import Any
 from po_nas import __version__
 from po_nas.core.budget import Ledger
 from po_nas.core.callbacks import Callback, RunInfo
-from po_nas.core.config import SearchConfig, validated
+from po_nas.core.config import SearchConfig
 from po_nas.core.executors.base import Executor
 from po_nas.core.journal import SCHEMA, Journal
 from po_nas.core.loop import Loop, regret
 from po_nas.core.objective import Objective
 from po_nas.core.run_directory import RunDirectory, read_config, read_summary
 from po_nas.core.searcher import Domain, Searcher
+from po_nas.core.settings import validated
 from po_nas.errors import RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.spaces.base import Architecture

@@ -17,7 +17,8 @@ from typing import Any, Self
 import yaml
 from filelock import FileLock, Timeout
 
-from po_nas.core.config import SearchConfig, validated
+from po_nas.core.config import SearchConfig
+from po_nas.core.settings import validated
 from po_nas.errors import RunDirectoryError, RunLockedError
 
 __all__ = ["RunDirectory", "read_config", "read_record", "read_summary"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from po_nas.core.config import flat
+from po_nas.core.settings import flat
 from po_nas.reports.drawing import cells, draw_graph
 from po_nas.reports.regret import draw_regret
 from po_nas.reports.run import RunData, TrialData

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from po_nas import benchmarks
 from po_nas.benchmarks.base import Benchmark
 from po_nas.core.api import make_searcher
-from po_nas.core.config import SearchConfig, validated
+from po_nas.core.config import SearchConfig
+from po_nas.core.settings import validated
 
 __all__ = ["Curve", "run_curve"]
 

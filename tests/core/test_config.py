@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from po_nas import benchmarks, methods
 from po_nas.core import executors
-from po_nas.core.config import SearchConfig, load_config, validated
+from po_nas.core.config import SearchConfig, load_config
+from po_nas.core.settings import validated
 from po_nas.errors import BudgetError, ConfigError
 
 ROOT = Path(__file__).parents[2]

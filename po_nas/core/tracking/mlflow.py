@@ -11,8 +11,8 @@ from mlflow.entities import Metric as MLflowMetric
 from mlflow.tracking import MlflowClient
 
 from po_nas.core.callbacks import Callback, Progress, RunInfo
-from po_nas.core.config import flat
 from po_nas.core.objective import Outcome
+from po_nas.core.settings import flat
 from po_nas.core.trial import Trial
 
 __all__ = ["MLflowCallback"]

@@ -1,0 +1,130 @@
+"""Reading settings: one YAML file plus ``key=value`` overrides, checked against a pydantic model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from po_nas.errors import BudgetError, ConfigError
+
+__all__ = ["flat", "read_settings", "validated"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_settings(
+    path: Path | None, overrides: Sequence[str] = (), shorthands: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Read a YAML file (or nothing) and apply ``key=value`` overrides; values are YAML, nested keys have dots.
+
+    With the shorthand ``{"method": "name"}``, ``method=x`` stands for ``method.name=x``. Raises `ConfigError`.
+    """
+    shorthands = shorthands or {}
+    raw: dict[str, Any] = {}
+    if path is not None:
+        raw = _read_yaml(path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError("override", override, "write key=value, for example budget=50")
+        try:
+            value = yaml.safe_load(text) if text else None
+        except yaml.YAMLError as error:
+            raise ConfigError(key, text, f"not a YAML value ({_first_line(error)})") from error
+        _assign(raw, key.split("."), value, shorthands)
+    return {
+        key: {shorthands[key]: value} if key in shorthands and not isinstance(value, dict) else value
+        for key, value in raw.items()
+    }
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("config", str(path), f"cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("config", str(path), f"is not YAML ({_first_line(error)})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError("config", str(path), "must hold key: value pairs")
+    # The record of a run holds its configuration in a section of its own.
+    return raw["search"] if isinstance(raw.get("search"), dict) and "versions" in raw else raw
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _assign(raw: dict[str, Any], path: list[str], value: Any, shorthands: Mapping[str, str]) -> None:
+    *parents, last = path
+    node = raw
+    for depth, key in enumerate(parents):
+        child = node.get(key)
+        if child is None:
+            child = {}
+        elif not isinstance(child, dict):
+            if key not in shorthands or depth:
+                raise ConfigError(".".join(path), value, f"{key} is {child!r} and has no keys")
+            child = {shorthands[key]: child}
+        node[key] = child
+        node = child
+    if not parents and last in shorthands and isinstance(node.get(last), dict) and not isinstance(value, dict):
+        shorthand = shorthands[last]
+        # Another method has other options; all else is kept.
+        other = last == "method" and node[last].get(shorthand, value) != value
+        node[last] = {shorthand: value} if other else {**node[last], shorthand: value}
+    else:
+        node[last] = value
+
+
+def validated(model: type[M], raw: Mapping[str, Any], prefix: str = "") -> M:
+    """Validate `raw` against a pydantic model; the first problem becomes a one-line `ConfigError`."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = error.errors()
+        # A misspelt key also makes the right one missing; the misspelling is what the user wants to hear of.
+        unknown = [p for p in problems if p["type"] == "extra_forbidden"]
+        raise _config_error(model, (unknown or problems)[0], prefix) from None
+
+
+def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) -> ConfigError:
+    key = prefix + ".".join(str(part) for part in problem["loc"])
+    value = problem.get("input")
+    if problem["type"] == "extra_forbidden":
+        known = _fields(model, [str(part) for part in problem["loc"][:-1]])
+        last = str(problem["loc"][-1])
+        near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
+        return ConfigError(key, value, f"unknown key; {remedy}")
+    if problem["type"] == "missing":
+        description = model.model_fields[key].description if key in model.model_fields else None
+        return ConfigError(key, "", f"is required: {description}" if description else "is required")
+    kind = BudgetError if key.startswith("budget") else ConfigError
+    return kind(key, value, problem["msg"][0].lower() + problem["msg"][1:])
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return list(model.model_fields)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as ``key.sub: value`` pairs, what is not set left out."""
+    pairs: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            pairs |= flat(value, f"{prefix}{key}.")
+        elif value not in (None, [], ()):
+            pairs[prefix + key] = value
+    return pairs
