@@ -1,0 +1,72 @@
+"""Results of a long study, kept part by part: it may be interrupted at any time and goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from po_nas.errors import RunDirectoryError
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """A folder with one Parquet file per finished part, named after a hash of what the part is of.
+
+    A part is written to a temporary file, synced and renamed, so that it is there as a whole or not at all; several
+    processes may write parts at the same time.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "parts"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunDirectoryError(directory, f"cannot be created ({error.strerror})") from error
+
+    @staticmethod
+    def name(key: Mapping[str, Any]) -> str:
+        """Hash of a JSON-serialisable key."""
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+    def __contains__(self, key: Mapping[str, Any]) -> bool:
+        return (self.directory / f"{self.name(key)}.parquet").exists()
+
+    def write(self, key: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
+        """Keep the rows of a part; a part of the same key is replaced."""
+        _write(pa.Table.from_pylist(rows), self.directory / f"{self.name(key)}.parquet")
+
+    def gather(self, keys: Iterable[Mapping[str, Any]], target: Path) -> pa.Table:
+        """All rows of the finished parts among `keys`, in their order; also written to `target`."""
+        tables = []
+        for path in (self.directory / f"{self.name(key)}.parquet" for key in keys):
+            if not path.exists():
+                continue
+            try:
+                tables.append(pq.read_table(path))
+            except (OSError, pa.ArrowInvalid) as error:
+                raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the study again") from error
+        if not tables:
+            raise RunDirectoryError(self.directory.parent, "holds no finished part of this study; run it first")
+        table = pa.concat_tables(tables, promote_options="default")
+        _write(table, target)
+        return table
+
+
+def _write(table: pa.Table, target: Path) -> None:
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        pq.write_table(table, temporary, compression="zstd")
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunDirectoryError(target, f"cannot be written ({error.strerror}); finished parts are kept") from error
