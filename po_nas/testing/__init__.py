@@ -9,12 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from po_nas.testing.losses import LossConformance
     from po_nas.testing.searchers import SearcherConformance, ToyObjective
     from po_nas.testing.spaces import SpaceConformance
 
-__all__ = ["SearcherConformance", "SpaceConformance", "ToyObjective"]
+__all__ = ["LossConformance", "SearcherConformance", "SpaceConformance", "ToyObjective"]
 
 _MODULES = {
+    "LossConformance": "po_nas.testing.losses",
     "SearcherConformance": "po_nas.testing.searchers",
     "SpaceConformance": "po_nas.testing.spaces",
     "ToyObjective": "po_nas.testing.searchers",

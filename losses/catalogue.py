@@ -1,0 +1,320 @@
+"""The built-in losses: what each is, what it needs, where it comes from. Pure Python, no torch.
+
+Learning rates and clipping are where the pilot on NAS-Bench-201 (three-layer GCN, AdamW, cosine schedule, 16 to 469
+training architectures) did best at the top of the ranking; they are starting points, not constants of nature.
+"""
+
+from __future__ import annotations
+
+from losses.metadata import Hyperparameter, LossSpec
+
+__all__ = ["BUILT_IN"]
+
+_PWLNAS = "Loss Functions for Predictor-based Neural Architecture Search, ICCV 2025, arXiv 2506.05869"
+_LAMBDA = (
+    "The LambdaLoss Framework for Ranking Metric Optimization, CIKM 2018; "
+    "On Optimizing Top-K Metrics for Neural Ranking Models, SIGIR 2022"
+)
+
+
+def _margin(default: float) -> Hyperparameter:
+    return Hyperparameter("margin", default, "lead that a better one must have", "output units", low=0.0)
+
+
+_FRACTION = Hyperparameter(
+    "fraction", 0.1, "share of the list that is its top: K = max(2, round(fraction · n))", low=0.0, high=1.0,
+    low_open=True, high_open=True,
+)  # fmt: skip
+
+
+def _temperature(default: float, meaning: str) -> Hyperparameter:
+    return Hyperparameter("temperature", default, meaning, "output units", low=0.0, low_open=True)
+
+
+BUILT_IN: dict[str, LossSpec] = {
+    spec.name: spec
+    for spec in (
+        LossSpec(
+            name="mse",
+            summary="mean squared error",
+            category="regression",
+            labels="standardized",
+            head="calibrated",
+            reference="Neural Predictor for Neural Architecture Search, ECCV 2020, arXiv 1912.00848",
+        ),
+        LossSpec(
+            name="mse_sr",
+            summary="squared error plus regression of differences",
+            category="pairwise",
+            labels="standardized",
+            head="calibrated",
+            hyperparameters=(
+                Hyperparameter("weight", 0.1, "weight of the differences beside the squared error", low=0.0),
+                Hyperparameter(
+                    "mode",
+                    "all",
+                    "all pairs, or each with its image under one random permutation",
+                    choices=("all", "perm"),
+                ),
+            ),
+            reference="NAR-Former: Neural Architecture Representation Learning towards Holistic Attributes Prediction, "
+            "CVPR 2023, arXiv 2211.08024",
+        ),
+        LossSpec(
+            name="hr",
+            summary="hinge on differences of strictly ordered pairs",
+            category="pairwise",
+            labels="order",
+            head="free",
+            hyperparameters=(_margin(0.1),),
+            reference="A Generic Graph-based Neural Architecture Encoding Scheme for Predictor-based NAS, ECCV 2020, "
+            "arXiv 2004.01899",
+        ),
+        LossSpec(
+            name="lr",
+            summary="logistic loss on differences of strictly ordered pairs",
+            category="pairwise",
+            labels="order",
+            head="free",
+            hyperparameters=(_temperature(1.0, "differences are divided by it"),),
+            reference="ReNAS: Relativistic Evaluation of Neural Architecture Search, CVPR 2021, arXiv 1910.01523",
+        ),
+        LossSpec(
+            name="listmle",
+            summary="likelihood of the true order under Plackett-Luce",
+            category="listwise",
+            labels="order",
+            head="free",
+            reference="Listwise Approach to Learning to Rank: Theory and Algorithm, ICML 2008",
+        ),
+        LossSpec(
+            name="ew",
+            summary="squared error, weights exponential in the accuracy",
+            category="weighted",
+            labels="fraction",
+            head="calibrated",
+            hyperparameters=(
+                Hyperparameter(
+                    "mode",
+                    "exp",
+                    "weight: exp((y-1)/T), expm1(y/T)/expm1(1/T), or exp((y-best)/T)",
+                    choices=("exp", "expm1", "best"),
+                ),
+                Hyperparameter(
+                    "temperature",
+                    1.0,
+                    "T; on accuracies 1 hardly differs from mse",
+                    "label units",
+                    low=0.0,
+                    low_open=True,
+                ),
+                Hyperparameter(
+                    "labels",
+                    "fraction",
+                    "scale of the targets; standardized makes T = 1 much sharper",
+                    choices=("fraction", "standardized"),
+                ),
+                Hyperparameter(
+                    "best",
+                    None,
+                    "best training target, set by bind (None: of the batch)",
+                    "label units",
+                    low=float("-inf"),
+                    optional=True,
+                ),
+            ),
+            reference="Bridging the Gap between Sample-based and One-shot Neural Architecture Search with BONAS, "
+            "NeurIPS 2020, arXiv 1911.09336",
+        ),
+        LossSpec(
+            name="mape",
+            summary="absolute error relative to the distance from a lower bound of the error",
+            category="weighted",
+            labels="fraction",
+            head="calibrated",
+            hyperparameters=(
+                Hyperparameter(
+                    "lower_bound",
+                    None,
+                    "bound b below all errors (None: derived, see rho)",
+                    "error, fraction",
+                    low=0.0,
+                    high=1.0,
+                    high_open=True,
+                    optional=True,
+                ),
+                Hyperparameter("rho", 0.9, "derived b = rho · smallest error", low=0.0, high=1.0),
+                Hyperparameter("floor", 1e-3, "smallest allowed error - b", "error, fraction", low=0.0, low_open=True),
+                Hyperparameter("exponent", 1.0, "of error - b; 0 is the mean absolute error", low=0.0),
+                Hyperparameter(
+                    "smallest",
+                    None,
+                    "smallest training error, set by bind (None: of the batch)",
+                    "error, fraction",
+                    low=0.0,
+                    high=1.0,
+                    optional=True,
+                ),
+            ),
+            reference="BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search, "
+            "AAAI 2021, arXiv 1910.11858",
+        ),
+        LossSpec(
+            name="warp",
+            summary="hinge, each item's violations weighted by their harmonic number",
+            category="weighted",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                _margin(1.0),
+                Hyperparameter(
+                    "mode",
+                    "exact",
+                    "count all violators, or estimate them by trials until the first",
+                    choices=("exact", "sampled"),
+                ),
+                Hyperparameter(
+                    "weight",
+                    "none",
+                    "factor per item: y, exp(y), 1-(rank-1)/n, or exp(sharpness · z), z standardised in the batch",
+                    choices=("none", "gt", "exp_gt", "ranking", "exp_z"),
+                ),
+                Hyperparameter("sharpness", 2.0, "of the weight exp_z", low=0.0),
+            ),
+            reference=f"WSABIE: Scaling Up to Large Vocabulary Image Annotation, IJCAI 2011; {_PWLNAS}",
+        ),
+        LossSpec(
+            name="warp_homotopy",
+            summary="from hinge (alpha = 0) to WARP (alpha = 1) and beyond",
+            category="weighted",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                _margin(0.1),
+                Hyperparameter("alpha", 1.0, "decay of the weight of an item's k-th violation, k^-alpha", low=0.0),
+            ),
+            reference="Ranking with Ordered Weighted Pairwise Classification, ICML 2009",
+        ),
+        LossSpec(
+            name="weighted_lr",
+            summary="logistic pairs, weights exponential in the better one's rank",
+            category="weighted",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                Hyperparameter("gamma", 4.0, "sharpness of the weights; 0 is lr", low=0.0),
+                Hyperparameter(
+                    "scale",
+                    "quantile",
+                    "weights are exp(gamma · rank quantile) or exp(gamma · z-score)",
+                    choices=("quantile", "zscore"),
+                ),
+                _temperature(1.0, "differences are divided by it"),
+            ),
+            reference=f"weights in the manner of {_PWLNAS}, section 5",
+        ),
+        LossSpec(
+            name="top_vs_rest",
+            summary="logistic loss of the list's top against its rest",
+            category="top-k",
+            labels="order",
+            head="free",
+            hyperparameters=(_FRACTION, _temperature(1.0, "differences are divided by it")),
+            reference="cf. Surrogate Functions for Maximizing Precision at the Top, ICML 2015, arXiv 1505.06813",
+        ),
+        LossSpec(
+            name="lambda_ndcg",
+            summary="logistic pairs weighted by the change of NDCG@K",
+            category="top-k",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                _FRACTION,
+                Hyperparameter("gain", 5.0, "relevance of rank quantile u is 2^(gain · u) - 1", low=0.0, low_open=True),
+            ),
+            reference=_LAMBDA,
+        ),
+        LossSpec(
+            name="lambda_precision",
+            summary="logistic pairs whose exchange changes Precision@K",
+            category="top-k",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                _FRACTION,
+                Hyperparameter("epsilon", 0.1, "weight of lr beside it, so that gradients never die", low=0.0),
+            ),
+            reference=_LAMBDA,
+        ),
+        LossSpec(
+            name="soft_topk",
+            summary="classification of the top by a soft threshold at the K-th prediction",
+            category="top-k",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                _FRACTION,
+                _temperature(1.0, "softness of the threshold"),
+                Hyperparameter(
+                    "mode", "bce", "cross-entropy of membership, or soft 1 - Precision@K", choices=("bce", "precision")
+                ),
+            ),
+            reference="Differentiable Fast Top-K Selection for Large-Scale Recommendation, arXiv 2510.11472; cf. "
+            "LapSum, ICML 2025, arXiv 2503.06242",
+        ),
+        LossSpec(
+            name="soft_nk",
+            summary="differentiable N@K: log of the expected best true rank among the top K",
+            category="top-k",
+            labels="order",
+            head="free",
+            hyperparameters=(_FRACTION, _temperature(1.0, "softness of the threshold")),
+            reference=f"the metric: {_PWLNAS}",
+        ),
+        LossSpec(
+            name="diff_kendall",
+            summary="one minus Kendall's τ with tanh in place of the sign",
+            category="pairwise",
+            labels="order",
+            head="free",
+            hyperparameters=(Hyperparameter("slope", 1.0, "of tanh", "1 / output units", low=0.0, low_open=True),),
+            reference="DiffKendall: A Novel Approach for Few-Shot Learning with Differentiable Kendall's Rank "
+            "Correlation, NeurIPS 2023, arXiv 2307.15317",
+        ),
+        LossSpec(
+            name="piecewise",
+            summary="one loss while data are few, another afterwards",
+            category="schedule",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                Hyperparameter("warm", "hr", "loss below the threshold: a name, {name: …, …} or a loss"),
+                Hyperparameter("focus", "warp", "loss above the threshold; may be piecewise or scheduled itself"),
+                Hyperparameter("by", "evaluated", "what the threshold counts", choices=("evaluated", "budget", "ess")),
+                Hyperparameter(
+                    "threshold",
+                    None,
+                    "focus above this many evaluations (None: 50), this share of the budget (None: 0.5), or from this "
+                    "effective sample size of the focus loss on (None: 12)",
+                    low=0.0,
+                    optional=True,
+                ),
+            ),
+            reference=_PWLNAS,
+        ),
+        LossSpec(
+            name="scheduled",
+            summary="as sharp a weighting as the effective sample size allows",
+            category="schedule",
+            labels="order",
+            head="free",
+            hyperparameters=(
+                Hyperparameter("base", "weighted_lr", "loss whose emphasis grows: a name, {name: …, …} or a loss"),
+                Hyperparameter("minimum", 12.0, "effective sample size to keep", "architectures", low=1.0),
+                Hyperparameter("strongest", None, "emphasis to stop at (None: the base's own)", low=0.0, optional=True),
+            ),
+            reference="effective sample size: Kish, Survey Sampling, Wiley 1965",
+        ),
+    )
+}
+"""The specs of the built-in losses by name."""

@@ -1,0 +1,122 @@
+"""What there is to know about a loss before it runs: its needs and its hyper-parameters. Pure Python, no torch."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from po_nas.errors import ConfigError, suggest
+
+__all__ = ["Category", "Head", "Hyperparameter", "Labels", "LossSpec", "hyperparameters_of"]
+
+Category = Literal["regression", "pairwise", "listwise", "weighted", "top-k", "schedule"]
+Labels = Literal["standardized", "fraction", "order"]
+Head = Literal["calibrated", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    """One setting of a loss.
+
+    A numeric default makes it a number within [`low`, `high`], the ends excluded where `low_open` or `high_open`;
+    `choices` are the words it may be. `optional` allows None. `unit` is the unit of a number.
+    """
+
+    name: str
+    default: object
+    meaning: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The values it may have, in words."""
+        if self.choices:
+            text = ", ".join(self.choices)
+        elif self.low in (None, -math.inf) and self.high is None:
+            text = "any number" if self._is_number else "any"
+        elif self.high is None:
+            text = f"{'>' if self.low_open else '≥'} {self.low:g}"
+        else:
+            low = "-inf" if self.low is None else f"{self.low:g}"
+            text = f"{'(' if self.low_open else '['}{low}, {self.high:g}{')' if self.high_open else ']'}"
+        return f"{text} or None" if self.optional else text
+
+    @property
+    def _is_number(self) -> bool:
+        bounded = self.low is not None or self.high is not None
+        return bounded or (isinstance(self.default, (int, float)) and not isinstance(self.default, bool))
+
+    def validate(self, loss: str, value: object) -> object:
+        """`value` when it is allowed; `ConfigError`, which is a ValueError, with the remedy when not."""
+        key = f"{loss}.{self.name}"
+        if value is None and self.optional:
+            return value
+        if self.choices:
+            if value not in self.choices:
+                near = suggest(value, self.choices) if isinstance(value, str) else None
+                raise ConfigError(key, value, f"did you mean {near!r}?" if near else f"choose one of {self.allowed}")
+            return value
+        if not self._is_number:
+            return value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ConfigError(key, value, f"must be a number, {self.allowed}")
+        below = self.low is not None and (value <= self.low if self.low_open else value < self.low)
+        above = self.high is not None and (value >= self.high if self.high_open else value > self.high)
+        if below or above:
+            raise ConfigError(key, value, f"must be {self.allowed}{f' ({self.unit})' if self.unit else ''}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class LossSpec:
+    """What a trainer must know to train under a loss.
+
+    `labels` is the scale of the targets that it wants, always higher = better: ``standardized`` with the mean and
+    standard deviation of the training set, ``fraction`` (accuracy in [0, 1]), or ``order`` (any scale that keeps the
+    order). `head` says what the outputs mean: ``calibrated`` ones are on the scale of the labels; ``free`` ones have an
+    arbitrary offset and scale, because the loss does not change when a constant is added to all of them; standardise or
+    rank them before they are averaged with other models', plotted, or fed to a Gaussian process. `learning_rate` is
+    where to start with AdamW and `gradient_clip` the gradient norm to clip at (None: no clipping). `reference` is
+    title, venue, arXiv id.
+    """
+
+    name: str
+    summary: str
+    category: Category
+    labels: Labels
+    head: Head
+    learning_rate: float = 5e-3
+    gradient_clip: float | None = 5.0
+    hyperparameters: tuple[Hyperparameter, ...] = ()
+    reference: str = ""
+
+    def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """All hyper-parameters by name, `given` over the defaults; `ConfigError` for an unknown or forbidden one."""
+        known = {h.name: h for h in self.hyperparameters}
+        for key, value in given.items():
+            if key not in known:
+                near = suggest(key, known)
+                remedy = f"did you mean {near!r}?" if near else f"{self.name} has {', '.join(known) or 'none'}"
+                raise ConfigError(f"{self.name}.{key}", value, f"unknown hyper-parameter; {remedy}")
+        return {name: h.validate(self.name, given.get(name, h.default)) for name, h in known.items()}
+
+
+def hyperparameters_of(function: Callable[..., Any]) -> tuple[Hyperparameter, ...]:
+    """The keyword-only parameters of a plain function ``(pred, target, *, …)``, as hyper-parameters without ranges."""
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        if parameter.default is inspect.Parameter.empty:
+            raise ConfigError(parameter.name, "", "needs a default: hyper-parameters of a loss are optional")
+        found.append(Hyperparameter(parameter.name, parameter.default, "see the function's docstring"))
+    return tuple(found)

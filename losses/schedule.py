@@ -1,0 +1,102 @@
+"""Weights as sharp as the data can bear: the effective sample size decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losses.base import Context, Loss
+from losses.catalogue import BUILT_IN
+from losses.metadata import LossSpec
+from losses.nested import as_loss
+from po_nas.errors import ConfigError
+
+__all__ = ["Scheduled", "effective_sample_size", "strongest_emphasis"]
+
+_HALVINGS = 40
+
+
+def effective_sample_size(weights: Tensor) -> float:
+    """Kish's (Σ w)² / Σ w² of `weights` (m,): how many equally weighted items carry as much information."""
+    weights = weights.double() / weights.max()
+    return float(weights.sum().square() / weights.square().sum())
+
+
+def strongest_emphasis(loss: Loss, context: Context, minimum: float, strongest: float | None = None) -> float:
+    """The strongest emphasis of `loss` whose effective sample size on the data is `minimum` or more, by bisection.
+
+    It lies between the emphasis that weighs all alike, which is returned when even that falls short, and `strongest`
+    (None: what the loss declares).
+    """
+    if loss.emphasis is None:
+        raise ConfigError("scheduled.base", loss.name, "its weights have no strength that could be scheduled")
+    name, weak = loss.emphasis.parameter, loss.emphasis.none
+    strong = loss.emphasis.strongest if strongest is None else strongest
+
+    def enough(value: float) -> bool:
+        return effective_sample_size(loss.replace(**{name: value}).importance(context)) >= minimum
+
+    if enough(strong):
+        return strong
+    for _ in range(_HALVINGS):
+        middle = (weak + strong) / 2
+        weak, strong = (middle, strong) if enough(middle) else (weak, middle)
+    return weak
+
+
+class Scheduled(Loss):
+    """A weighted loss whose emphasis on the best grows with the data, without thresholds set by hand.
+
+    Bound to a context it is its `base` with the strongest emphasis that leaves an effective sample size of `minimum`:
+    `weighted_lr` (gamma), `warp_homotopy` (alpha), `mape` (exponent), `ew` (temperature), or one of the top-K losses,
+    whose top then has at least `minimum` members while it shrinks from half of the list to a tenth. Unbound, the batch
+    is the data.
+    """
+
+    spec = BUILT_IN["scheduled"]
+    base: Loss
+    minimum: float
+    strongest: float | None
+
+    def prepare(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Look up the base; it must have an emphasis."""
+        base = as_loss("scheduled.base", values["base"])
+        if base.emphasis is None:
+            raise ConfigError("scheduled.base", base.name, "its weights have no strength that could be scheduled")
+        return {**values, "base": base}
+
+    def specialise(self, spec: LossSpec) -> LossSpec:
+        """The needs are those of the base."""
+        own = self.base.spec
+        return dataclasses.replace(
+            spec, labels=own.labels, head=own.head, learning_rate=own.learning_rate, gradient_clip=own.gradient_clip
+        )
+
+    @property
+    def stochastic(self) -> bool:
+        """As the base."""
+        return self.base.stochastic
+
+    def _at(self, context: Context) -> Loss:
+        value = strongest_emphasis(self.base, context, self.minimum, self.strongest)
+        assert self.base.emphasis is not None
+        return self.base.replace(**{self.base.emphasis.parameter: value})
+
+    def bind(self, context: Context) -> Loss:
+        """The base with the emphasis that the data allow, bound."""
+        return self._at(context).bind(context)
+
+    def check(self, target: Tensor) -> None:
+        """As the base."""
+        self.base.check(target)
+
+    def importance(self, context: Context) -> Tensor:
+        """The weights once bound."""
+        return self._at(context).importance(context)
+
+    def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The base's, with the emphasis that the batch allows."""
+        return self._at(Context(len(target), target)).formula(pred, target, generator)

@@ -1,0 +1,299 @@
+"""Finding, configuring and extending losses; schedules; bad input."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import losses
+from losses import Context, Hyperparameter, Loss
+from losses.schedule import effective_sample_size
+from po_nas.commands.losses import app
+from po_nas.errors import ConfigError, PoNasError, UnknownNameError
+
+PAPER = ["mse", "hr", "lr", "mse_sr", "listmle", "ew", "mape", "warp"]
+
+
+@pytest.fixture
+def registered():
+    """Names registered by a test, taken back afterwards."""
+    before = set(losses.names())
+    yield
+    for name in set(losses.names()) - before:
+        losses.registry.remove(name)
+
+
+# -- finding and configuring ------------------------------------------------------------------------------------------
+
+
+def test_names_and_specs():
+    assert set(PAPER) <= set(losses.names())
+    assert losses.names("*topk") == ["soft_topk"]
+    for name in losses.names():
+        spec = losses.spec(name)
+        assert spec.reference
+        assert all(h.allowed for h in spec.hyperparameters)
+    assert losses.spec("warp").head == "free"
+    assert losses.spec("mape").labels == "fraction"
+
+
+def test_specs_need_no_torch():
+    code = "import losses, sys; print(losses.spec('hr').hyperparameters[0].default, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0.1", "False"]
+
+
+def test_unknown_name():
+    with pytest.raises(UnknownNameError, match="did you mean 'listmle'"):
+        losses.get("listmel")
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameters", "message"),
+    [
+        ("hr", {"margn": 1}, r"hr\.margn=1: unknown hyper-parameter; did you mean 'margin'"),
+        ("mse", {"zzz": 1}, r"mse\.zzz=1: unknown hyper-parameter; mse has none"),
+        ("hr", {"margin": -0.1}, r"hr\.margin=-0\.1: must be ≥ 0 \(output units\)"),
+        ("hr", {"margin": "wide"}, r"hr\.margin='wide': must be a number"),
+        ("hr", {"margin": True}, r"hr\.margin=True: must be a number"),
+        ("hr", {"margin": float("nan")}, r"hr\.margin=nan: must be a number"),
+        ("lr", {"temperature": 0}, r"lr\.temperature=0: must be > 0"),
+        ("top_vs_rest", {"fraction": 1.0}, r"fraction=1\.0: must be \(0, 1\)"),
+        ("mape", {"rho": 1.5}, r"mape\.rho=1\.5: must be \[0, 1\]"),
+        ("mape", {"lower_bound": 4.5}, r"lower_bound=4\.5: must be \[0, 1\) or None"),
+        ("warp", {"mode": "exat"}, r"warp\.mode='exat': did you mean 'exact'"),
+        ("warp", {"weight": 3}, r"warp\.weight=3: choose one of none, gt"),
+        ("ew", {"mode": "expm1", "labels": "standardized"}, r"ew\.mode='expm1': needs targets in \[0, 1\]"),
+        ("scheduled", {"base": "hr"}, r"scheduled\.base='hr': its weights have no strength"),
+        ("piecewise", {"warm": 3}, r"piecewise\.warm=3: must be the name of a loss"),
+        ("piecewise", {"warm": {"name": "hr", "margni": 1}}, r"hr\.margni=1: unknown"),
+    ],
+)
+def test_bad_hyperparameters(name, hyperparameters, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        losses.get(name, **hyperparameters)
+    # One line and exit code 2 on the command line.
+    assert isinstance(caught.value, ConfigError)
+
+
+def test_a_loss_is_a_value():
+    loss = losses.get("piecewise", focus={"name": "mape", "rho": 0.5})
+    again = losses.get("piecewise", **loss.hyperparameters)
+    for twin in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss), again):
+        assert twin == loss
+        assert twin.focus.rho == 0.5
+    assert loss.replace(by="budget") != loss
+    assert repr(losses.get("hr")) == "hr(margin=0.1)"
+    with pytest.raises(AttributeError, match="immutable"):
+        del loss.focus
+    with pytest.raises(AttributeError):
+        _ = losses.no_such_thing
+
+
+# -- adding one's own -------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_function(registered):
+    @losses.register("huber", summary="quadratic, then linear")
+    def huber(pred, target, *, delta=1.0):
+        return torch.nn.functional.huber_loss(pred, target, delta=delta)
+
+    loss = losses.get("huber", delta=0.5)
+    pred, target = torch.randn(5), torch.randn(5)
+    assert loss(pred, target) == torch.nn.functional.huber_loss(pred, target, delta=0.5)
+    assert loss.replace(delta=1.0) == losses.get("huber")
+    assert losses.spec("huber").hyperparameters[0].name == "delta"
+    with pytest.raises(ValueError, match="did you mean 'delta'"):
+        losses.get("huber", delt=1)
+    with pytest.raises(ValueError, match="must be a number"):
+        losses.get("huber", delta="small")
+
+
+def test_a_function_that_demands_a_hyperparameter(registered):
+    def demanding(pred, target, *, power):
+        return pred.sum() * power
+
+    with pytest.raises(ConfigError, match="power needs a default"):
+        losses.register("demanding", summary="x")(demanding)
+
+
+def test_a_class(registered):
+    power = Hyperparameter("power", 3.0, "of the error", low=1.0)
+
+    @losses.register("lp", summary="a power of the error", hyperparameters=(power,), learning_rate=1e-2)
+    class Lp(Loss):
+        def formula(self, pred, target, generator):
+            return (pred - target).abs().pow(self.power).mean()
+
+    loss = losses.get("lp", power=2.0)
+    pred, target = torch.randn(5), torch.randn(5)
+    assert loss(pred, target) == pytest.approx(float(losses.get("mse")(pred, target)))
+    assert loss.spec.learning_rate == 1e-2
+    assert losses.get("piecewise", warm="lp", focus="lp").warm.power == 3.0
+
+
+def test_what_is_no_loss(registered):
+    @losses.register("thing", summary="no loss")
+    class Thing:
+        pass
+
+    with pytest.raises(PoNasError, match=r"neither a losses\.Loss nor a function"):
+        losses.get("thing")
+
+
+# -- data of the right kind -------------------------------------------------------------------------------------------
+
+
+def test_bad_input_names_the_item():
+    hr = losses.get("hr")
+    with pytest.raises(ValueError, match=r"prediction is a list; make it a torch\.Tensor"):
+        hr([1.0], torch.ones(1))
+    with pytest.raises(ValueError, match=r"predictions are torch\.int64"):
+        hr(torch.ones(2, dtype=torch.long), torch.ones(2))
+    with pytest.raises(ValueError, match=r"target\[1\] = -0\.2 is not a fraction"):
+        losses.get("ew").check(torch.tensor([0.5, -0.2]))
+    with pytest.raises(ValueError, match=r"warp: target\[0\] = 93 is not a fraction.*by 100"):
+        losses.get("warp", weight="exp_gt").check(torch.tensor([93.0]))
+    losses.get("warp").check(torch.tensor([93.0]))
+    with pytest.raises(ValueError, match=r"mape: target\[1\] = 0\.97 is an error of 0\.03 .*lower_bound=0\.045; lower"):
+        losses.get("mape", lower_bound=0.045).check(torch.tensor([0.9, 0.97, 0.5]))
+    with pytest.raises(ValueError, match=r"lower_bound=0\.03"):
+        losses.get("mape", lower_bound=0.03125).check(torch.tensor([0.96875]))
+
+
+def test_shapes_may_have_any_number_of_dimensions():
+    pred, target = torch.randn(4, 1), torch.rand(4, 1)
+    for name in losses.names():
+        loss = losses.get(name)
+        assert loss(pred, target) == loss(pred.squeeze(1), target.squeeze(1))
+
+
+def test_targets_of_other_types():
+    pred = torch.tensor([0.1, 0.4, 0.2])
+    assert losses.get("hr")(pred, torch.tensor([3, 1, 2])) == losses.get("hr")(pred, torch.tensor([0.9, 0.1, 0.5]))
+    assert losses.get("mse")(pred, torch.rand(3, dtype=torch.float64)).dtype == torch.float64
+
+
+# -- how much data there is -------------------------------------------------------------------------------------------
+
+
+def test_mape_takes_its_bound_from_the_training_data():
+    targets = torch.tensor([0.5, 0.9, 0.7], dtype=torch.float64)
+    bound = losses.get("mape").bind(Context(3, targets))
+    batch = torch.tensor([0.5, 0.7], dtype=torch.float64)
+    # 0.9 · 0.1 below the errors 0.5 and 0.3
+    expected = (0.1 / (0.5 - 0.09) + 0.1 / (0.3 - 0.09)) / 2
+    assert float(bound(batch + 0.1, batch)) == pytest.approx(expected)
+    # A better one than any in training weighs much, and not infinitely.
+    assert torch.isfinite(bound(torch.tensor([0.5]), torch.tensor([0.999])))
+    assert losses.get("mape", lower_bound=0.01).bind(Context(3, targets)).smallest is None
+    with pytest.raises(ValueError, match="by 100"):
+        losses.get("mape").bind(Context(3, 100 * targets))
+
+
+def test_ew_takes_the_best_of_the_training_data():
+    loss = losses.get("ew", mode="best", temperature=0.1).bind(Context(2, torch.tensor([0.5, 0.9])))
+    assert loss.best == pytest.approx(0.9)
+    assert losses.get("ew").bind(Context(2, torch.tensor([0.5, 0.9]))) == losses.get("ew")
+
+
+def test_effective_sample_size():
+    assert effective_sample_size(torch.ones(7)) == pytest.approx(7)
+    assert effective_sample_size(torch.tensor([0.0, 2.0, 2.0])) == pytest.approx(2)
+    assert effective_sample_size(torch.tensor([1e-200, 1e-200], dtype=torch.float64)) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("n", "gamma"), [(16, 2.0), (20, 3.0), (50, 8.3), (78, 13), (100, 17), (156, 26)])
+def test_the_schedule_sharpens_with_data(n, gamma):
+    bound = losses.get("scheduled").bind(Context(n))
+    assert bound.name == bound.stage == "weighted_lr"
+    assert bound.gamma == pytest.approx(gamma, rel=0.04)
+    assert effective_sample_size(bound.importance(Context(n))) == pytest.approx(12, abs=1e-3)
+
+
+def test_the_schedule_ends_at_the_strongest():
+    assert losses.get("scheduled").bind(Context(5)).gamma == 0
+    assert losses.get("scheduled").bind(Context(10_000)).gamma == 50
+    assert losses.get("scheduled", strongest=2.5).bind(Context(100)).gamma == 2.5
+    assert losses.get("scheduled", base="warp_homotopy").bind(Context(12)).alpha == 0
+    assert 0 < losses.get("scheduled", base="warp_homotopy").bind(Context(30)).alpha < 1
+    assert losses.get("scheduled", base="warp_homotopy").bind(Context(60)).alpha == 1
+
+
+def test_the_top_shrinks_to_a_tenth():
+    for n, size in ((16, 8), (24, 12), (60, 12), (100, 12), (200, 20)):
+        bound = losses.get("scheduled", base="top_vs_rest").bind(Context(n))
+        assert len(bound.importance(Context(n))) == size
+
+
+@pytest.mark.parametrize(("base", "parameter"), [("mape", "exponent"), ("ew", "temperature")])
+def test_schedules_of_weights_by_accuracy(base, parameter):
+    loss = losses.get("scheduled", base=base, minimum=15)
+    assert loss.spec.labels == "fraction"
+    targets = 1 - 0.5 * torch.linspace(0.02, 1, 60) ** 3
+    bound = loss.bind(Context(60, targets))
+    assert effective_sample_size(bound.importance(Context(60, targets))) >= 15 - 1e-6
+    emphasis = bound.emphasis
+    assert min(emphasis.none, emphasis.strongest) <= getattr(bound, parameter) <= max(emphasis.none, emphasis.strongest)
+    with pytest.raises(ValueError, match="needs the training targets"):
+        loss.bind(Context(60))
+    with pytest.raises(ValueError, match="by 100"):
+        loss(torch.rand(3), torch.tensor([90.0, 91.0, 92.0]))
+
+
+def test_piecewise_switches_and_says_so():
+    loss = losses.get("piecewise", focus="mape")
+    targets = torch.rand(51, generator=torch.Generator().manual_seed(0))
+    warm, focus = loss.bind(Context(50, targets[:50])), loss.bind(Context(51, targets))
+    assert (warm.stage, warm.spec.head, warm.spec.labels) == ("hr", "free", "order")
+    assert (focus.stage, focus.spec.head, focus.spec.labels) == ("mape", "calibrated", "fraction")
+    assert focus.smallest == pytest.approx(1 - float(targets.max()))
+    assert loss.stage == loss.spec.name == "piecewise"
+    assert loss.spec.labels == "fraction"
+
+
+def test_piecewise_by_share_of_the_budget():
+    loss = losses.get("piecewise", by="budget", threshold=0.25)
+    assert loss.bind(Context(25, None, 100)).stage == "hr"
+    assert loss.bind(Context(26, None, 100)).stage == "warp"
+    with pytest.raises(ValueError, match="needs a budget"):
+        loss.bind(Context(25))
+
+
+def test_piecewise_by_effective_sample_size():
+    loss = losses.get("piecewise", by="ess", focus="top_vs_rest")
+    assert [loss.bind(Context(n)).stage for n in (100, 114, 125)] == ["hr", "hr", "top_vs_rest"]
+
+
+def test_piecewise_of_three_stages():
+    loss = losses.get("piecewise", threshold=20, focus={"name": "piecewise", "warm": "warp", "focus": "top_vs_rest"})
+    assert [loss.bind(Context(n)).stage for n in (20, 21, 50, 51)] == ["hr", "warp", "warp", "top_vs_rest"]
+
+
+def test_a_stage_with_another_label_scale_is_bound_again():
+    loss = losses.get("piecewise", warm={"name": "ew", "mode": "best", "labels": "standardized"}, focus="mape")
+    assert loss.spec.labels == "fraction"
+    fractions = torch.tensor([0.5, 0.7, 0.9])
+    bound = loss.bind(Context(3, fractions))
+    assert bound.spec.labels == "standardized"
+    assert bound.best is None
+    standardized = (fractions - fractions.mean()) / fractions.std()
+    assert bound.bind(Context(3, standardized)).best == pytest.approx(1.0)
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_commands():
+    listed = CliRunner().invoke(app, ["list", "soft*"]).stdout.splitlines()
+    assert [line.split("\t")[0] for line in listed] == ["name", "soft_nk", "soft_topk"]
+    described = CliRunner().invoke(app, ["describe", "warp"]).stdout
+    for text in ("approximate-rank", "category\tweighted", "margin\t1.0\t≥ 0", "WSABIE", "exact, sampled"):
+        assert text in described
+    assert isinstance(CliRunner().invoke(app, ["describe", "wrap"]).exception, UnknownNameError)
