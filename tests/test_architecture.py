@@ -54,7 +54,9 @@ RULES = {
         ("po_nas.networks",),
         banned=_FILES,
     ),
-    "po_nas.studies": Rule((*BASE, *WORDS, "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "=po_nas.methods")),
+    "po_nas.studies": Rule(
+        (*BASE, *WORDS, "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "=po_nas.methods", "losses", "surrogates"),
+    ),
     "po_nas.reports": Rule((*BASE, "po_nas.core", "po_nas.spaces", "po_nas.studies")),
     "po_nas.commands": Rule(BASE, ("po_nas", "losses", "proxies", "surrogates")),
     "po_nas.testing": Rule((*BASE, *WORDS, "po_nas.spaces", "=po_nas.methods", "losses", "proxies", "surrogates")),

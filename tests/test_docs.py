@@ -59,7 +59,7 @@ def test_readme_names_every_benchmark_and_method():
         assert f"`{name}`" in text, name
 
 
-@pytest.mark.parametrize("kit", ["test_greedy.py", "test_chains.py"])
+@pytest.mark.parametrize("kit", ["test_greedy.py", "test_chains.py", "test_huber.py"])
 def test_the_examples_pass_their_kits(examples, kit):
     out = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", kit, cwd=examples)
     assert " passed" in out

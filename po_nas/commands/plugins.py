@@ -19,6 +19,7 @@ _REGISTRIES = (
     "po_nas.benchmarks:registry",
     "po_nas.methods:registry",
     "po_nas.core.executors:registry",
+    "po_nas.networks:registry",
     "proxies:registry",
     "losses:registry",
     "surrogates:registry",

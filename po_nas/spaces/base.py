@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError, NotEnumerableError
+
+if TYPE_CHECKING:
+    from po_nas.networks import Module
 
 __all__ = ["Architecture", "GraphEncoding", "OperationGraph", "Space"]
 
@@ -140,6 +143,15 @@ class Space(ABC):
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""
         raise NotEnumerableError(self.name, self.size)
+
+    def build(self, architecture: Architecture, **options: Any) -> Module:
+        """The torch network of an architecture, by default the benchmark's own; see `po_nas.networks.build`.
+
+        A plug-in whose space has networks overrides this or registers them there.
+        """
+        from po_nas import networks
+
+        return networks.build(architecture, **options)
 
     def to_json(self, architecture: Architecture) -> dict[str, Any]:
         """A JSON-serialisable value: the space's name and the code as nested lists."""

@@ -100,6 +100,7 @@ class CategoricalSpace(Space):
     def at(self, position: int) -> Architecture:
         """Inverse of `index`."""
         code = []
+        position = int(position)
         for cardinality in reversed(self.cardinalities):
             position, value = divmod(position, cardinality)
             code.append(value)

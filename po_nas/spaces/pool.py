@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.errors import ConfigError, InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
+
+if TYPE_CHECKING:
+    from po_nas.networks import Module
 
 __all__ = ["PoolSpace"]
 
@@ -168,6 +171,10 @@ class PoolSpace(Space):
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
         """That of the base space."""
         return self.base.operation_graph(architecture)
+
+    def build(self, architecture: Architecture, **options: Any) -> Module:
+        """That of the base space."""
+        return self.base.build(architecture, **options)
 
     def __repr__(self) -> str:
         return f"<PoolSpace of {self.name!r}, {self.size:,} architectures>"

@@ -1,0 +1,154 @@
+"""The networks of DARTS: a stem for CIFAR or ImageNet, cells, an auxiliary head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from po_nas.errors import ConfigError
+from po_nas.networks.checks import known, positive
+from po_nas.networks.darts_operations import DropPath, operation
+from po_nas.networks.layers import FactorizedReduce, relu_conv_bn
+from po_nas.spaces.base import Architecture
+from po_nas.spaces.darts import DARTSSpace
+from po_nas.spaces.darts_node import Node
+
+__all__ = ["DARTSNetwork"]
+
+_OWN = {"cifar": (36, 20, 10), "imagenet": (48, 14, 1000)}
+"""Channels, cells and classes of the published networks, by stem."""
+
+
+class DARTSNetwork(nn.Module):
+    """Stem, normal cells with a reduction cell after one and two thirds of the way, classifier.
+
+    Images (b, 3, h, w) to logits (b, classes). With the ``cifar`` `stem` (3 x `channels` wide) published networks have
+    36 channels, 20 cells and 10 classes on 32 x 32 images; with the ``imagenet`` stem, which divides the resolution by
+    eight, 48, 14 and 1,000 on 224 x 224. Options left out are the published ones of the stem. NAS-Bench-301's networks
+    have 32 channels and 8 cells; the sizes that NAS-Bench-Suite-Zero lists for them are those without `affine`: the
+    operations as in DARTS' search phase, where batch normalisation has no parameters and also follows pooling.
+
+    `auxiliary` adds the head after the second reduction cell that training uses: in training mode the network then
+    returns the pair (logits, auxiliary logits). It needs images of the published size or larger.
+    `drop_path` is the probability with which training drops the results of operations other than the identity, for each
+    image anew; `set_drop_path` changes it later, as schedules do. Initial weights are torch's defaults.
+
+    References: Liu, Simonyan and Yang, DARTS, ICLR 2019, arXiv 1806.09055.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        stem: str = "cifar",
+        classes: int | None = None,
+        channels: int | None = None,
+        cells: int | None = None,
+        auxiliary: bool = False,
+        drop_path: float = 0.0,
+        affine: bool = True,
+    ) -> None:
+        known("stem of darts networks", stem, tuple(_OWN))
+        own = _OWN[stem]
+        width = own[0] if channels is None else channels
+        cells = own[1] if cells is None else cells
+        classes = own[2] if classes is None else classes
+        positive(channels=width, cells=cells, classes=classes)
+        super().__init__()
+        if stem == "cifar":
+            wide = (3 * width, 3 * width)
+            convolution = nn.Conv2d(3, 3 * width, 3, padding=1, bias=False)
+            self.stem = nn.ModuleList([nn.Sequential(convolution, nn.BatchNorm2d(3 * width)), nn.Identity()])
+        else:
+            wide = (width, width)
+            half = nn.Sequential(nn.Conv2d(3, width // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(width // 2))
+            quarter = nn.Sequential(half, relu_conv_bn(width // 2, width, 3, 2))
+            self.stem = nn.ModuleList([quarter, relu_conv_bn(width, width, 3, 2)])
+        reductions = (cells // 3, 2 * cells // 3)
+        self.cells = nn.ModuleList()
+        # The second stem of ImageNet halves the resolution, so the first cell's older input is twice as large.
+        after_reduction = stem == "imagenet"
+        self.auxiliary: nn.Module | None = None
+        for k in range(cells):
+            reduces = k in reductions
+            width *= 2 if reduces else 1
+            cell = _Cell(architecture.code[int(reduces)], wide, width, reduces, after_reduction, affine)
+            self.cells.append(cell)
+            wide, after_reduction = (wide[1], 4 * width), reduces
+            if auxiliary and k == reductions[1]:
+                self.auxiliary = _auxiliary(4 * width, classes, stem)
+        self.auxiliary_after = reductions[1]
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(wide[1], classes)
+        self.set_drop_path(drop_path)
+
+    def set_drop_path(self, probability: float) -> None:
+        """Change the probability of dropping a path, 0 to below 1."""
+        if not 0 <= probability < 1:
+            raise ConfigError("drop_path", probability, "must be at least 0 and below 1")
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                module.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits of images; with an auxiliary head and in training mode also its logits."""
+        older = self.stem[0](x)
+        newer = self.stem[1](older)
+        side = None
+        for k, cell in enumerate(self.cells):
+            older, newer = newer, cell(older, newer)
+            if k == self.auxiliary_after and self.auxiliary is not None and self.training:
+                side = self.auxiliary(newer)
+        logits: Tensor = self.classifier(self.pool(newer).flatten(1))
+        return logits if side is None else (logits, side)
+
+
+class _Cell(nn.Module):
+    """Two maps (b, c, h, w) to (b, 4 · width, h', w'): four nodes, each the sum of two operations, concatenated."""
+
+    def __init__(
+        self,
+        nodes: tuple[Node, ...],
+        wide: tuple[int, int],
+        width: int,
+        reduces: bool,
+        after_reduction: bool,
+        affine: bool,
+    ) -> None:
+        super().__init__()
+        older = FactorizedReduce(wide[0], width) if after_reduction else relu_conv_bn(wide[0], width, 1)
+        self.inputs = nn.ModuleList([older, relu_conv_bn(wide[1], width, 1)])
+        self.sources = tuple(tuple(source for source, _ in node) for node in nodes)
+        self.operations = nn.ModuleList()
+        for node in nodes:
+            for source, code in node:
+                # Only the cell's inputs still have the larger resolution.
+                stride = 2 if reduces and source < 2 else 1
+                made = operation(DARTSSpace.operations[code], width, stride, affine)
+                self.operations.append(made if isinstance(made, nn.Identity) else nn.Sequential(made, DropPath()))
+
+    def forward(self, older: Tensor, newer: Tensor) -> Tensor:
+        """Apply the cell."""
+        states = [self.inputs[0](older), self.inputs[1](newer)]
+        operations = iter(self.operations)
+        for first, second in self.sources:
+            states.append(next(operations)(states[first]) + next(operations)(states[second]))
+        return torch.cat(states[2:], dim=1)
+
+
+def _auxiliary(channels: int, classes: int, stem: str) -> nn.Sequential:
+    """The published head for maps of 8 x 8 (CIFAR) or 7 x 7 (ImageNet); ImageNet's lacks the last normalisation."""
+    last = [nn.BatchNorm2d(768)] if stem == "cifar" else []
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.AvgPool2d(5, 3 if stem == "cifar" else 2, count_include_pad=False),
+        nn.Conv2d(channels, 128, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.Conv2d(128, 768, 2, bias=False),
+        *last,
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(768, classes),
+    )

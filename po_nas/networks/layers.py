@@ -1,0 +1,58 @@
+"""Building blocks that several families of networks share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["BasicBlock", "FactorizedReduce", "relu_conv_bn"]
+
+
+def relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """ReLU, convolution without bias, batch normalisation: (b, c, h, w) to (b, d, h / stride, w / stride)."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(outputs))
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the resolution by two strided 1 x 1 convolutions, the second on the map shifted by one pixel.
+
+    (b, c, h, w) to (b, d, ⌈h / 2⌉, ⌈w / 2⌉); the first convolution makes ⌊d / 2⌋ channels, the second the rest. Maps of
+    odd size are padded by a zero row and column. `affine` as in batch normalisation.
+    """
+
+    def __init__(self, inputs: int, outputs: int, affine: bool = True) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.even = nn.Conv2d(inputs, outputs // 2, 1, 2, bias=False)
+        self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        x = self.relu(x)
+        height, width = x.shape[-2:]
+        shifted = x[:, :, 1:, 1:]
+        if height % 2 or width % 2:
+            shifted = functional.pad(shifted, (0, width % 2, 0, height % 2))
+        normalised: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
+        return normalised
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 `relu_conv_bn` beside a shortcut, summed: (b, c, h, w) to (b, d, h / stride, w / stride).
+
+    Where the block keeps the shape the shortcut is the identity, else the module that is passed in.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.first = relu_conv_bn(inputs, outputs, 3, stride)
+        self.second = relu_conv_bn(outputs, outputs, 3)
+        self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        total: Tensor = self.shortcut(x) + self.second(self.first(x))
+        return total

@@ -1,0 +1,69 @@
+"""The networks of NAS-Bench-201."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from po_nas.networks.checks import positive
+from po_nas.networks.edge_cell import EdgeCell
+from po_nas.networks.layers import BasicBlock, relu_conv_bn
+from po_nas.spaces.base import Architecture
+
+__all__ = ["NASBench201Network"]
+
+
+class NASBench201Network(nn.Module):
+    """Stem, three stages of equal cells with a residual reduction block between them, classifier.
+
+    Images (b, 3, h, w), h and w of at least 4 (32 for CIFAR, 16 for ImageNet16-120), to logits (b, classes). The
+    benchmark's own networks have 5 `cells` in a stage and 16 `channels` in the first; `classes` is 10, 100 or 120.
+
+    Initial weights are torch's defaults, as in the benchmark. Edges that a ``none`` makes useless hold parameters but
+    are not computed. The published networks compute them (`dead_edges`): an operation on zeros ends in the bias of a
+    batch normalisation, which is zero until it is trained. The output is the same before any training.
+
+    References: Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv 2001.00326.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        classes: int = 10,
+        channels: int = 16,
+        cells: int = 5,
+        dead_edges: bool = False,
+    ) -> None:
+        positive(classes=classes, channels=channels, cells=cells)
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        body: list[nn.Module] = []
+        width = channels
+        for stage in range(3):
+            if stage:
+                shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(width, 2 * width, 1, bias=False))
+                body.append(BasicBlock(width, 2 * width, 2, shortcut))
+                width *= 2
+            body += [_cell(architecture.code, width, dead_edges) for _ in range(cells)]
+        self.body = nn.Sequential(*body)
+        self.norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (b, classes) of images (b, 3, h, w)."""
+        x = self.relu(self.norm(self.body(self.stem(x))))
+        logits: Tensor = self.classifier(self.pool(x).flatten(1))
+        return logits
+
+
+def _cell(code: tuple[int, ...], width: int, dead: bool) -> EdgeCell:
+    def make(operation: int, _: int) -> nn.Module:
+        if operation == 1:
+            return nn.Identity()
+        if operation == 4:
+            return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        return relu_conv_bn(width, width, 1 if operation == 2 else 3)
+
+    return EdgeCell(code, make, width, 1, dead)

@@ -1,0 +1,155 @@
+"""The networks of TransNAS-Bench-101: an encoder of either space and the head of one of seven tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from po_nas.networks.checks import known, positive
+from po_nas.networks.edge_cell import EdgeCell
+from po_nas.networks.layers import BasicBlock, FactorizedReduce, relu_conv_bn
+from po_nas.networks.transnas_heads import PooledLinear, generative_decoder, segmentation_decoder
+from po_nas.spaces.base import Architecture
+
+__all__ = ["TASKS", "TransNASMacroNetwork", "TransNASMicroNetwork"]
+
+TASKS = {
+    "class_scene": 47,
+    "class_object": 75,
+    "jigsaw": 1000,
+    "room_layout": 9,
+    "segmentsemantic": 17,
+    "normal": 3,
+    "autoencoder": 3,
+}
+"""The outputs of each task: classes, values of the room layout, or channels of the image that is made."""
+
+_SKELETON = (4, 1, 4, 1, 4)
+_DOUBLES, _HALVES = (2, 4), (3, 4)
+_TILES = 9
+_BLOCKS = 2
+
+
+class _Network(nn.Module):
+    """An encoder (b, 3, h, w) to (b, width, h / 2^k, w / 2^k), k = 2 + halvings, and a head."""
+
+    def __init__(
+        self, blocks: Iterator[nn.Module], task: str, classes: int | None, channels: int, kinds: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.tiles = _TILES if task == "jigsaw" else 0
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, channels // 2, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(channels // 2),
+            relu_conv_bn(channels // 2, channels, 3, 2),
+            *blocks,
+        )
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        width = channels << sum(kind in _DOUBLES for kind in kinds)
+        upsamplings = 2 + sum(kind in _HALVES for kind in kinds)
+        outputs = TASKS[task] if classes is None else classes
+        if task == "segmentsemantic":
+            self.head: nn.Module = segmentation_decoder(width, outputs, upsamplings)
+        elif task in ("normal", "autoencoder"):
+            self.head = generative_decoder(width, outputs, upsamplings)
+        else:
+            self.head = PooledLinear(width * max(1, self.tiles), outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's output of images (b, 3, h, w), or of tiles (b, 9, 3, h, w) for jigsaw."""
+        # Tiles go one after the other: batch normalisation sees one place of the image at a time, as published.
+        features = [self.encoder(part) for part in (x.unbind(1) if self.tiles else (x,))]
+        output: Tensor = self.head(torch.cat(features, dim=1))
+        return output
+
+
+class TransNASMicroNetwork(_Network):
+    """The fixed skeleton of TransNAS-Bench-101 micro, five modules of two cells, with the head of a `task`.
+
+    Cells have 128, 128, 256, 256 and 512 channels (for 64 `channels` of the stem) and the first, third and fifth module
+    halve the resolution, so the encoder divides it by 32. Inputs and outputs of the tasks (published image size 256):
+
+    * ``class_scene``, ``class_object``, ``room_layout``: (b, 3, h, w) to (b, classes), by global pooling and a linear
+      layer; 47 and 75 classes, 9 values;
+    * ``jigsaw``: nine tiles (b, 9, 3, 64, 64) through one encoder, features side by side, to (b, 1000);
+    * ``segmentsemantic``: (b, 3, h, w) to logits (b, 17, h, w);
+    * ``normal``, ``autoencoder``: (b, 3, h, w) to an image (b, 3, h, w) in [-1, 1]. The discriminator that their
+      training adds is no part of the network.
+
+    What is public: the paper gives the skeleton and the tasks; the sizes of the decoders are those of the authors'
+    released model. All parameter counts agree with the table of NAS-Bench-Suite-Zero, which counted 63 scene and 100
+    object classes (pass them as `classes` to compare). Convolutions of the encoder start from Kaiming's normal
+    distribution (fan out), as published; the rest from torch's defaults. `dead_edges` as in `NASBench201Network`.
+
+    References: Duan et al., TransNAS-Bench-101, CVPR 2021, arXiv 2105.11871.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        task: str = "class_scene",
+        classes: int | None = None,
+        channels: int = 64,
+        dead_edges: bool = False,
+    ) -> None:
+        _check(task, classes, channels)
+        blocks = (
+            _cell(architecture.code, inputs, outputs, stride, dead_edges)
+            for inputs, outputs, stride in _shapes(_SKELETON, channels)
+        )
+        super().__init__(blocks, task, classes, channels, _SKELETON)
+
+
+class TransNASMacroNetwork(_Network):
+    """A network of TransNAS-Bench-101 macro: each module is two residual blocks; with the head of a `task`.
+
+    The first block of a module doubles the channels, halves the resolution, both or neither; `channels` are the stem's.
+    Tasks, sizes and initial weights as in `TransNASMicroNetwork`; a decoder has as many upsampling layers as the
+    encoder has halvings.
+
+    References: Duan et al., TransNAS-Bench-101, CVPR 2021, arXiv 2105.11871.
+    """
+
+    def __init__(
+        self, architecture: Architecture, *, task: str = "class_scene", classes: int | None = None, channels: int = 64
+    ) -> None:
+        _check(task, classes, channels)
+        blocks = (
+            BasicBlock(inputs, outputs, stride, _projection(inputs, outputs, stride))
+            for inputs, outputs, stride in _shapes(architecture.code, channels)
+        )
+        super().__init__(blocks, task, classes, channels, architecture.code)
+
+
+def _check(task: str, classes: int | None, channels: int) -> None:
+    known("task of TransNAS-Bench-101", task, tuple(TASKS))
+    positive(channels=channels, classes=1 if classes is None else classes)
+
+
+def _shapes(kinds: tuple[int, ...], width: int) -> Iterator[tuple[int, int, int]]:
+    """Inputs, outputs and stride of every block."""
+    for kind in kinds:
+        outputs = 2 * width if kind in _DOUBLES else width
+        yield width, outputs, 2 if kind in _HALVES else 1
+        for _ in range(1, _BLOCKS):
+            yield outputs, outputs, 1
+        width = outputs
+
+
+def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+def _cell(code: tuple[int, ...], inputs: int, outputs: int, stride: int, dead: bool) -> EdgeCell:
+    def make(operation: int, source: int) -> nn.Module:
+        before, step = (inputs, stride) if source == 0 else (outputs, 1)
+        if operation == 1:
+            return nn.Identity() if step == 1 else FactorizedReduce(before, outputs)
+        return relu_conv_bn(before, outputs, 1 if operation == 2 else 3, step)
+
+    return EdgeCell(code, make, outputs, stride, dead)

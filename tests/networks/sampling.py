@@ -1,0 +1,41 @@
+"""Random architectures and tiny inputs for every space with networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from po_nas import spaces
+from po_nas.spaces import Architecture
+
+SMALL: dict[str, dict[str, Any]] = {
+    "nasbench201": {"channels": 4, "cells": 1, "classes": 5},
+    "nasbench101": {"channels": 8, "cells": 1, "classes": 5},
+    "transnas_micro": {"channels": 4, "classes": 5},
+    "transnas_macro": {"channels": 4, "classes": 5},
+    "darts": {"channels": 4, "cells": 3, "classes": 5},
+    "nasbench_graph": {"features": 6, "hidden": 8, "classes": 5, "dropout": 0.5},
+    "nasbench_graph_proteins": {"features": 6, "hidden": 8, "classes": 5, "dropout": 0.5},
+}
+IMAGES = [name for name in SMALL if "graph" not in name]
+
+
+def architecture(space: str, seed: int) -> Architecture:
+    return spaces.get(space).sample(np.random.default_rng(seed))
+
+
+def inputs(space: str, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Four images, of the smallest size at which every architecture has two pixels or more at its end, or a graph."""
+    generator = torch.Generator().manual_seed(seed)
+    if space.startswith("nasbench_graph"):
+        ring = torch.arange(12)
+        edges = torch.stack([ring, (ring + 1) % 12])
+        return torch.randn(12, 6, generator=generator), torch.cat([edges, edges.flip(0)], dim=1)
+    size = 64 if space.startswith("transnas") else 8
+    return (torch.randn(4, 3, size, size, generator=generator),)
+
+
+def meta(*shape: int) -> torch.Tensor:
+    return torch.empty(*shape, device="meta")
