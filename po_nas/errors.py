@@ -21,12 +21,20 @@ __all__ = [
     "JournalError",
     "MissingDataError",
     "MissingExtraError",
+    "MissingPassError",
     "NotEnumerableError",
     "NotFittedError",
     "PluginError",
     "PoNasError",
+    "ProxyBatchError",
+    "ProxyError",
+    "ProxyFailedError",
+    "ProxyMemoryError",
+    "ProxyValueError",
+    "ProxyWorkerError",
     "RunDirectoryError",
     "RunLockedError",
+    "ScoreCacheError",
     "ScoreError",
     "SearchExhaustedError",
     "SurrogateDataError",
@@ -34,6 +42,7 @@ __all__ = [
     "TrainingDivergedError",
     "UnknownNameError",
     "UnsafePickleError",
+    "UnsupportedModuleError",
     "suggest",
 ]
 
@@ -210,3 +219,56 @@ class RunLockedError(RunDirectoryError):
 
 class SearchExhaustedError(PoNasError):
     """A searcher has nothing left to propose."""
+
+
+class ProxyError(PoNasError):
+    """A training-free metric that has no score; `proxy` names it (``"*"`` when it concerns all), `reason` says why."""
+
+    def __init__(self, proxy: str, reason: str) -> None:
+        self.proxy, self.reason = proxy, reason
+        # Both stay in `args`, so that the error can be sent to another process.
+        super().__init__(proxy, reason)
+
+    def __str__(self) -> str:
+        return self.reason if self.proxy == "*" else f"proxy {self.proxy!r}: {self.reason}"
+
+
+class ProxyBatchError(ProxyError, ValueError):
+    """A batch that cannot be scored on: too small, not finite, labels missing or out of range."""
+
+
+class UnsupportedModuleError(ProxyError, TypeError):
+    """A module without what the proxy looks at (ReLU, batch normalisation, weights, …)."""
+
+
+class MissingPassError(ProxyError, AttributeError):
+    """A proxy asked its context for something of a pass that its spec does not name."""
+
+    def __init__(self, proxy: str, attribute: str, needed: str) -> None:
+        self.attribute, self.needed = attribute, needed
+        super().__init__(proxy, f"context.{attribute} needs the pass {needed!r}; add it to the passes of the spec")
+        self.args = (proxy, attribute, needed)
+
+
+class ProxyFailedError(ProxyError):
+    """A pass or a proxy's own function raised something unforeseen."""
+
+
+class ProxyValueError(ProxyError, ValueError):
+    """A proxy's function returned something else than a finite number."""
+
+
+class ProxyMemoryError(ProxyError, MemoryError):
+    """There was not enough memory; the batch is never made smaller on its own, because that changes scores."""
+
+
+class ProxyWorkerError(ProxyError):
+    """A process that was scoring died or could not be sent its work."""
+
+
+class ScoreCacheError(PoNasError):
+    """A file of cached scores that cannot be used."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path}: {reason}")

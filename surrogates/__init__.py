@@ -1,11 +1,51 @@
-"""Models that predict the performance of an architecture from its encoding."""
+"""Models that predict the performance of an architecture from its encoding.
+
+    encodings = Encodings.stack(space.encode_graph(a) for a in evaluated)
+    surrogate = surrogates.get("ensemble", loss="warp").fit(encodings, accuracies)
+    surrogate.posterior(others).mean
+
+`surrogates.encodings` has the inputs, `surrogates.base` the contract, `surrogates.training` the trainer that networks
+share. Importing this package does not import torch.
+"""
 
 from __future__ import annotations
 
-from po_nas.registry import Registry
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-__all__ = ["names", "register", "registry"]
+from po_nas.registry import Entry, Registry
+from surrogates.networks import registry as _networks
 
-registry: Registry[object] = Registry("surrogate", "po_nas.surrogates")
+if TYPE_CHECKING:
+    from surrogates.base import Surrogate
+    from surrogates.networks.base import NetworkFactory
+
+__all__ = ["get", "names", "network", "register", "registry"]
+
+registry: Registry[Callable[..., Surrogate]] = Registry("surrogate", "po_nas.surrogates")
 register = registry.register
 names = registry.names
+
+registry.add(
+    Entry(
+        "ensemble",
+        "deep ensemble of any network, with calibrated uncertainty",
+        "surrogates.ensemble:DeepEnsemble",
+        "arXiv 1612.01474",
+    )
+)
+for _name in ("mlp", "gcn", "gat", "pinat"):
+    _network = _networks.entry(_name)
+    registry.add(Entry(_name, _network.summary, f"surrogates.ensemble:{_name}", _network.reference))
+
+
+def get(name: str, **options: object) -> Surrogate:
+    """A fresh surrogate; `UnknownNameError` with the nearest name, TypeError or `ConfigError` for unknown options."""
+    return registry.get(name)(**options)
+
+
+def network(name: str, **options: object) -> NetworkFactory:
+    """What makes networks called `name`, for `surrogates.training.train_members`."""
+    from surrogates import networks
+
+    return networks.factory(name, **options)

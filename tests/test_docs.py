@@ -47,7 +47,12 @@ def test_readme_space(tmp_path):
     assert run(sys.executable, "-c", example, cwd=tmp_path).strip().endswith(" 1")
 
 
-def test_readme_names_every_benchmark_and_method():
+def test_readme_loss(tmp_path):
+    run(sys.executable, "-c", next(b for b in blocks("README.md") if "losses.get(" in b), cwd=tmp_path)
+
+
+def test_readme_names_every_benchmark_method_space_and_loss():
+    import losses
     from po_nas import benchmarks, methods, spaces
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,7 +60,7 @@ def test_readme_names_every_benchmark_and_method():
         family, task = name.split("/")
         assert f"`{family}/" in text
         assert family == "suite_zero" or f"`{task}`" in text or f"`{name}`" in text, name
-    for name in [*methods.names(), *spaces.names()]:
+    for name in [*methods.names(), *spaces.names(), *losses.names()]:
         assert f"`{name}`" in text, name
 
 

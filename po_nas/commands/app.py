@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from po_nas.commands import benchmarks, data, methods, plugins, run, spaces
+from po_nas.commands import benchmarks, data, losses, methods, plugins, proxies, run, spaces, study, surrogates
 from po_nas.errors import PoNasError
 
 __all__ = ["app", "main"]
@@ -22,6 +22,10 @@ run.add_to(app)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(methods.app, name="methods")
+app.add_typer(losses.app, name="losses")
+app.add_typer(proxies.app, name="proxies")
+app.add_typer(surrogates.app, name="surrogates")
+app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.command("plugins", help="List every plug-in, built-in or installed.")(plugins.plugins)
 

@@ -23,6 +23,7 @@ _REGISTRIES = (
     "proxies:registry",
     "losses:registry",
     "surrogates:registry",
+    "surrogates.networks:registry",
 )
 
 

@@ -10,15 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from po_nas.testing.losses import LossConformance
+    from po_nas.testing.proxies import ProxyConformance
     from po_nas.testing.searchers import SearcherConformance, ToyObjective
     from po_nas.testing.spaces import SpaceConformance
+    from po_nas.testing.surrogates import SurrogateConformance
 
-__all__ = ["LossConformance", "SearcherConformance", "SpaceConformance", "ToyObjective"]
+__all__ = [
+    "LossConformance",
+    "ProxyConformance",
+    "SearcherConformance",
+    "SpaceConformance",
+    "SurrogateConformance",
+    "ToyObjective",
+]
 
 _MODULES = {
     "LossConformance": "po_nas.testing.losses",
+    "ProxyConformance": "po_nas.testing.proxies",
     "SearcherConformance": "po_nas.testing.searchers",
     "SpaceConformance": "po_nas.testing.spaces",
+    "SurrogateConformance": "po_nas.testing.surrogates",
     "ToyObjective": "po_nas.testing.searchers",
 }
 

@@ -46,7 +46,8 @@ VERBS = [
     [], ["search"], ["resume"], ["status"], ["report"], ["export"], ["plugins"], ["spaces"], ["spaces", "list"],
     ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
-    ["data", "verify"], ["data", "convert"],
+    ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
+    ["study"], ["study", "losses"],
 ]  # fmt: skip
 
 

@@ -1,0 +1,127 @@
+"""``po-nas proxies``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from po_nas.commands.options import Plugins
+from po_nas.commands.tables import print_table
+from po_nas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from proxies import Batch
+
+_DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: made-up images"
+
+app = typer.Typer(help="Training-free metrics (zero-cost proxies) and how well they rank.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
+    """List the proxies."""
+    import proxies
+
+    rows = []
+    for entry in proxies.registry.entries(pattern):
+        spec = proxies.spec(entry.name)
+        better = {1: "higher", -1: "lower", None: "unknown"}[spec.direction]
+        rows.append((entry.name, spec.cost, better, "yes" if spec.needs_labels else "no", entry.summary))
+    print_table(("name", "cost", "better", "labels", "summary"), rows)
+
+
+@app.command()
+def describe(name: str, plugin: Plugins = None) -> None:
+    """Describe a proxy: what it computes, what it needs, where it is known to fail."""
+    import proxies
+
+    spec = proxies.spec(name)
+    print(inspect.cleandoc(proxies.registry.get(name).__doc__ or "") + "\n")
+    rows = [
+        ("direction", {1: "higher is better", -1: "lower is better", None: "not known"}[spec.direction]),
+        ("passes", ", ".join(spec.passes) or "none"),
+        ("labels", "needed" if spec.needs_labels else "not needed"),
+        ("smallest batch", str(spec.min_samples)),
+        ("precision", "that of the module" if spec.dtype == "model" else spec.dtype),
+        ("known failure", spec.failure or "none known"),
+        ("reference", spec.reference or "none"),
+        ("version", str(spec.version)),
+    ]
+    print_table(("", ""), rows)
+
+
+@app.command()
+def score(
+    space: Annotated[str, typer.Argument(help="search space, such as nasbench201")],
+    architecture: Annotated[str, typer.Argument(help="the architecture's string; 'random' draws one")],
+    proxy: Annotated[list[str] | None, typer.Option("--proxy", "-p", help="name or wildcard (repeatable)")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="size of the batch")] = 32,
+    size: Annotated[int, typer.Option(min=1, help="height and width of the images, pixels")] = 32,
+    data: Annotated[Path | None, typer.Option(help=_DATA)] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="key=value of the network")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of weights, images and scoring")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON; null where there is no score")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Score one architecture without training it."""
+    import numpy as np
+
+    import proxies
+    from po_nas import networks, spaces
+    from po_nas.core.settings import read_settings
+    from proxies.synthetic import synthetic_images
+
+    found = spaces.get(space)
+    drawn = found.sample(np.random.default_rng(seed)) if architecture == "random" else found.from_string(architecture)
+    chosen = read_settings(None, tuple(option or ()))
+    network = found.build(drawn, seed=seed, **chosen)
+    classes = chosen.get("classes") or networks.options(space).get("classes") or 10
+    batch = _read_batch(data, samples) if data else synthetic_images(samples, classes, size, seed=seed)
+    scores = proxies.evaluate(network, batch, proxy or "*", seed=seed)
+    if as_json:
+        print(json.dumps({name: scores.values.get(name) for name in proxies.expand(proxy or "*")}))
+        return
+    print(found.to_string(drawn))
+    rows = [(name, f"{value:.6g}", "") for name, value in scores.values.items()]
+    rows += [(name, "–", error.reason) for name, error in scores.errors.items()]
+    print_table(("proxy", "score", "why there is none"), rows)
+
+
+def _read_batch(path: Path, samples: int) -> Batch:
+    import numpy as np
+    import torch
+
+    from proxies import Batch
+
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            inputs, labels = content["inputs"][:samples], content["labels"][:samples]
+    except (OSError, KeyError, ValueError) as error:
+        raise ConfigError("data", str(path), f"must be an .npz file with inputs and labels ({error})") from error
+    return Batch.of((torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))))
+
+
+@app.command()
+def correlate(
+    benchmark: Annotated[list[str] | None, typer.Argument(help="names or wildcards; default: all with scores")] = None,
+    against: Annotated[
+        str, typer.Option(help="'test' (validation where none is) or 'validation'")
+    ] = "test",
+    groups: Annotated[bool, typer.Option(help="also within groups of alike architectures")] = False,
+    out: Annotated[Path, typer.Option(help="directory for tables and figures")] = Path("runs/correlation"),
+    plugin: Plugins = None,
+) -> None:
+    """Correlate published scores with the accuracies of benchmarks."""
+    from po_nas.reports.correlation import write_correlation
+    from po_nas.studies.correlation import correlate_published
+
+    found, missing = correlate_published(benchmark or ["*"], against=against, within_groups=groups)
+    for reason in missing:
+        print(f"left out: {reason}", file=sys.stderr)
+    for path in write_correlation(found, out):
+        print(path)

@@ -1,0 +1,87 @@
+"""``po-nas study``: many runs compared."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from po_nas.commands.options import Plugins
+
+if TYPE_CHECKING:
+    from po_nas.studies.loss_study import Progress
+
+app = typer.Typer(help="Studies: many trainings or searches compared, with statistics.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `losses` a subcommand while it is the only one."""
+
+
+@app.command()
+def losses(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. preset=medium"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="directory of the study; an unfinished one goes on")] = Path("runs/losses"),
+    workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    plugin: Plugins = None,
+) -> None:
+    """Losses: compare training losses of performance predictors, after arXiv 2506.05869."""
+    from po_nas.reports.loss_figures import loss_figures
+    from po_nas.reports.loss_results import LossResults
+    from po_nas.reports.loss_tables import loss_tables
+    from po_nas.studies.loss_design import load_loss_study
+    from po_nas.studies.loss_study import run_loss_study
+
+    settings = settings or []
+    configs, overrides = [s for s in settings if "=" not in s], tuple(s for s in settings if "=" in s)
+    if len(configs) > 1:
+        raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
+    config = load_loss_study(Path(configs[0]) if configs else None, overrides)
+    try:
+        with _Bar() as bar:
+            table = run_loss_study(config, out, workers, bar.update)
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished trainings are kept, run the same command to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    results = LossResults.of(table)
+    tables = out / "tables.md"
+    tables.write_text(loss_tables(results, config), encoding="utf-8")
+    figures = loss_figures(results, config, out)
+    print(f"results  {out / 'results.parquet'}\ntables   {tables}")
+    print("\n".join(f"figure   {path}" for path in figures))
+
+
+class _Bar:
+    """Progress with an ETA on a terminal; on a pipe, a line now and then."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("trainings"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=self._console)
+        self._task = self._bar.add_task("", total=None)
+        self._told = False
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show how far the study is."""
+        if not self._told:
+            self._told = True
+            for reason in progress.missing:
+                self._console.print(f"left out: {reason}", markup=False)
+        self._bar.update(self._task, completed=progress.done, total=progress.total)

@@ -1,0 +1,201 @@
+"""The conformance kit of training-free proxies."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import random
+from collections import OrderedDict
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import proxies
+from po_nas.errors import MissingExtraError, ProxyBatchError, ProxyError
+from proxies.isolation import seeded
+
+try:
+    import pytest  # noqa: F401 - the kit's tests are run by it
+except ImportError as error:
+    raise MissingExtraError("the conformance kit", "pytest", "dev") from error
+
+__all__ = ["ProxyConformance"]
+
+_CLASSES = 3
+
+
+class ProxyConformance:
+    """Everything that the engine expects of a proxy, as tests; subclass it in a test module.
+
+    Set `proxy` to a registered name. Override `networks` or `batch` when the proxy needs others than small image
+    classifiers; it must have a score for at least one of the networks, and a `ProxyError` where it has none.
+    """
+
+    proxy: ClassVar[str]
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by name: residual with batch normalisation, plain convolutions, a perceptron."""
+        with seeded(0):
+            return {"residual": _Residual(), "plain": _plain(), "perceptron": _perceptron()}
+
+    def batch(self, samples: int = 8) -> tuple[Tensor, Tensor]:
+        """Images (samples, 3, 8, 8) and labels."""
+        images = torch.randn(samples, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        return images, torch.arange(samples) % _CLASSES
+
+    def _scores(self, **options: Any) -> dict[str, float]:
+        """The scores of the networks that have one."""
+        found = {}
+        for name, network in self.networks().items():
+            batch = options.get("batch", self.batch())
+            scores = proxies.evaluate(network, batch, self.proxy, seed=options.get("seed", 0))
+            if self.proxy in scores.values:
+                found[name] = scores.values[self.proxy]
+        return found
+
+    def test_record(self) -> None:
+        """The record bears the proxy's name, and the list says what it is."""
+        entry = proxies.registry.entry(self.proxy)
+        assert proxies.spec(self.proxy).name == self.proxy
+        assert entry.summary, "give it a docstring or a summary"
+        assert callable(proxies.registry.get(self.proxy))
+
+    def test_scores_are_numbers(self) -> None:
+        """At least one network has a score; every score is a finite float."""
+        found = self._scores()
+        assert found, f"{self.proxy} has no score for any of {', '.join(self.networks())}"
+        for name, value in found.items():
+            assert isinstance(value, float), name
+            assert math.isfinite(value), name
+
+    def test_networks_without_a_score_have_a_typed_error(self) -> None:
+        """What the proxy cannot score is refused as such, not by whatever went wrong inside."""
+        for name, network in self.networks().items():
+            for problem in proxies.evaluate(network, self.batch(), self.proxy).errors.values():
+                assert type(problem).__name__ in ("UnsupportedModuleError", "ProxyBatchError"), f"{name}: {problem}"
+
+    def test_same_seed_same_score(self) -> None:
+        """A score is a function of module, batch and seed."""
+        first = self._scores(seed=3)
+        torch.rand(5)
+        assert self._scores(seed=3) == first
+
+    def test_does_not_depend_on_the_other_proxies(self) -> None:
+        """Scored together with every other proxy that comes with the package, it has the same score."""
+        alone = self._scores()
+        for name, network in self.networks().items():
+            together = proxies.evaluate(network, self.batch(), ["grasp", "fisher", "jacov", "nwot", "zen", self.proxy])
+            assert together.values.get(self.proxy) == alone.get(name), name
+
+    def test_leaves_nothing_behind(self) -> None:
+        """Parameters, buffers, gradients, modes, hooks, batch and random states are as before."""
+        for network in self.networks().values():
+            network.eval()
+            batch = self.batch()
+            before = _state(network, batch)
+            proxies.evaluate(network, batch, self.proxy)
+            assert _same(before, _state(network, batch))
+
+    def test_labels_are_declared(self) -> None:
+        """A proxy that does not need labels has the same score without them; another refuses to go without."""
+        images, _ = self.batch()
+        if not proxies.spec(self.proxy).needs_labels:
+            assert self._scores(batch=(images, None)) == self._scores()
+            return
+        for network in self.networks().values():
+            (problem,) = proxies.evaluate(network, (images, None), self.proxy).errors.values()
+            assert isinstance(problem, ProxyError)
+
+    def test_small_batches(self) -> None:
+        """Fewer samples than declared are refused; the declared number has a score or a typed error."""
+        least = proxies.spec(self.proxy).min_samples
+        for network in self.networks().values():
+            if least > 1:
+                scores = proxies.evaluate(network, self.batch(least - 1), self.proxy)
+                assert isinstance(scores.errors[self.proxy], ProxyBatchError)
+            scores = proxies.evaluate(network, self.batch(least), self.proxy)
+            assert scores.values or isinstance(scores.errors[self.proxy], ProxyError)
+
+    def test_can_be_sent_to_a_worker(self) -> None:
+        """`proxies.score_many` pickles the function by its name, so it must live in a module."""
+        (resolved,) = proxies.resolve(self.proxy)
+        assert pickle.loads(pickle.dumps(resolved)) == resolved
+
+
+class _Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6))
+        self.blocks = nn.ModuleList([_Block(6, 6, 1), _Block(6, 8, 2)])
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(8, _CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.head(self.pool(x).flatten(1))
+        return logits
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.relu(self.body(x) + self.shortcut(x))
+        return result
+
+
+def _plain() -> nn.Module:
+    layers = [
+        ("first", nn.Conv2d(3, 6, 3)),
+        ("relu", nn.ReLU(inplace=True)),
+        ("second", nn.Conv2d(6, 8, 3, groups=2)),
+        ("relu_again", nn.ReLU()),
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        ("head", nn.Linear(8, _CLASSES)),
+    ]
+    return nn.Sequential(OrderedDict(layers))
+
+
+def _perceptron() -> nn.Module:
+    widths = [192, 24, 16, _CLASSES]
+    layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+    return nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+
+
+def _state(module: nn.Module, batch: Any) -> list[Any]:
+    parts = [
+        (p.training, len(p._forward_hooks), len(p._forward_pre_hooks), len(p._backward_hooks)) for p in module.modules()
+    ]
+    values = [(p.detach().clone(), p.requires_grad, p.grad) for p in module.parameters()]
+    legacy = repr(np.random.get_state())  # noqa: NPY002 - read only
+    return [
+        parts,
+        values,
+        [b.clone() for b in module.buffers()],
+        [t.clone() for t in batch],
+        [torch.get_rng_state(), random.getstate(), legacy],
+    ]
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, Tensor):
+        return isinstance(second, Tensor) and torch.equal(first, second)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return bool(first == second)

@@ -1,0 +1,107 @@
+"""What a surrogate is: fitted to evaluated architectures, asked about others."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from po_nas.errors import NotFittedError, SurrogateDataError
+from surrogates.encodings import Encodings, Shape
+
+__all__ = ["Posterior", "Surrogate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What a surrogate believes about k architectures, in the units of the targets it was fitted to.
+
+    `mean` and `std` (k,) describe each on its own; `samples` (m, k) are m joint functions, such as the members of an
+    ensemble, whose variance is the part of `std` that architectures share. m may be 1.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    samples: torch.Tensor
+
+
+class Surrogate(ABC):
+    """A model of performance: `fit` it to evaluated architectures, ask `posterior` about others.
+
+    Subclasses implement `learn` and `predict`; this class checks what goes in. Targets are oriented so that higher is
+    better, in any unit that the subclass documents. A fit is a function of its arguments, `seed` included; the global
+    random generators and the number of threads are left alone. `po_nas.testing.SurrogateConformance` checks it.
+    """
+
+    _shape: Shape | None = None
+
+    def fit(
+        self,
+        inputs: Encodings,
+        targets: torch.Tensor,
+        *,
+        seed: int = 0,
+        budget: int | None = None,
+        reference: Encodings | None = None,
+        warm_start: bool = False,
+    ) -> Self:
+        """Learn the targets (k,) of k architectures.
+
+        `budget` is the number of evaluations in all, for losses that follow a schedule. `reference` is a fixed set of
+        architectures on which models of arbitrary scale are made comparable, the training inputs when None.
+        `warm_start` goes on from the last fit, where there was one; new architectures must then come behind the old
+        ones. Raises `SurrogateDataError` for fewer than 2 points, targets that are NaN or infinite, and shapes that do
+        not fit each other (or, on a warm start, the last fit).
+        """
+        if targets.shape != (len(inputs),):
+            raise SurrogateDataError(
+                f"targets have shape {tuple(targets.shape)}, expected ({len(inputs)},): one for each architecture"
+            )
+        if len(inputs) < 2:
+            raise SurrogateDataError(f"{len(inputs)} training point(s); a surrogate needs at least 2")
+        finite = torch.isfinite(targets)
+        if not finite.all():
+            position = int((~finite).nonzero()[0])
+            raise SurrogateDataError(
+                f"target {position} is {float(targets[position])}; leave failed evaluations out of the training data"
+            )
+        if warm_start and self._shape is not None:
+            self._check(inputs)
+        if reference is not None and reference.shape != inputs.shape:
+            raise SurrogateDataError(f"the reference set is {reference.shape}, the training data {inputs.shape}")
+        self.learn(inputs, targets, seed=seed, budget=budget, reference=reference or inputs, warm_start=warm_start)
+        self._shape = inputs.shape
+        return self
+
+    def posterior(self, inputs: Encodings) -> Posterior:
+        """What is believed about architectures; `NotFittedError` before the first fit, `SurrogateDataError` for others.
+
+        Others are encodings of a space that it was not fitted to.
+        """
+        self._check(inputs)
+        return self.predict(inputs)
+
+    def _check(self, inputs: Encodings) -> None:
+        if self._shape is None:
+            raise NotFittedError(type(self).__name__)
+        if inputs.shape != self._shape:
+            raise SurrogateDataError(f"encodings are {inputs.shape}, those it was fitted to {self._shape}")
+
+    @abstractmethod
+    def learn(
+        self,
+        inputs: Encodings,
+        targets: torch.Tensor,
+        *,
+        seed: int,
+        budget: int | None,
+        reference: Encodings,
+        warm_start: bool,
+    ) -> None:
+        """Do what `fit` promises; the data are checked."""
+
+    @abstractmethod
+    def predict(self, inputs: Encodings) -> Posterior:
+        """Do what `posterior` promises; the inputs are checked."""

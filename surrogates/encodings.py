@@ -1,0 +1,144 @@
+"""Graph encodings of many architectures as one batch of tensors: what every neural predictor reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from po_nas.errors import EncodingError
+
+__all__ = ["Encodings", "GraphLike", "Shape"]
+
+
+class GraphLike(Protocol):
+    """One architecture as a dense graph of fixed size, for example a `po_nas.spaces.base.GraphEncoding`.
+
+    `nodes` (n, f); `adjacency` (n, n), entry [i, j] = 1 for an edge i → j; `edges` (n, n, e), zero where there is no
+    edge; `mask` (n,) true for real nodes.
+    """
+
+    @property
+    def nodes(self) -> NDArray[np.float32]:
+        """Node features (n, f)."""
+
+    @property
+    def adjacency(self) -> NDArray[np.float32]:
+        """Adjacency (n, n)."""
+
+    @property
+    def edges(self) -> NDArray[np.float32]:
+        """Edge features (n, n, e)."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which nodes are real (n,)."""
+
+
+class Shape(NamedTuple):
+    """Sizes that the encodings of one space share."""
+
+    nodes: int
+    """Nodes of a graph, padding included (n)."""
+    node_features: int
+    """Features of a node (f)."""
+    edge_features: int
+    """Features of an edge (e)."""
+    metrics: int
+    """Training-free metrics of an architecture (p); 0 without."""
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Encodings of k architectures of one space.
+
+    `nodes` (k, n, f), `adjacency` (k, n, n) and `edges` (k, n, n, e) are float32, `mask` (k, n) is bool; `metrics`
+    (k, p) are optional training-free metrics, float32, any scale. All on one device. Wrong shapes and values that are
+    NaN or infinite raise `EncodingError`.
+    """
+
+    nodes: torch.Tensor
+    adjacency: torch.Tensor
+    edges: torch.Tensor
+    mask: torch.Tensor
+    metrics: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.nodes.ndim != 3:
+            raise EncodingError(f"nodes have shape {tuple(self.nodes.shape)}, expected (k, n, f)")
+        k, n, _ = self.nodes.shape
+        _expect("adjacency", self.adjacency, (k, n, n))
+        _expect("edges", self.edges, (k, n, n, None))
+        _expect("mask", self.mask, (k, n))
+        if self.metrics is not None:
+            _expect("metrics", self.metrics, (k, None))
+        for part in ("nodes", "adjacency", "edges", "metrics"):
+            values = getattr(self, part)
+            if values is None or not k:
+                continue
+            finite = torch.isfinite(values).flatten(1).all(1)
+            if not finite.all():
+                row = int((~finite).nonzero()[0])
+                remedy = "; leave it out, or replace what is missing" if part == "metrics" else ""
+                raise EncodingError(f"{part} of architecture {row} are NaN or infinite{remedy}")
+
+    @classmethod
+    def stack(
+        cls, graphs: Iterable[GraphLike], metrics: torch.Tensor | NDArray[np.floating[Any]] | None = None
+    ) -> Encodings:
+        """Encodings of several graphs, which must have the same shapes, on the CPU; `metrics` (k, p) are optional."""
+        listed = list(graphs)
+        if not listed:
+            raise EncodingError("there is no graph to stack; give at least one")
+        stacked = []
+        for part in ("nodes", "adjacency", "edges", "mask"):
+            arrays = [getattr(graph, part) for graph in listed]
+            for position, array in enumerate(arrays):
+                if array.shape != arrays[0].shape:
+                    raise EncodingError(
+                        f"graph {position} has {part} of shape {array.shape}, graph 0 of {arrays[0].shape}; "
+                        "stack architectures of one space"
+                    )
+            stacked.append(torch.from_numpy(np.stack(arrays)))
+        nodes, adjacency, edges, mask = stacked
+        found = None if metrics is None else torch.as_tensor(metrics, dtype=torch.float32)
+        return cls(nodes.float(), adjacency.float(), edges.float(), mask.bool(), found)
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes that are not k."""
+        _, n, f = self.nodes.shape
+        return Shape(n, f, self.edges.shape[-1], 0 if self.metrics is None else self.metrics.shape[-1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.nodes.device
+
+    def to(self, device: torch.device | str) -> Encodings:
+        """The same encodings on a device."""
+        metrics = None if self.metrics is None else self.metrics.to(device)
+        return Encodings(
+            self.nodes.to(device), self.adjacency.to(device), self.edges.to(device), self.mask.to(device), metrics
+        )
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, index: int | slice | torch.Tensor) -> Encodings:
+        """Rows; an integer gives encodings of length one."""
+        if isinstance(index, int):
+            index = slice(index, index + 1 if index != -1 else None)
+        metrics = None if self.metrics is None else self.metrics[index]
+        return Encodings(self.nodes[index], self.adjacency[index], self.edges[index], self.mask[index], metrics)
+
+
+def _expect(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:
+    found = tuple(tensor.shape)
+    if len(found) != len(shape) or any(b is not None and a != b for a, b in zip(found, shape, strict=True)):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise EncodingError(f"{name} have shape {found}, expected ({wanted}) to fit the nodes")

@@ -1,0 +1,142 @@
+"""A deep ensemble of predictor networks with calibrated uncertainty; one network is an ensemble of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+
+import losses
+from losses.base import Loss
+from po_nas.errors import ConfigError
+from surrogates import networks
+from surrogates.base import Posterior, Surrogate
+from surrogates.calibration import Calibration, folds
+from surrogates.encodings import Encodings
+from surrogates.members import Members, standardized
+from surrogates.training import TrainingSettings, train_members
+
+__all__ = ["DeepEnsemble", "gat", "gcn", "mlp", "pinat"]
+
+_FOLDS = 3
+"""Models that are trained beside an ensemble too small to hold out data of its own."""
+
+
+class DeepEnsemble(Surrogate):
+    """Networks of one kind, each with its own initialisation, batches and training data, trained as one model.
+
+    `network` and `network_options` name the networks, `members` is their number, `loss` and `loss_options` what they
+    are trained under, `settings` how (`TrainingSettings`, or a mapping of its fields).
+
+    From three members on, each leaves out one fold of the data. With one or two, these are trained on everything, and
+    three models that leave out a third each are trained beside them. The outputs of a model on architectures that it
+    has not seen, standardised on the reference set, are mapped to the targets by least squares and give the variance
+    (`Calibration`). So means and standard deviations are in the units of the targets under any loss, ranking losses
+    included. With fewer than two architectures a fold nothing is left out, and the variance is that of the targets.
+
+    Targets: any unit for losses of ``standardized`` and ``order`` labels; fractions in [0, 1] for those of ``fraction``
+    labels, which raise a ValueError for others. Accuracies with a long tail of failures make wide intervals: give it
+    `surrogates.gaussian_process.normal_scores` of them where the top matters.
+
+    References: Lakshminarayanan, Pritzel and Blundell, Simple and Scalable Predictive Uncertainty Estimation using Deep
+    Ensembles, NeurIPS 2017, arXiv 1612.01474.
+    """
+
+    def __init__(
+        self,
+        network: str = "gcn",
+        *,
+        members: int = 5,
+        loss: str | Loss = "hr",
+        loss_options: Mapping[str, object] | None = None,
+        network_options: Mapping[str, object] | None = None,
+        settings: TrainingSettings | Mapping[str, float] | None = None,
+    ) -> None:
+        if members < 1:
+            raise ConfigError("members", members, "must be at least 1")
+        self.members = members
+        self.loss = losses.get(loss, **(loss_options or {})) if isinstance(loss, str) else loss
+        self.settings = settings if isinstance(settings, TrainingSettings) else _settings(settings or {})
+        self._factory = networks.factory(network, **(network_options or {}))
+        self._fold_seed: int | None = None
+        self._trained: Members | None = None
+        self._ensemble: Members | None = None
+        self._known: torch.Tensor | None = None
+        self._calibration: Calibration | None = None
+
+    @property
+    def trained(self) -> Members | None:
+        """The members as the last fit left them, and how their training went; None before."""
+        return self._ensemble
+
+    def learn(
+        self,
+        inputs: Encodings,
+        targets: torch.Tensor,
+        *,
+        seed: int,
+        budget: int | None,
+        reference: Encodings,
+        warm_start: bool,
+    ) -> None:
+        """See `Surrogate.fit`; folds stay on a warm start, which is a fresh fit when the number of models changes."""
+        warm = warm_start and self._trained is not None
+        self._fold_seed = self._fold_seed if warm else seed
+        rows, held_out = self._rows(len(inputs), torch.Generator().manual_seed(self._fold_seed or 0))
+        initial = self._trained if warm and self._trained is not None and len(self._trained) == len(rows) else None
+        trained = train_members(
+            self._factory,
+            inputs,
+            rows,
+            targets.cpu()[rows],
+            self.loss,
+            self.settings,
+            seed,
+            budget=budget,
+            initial=initial,
+        )
+        known = trained.predict(reference)
+        outputs = standardized(known if reference is inputs else trained.predict(inputs), known)
+        self._calibration = Calibration.fit(
+            outputs, held_out.to(outputs.device), targets.to(outputs.device), self.members
+        )
+        self._trained, self._ensemble, self._known = trained, trained.first(self.members), known[: self.members]
+
+    def predict(self, inputs: Encodings) -> Posterior:
+        """See `Surrogate.posterior`."""
+        assert self._ensemble is not None
+        assert self._calibration is not None
+        assert self._known is not None
+        return self._calibration.posterior(standardized(self._ensemble.predict(inputs), self._known))
+
+    def _rows(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which of the data each model sees, (models, n) with repeats, and which it does not, (models, n) bool."""
+        count = self.members if self.members >= _FOLDS else _FOLDS
+        everything = torch.arange(n)
+        if n < 2 * count:
+            return everything.repeat(self.members, 1), torch.zeros(self.members, n, dtype=torch.bool)
+        fold = folds(n, count, generator)
+        rows, held_out = [], []
+        for left_out in range(count):
+            kept = everything[fold != left_out]
+            # All models get n rows; some of what a model sees fills the place of what it does not.
+            filling = kept[torch.randperm(len(kept), generator=generator)[: n - len(kept)]]
+            rows.append(torch.cat([kept, filling]))
+            held_out.append(fold == left_out)
+        if self.members < _FOLDS:
+            rows = [everything] * self.members + rows
+            held_out = [torch.zeros(n, dtype=torch.bool)] * self.members + held_out
+        return torch.stack(rows), torch.stack(held_out)
+
+
+def _settings(values: Mapping[str, float]) -> TrainingSettings:
+    unknown = set(values) - set(TrainingSettings.__dataclass_fields__)
+    if unknown:
+        raise ConfigError(
+            f"settings.{min(unknown)}", "", f"is unknown; there are {', '.join(TrainingSettings.__dataclass_fields__)}"
+        )
+    return TrainingSettings(**values)  # type: ignore[arg-type]
+
+
+mlp, gcn, gat, pinat = (partial(DeepEnsemble, name, members=1) for name in ("mlp", "gcn", "gat", "pinat"))

@@ -1,0 +1,53 @@
+"""Targets on the scale that a loss wants, by the statistics of the training data alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from losses.base import Context, Loss
+
+__all__ = ["Labels", "scaled"]
+
+_SMALLEST = 1e-8
+"""Below this a standard deviation is taken for zero: all targets are equal."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The training labels (n,) of a member and the loss bound to them.
+
+    A network's raw output times `scale` plus `offset` is a prediction on the loss's scale. Fractions have the mean and
+    standard deviation of the training labels there, which is a linear head initialised at the mean label; other losses
+    take the raw output.
+    """
+
+    values: torch.Tensor
+    loss: Loss
+    offset: float
+    scale: float
+
+
+def scaled(targets: torch.Tensor, loss: Loss, budget: int | None) -> Labels:
+    """Labels for targets (n,), higher = better, of any scale for ``standardized`` and ``order`` losses.
+
+    ``fraction`` losses get the targets as they are, and raise their own ValueError when these are not fractions.
+    """
+    values = _on_scale(targets, loss)
+    loss.check(values)
+    bound = loss.bind(Context(len(values), values, budget))
+    if bound.spec.labels != loss.spec.labels:
+        values = _on_scale(targets, bound)
+        bound = loss.bind(Context(len(values), values, budget))
+    bound.check(values)
+    if bound.spec.labels != "fraction":
+        return Labels(values, bound, 0.0, 1.0)
+    return Labels(values, bound, float(values.mean()), float(values.std(correction=0).clamp_min(_SMALLEST)))
+
+
+def _on_scale(targets: torch.Tensor, loss: Loss) -> torch.Tensor:
+    if loss.spec.labels == "fraction":
+        return targets.float()
+    exact = targets.double()
+    return ((exact - exact.mean()) / exact.std(correction=0).clamp_min(_SMALLEST)).float()
