@@ -1,11 +1,76 @@
-"""Training-free metrics of any ``torch.nn.Module``."""
+"""Training-free metrics of any ``torch.nn.Module``: score a network without training it.
+
+    import proxies
+
+    proxies.score(module, (inputs, labels), ["synflow", "nwot"], seed=0)  # {"synflow": …, "nwot": …}
+    proxies.names("az_*"), proxies.spec("grasp")
+
+A proxy of your own is one function; see `proxy`. Torch is imported on first use.
+"""
 
 from __future__ import annotations
 
-from po_nas.registry import Registry
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["names", "register", "registry"]
+from proxies.proxy_spec import PASSES, ProxySpec
+from proxies.registration import expand, names, proxy, registry, spec
 
-registry: Registry[object] = Registry("proxy", "po_nas.proxies")
-register = registry.register
-names = registry.names
+if TYPE_CHECKING:
+    from proxies.batch import Batch
+    from proxies.cache import CacheKey, ScoreCache
+    from proxies.cell_features import graph_features
+    from proxies.context import ProxyContext
+    from proxies.engine import Proxy, Scores, evaluate, resolve, score
+    from proxies.many import ScoreResult, score_many
+
+__all__ = [
+    "PASSES",
+    "Batch",
+    "CacheKey",
+    "Proxy",
+    "ProxyContext",
+    "ProxySpec",
+    "ScoreCache",
+    "ScoreResult",
+    "Scores",
+    "evaluate",
+    "expand",
+    "graph_features",
+    "names",
+    "proxy",
+    "register",
+    "registry",
+    "resolve",
+    "score",
+    "score_many",
+    "spec",
+]
+
+register = proxy
+
+_LAZY = {
+    "Batch": "batch",
+    "CacheKey": "cache",
+    "Proxy": "engine",
+    "ProxyContext": "context",
+    "ScoreCache": "cache",
+    "ScoreResult": "many",
+    "Scores": "engine",
+    "evaluate": "engine",
+    "graph_features": "cell_features",
+    "resolve": "engine",
+    "score": "engine",
+    "score_many": "many",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch on first use, so that ``import proxies`` stays light."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"proxies.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'proxies' has no attribute {name!r}")

@@ -1,0 +1,88 @@
+"""The batch that networks are scored on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from po_nas.errors import ProxyBatchError
+
+__all__ = ["Batch", "BatchLike", "check_labels"]
+
+BatchLike: TypeAlias = "Tensor | tuple[Tensor | tuple[Tensor, ...], Tensor | None] | Batch"
+"""``(inputs, labels)``; labels may be None, inputs a tuple of the module's arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the module is called with, and the labels.
+
+    The first of `inputs` (n, …) holds the n samples; more are passed on to the module as they are. `labels` go to the
+    loss: class numbers (n,) for the default one.
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None = None
+
+    @classmethod
+    def of(cls, value: BatchLike) -> Batch:
+        """Check a batch; `ProxyBatchError` when it is no batch, is empty or holds NaN or infinity."""
+        if isinstance(value, Batch):
+            return value
+        inputs, labels = (value, None) if isinstance(value, Tensor) else _pair(value)
+        arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        if not arguments or not all(isinstance(a, Tensor) for a in arguments):
+            raise ProxyBatchError("*", "inputs must be a tensor or a tuple of tensors, with the samples in the first")
+        if labels is not None and not isinstance(labels, Tensor):
+            raise ProxyBatchError("*", f"labels must be a tensor or None, not {type(labels).__name__}")
+        if arguments[0].dim() == 0 or len(arguments[0]) == 0:
+            raise ProxyBatchError("*", f"inputs of shape {tuple(arguments[0].shape)} hold no sample")
+        if any(a.is_floating_point() and not bool(torch.isfinite(a).all()) for a in arguments):
+            raise ProxyBatchError("*", "inputs hold NaN or infinity; no score would mean anything")
+        return cls(tuple(a.detach() for a in arguments), None if labels is None else labels.detach())
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.inputs[0])
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
+        """The batch on a device, its real numbers in another precision; integers stay what they are."""
+
+        def move(tensor: Tensor) -> Tensor:
+            tensor = tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+            return tensor.clone() if tensor.is_inference() else tensor
+
+        return Batch(tuple(map(move, self.inputs)), None if self.labels is None else move(self.labels))
+
+    def fingerprint(self) -> str:
+        """A hash of everything in the batch (shapes, types, values), for the key of a cached score."""
+        digest = hashlib.blake2b(digest_size=12)
+        for tensor in (*self.inputs, self.labels):
+            if tensor is None:
+                digest.update(b"none")
+                continue
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _pair(value: object) -> tuple[Tensor | tuple[Tensor, ...], Tensor | None]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ProxyBatchError("*", "a batch is the pair (inputs, labels); labels may be None")
+    return value[0], value[1]
+
+
+def check_labels(outputs: Tensor, labels: Tensor) -> None:
+    """Check class labels against logits (n, classes, …); `ProxyBatchError` says what is wrong."""
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ProxyBatchError("*", f"labels of type {labels.dtype} are no class numbers; pass loss= for other targets")
+    expected = (len(outputs), *outputs.shape[2:])
+    if tuple(labels.shape) != expected:
+        raise ProxyBatchError("*", f"labels have the shape {tuple(labels.shape)}, the logits ask for {expected}")
+    low, high, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
+    if low < 0 or high >= classes:
+        raise ProxyBatchError("*", f"labels from {low} to {high} are out of range: the module has {classes} outputs")

@@ -1,0 +1,197 @@
+"""What a proxy's function is handed: the results of the passes that its spec asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from po_nas.errors import MissingPassError
+from proxies.blocks import channels_last
+from proxies.isolation import Snapshot, derive_seed
+from proxies.layers import Layer
+from proxies.proxy_spec import ProxySpec, closure
+
+if TYPE_CHECKING:
+    from proxies.gaussian import GaussianPass
+    from proxies.passes import ActivationGradient, Passes
+    from proxies.sample_gradients import SampleGradients
+
+__all__ = ["ProxyContext"]
+
+
+class ProxyContext:
+    """One module on one batch, seen through the passes that a proxy asked for.
+
+    Always there: `spec`, `seed`, `inputs` (the first input, (n, …)), `labels` (n, …) or None, `layers`, `parameters`,
+    `generator`, `call` and `module`. Everything else belongs to a pass and raises `MissingPassError` unless the spec
+    names that pass, or one that builds on it. Tensors are detached, on the module's device and in the precision of the
+    spec (at least single); they are shared with other proxies, so do not change them in place. Unless said otherwise
+    the module is in training mode (batch normalisation uses the statistics of the batch), with the weights it came
+    with.
+    """
+
+    def __init__(self, spec: ProxySpec, passes: Passes) -> None:
+        self.spec = spec
+        self.seed = passes.seed
+        self._passes = passes
+        self._allowed = closure(spec.passes)
+        self._snapshot: Snapshot | None = None
+        self._generator: torch.Generator | None = None
+
+    def _of(self, name: str, attribute: str) -> Any:
+        if name not in self._allowed:
+            raise MissingPassError(self.spec.name, attribute, name)
+        return self._passes.results[name]
+
+    # -- always there ---------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> Tensor:
+        """The samples, (n, …)."""
+        return self._passes.batch.inputs[0]
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The labels, (n, …), or None."""
+        return self._passes.batch.labels
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers (convolutions, linear and alike) with their weights, in the order of the module's definition.
+
+        Raises `UnsupportedModuleError` when there are none.
+        """
+        return self._passes.state.weights()
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """All parameters by name, detached."""
+        return {name: leaf.detach() for name, leaf in self._passes.state.leaves.items()}
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Names of the parameters that require a gradient."""
+        return self._passes.state.trainable
+
+    @property
+    def tokens(self) -> bool:
+        """Whether three-dimensional features are (n, tokens, channels), not (n, channels, length)."""
+        return channels_last(self._passes.state.module)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A CPU generator seeded by the seed of the scoring and the proxy's name."""
+        if self._generator is None:
+            self._generator = torch.Generator().manual_seed(derive_seed(self.seed, f"proxy/{self.spec.name}"))
+        return self._generator
+
+    def call(self, *inputs: Tensor) -> Any:
+        """The module's output for other inputs, differentiable; its statistics stay as they are."""
+        return self._passes.state(*inputs)
+
+    @property
+    def module(self) -> nn.Module:
+        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self._passes.state.module)
+        return self._passes.state.module
+
+    def close(self) -> None:
+        """Undo what the proxy did to `module`; the engine calls it."""
+        if self._snapshot is not None:
+            self._snapshot.restore()
+            self._snapshot = None
+
+    # -- one forward pass of the batch ----------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> Tensor:
+        """Pass ``forward``: the module's outputs, (n, outputs, …)."""
+        return self._of("forward", "outputs")  # type: ignore[no-any-return]
+
+    @property
+    def relu_codes(self) -> list[Tensor]:
+        """Pass ``relu``: where each ReLU is positive, packed by `proxies.patterns.pack`; one array a call.
+
+        ReLU, ReLU6, leaky and parametric ReLU count, as modules or functions.
+        """
+        return self._of("relu", "relu_codes")  # type: ignore[no-any-return]
+
+    @property
+    def activations(self) -> list[tuple[Layer, tuple[Tensor, ...]]]:
+        """Pass ``activations``: the outputs of each layer that was called, one a call."""
+        found = self._of("activations", "activations")
+        return [(layer, tuple(o.detach() for o in outputs)) for layer, outputs in found]
+
+    @property
+    def block_features(self) -> list[Tensor]:
+        """Pass ``blocks``: the outputs of the primary blocks (see `proxies.blocks`), in order."""
+        return [features.detach() for features in self._of("blocks", "block_features")]
+
+    # -- gradients on that pass -----------------------------------------------------------------------------------
+
+    @property
+    def input_jacobian(self) -> Tensor:
+        """Pass ``jacobian``: the gradient of the sum of all outputs with respect to each sample, (n, inputs)."""
+        return self._of("jacobian", "input_jacobian")  # type: ignore[no-any-return]
+
+    @property
+    def block_gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """Pass ``block_jacobians``: for each block after the first a tensor v of random signs of the shape of its
+        features, and Jᵀv of the shape of the block before, J the Jacobian of one by the other."""
+        return self._of("block_jacobians", "block_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def weight_gradients(self) -> list[Tensor]:
+        """Pass ``gradients``: the loss's gradient with respect to the weight of each of `layers`, zero if unused."""
+        return [g.detach() for g in self._of("gradients", "weight_gradients")]
+
+    @property
+    def activation_gradients(self) -> list[ActivationGradient]:
+        """Pass ``activation_gradients``: the outputs of each layer that was called, and the loss's gradients there."""
+        return self._of("activation_gradients", "activation_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def hessian_gradient(self) -> list[Tensor]:
+        """Pass ``hessian``: H g for each of `layers`, g `weight_gradients` and H the loss's Hessian by all of them."""
+        return self._of("hessian", "hessian_gradient")  # type: ignore[no-any-return]
+
+    # -- passes of their own --------------------------------------------------------------------------------------
+
+    @property
+    def half_gradients(self) -> list[list[Tensor]]:
+        """Pass ``half_gradients``: `weight_gradients` of the first and of the second half of the batch, each by itself
+        (an odd last sample is left out)."""
+        return self._of("half_gradients", "half_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def sample_gradients(self) -> SampleGradients:
+        """Pass ``sample_gradients``: gradients of single samples, computed while one iterates over them."""
+        return self._of("sample_gradients", "sample_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def gaussian(self) -> GaussianPass:
+        """Pass ``gaussian``: the network with Gaussian weights on Gaussian inputs."""
+        return self._of("gaussian", "gaussian")  # type: ignore[no-any-return]
+
+    @property
+    def single_features(self) -> list[Tensor]:
+        """Pass ``single``: the output of each convolution, (1, channels, …), for one input from N(0, 1)."""
+        return self._of("single", "single_features")  # type: ignore[no-any-return]
+
+    @property
+    def synaptic_flow(self) -> list[tuple[Tensor, Tensor]]:
+        """Pass ``synflow``: |W| and ∂R/∂|W| of each layer, see `proxies.linearised`; normalisation left out."""
+        return self._of("synflow", "synaptic_flow")  # type: ignore[no-any-return]
+
+    @property
+    def normalised_flow(self) -> list[tuple[Tensor, Tensor]]:
+        """Pass ``synflow_bn``: the same with batch normalisation kept."""
+        return self._of("synflow_bn", "normalised_flow")  # type: ignore[no-any-return]
+
+    @property
+    def macs(self) -> int:
+        """Pass ``macs``: multiply-accumulates of one sample (of the whole input where there are several)."""
+        return self._of("macs", "macs")  # type: ignore[no-any-return]

@@ -1,0 +1,237 @@
+"""Scoring one module: which passes are needed, in which order, and what becomes of failures."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from po_nas.errors import (
+    ProxyBatchError,
+    ProxyError,
+    ProxyFailedError,
+    ProxyMemoryError,
+    ProxyValueError,
+)
+from proxies.batch import Batch, BatchLike
+from proxies.context import ProxyContext
+from proxies.isolation import derive_seed, isolated, seeded
+from proxies.passes import Loss, Passes
+from proxies.proxy_spec import PASSES, ProxySpec, closure
+from proxies.registration import expand, registry, spec
+
+__all__ = ["Proxy", "Scores", "evaluate", "resolve", "score"]
+
+ProxyFunction: TypeAlias = Callable[[ProxyContext], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy ready to be used: its record and its function."""
+
+    spec: ProxySpec
+    function: ProxyFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What scoring one module gave: a finite number or an error for each proxy asked for."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, ProxyError] = field(default_factory=dict)
+
+    def filled(self, names: Iterable[str]) -> dict[str, float]:
+        """All scores by name, NaN where there is an error."""
+        return {name: self.values.get(name, math.nan) for name in names}
+
+
+def resolve(wanted: str | Iterable[str]) -> list[Proxy]:
+    """The proxies that names and wildcards stand for; raises `UnknownNameError` or `PluginError`."""
+    return [Proxy(spec(name), registry.get(name)) for name in expand(wanted)]
+
+
+def score(
+    module: nn.Module,
+    batch: BatchLike,
+    wanted: str | Iterable[str],
+    *,
+    seed: int = 0,
+    loss: Loss | None = None,
+    on_error: Literal["raise", "nan"] = "raise",
+) -> dict[str, float]:
+    """Score a module on a batch by every proxy in `wanted` (names and wildcards), in that order.
+
+    `module` has the weights it came with and is left exactly as it was: parameters, buffers, gradients, modes, hooks.
+    It is moved nowhere; the batch goes to its device. `batch` is ``(inputs, labels)``; `labels` may be None when no
+    proxy needs them. `seed` decides every random draw (dropout, random inputs and weights), and global generators are
+    put back. `loss` (outputs, labels) → scalar is mean cross-entropy by default.
+
+    The batch is never split or shortened, because batch normalisation makes scores depend on it. `ProxyMemoryError`
+    says so when it does not fit.
+
+    `on_error="raise"` raises the first error in the order of `wanted`: children of `ProxyError`. With ``"nan"`` a proxy
+    that has no score gets NaN and the others are computed all the same (`evaluate` also gives the errors). A batch that
+    is none and a name that nobody has always raise.
+    """
+    chosen = resolve(wanted)
+    scores = evaluate(module, batch, chosen, seed=seed, loss=loss)
+    if on_error == "raise":
+        for proxy in chosen:
+            if proxy.spec.name in scores.errors:
+                raise scores.errors[proxy.spec.name]
+    return scores.filled(proxy.spec.name for proxy in chosen)
+
+
+def evaluate(
+    module: nn.Module,
+    batch: BatchLike,
+    wanted: str | Iterable[str] | Sequence[Proxy],
+    *,
+    seed: int = 0,
+    loss: Loss | None = None,
+) -> Scores:
+    """`score`, but with every failure on record next to the scores that there are."""
+    chosen = _proxies(wanted)
+    checked = Batch.of(batch)
+    scores = Scores()
+    with isolated(module):
+        for dtype in ("model", "float64"):
+            group = [proxy for proxy in chosen if proxy.spec.dtype == dtype]
+            if group:
+                _evaluate(module, checked, group, torch.float64 if dtype == "float64" else None, seed, loss, scores)
+    order = [proxy.spec.name for proxy in chosen]
+    return Scores(
+        {name: scores.values[name] for name in order if name in scores.values},
+        {name: scores.errors[name] for name in order if name in scores.errors},
+    )
+
+
+def _proxies(wanted: str | Iterable[str] | Sequence[Proxy]) -> list[Proxy]:
+    given = [wanted] if isinstance(wanted, str) else list(wanted)
+    if given and all(isinstance(item, Proxy) for item in given):
+        return [item for item in given if isinstance(item, Proxy)]
+    return resolve(str(item) for item in given)
+
+
+def _evaluate(
+    module: nn.Module,
+    batch: Batch,
+    group: Sequence[Proxy],
+    dtype: torch.dtype | None,
+    seed: int,
+    loss: Loss | None,
+    scores: Scores,
+) -> None:
+    """Run the passes in order; score every proxy as soon as its passes are there, then forget what nobody needs."""
+    waiting = []
+    for proxy in group:
+        problem = _unfit(proxy.spec, batch)
+        if problem is None:
+            waiting.append(proxy)
+        else:
+            scores.errors[proxy.spec.name] = problem
+    needs = {proxy.spec.name: closure(proxy.spec.passes) for proxy in waiting}
+    wanted = _union(needs.values())
+    try:
+        passes = Passes(module, batch, loss=loss, seed=seed, wanted=wanted, dtype=dtype)
+    except Exception as error:
+        problem = _failure("*", error, "preparing")
+        scores.errors.update({proxy.spec.name: _renamed(problem, proxy.spec.name) for proxy in waiting})
+        return
+    failed: dict[str, ProxyError] = {}
+    for step in (None, *(name for name in PASSES if name in wanted)):
+        if step is not None and any(step in needs[proxy.spec.name] for proxy in waiting):
+            try:
+                passes.run(step)
+            except Exception as error:
+                failed[step] = _failure("*", error, f"the pass {step!r}")
+        left = []
+        for proxy in waiting:
+            name = proxy.spec.name
+            broken = next((p for p in PASSES if p in failed and p in needs[name]), None)
+            if broken is not None:
+                scores.errors[name] = _renamed(failed[broken], name)
+            elif needs[name] <= set(passes.results):
+                _score_one(proxy, passes, seed, scores)
+            else:
+                left.append(proxy)
+        waiting = left
+        passes.release(_union(needs[proxy.spec.name] for proxy in waiting))
+
+
+def _union(sets: Iterable[Collection[str]]) -> frozenset[str]:
+    return frozenset(name for each in sets for name in each)
+
+
+def _unfit(spec: ProxySpec, batch: Batch) -> ProxyError | None:
+    if len(batch) < spec.min_samples:
+        return ProxyBatchError(spec.name, f"needs a batch of at least {spec.min_samples} samples, got {len(batch)}")
+    if spec.needs_labels and batch.labels is None:
+        return ProxyBatchError(spec.name, "needs labels; pass the batch as (inputs, labels)")
+    return None
+
+
+def _score_one(proxy: Proxy, passes: Passes, seed: int, scores: Scores) -> None:
+    name = proxy.spec.name
+    context = ProxyContext(proxy.spec, passes)
+    try:
+        with seeded(derive_seed(seed, f"proxy/{name}")):
+            try:
+                value: Any = proxy.function(context)
+            finally:
+                context.close()
+        scores.values[name] = _number(name, value)
+    except Exception as error:
+        scores.errors[name] = _failure(name, error, "it")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, Tensor):
+        raise ProxyValueError(name, f"returned a tensor of shape {tuple(value.shape)}; return a float, by .item()")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ProxyValueError(name, f"returned {type(value).__name__} instead of a float")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ProxyValueError(name, f"gave {number}; the score is not defined for this module and batch")
+    return number
+
+
+def _failure(name: str, error: Exception, where: str) -> ProxyError:
+    if isinstance(error, ProxyError):
+        return _renamed(error, name) if error.proxy == "*" else error
+    if _out_of_memory(error):
+        return ProxyMemoryError(
+            name,
+            f"{where} ran out of memory ({_first_line(error)}); use fewer samples, and the same batch for all "
+            "architectures that are compared",
+        )
+    raised = ProxyFailedError(name, f"{where} raised {type(error).__name__}: {_first_line(error)}")
+    raised.add_note("".join(traceback.format_exception(error)))
+    # Without its frames, which would keep the graph and its activations alive.
+    raised.__cause__ = error.with_traceback(None)
+    return raised
+
+
+def _renamed(error: ProxyError, name: str) -> ProxyError:
+    """The failure of a pass as that of one of its proxies."""
+    copy = type(error)(name, error.reason)
+    copy.__cause__ = error.__cause__
+    for note in getattr(error, "__notes__", ()):
+        copy.add_note(note)
+    return copy
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

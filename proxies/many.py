@@ -1,0 +1,299 @@
+"""Scoring many architectures, in several processes if asked, none of which can stop the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from po_nas.errors import ConfigError, ProxyError, ProxyFailedError, ProxyWorkerError
+from proxies.batch import Batch, BatchLike
+from proxies.cache import CacheKey, ScoreCache
+from proxies.engine import Proxy, Scores, evaluate, resolve
+from proxies.isolation import seeded
+from proxies.passes import Loss
+
+__all__ = ["ScoreResult", "score_many"]
+
+T = TypeVar("T")
+Names: TypeAlias = tuple[str, ...]
+
+_AHEAD = 4
+"""Architectures in flight per worker: enough to keep all busy when one takes long."""
+
+_DIED = "the process that scored it died (killed for its memory, perhaps); it was tried twice"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """The scores of the item at `index`: a finite number or an error for each proxy."""
+
+    index: int
+    values: dict[str, float]
+    errors: dict[str, ProxyError]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker needs for every item."""
+
+    build: Callable[[Any], nn.Module] | None
+    batch: Batch
+    proxies: tuple[Proxy, ...]
+    seed: int
+    init_seed: int
+    loss: Loss | None
+
+    def scores(self, item: Any, names: Names) -> Scores:
+        chosen = [proxy for proxy in self.proxies if proxy.spec.name in names]
+        try:
+            if self.build is not None:
+                with seeded(self.init_seed):
+                    item = self.build(item)
+            if not isinstance(item, nn.Module):
+                raise TypeError(f"{type(item).__name__} is no torch.nn.Module")
+        except Exception as error:
+            reason = f"the network cannot be built: {type(error).__name__}: {error}"
+            return Scores({}, {name: ProxyFailedError(name, reason) for name in names})
+        return evaluate(item, self.batch, chosen, seed=self.seed, loss=self.loss)
+
+
+def score_many(
+    items: Iterable[T],
+    batch: BatchLike,
+    wanted: str | Iterable[str],
+    *,
+    build: Callable[[T], nn.Module] | None = None,
+    seed: int = 0,
+    init_seed: int = 0,
+    loss: Loss | None = None,
+    workers: int = 1,
+    cache: ScoreCache | None = None,
+    key: Callable[[T], str] | None = None,
+    space: str = "",
+) -> Iterator[ScoreResult]:
+    """Score every item by every proxy in `wanted`; results come in the order of the items, as they are ready.
+
+    `build` makes a module of an item (without it the items are modules); it runs with the global generators seeded by
+    `init_seed`, for each item anew, so weights do not depend on the order or on `workers`. An item that cannot be built
+    or scored has errors in its result and stops nothing; neither does one that kills its process.
+
+    With `workers` > 1 the items are scored in that many fresh processes of one thread each. `build`, `loss`, proxies
+    and items are then pickled: functions must live in an importable module, and a script needs the guard
+    ``if __name__ == "__main__"``. `ProxyWorkerError` is raised when no worker can start.
+
+    With a `cache`, scores that it has are not computed and new ones are stored, so a run that was stopped goes on where
+    it was. It needs `key`, an item's canonical architecture as a string, and `space`, which names the search space and
+    whatever else decides the network (width, depth, classes).
+    """
+    if cache is not None and (key is None or not space):
+        raise ConfigError("cache", str(cache.path), "needs key= (an item's architecture) and space=")
+    if workers < 1:
+        raise ConfigError("workers", workers, "must be at least 1")
+    chosen = tuple(resolve(wanted))
+    work = _Work(build, Batch.of(batch), chosen, seed, init_seed, loss)
+    return _results(items, work, workers, _Shelf(cache, key, space, work))
+
+
+class _Shelf:
+    """The cache as `score_many` sees it; without one it has nothing and keeps nothing."""
+
+    def __init__(self, cache: ScoreCache | None, key: Callable[[Any], str] | None, space: str, work: _Work) -> None:
+        self._cache, self._key = cache, key
+        if cache is not None:
+            loss = work.loss and f"{getattr(work.loss, '__module__', '')}.{getattr(work.loss, '__qualname__', '')}"
+            batch = work.batch.fingerprint() + (f" {loss}" if loss else "")
+            seeds = f"{work.init_seed}/{work.seed}"
+            self._keys = {
+                p.spec.name: CacheKey(space, "", p.spec.name, p.spec.version, seeds, batch, p.spec.dtype)
+                for p in work.proxies
+            }
+
+    def keys(self, item: Any) -> dict[str, CacheKey]:
+        if self._cache is None or self._key is None:
+            return {}
+        architecture = self._key(item)
+        return {name: key._replace(architecture=architecture) for name, key in self._keys.items()}
+
+    def known(self, keys: dict[str, CacheKey]) -> dict[str, float]:
+        if self._cache is None:
+            return {}
+        found = {name: self._cache.get(key) for name, key in keys.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def store(self, keys: dict[str, CacheKey], values: dict[str, float]) -> None:
+        if self._cache is not None:
+            self._cache.put({keys[name]: value for name, value in values.items()})
+
+
+def _results(items: Iterable[Any], work: _Work, workers: int, shelf: _Shelf) -> Iterator[ScoreResult]:
+    names = tuple(proxy.spec.name for proxy in work.proxies)
+    crew = _Crew(work, workers) if workers > 1 else None
+    waiting: deque[tuple[int, dict[str, CacheKey], dict[str, float], _Task | None]] = deque()
+    source = enumerate(items)
+    try:
+        while True:
+            while len(waiting) < (_AHEAD * workers if crew else 1):
+                index, item = next(source, (-1, None))
+                if index < 0:
+                    break
+                keys = shelf.keys(item)
+                known = shelf.known(keys)
+                missing = tuple(name for name in names if name not in known)
+                task = None
+                if missing:
+                    task = crew.submit(item, missing) if crew else _Task.done(work.scores(item, missing))
+                waiting.append((index, keys, known, task))
+            if not waiting:
+                return
+            index, keys, known, task = waiting.popleft()
+            scores = Scores() if task is None else crew.collect(task) if crew else task.scores
+            assert scores is not None
+            shelf.store(keys, scores.values)
+            values = known | scores.values
+            yield ScoreResult(index, {name: values[name] for name in names if name in values}, scores.errors)
+    finally:
+        if crew is not None:
+            crew.close()
+
+
+class _Task:
+    """One item on its way: how it was sent, and what came back."""
+
+    def __init__(self, sent: bytes, names: Names) -> None:
+        self.sent, self.names = sent, names
+        self.future: Future[Scores] | None = None
+        self.scores: Scores | None = None
+
+    @classmethod
+    def done(cls, scores: Scores) -> _Task:
+        task = cls(b"", ())
+        task.scores = scores
+        return task
+
+    def failed(self, reason: str) -> None:
+        self.scores = Scores({}, {name: ProxyWorkerError(name, reason) for name in self.names})
+
+
+class _Crew:
+    """Worker processes. When one dies, what was in flight is tried again one by one, to find out whose fault it was."""
+
+    def __init__(self, work: _Work, workers: int) -> None:
+        try:
+            self._payload = pickle.dumps(work)
+        except Exception as error:
+            raise ProxyWorkerError(
+                "*",
+                f"cannot be sent to a worker: {error}; define build, loss and proxies in an importable module",
+            ) from error
+        self._workers = workers
+        self._flying: deque[_Task] = deque()
+        self._pool = self._start(workers)
+        try:
+            problem = self._pool.submit(_problem).result()
+        except BrokenProcessPool as error:
+            self.close()
+            raise ProxyWorkerError(
+                "*", "no worker process can start; a script must guard its code by if __name__ == '__main__'"
+            ) from error
+        if problem:
+            self.close()
+            raise ProxyWorkerError(
+                "*", f"a worker cannot load its work: {problem}; define build, loss and proxies in an importable module"
+            )
+
+    def _start(self, workers: int) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(self._payload,))
+
+    def submit(self, item: Any, names: Names) -> _Task:
+        try:
+            task = _Task(pickle.dumps(item), names)
+        except Exception as error:
+            task = _Task(b"", names)
+            task.failed(f"the item cannot be sent to a worker: {error}")
+            return task
+        self._flying.append(task)
+        self._send(task)
+        return task
+
+    def _send(self, task: _Task) -> None:
+        try:
+            task.future = self._pool.submit(_run, task.sent, task.names)
+        except BrokenProcessPool:
+            self._recover()
+
+    def collect(self, task: _Task) -> Scores:
+        if task.scores is None and task.future is not None:
+            try:
+                task.scores = task.future.result()
+            except BrokenProcessPool:
+                self._recover()
+            except Exception as error:
+                task.failed(f"its worker failed: {type(error).__name__}: {error}")
+        self._flying = deque(t for t in self._flying if t is not task)
+        assert task.scores is not None
+        return task.scores
+
+    def _recover(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        alone: ProcessPoolExecutor | None = None
+        for task in self._flying:
+            if task.scores is not None:
+                continue
+            future = task.future
+            if future is not None and future.done() and not future.cancelled() and future.exception() is None:
+                task.scores = future.result()
+                continue
+            alone = alone or self._start(1)
+            try:
+                task.scores = alone.submit(_run, task.sent, task.names).result()
+            except BrokenProcessPool:
+                task.failed(_DIED)
+                alone.shutdown()
+                alone = None
+            except Exception as error:
+                task.failed(f"its worker failed: {type(error).__name__}: {error}")
+        if alone is not None:
+            alone.shutdown()
+        self._pool = self._start(self._workers)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+# -- in the worker ----------------------------------------------------------------------------------------------------
+
+_work: _Work | None = None
+_trouble = ""
+
+
+def _begin(payload: bytes) -> None:
+    global _work, _trouble
+    torch.set_num_threads(1)
+    try:
+        _work = pickle.loads(payload)
+    except Exception as error:
+        _trouble = f"{type(error).__name__}: {error}"
+
+
+def _problem() -> str:
+    return _trouble
+
+
+def _run(sent: bytes, names: Sequence[str]) -> Scores:
+    assert _work is not None
+    try:
+        item = pickle.loads(sent)
+    except Exception as error:
+        reason = f"the item cannot be read in a worker: {type(error).__name__}: {error}"
+        return Scores({}, {name: ProxyWorkerError(name, reason) for name in names})
+    return _work.scores(item, tuple(names))

@@ -1,0 +1,1 @@
+"""The proxies that come with the package; `proxies.catalogue` holds their records."""

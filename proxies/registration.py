@@ -1,0 +1,104 @@
+"""Registering proxies: one decorator, or a line of the catalogue. Imports no torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.registry import Entry, Registry
+from proxies.catalogue import CATALOGUE
+from proxies.proxy_spec import CostClass, Precision, ProxySpec, closure
+
+if TYPE_CHECKING:
+    from proxies.context import ProxyContext
+
+    ProxyFunction = Callable[[ProxyContext], float]
+
+__all__ = ["expand", "names", "proxy", "registry", "spec"]
+
+registry: Registry[ProxyFunction] = Registry("proxy", "po_nas.proxies")
+names = registry.names
+
+for _spec, _target, _summary in CATALOGUE:
+    registry.add(Entry(_spec.name, _summary, f"proxies.metrics.{_target}", _spec.reference, (_spec.cost,), _spec))
+
+_LOSS = {"gradients", "activation_gradients", "hessian", "half_gradients"}
+_COST: tuple[tuple[CostClass, frozenset[str]], ...] = (
+    ("second_order", frozenset({"hessian"})),
+    ("per_sample", frozenset({"sample_gradients"})),
+    ("backward", frozenset({"gradients", "jacobian", "half_gradients", "block_jacobians"})),
+    ("forward", frozenset({"forward", "gaussian"})),
+)
+
+
+def proxy(
+    name: str,
+    *,
+    passes: Sequence[str] = ("forward",),
+    direction: Literal[-1, 1] | None = None,
+    needs_labels: bool | None = None,
+    min_samples: int = 1,
+    dtype: Precision = "model",
+    failure: str = "",
+    reference: str = "",
+    version: int = 1,
+    summary: str = "",
+) -> Callable[[ProxyFunction], ProxyFunction]:
+    """Decorate a function of a `ProxyContext` that returns a float; it becomes the proxy `name`::
+
+        @proxies.proxy("output_spread", direction=+1)
+        def output_spread(context):
+            return float(context.outputs.std())
+
+    The arguments are those of `ProxySpec`. Left out, `needs_labels` follows from `passes` (those that take the loss
+    need labels) and `summary` is the first line of the docstring. The spec is also kept on the function, as
+    ``proxy_spec``, so an entry point of the group ``po_nas.proxies`` can name the function.
+    """
+    needed = closure(_known(name, passes))
+    cost: CostClass = next((cost for cost, kinds in _COST if needed & kinds), "count")
+    labelled = bool(needed & _LOSS) if needs_labels is None else needs_labels
+    spec = ProxySpec(name, tuple(passes), direction, labelled, cost, min_samples, dtype, failure, reference, version)
+
+    def decorator(function: ProxyFunction) -> ProxyFunction:
+        first = (inspect.getdoc(function) or name).partition("\n")[0]
+        function.proxy_spec = spec  # type: ignore[attr-defined]
+        return registry.register(name, summary=summary or first, reference=reference, tags=(cost,), spec=spec)(function)
+
+    return decorator
+
+
+def _known(name: str, passes: Sequence[str]) -> Sequence[str]:
+    if isinstance(passes, str):
+        raise ConfigError("passes", passes, f"of proxy {name!r} must be a tuple of names")
+    # Checks the names, with the nearest known one in the message.
+    return ProxySpec(name, tuple(passes)).passes
+
+
+def spec(name: str) -> ProxySpec:
+    """The record of the proxy called `name`; an entry point is loaded for it.
+
+    Raises `UnknownNameError` with the nearest name, `PluginError` when it cannot be loaded, and `ConfigError` when it
+    was registered without a `ProxySpec`.
+    """
+    found = registry.entry(name).spec
+    if found is None:
+        found = getattr(registry.get(name), "proxy_spec", None)
+    if not isinstance(found, ProxySpec):
+        raise ConfigError("spec", found, f"of proxy {name!r} must be a ProxySpec; register it with @proxies.proxy")
+    return found
+
+
+def expand(wanted: str | Iterable[str]) -> list[str]:
+    """Names and shell wildcards as a list of names, each once, in the order asked for.
+
+    Raises `UnknownNameError` for a name, or a wildcard, that nothing matches.
+    """
+    found: dict[str, None] = {}
+    for pattern in [wanted] if isinstance(wanted, str) else wanted:
+        matching = [pattern] if pattern in registry else names(pattern)
+        if not matching:
+            raise UnknownNameError("proxy", pattern, names())
+        found.update(dict.fromkeys(matching))
+    return list(found)
