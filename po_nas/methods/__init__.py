@@ -21,5 +21,6 @@ for _name, _target, _summary, _reference in (
     ),
     ("local_search", "local_search:LocalSearch", "hill climbing over neighbours with restarts", "arXiv 2005.02960"),
     ("gp_bo", "gp_bo:GPBO", "Gaussian process over the architecture graph, LogEI", "arXiv 2310.20708"),
+    ("pwlnas", "pwlnas:PWLNAS", "evolution guided by a neural predictor, piecewise loss", "arXiv 2506.05869"),
 ):
     registry.add(Entry(_name, _summary, f"po_nas.methods.{_target}", _reference))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from po_nas.studies.correlation import Agreement
+from po_nas.studies.correlation import Agreement, as_table
 
-__all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table"]
+__all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "write_correlation"]
 
 
 def _lookup(found: Sequence[Agreement], column: str, group: str | None) -> dict[tuple[str, str], Agreement]:
@@ -83,6 +85,21 @@ def draw_scatter(
     for axis in axes[:, 0]:
         axis.set_ylabel(label, fontsize=7)
     return figure
+
+
+def write_correlation(found: Sequence[Agreement], directory: Path) -> list[Path]:
+    """Figures as Parquet, a Markdown table and a heat map over benchmarks, one more of each benchmark with groups."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / "correlation.parquet", directory / "correlation.md", directory / "correlation.png"]
+    pq.write_table(as_table(list(found)), paths[0])
+    text = [f"Kendall τ_b ± half of its 95 % bootstrap interval.\n\n{agreement_table(found)}\n"]
+    draw_heat_map(found).savefig(paths[2], dpi=120)
+    for benchmark in dict.fromkeys(a.benchmark for a in found if a.group != "all"):
+        text.append(f"## {benchmark}, within groups\n\n{group_table(found, benchmark)}\n")
+        paths.append(directory / f"{benchmark.replace('/', '-')}.png")
+        draw_heat_map([a for a in found if a.benchmark == benchmark], "group").savefig(paths[-1], dpi=120)
+    paths[1].write_text("\n".join(text), encoding="utf-8")
+    return paths
 
 
 def agreement_table(found: Sequence[Agreement]) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from po_nas import benchmarks
+from po_nas.benchmarks import scores
 from po_nas.benchmarks.base import Benchmark
+from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.studies import ranking
 from po_nas.studies.groups import groups_of
 
-__all__ = ["Agreement", "agreements", "as_table"]
+__all__ = ["Agreement", "agreements", "as_table", "correlate_published"]
 
 _LARGEST_RESAMPLE = 500
 
@@ -44,7 +48,7 @@ class Agreement:
 
 def agreements(
     benchmark: Benchmark,
-    scores: Mapping[str, NDArray[np.float64]],
+    columns: Mapping[str, NDArray[np.float64]],
     *,
     against: str = "test",
     sizes: NDArray[np.float64] | None = None,
@@ -54,7 +58,7 @@ def agreements(
 ) -> list[Agreement]:
     """Every score against a benchmark, over all architectures and, if asked, within the groups of `groups_of`.
 
-    `scores` are (rows,) columns in the benchmark's order, NaN where there is none (such rows are left out of that
+    `columns` are scores (rows,) in the benchmark's order, NaN where there is none (such rows are left out of that
     score's figures, failed trainings rank last). `against` is ``"test"`` (validation where no test is recorded) or
     ``"validation"``. The bootstrap resamples rows; above 500 it takes 500 out of n and rescales.
     """
@@ -65,7 +69,7 @@ def agreements(
     truth = values if benchmark.metric.maximize else -values
     groups = groups_of(benchmark, sizes) if within_groups else {"all": np.ones(len(truth), dtype=bool)}
     found: list[Agreement] = []
-    for name, column in scores.items():
+    for name, column in columns.items():
         for group, mask in groups.items():
             rows = np.flatnonzero(mask & np.isfinite(column))
             if len(rows) < 10:
@@ -125,6 +129,32 @@ def _interval(
     draws = [rng.integers(n, size=m) for _ in range(resamples)]
     error = float(np.std([ranking.kendall(column[d], truth[d]) for d in draws], ddof=1)) * np.sqrt(m / n)
     return max(-1.0, tau - 1.96 * error), min(1.0, tau + 1.96 * error)
+
+
+def correlate_published(
+    patterns: Sequence[str], *, against: str = "test", within_groups: bool = True
+) -> tuple[list[Agreement], list[str]]:
+    """Published scores of every benchmark that matches, and of those whose data are not here how to get them.
+
+    Raises `UnknownNameError` for a pattern that no benchmark with published scores matches.
+    """
+    names = scores.names()
+    chosen = [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    for pattern in patterns:
+        if not any(fnmatchcase(n, pattern) for n in names):
+            raise UnknownNameError("benchmark with published scores", pattern, names)
+    found: list[Agreement] = []
+    missing: list[str] = []
+    for name in chosen:
+        try:
+            benchmark, table = benchmarks.get(name), scores.load(name)
+        except MissingDataError as error:
+            missing.append(str(error))
+            continue
+        sizes = table.column("params") if "params" in table.names else None
+        columns = {score: table.column(score) for score in table.names}
+        found += agreements(benchmark, columns, against=against, sizes=sizes, within_groups=within_groups)
+    return found, missing
 
 
 def as_table(found: list[Agreement]) -> pa.Table:

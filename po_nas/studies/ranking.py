@@ -7,6 +7,8 @@ Predictor-based Neural Architecture Search", ICCV 2025, arXiv 2506.05869; GATES,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
@@ -17,9 +19,11 @@ from po_nas.errors import ScoreError
 
 __all__ = [
     "best_rank_at",
+    "best_rank_curve",
     "kendall",
     "ndcg_at",
     "precision_at",
+    "precision_curve",
     "random_best_rank",
     "relative_at",
     "spearman",
@@ -101,21 +105,30 @@ def _order(values: Scores) -> NDArray[np.intp]:
 
 
 def precision_at(predicted: Scores, true: Scores, percent: float, ties: str = "ordinal") -> float:
-    """Share (%) of the predicted top `percent` that truly belongs there.
+    """Precision@T: share (%) of the predicted top `percent` that truly belongs there.
 
     ``ties="ordinal"`` breaks ties by a fixed random key, independent of the order of the table. ``"competition"`` lets
     everything that ties with the last of the true top count as top, which is optimistic.
     """
+    if ties == "ordinal":
+        return precision_curve(predicted, true, (percent,))[0]
+    if ties != "competition":
+        raise ScoreError(f"ties may be 'ordinal' or 'competition', not {ties!r}")
     predicted, true = _checked(predicted, true)
     k = top_count(percent, len(true))
-    chosen = _order(predicted)[:k]
-    if ties == "competition":
-        return float(np.mean(true[chosen] >= np.sort(true)[-k]) * 100)
-    if ties != "ordinal":
-        raise ScoreError(f"ties may be 'ordinal' or 'competition', not {ties!r}")
+    return float(np.mean(true[_order(predicted)[:k]] >= np.sort(true)[-k]) * 100)
+
+
+def precision_curve(predicted: Scores, true: Scores, percents: Sequence[float]) -> list[float]:
+    """`precision_at` for several shares at the cost of one."""
+    predicted, true = _checked(predicted, true)
+    counts = [top_count(percent, len(true)) for percent in percents]
     # Another key than that of the predictions, or equal predictions would look right where truths tie too.
-    truly = np.lexsort((np.random.default_rng(1).permutation(len(true)), -true))[:k]
-    return float(len(np.intersect1d(chosen, truly)) / k * 100)
+    truly = np.lexsort((np.random.default_rng(1).permutation(len(true)), -true))
+    place = np.empty(len(true), dtype=np.int64)
+    place[truly] = np.arange(len(true))
+    chosen = place[_order(predicted)[: max(counts)]]
+    return [float(np.mean(chosen[:k] < k) * 100) for k in counts]
 
 
 def true_ranks(true: Scores) -> NDArray[np.int64]:
@@ -129,16 +142,23 @@ def best_rank_at(predicted: Scores, true: Scores, k: int) -> float:
 
     Predictions that tie at the K-th place are taken by lot; the result is the exact expectation over that lot.
     """
+    return best_rank_curve(predicted, true, (k,))[0]
+
+
+def best_rank_curve(predicted: Scores, true: Scores, ks: Sequence[int]) -> list[float]:
+    """`best_rank_at` for several K at the cost of one."""
     predicted, true = _checked(predicted, true)
-    if k < 1:
-        raise ScoreError(f"N@K needs K >= 1, got {k}")
-    k = min(k, len(true))
-    ranks = true_ranks(true)
-    boundary = np.sort(predicted)[-k]
+    if min(ks) < 1:
+        raise ScoreError(f"N@K needs K >= 1, got {min(ks)}")
+    ranks, ordered = true_ranks(true), np.sort(predicted)
+    return [_best_rank(predicted, ranks, min(k, len(true)), ordered[-min(k, len(true))]) for k in ks]
+
+
+def _best_rank(predicted: Scores, ranks: NDArray[np.int64], k: int, boundary: float) -> float:
     above = ranks[predicted > boundary]
     drawn = k - len(above)
     tied = np.sort(ranks[predicted == boundary])
-    sure = int(above.min()) if len(above) else len(true) + 1
+    sure = int(above.min()) if len(above) else len(ranks) + 1
     if drawn == len(tied):
         return float(min(sure, int(tied[0])))
     # P(the best drawn is the j-th best of the g tied) = C(g − 1 − j, m − 1) / C(g, m).

@@ -7,17 +7,20 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 import po_nas
 from po_nas import benchmarks, methods, spaces
+from po_nas.benchmarks.scores import ScoreTable
 from po_nas.commands import app as application
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from po_nas.reports import terminal
 from po_nas.reports.run import load_run
+from po_nas.studies import correlation
 
 
 def invoke(*arguments):
@@ -47,7 +50,8 @@ VERBS = [
     ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
-    ["study"], ["study", "losses"],
+    ["study"], ["study", "losses"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
+    ["proxies", "correlate"], ["surrogates"], ["surrogates", "list"], ["surrogates", "describe"],
 ]  # fmt: skip
 
 
@@ -329,3 +333,49 @@ def test_the_result_is_printed_as_it_is(monkeypatch, run):
     for incumbent, said in (("[conv]-[/red] [bold]x", "[conv]-[/red] [bold]x"), (None, "no evaluation succeeded")):
         terminal.print_result(dataclasses.replace(run, incumbent=incumbent), load_run(Path(run.directory)))
         assert said in screen.file.getvalue()
+
+
+def test_losses():
+    assert {row["name"] for row in rows("losses", "list")} >= {"mse", "hr", "warp", "scheduled"}
+    assert "margin" in invoke("losses", "describe", "hr").output
+
+
+def test_proxies():
+    found = {row["name"]: row for row in rows("proxies", "list")}
+    assert found["synflow"]["labels"] == "no"
+    assert found["ntk"]["better"] == "lower"
+    assert "arXiv 2006.05467" in invoke("proxies", "describe", "synflow").output
+    assert isinstance(refused("proxies", "describe", "sinflow"), UnknownNameError)
+
+
+def test_score_an_architecture(tmp_path):
+    small = ("-o", "cells=1", "-o", "channels=4", "--size", "8", "--samples", "4")
+    found = json.loads(
+        invoke("proxies", "score", "nasbench201", "random", "-p", "params", "-p", "nwot", *small, "--json").output
+    )
+    assert found["params"] > 1000
+    text = invoke("proxies", "score", "nasbench201", "random", "-p", "epe_nas", *small).output
+    assert text.startswith("|")
+    assert "no class has two samples" in text
+    np.savez(tmp_path / "batch.npz", inputs=np.random.default_rng(0).normal(size=(6, 3, 8, 8)), labels=np.zeros(6, int))
+    own = ("--data", tmp_path / "batch.npz")
+    assert "epe_nas\t" in invoke("proxies", "score", "nasbench201", "random", "-p", "epe_nas", *small, *own).output
+    error = refused("proxies", "score", "nasbench201", "random", "--data", tmp_path / "none.npz", *small)
+    assert "inputs and labels" in str(error)
+
+
+def test_correlate(tmp_path, monkeypatch):
+    monkeypatch.setattr(correlation.scores, "names", lambda: ["nasbench201/cifar10"])
+    monkeypatch.setattr(correlation.scores, "load", lambda name: _params_alone(name))
+    result = invoke("proxies", "correlate", "nasbench201/*", "--out", tmp_path, "--groups")
+    assert result.exit_code == 0, result.output
+    assert {Path(line).name for line in result.output.split()} == {
+        *("correlation.parquet", "correlation.md", "correlation.png", "nasbench201-cifar10.png")
+    }
+    assert "mostly nor_conv_3x3" in (tmp_path / "correlation.md").read_text()
+    assert isinstance(refused("proxies", "correlate", "darts/*", "--out", tmp_path), UnknownNameError)
+
+
+def _params_alone(name):
+    column = np.asarray(benchmarks.get(name).extras["params"])[:, None]
+    return ScoreTable(name, ("params",), column, np.full_like(column, np.nan), "embedded", ())

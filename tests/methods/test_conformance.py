@@ -32,3 +32,9 @@ class TestGPBOInALargeSpace(SearcherConformance):
     options = MappingProxyType({"initial": 4, "population": 12, "generations": 3, "ngrams": 2})
     budget = 8
     space_name = "darts"
+
+
+class TestPWLNAS(SearcherConformance):
+    method = "pwlnas"
+    options = MappingProxyType({"initial": 4, "queries": 2, "candidates": 6, "steps": 5, "population": 4})
+    budget = 8
