@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from po_nas.reports.loss_results import LossResults, higher_is_better, unique
-from po_nas.studies.loss_design import Case, LossChoice, LossStudyConfig, TaskChoice
+from po_nas.studies.loss_design import PAPER_LOSSES, Case, LossChoice, LossStudyConfig, TaskChoice
 from po_nas.studies.statistics import holm, mean_interval, paired_p
 
 __all__ = ["loss_tables"]
@@ -34,6 +34,8 @@ PUBLISHED_PREDICTORS = {
     ("pinat", "listmle"): (21.78, 23.56, 0.68),
     ("pinat", "warp"): (3.78, 38.71, 0.65),
 }
+_FEW = 100
+_DIGITS = {"precision@0.5%": 1, "best_rank@10": 1, "kendall_b": 3}
 _REFERENCE = "hr"
 """The loss that others are tested against: the ranking loss that the paper finds best overall."""
 
@@ -44,6 +46,13 @@ def loss_tables(results: LossResults, config: LossStudyConfig) -> str:
     text = [_protocol(config)]
     for over, metric, title in MAIN_METRICS:
         text += [f"### {title}", "", _task_table(results, groups["main"], over, metric), ""]
+    for title, few in (
+        (f"### {_FEW} labels or more: means over the tasks", False),
+        (f"### Fewer than {_FEW} labels", True),
+    ):
+        cases = [case for case in groups["main"] if (case.task.train < _FEW) == few]
+        if cases:
+            text += [title, "", _summary(results, cases), ""]
     text += ["### Mean rank of the losses over the tasks (1 = best)", "", _rank_table(results, groups["main"]), ""]
     text += [f"### Paired tests against {_REFERENCE}", "", _tests(results, groups["main"]), ""]
     if groups["sweep"]:
@@ -115,6 +124,41 @@ def _task_table(results: LossResults, cases: Sequence[Case], over: str, metric: 
     if not all(np.isnan(ceilings)):
         rows.append(["*ceiling*", *(_number(value, metric) for value in ceilings)])
     return _table(["loss", *(_short(task) for task in tasks)], rows)
+
+
+def _summary(results: LossResults, cases: Sequence[Case]) -> str:
+    """Means over the tasks of a run, then over runs; ours against the best of the paper's eight."""
+    tasks, (predictor, *_), chosen = unique(cases)
+    columns: dict[str, list[str]] = {}
+    for metric, title in (("precision@0.5%", "Precision@0.5 %"), ("best_rank@10", "N@10"), ("kendall_b", "τ_b")):
+        sign = 1 if higher_is_better(metric) else -1
+        runs = [_over_tasks(results, tasks, predictor, loss, metric) for loss in chosen]
+        eight = [i for i, loss in enumerate(chosen) if loss.name in PAPER_LOSSES]
+        ours = [i for i in range(len(chosen)) if i not in eight]
+        cells = [
+            "–" if not len(v) else "{:.{d}f} ± {:.{d}f}".format(*mean_interval(v), d=_DIGITS[metric]) for v in runs
+        ]
+        if eight and ours and all(len(v) > 1 for v in runs):
+            rival = max(eight, key=lambda i: sign * float(runs[i].mean()))
+            cells[rival] += " (r)"
+            for i, p in zip(ours, holm([paired_p(runs[i], runs[rival]) for i in ours]), strict=True):
+                if p < 0.05:
+                    cells[i] += " *" if sign * (runs[i].mean() - runs[rival].mean()) > 0 else " °"
+        columns[title] = cells
+    rows = [[loss.title, *(column[i] for column in columns.values())] for i, loss in enumerate(chosen)]
+    note = (
+        f"\n\n{len(tasks)} tasks. (r): the best of the paper's eight; `*` better and `°` worse than it at 5 % "
+        "(Wilcoxon signed-rank over runs, two-sided, Holm-adjusted over the losses beyond the eight)."
+    )
+    return _table(["loss", *columns], rows) + note
+
+
+def _over_tasks(
+    results: LossResults, tasks: Sequence[TaskChoice], predictor: str, loss: LossChoice, metric: str
+) -> NDArray[np.float64]:
+    values = [results.runs(task, predictor, loss, "space", metric) for task in tasks]
+    runs = min(map(len, values))
+    return np.mean([one[:runs] for one in values], axis=0) if runs else np.array([])
 
 
 def _rank_table(results: LossResults, cases: Sequence[Case]) -> str:

@@ -15,7 +15,9 @@ from surrogates.botorch_model import PoolModel
 from surrogates.encodings import Encodings
 
 N = 12
-POOL = Encodings(torch.zeros(N, 1, 1), torch.zeros(N, 1, 1), torch.zeros(N, 1, 1, 1), torch.ones(N, 1, dtype=torch.bool))
+POOL = Encodings(
+    torch.zeros(N, 1, 1), torch.zeros(N, 1, 1), torch.zeros(N, 1, 1, 1), torch.ones(N, 1, dtype=torch.bool)
+)
 
 
 class Known(Surrogate):

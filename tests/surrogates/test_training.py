@@ -18,7 +18,7 @@ from surrogates.networks.base import Network
 from surrogates.training import TrainingSettings, member_seeds, train_members
 
 GCN = surrogates.network("gcn", width=16)
-SHORT = TrainingSettings(steps=30)
+SHORT = TrainingSettings(steps=20)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def fit(problem, loss="mse", members=3, n=40, settings=SHORT, seed=0, network=GC
 @pytest.mark.parametrize(("name", "dropout"), [("mlp", 0.0), ("gcn", 0.0), ("gcn", 0.3), ("gat", 0.0), ("pinat", 0.0)])
 def test_together_is_alone(problem, name, dropout):
     inputs, targets = problem
-    network = surrogates.network(name, width=16, dropout=dropout)
+    network = surrogates.network(name, width=16, layers=2, dropout=dropout)
     rows = draws(3, 40)
     together = train_members(network, inputs, rows, targets[rows], losses.get("mse"), SHORT, 7)
     for member, seed in enumerate(member_seeds(7, 3)):
@@ -69,9 +69,9 @@ def test_same_seed_same_members_and_global_state_is_left_alone(problem):
 @pytest.mark.parametrize("loss", ["mse", "hr"])
 def test_every_network_learns(problem, name, loss):
     inputs, targets = problem
-    settings = TrainingSettings(steps=100, learning_rate=5e-3)
-    members = fit(problem, loss, members=2, n=60, settings=settings, network=surrogates.network(name, width=16))
-    for row in members.predict(inputs):
+    settings = TrainingSettings(steps=60, learning_rate=1e-2)
+    network = surrogates.network(name, width=16, layers=1)
+    for row in fit(problem, loss, members=2, settings=settings, network=network).predict(inputs):
         assert torch.corrcoef(torch.stack([row, targets]))[0, 1] > 0.8
 
 
@@ -159,13 +159,21 @@ def test_few_architectures_and_uneven_batches(problem, n):
 
 
 def test_held_out_data_choose_the_parameters(problem):
-    settings = TrainingSettings(steps=300, held_out=0.25, learning_rate=2e-2, tolerance=0.0)
-    members = fit(problem, members=2, n=60, settings=settings)
-    assert (members.steps <= 300).all()
-    assert members.steps.min() < 300
-    assert torch.corrcoef(torch.stack([members.predict(problem[0])[0], problem[1]]))[0, 1] > 0.8
+    inputs, targets = problem
+    noisy = targets + 0.3 * torch.randn(120, generator=torch.Generator().manual_seed(0))
+    careful, careless = (
+        fit((inputs, noisy), n=60, settings=TrainingSettings(steps=400, held_out=h, learning_rate=2e-2, tolerance=0.0))
+        for h in (0.25, 0.0)
+    )
+    assert careful.converged.all()
+    assert careful.steps.max() < 400 == careless.steps.min()
+    correlations = [
+        float(torch.corrcoef(torch.stack([members.predict(inputs).mean(0), targets]))[0, 1])
+        for members in (careful, careless)
+    ]
+    assert correlations[0] > correlations[1]
     # Too few to be held out: nothing is.
-    few = (fit(problem, n=20, settings=TrainingSettings(steps=30, held_out=share)) for share in (0.25, 0.0))
+    few = (fit(problem, n=20, settings=TrainingSettings(steps=20, held_out=share)) for share in (0.25, 0.0))
     assert torch.equal(*(members.parameters for members in few))
 
 
