@@ -13,7 +13,7 @@ search: $(VENV)/.core
 	$(BIN)/po-nas search configs/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --timeout 1800

@@ -216,8 +216,10 @@ class _Run:
             if progress.add(values) or step == settings.steps - 1:
                 progress.close(self.losses[0].name, rates)
                 if held:
+                    self.stack.network.eval()
                     with torch.no_grad():
                         better = progress.improved(self._loss(named, left_rows, left_labels, None))
+                    self.stack.network.train()
                     best = torch.where(better[:, None], optimiser.parameters, best)
                 if bool(progress.converged.all()):
                     break

@@ -51,6 +51,11 @@ def test_readme_loss(tmp_path):
     run(sys.executable, "-c", next(b for b in blocks("README.md") if "losses.get(" in b), cwd=tmp_path)
 
 
+@pytest.mark.parametrize("mark", ["surrogates.get(", "proxies.score("])
+def test_readme_predictor_and_proxies(mark, tmp_path):
+    assert run(sys.executable, "-c", next(b for b in blocks("README.md") if mark in b), cwd=tmp_path).strip()
+
+
 def test_readme_names_every_benchmark_method_space_and_loss():
     import losses
     from po_nas import benchmarks, methods, spaces
@@ -64,7 +69,7 @@ def test_readme_names_every_benchmark_method_space_and_loss():
         assert f"`{name}`" in text, name
 
 
-@pytest.mark.parametrize("kit", ["test_greedy.py", "test_chains.py", "test_huber.py"])
+@pytest.mark.parametrize("kit", ["test_greedy.py", "test_chains.py", "test_huber.py", "test_output_spread.py"])
 def test_the_examples_pass_their_kits(examples, kit):
     out = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", kit, cwd=examples)
     assert " passed" in out

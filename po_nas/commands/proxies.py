@@ -109,9 +109,7 @@ def _read_batch(path: Path, samples: int) -> Batch:
 @app.command()
 def correlate(
     benchmark: Annotated[list[str] | None, typer.Argument(help="names or wildcards; default: all with scores")] = None,
-    against: Annotated[
-        str, typer.Option(help="'test' (validation where none is) or 'validation'")
-    ] = "test",
+    against: Annotated[str, typer.Option(help="'test' (validation where none is) or 'validation'")] = "test",
     groups: Annotated[bool, typer.Option(help="also within groups of alike architectures")] = False,
     out: Annotated[Path, typer.Option(help="directory for tables and figures")] = Path("runs/correlation"),
     plugin: Plugins = None,

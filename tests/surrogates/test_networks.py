@@ -13,12 +13,18 @@ from po_nas import spaces
 from po_nas.errors import ConfigError, UnknownNameError
 from surrogates import networks
 from surrogates.encodings import Encodings
-from surrogates.isolation import seeded
+from surrogates.isolation import seeded, single_thread
 from surrogates.networks.operations import operation_nodes, operation_shape
 from surrogates.stack import Stack
 
 GRAPH_NETWORKS = ("gcn", "gat", "pinat")
 SPACES = ("transnas_macro", "nasbench101", "darts")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with single_thread():
+        yield
 
 
 def encodings(name, count=5):
