@@ -49,7 +49,7 @@ class Loss(ABC):
 
     * `bind` gives the loss for so much data. Bind the unbound loss afresh at every refit, then read `spec` (label
       scale, head, learning rate) from what it returns. When its label scale is not the one of the unbound loss, bind
-      that again with the targets on its own scale.
+      what was returned once more, with the targets on its own scale.
     * `stage` changes when outputs of the loss before and after have different meanings: the head of a network that is
       trained further must then be initialised anew.
     * `stochastic` losses draw from `generator`; without one they use a generator that is seeded alike at each call.

@@ -38,8 +38,9 @@ def scaled(targets: torch.Tensor, loss: Loss, budget: int | None) -> Labels:
     loss.check(values)
     bound = loss.bind(Context(len(values), values, budget))
     if bound.spec.labels != loss.spec.labels:
+        # The stage has been chosen; only its own scale is still missing.
         values = _on_scale(targets, bound)
-        bound = loss.bind(Context(len(values), values, budget))
+        bound = bound.bind(Context(len(values), values, budget))
     bound.check(values)
     if bound.spec.labels != "fraction":
         return Labels(values, bound, 0.0, 1.0)
