@@ -146,6 +146,7 @@ class _Run:
         self.losses = [one.loss for one in labels]
         # Members usually share one loss; it then runs once for all of them.
         self.together = not self.losses[0].stochastic and all(one == self.losses[0] for one in self.losses)
+        self.compute = vmap(self.losses[0].compute)
 
         self.stack = Stack(factory, inputs.shape, seeds, self.device)
         self.parameters = self._start(initial)
@@ -199,6 +200,7 @@ class _Run:
         optimiser = StackedAdamW(self.parameters, rates, clips, settings.weight_decay)
         # They share the optimiser's memory, so they are always up to date.
         named = {name: part.requires_grad_() for name, part in self.stack.split(optimiser.parameters).items()}
+        leaves, ones = list(named.values()), torch.ones(self.members, device=self.device)
         self.stack.network.train()
         progress = Progress(self.members, settings.tolerance, self.device)
         best = optimiser.parameters.clone()
@@ -209,7 +211,7 @@ class _Run:
                 masks = self._masks(batch)
             keep = None if masks is None else masks[step % WINDOW]
             values = self._loss(named, rows[step], labels[step], keep)
-            parts = torch.autograd.grad(values.sum(), list(named.values()))
+            parts = torch.autograd.grad(values, leaves, ones)
             gradient = torch.cat([part.flatten(1) for part in parts], dim=1)
             factor = warmup_cosine(step + 1, settings.steps, settings.warmup)
             optimiser.step(gradient, factor, stopped)
@@ -277,7 +279,7 @@ class _Run:
         raw = self.stack(named, prepared, metrics, keep, shared=False)
         predicted = torch.addcmul(self.offset[:, None], raw, self.scale[:, None]) if self.rescaled else raw
         if self.together:
-            found: torch.Tensor = vmap(self.losses[0].compute)(predicted, labels)
+            found: torch.Tensor = self.compute(predicted, labels)
             return found
         each = zip(self.losses, predicted, labels, self.draws, strict=True)
         return torch.stack([one.compute(p, y, draws) for one, p, y, draws in each])

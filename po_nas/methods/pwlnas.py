@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 import losses
 import surrogates
@@ -36,6 +37,13 @@ class _Options(MethodOptions):
     loss_options: dict[str, object] = Field(
         default_factory=dict, description="hyper-parameters of the loss, such as {warm: hr, focus: warp, threshold: 50}"
     )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        # Before the first evaluation, not at the first training.
+        surrogates.network(self.predictor)
+        losses.get(self.loss, **self.loss_options)
+        return self
 
 
 class PWLNAS(Searcher):

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import po_nas
+from po_nas import methods
+from po_nas.core.settings import validated
+from po_nas.errors import PoNasError
+from po_nas.methods.pwlnas import _fractions
+from po_nas.reports.run import load_run
+
+SMALL = {"initial": 8, "queries": 4, "candidates": 20, "steps": 60, "population": 8}
+
+
+def test_rounds_follow_the_initial_design(tmp_path):
+    result = po_nas.search(
+        benchmark="nasbench201/cifar10", method={"name": "pwlnas", **SMALL}, budget=20, seed=1, out=tmp_path / "run"
+    )
+    origins = [trial.origin for trial in load_run(tmp_path / "run").told]
+    assert origins == ["initial"] * 8 + ["predictor"] * 12
+    told = [trial.validation for trial in load_run(tmp_path / "run").told]
+    # Mutants that the predictor picks are better than what was drawn at random.
+    assert np.median(told[8:]) > np.median(told[:8])
+    assert result.validation == max(told)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "listmel"}, "listmle"),
+        ({"predictor": "gnc"}, "gcn"),
+        ({"loss_options": {"thresold": 3}}, "threshold"),
+        ({"loss": "piecewise", "loss_options": {"warm": "hinge"}}, "hinge"),
+    ],
+)
+def test_misspelt_names_cost_no_evaluation(options, message):
+    with pytest.raises(PoNasError, match=message):
+        validated(methods.registry.get("pwlnas").Options, options)
+
+
+def test_accuracies_become_fractions():
+    assert _fractions(np.array([10.0, 93.5])).tolist() == [0.1, 0.935]
+    assert _fractions(np.array([0.2, 0.7])).tolist() == [0.2, 0.7]
+    assert _fractions(np.array([-3.0, -2.0, -1.0])) == pytest.approx([0.1, 0.5, 0.9])
+    assert _fractions(np.array([-3.0, -3.0])).tolist() == [0.5, 0.5]
