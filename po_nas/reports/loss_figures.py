@@ -103,7 +103,7 @@ def _bars(results: LossResults, cases: Sequence[Case], over: str, metric: str) -
         elif np.isfinite(ceiling):
             # A ceiling far away would squeeze what is compared.
             highest = float(np.nanmax(widths + np.nan_to_num(halves)))
-            axis.set_xlim(0, max(highest, min(ceiling, 1.6 * highest)) * 1.05)
+            axis.set_xlim(0, max(highest, min(ceiling, 1.6 * highest)) * 1.05 or 1.0)
         if np.isfinite(ceiling) and ceiling <= axis.get_xlim()[1]:
             axis.axvline(ceiling, color="black", lw=1.0, ls=":")
         axis.set_yticks(places, [loss.title for loss in chosen] if number % columns == 0 else [], fontsize=7)
