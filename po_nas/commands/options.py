@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from po_nas.registry import load_plugin
 
-__all__ = ["Plugins"]
+__all__ = ["Plugins", "split_settings"]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -22,3 +24,12 @@ Plugins = Annotated[
     typer.Option("--plugin", callback=_load, help="Python file or module to import first (repeatable)"),
 ]
 """Plug-ins, imported while the command line is parsed."""
+
+
+def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, tuple[str, ...]]:
+    """The configuration file, if any, and the ``key=value`` overrides of ``[CONFIG.yaml] [key=value …]``."""
+    given = settings or ()
+    configs, overrides = [s for s in given if "=" not in s], tuple(s for s in given if "=" in s)
+    if len(configs) > 1:
+        raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
+    return (Path(configs[0]) if configs else None), overrides

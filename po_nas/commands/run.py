@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins
+from po_nas.commands.options import Plugins, split_settings
 from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -45,11 +45,8 @@ def search(
     from po_nas.core.api import run_search
     from po_nas.core.config import load_config
 
-    settings = settings or []
-    configs, overrides = [s for s in settings if "=" not in s], [s for s in settings if "=" in s]
-    if len(configs) > 1:
-        raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
-    config = load_config(Path(configs[0]) if configs else None, overrides, plugins=plugin or ())
+    path, overrides = split_settings(settings)
+    config = load_config(path, overrides, plugins=plugin or ())
     directory = out or _new_directory(config.benchmark, config.method.name, config.seed)
     _with_progress(
         directory, config.tracking, quiet, lambda callbacks: run_search(config, directory, callbacks=callbacks)

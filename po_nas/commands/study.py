@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins
+from po_nas.commands.options import Plugins, split_settings
 
 if TYPE_CHECKING:
     from po_nas.studies.loss_study import Progress
@@ -38,11 +38,7 @@ def losses(
     from po_nas.studies.loss_design import load_loss_study
     from po_nas.studies.loss_study import run_loss_study
 
-    settings = settings or []
-    configs, overrides = [s for s in settings if "=" not in s], tuple(s for s in settings if "=" in s)
-    if len(configs) > 1:
-        raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
-    config = load_loss_study(Path(configs[0]) if configs else None, overrides)
+    config = load_loss_study(*split_settings(settings))
     try:
         with _Bar() as bar:
             table = run_loss_study(config, out, workers, bar.update)

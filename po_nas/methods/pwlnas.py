@@ -110,8 +110,10 @@ class PWLNAS(Searcher):
                 found.append(mutant)
         # The neighbourhoods of a small space are soon used up.
         for _ in range(_ATTEMPTS * o.candidates):
+            if len(found) == o.candidates:
+                break
             drawn_one = space.sample(rng)
-            if len(found) < o.candidates and identity(drawn_one) not in taken:
+            if identity(drawn_one) not in taken:
                 taken.add(identity(drawn_one))
                 found.append(drawn_one)
         return found

@@ -17,8 +17,8 @@ from po_nas.studies.correlation import Agreement, as_table
 __all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "write_correlation"]
 
 
-def _lookup(found: Sequence[Agreement], column: str, group: str | None) -> dict[tuple[str, str], Agreement]:
-    return {(a.score, getattr(a, column)): a for a in found if group is None or a.group == group}
+def _cells(found: Sequence[Agreement], columns: str) -> dict[tuple[str, str], Agreement]:
+    return {(a.score, getattr(a, columns)): a for a in found}
 
 
 def _ordered(found: Sequence[Agreement]) -> list[str]:
@@ -32,8 +32,10 @@ def draw_heat_map(found: Sequence[Agreement], columns: str = "benchmark") -> Fig
     """Kendall τ_b: one row per score, one column per benchmark, or per group with ``columns="group"``."""
     shown = [a for a in found if columns == "group" or a.group == "all"]
     scores, places = _ordered(shown), list(dict.fromkeys(getattr(a, columns) for a in shown))
-    cells = {(a.score, getattr(a, columns)): a.kendall for a in shown}
-    values = np.array([[cells.get((score, place), np.nan) for place in places] for score in scores])
+    cells = _cells(shown, columns)
+    values = np.full((len(scores), len(places)), np.nan)
+    for (score, place), agreement in cells.items():
+        values[scores.index(score), places.index(place)] = agreement.kendall
     figure = Figure(figsize=(2.4 + 0.52 * len(places), 2.2 + 0.3 * len(scores)), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -115,7 +117,7 @@ def group_table(found: Sequence[Agreement], benchmark: str) -> str:
 
 def _markdown(found: Sequence[Agreement], columns: str) -> str:
     scores, places = _ordered(found), list(dict.fromkeys(getattr(a, columns) for a in found))
-    cells = _lookup(found, columns, None)
+    cells = _cells(found, columns)
     lines = ["| score | " + " | ".join(places) + " |", "|---|" + "---|" * len(places)]
     for score in scores:
         row = []
