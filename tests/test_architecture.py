@@ -19,7 +19,7 @@ PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 # What everybody may import: pure Python.
 BASE = ("po_nas.registry", "po_nas.errors")
 # What a benchmark and a method need of the search: the words they share, not its files or its loop.
-WORDS = ("po_nas.core.objective", "po_nas.core.searcher", "po_nas.core.trial")
+WORDS = ("po_nas.core.metrics", "po_nas.core.objective", "po_nas.core.searcher", "po_nas.core.trial")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ RULES = {
     "po_nas.registry": Rule(("po_nas.errors",), banned=("torch", "numpy")),
     "po_nas.spaces": Rule(BASE, ("po_nas.networks",), banned=("torch",)),
     "po_nas.networks": Rule((*BASE, "po_nas.spaces")),
-    "po_nas.benchmarks": Rule((*BASE, "po_nas.spaces", "po_nas.core.objective"), banned=("torch",)),
+    "po_nas.benchmarks": Rule((*BASE, "po_nas.spaces", "po_nas.core.metrics", "po_nas.core.objective"), banned=("torch",)),
     "po_nas.training": Rule((*BASE, "po_nas.spaces", "po_nas.networks", "po_nas.core.objective", "losses")),
     "po_nas.core": Rule((*BASE, "po_nas.spaces", "=po_nas"), ("=po_nas.benchmarks", "=po_nas.methods")),
     "po_nas.evolution": Rule((*BASE, "po_nas.spaces")),
@@ -55,7 +55,10 @@ RULES = {
         banned=_FILES,
     ),
     "po_nas.studies": Rule(
-        (*BASE, *WORDS, "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "=po_nas.methods", "losses", "surrogates"),
+        (
+            *(*BASE, *WORDS, "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "=po_nas.methods", "=po_nas.networks"),
+            *("losses", "surrogates", "proxies", "=po_nas"),
+        ),
     ),
     "po_nas.reports": Rule((*BASE, "po_nas.core", "po_nas.spaces", "po_nas.studies")),
     "po_nas.commands": Rule(BASE, ("po_nas", "losses", "proxies", "surrogates")),

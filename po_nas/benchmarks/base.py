@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.rows import Rows
+from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Metric, Outcome
 from po_nas.errors import DataError, InvalidArchitectureError
 from po_nas.spaces.base import Architecture, Space
@@ -111,6 +112,13 @@ class Benchmark:
         row = self.row(architecture)
         cost = 0.0 if self.cost_s is None else float(self.cost_s[row])
         return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost)
+
+    @cached_property
+    def metrics(self) -> MetricSource | None:
+        """Recorded training-free metrics of the architectures, None where there are none."""
+        from po_nas.benchmarks.table_metrics import TableMetrics
+
+        return TableMetrics.of(self.name, self.rows)
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
         """Test metric (or None) and the extras of an architecture; for the reader, never for a method."""

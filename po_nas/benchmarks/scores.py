@@ -1,4 +1,4 @@
-"""Published scores of training-free metrics, aligned with the rows of a benchmark.
+"""Scores of training-free metrics, published or our own, aligned with the rows of a benchmark.
 
 References: Krishnakumar et al., NAS-Bench-Suite-Zero: Accelerating Research on Zero Cost Proxies, NeurIPS 2022,
 arXiv 2210.03230; Mellor et al., Neural Architecture Search without Training, ICML 2021, arXiv 2006.04647.
@@ -14,12 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.data import table
-from po_nas.errors import UnknownNameError
+from po_nas.benchmarks.own_scores import packaged
+from po_nas.errors import DataError, UnknownNameError
 
-__all__ = ["ScoreTable", "load", "names"]
+__all__ = ["ScoreTable", "load", "load_own", "names", "own_names"]
 
 _SUITE = ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "plain", "snip", "synflow")
 _FAILURES = "a score that failed upstream (-1e8 or infinite) is NaN, as is one that was not computed: rank both last"
+_OWN_NOTE = (
+    "computed by our own engine on made-up images; a score that failed is NaN; isomorphic cells share scores, except "
+    "params, flops and l2_norm, to which operations count that are connected to nothing"
+)
+_PREFIXES = {"cifar10": "c10", "cifar100": "c100", "imagenet16-120": "in16"}
 _SIGNS = "no direction is promised: the sign of a score's rank correlation with accuracy varies"
 
 Columns = Mapping[str, NDArray[Any]]
@@ -40,6 +46,12 @@ class ScoreTable:
     seconds: NDArray[np.float64]
     source: str
     notes: tuple[str, ...]
+    directions: tuple[int, ...] = ()
+
+    @property
+    def signs(self) -> NDArray[np.float64]:
+        """What turns each score so that higher is expected to be better, (k,): 1, or −1 where lower is better."""
+        return np.array(self.directions or (1,) * len(self.names), dtype=np.float64)
 
     @property
     def coverage(self) -> dict[str, float]:
@@ -72,6 +84,51 @@ def load(benchmark: str) -> ScoreTable:
     return _FAMILIES[family](benchmark, task)
 
 
+def own_names() -> list[str]:
+    """Benchmarks that our own scores come with the package for."""
+    from po_nas import benchmarks
+
+    return [name for name in benchmarks.names() if name.partition("/")[0] in _OWN]
+
+
+def load_own(benchmark: str) -> ScoreTable:
+    """Our own scores for a benchmark, which need no download; `UnknownNameError` when there are none.
+
+    Parameters and FLOPs, in millions, are those of the benchmark.
+    """
+    if benchmark not in (known := own_names()):
+        raise UnknownNameError("benchmark with scores of our own", benchmark, known)
+    family, _, task = benchmark.partition("/")
+    return _OWN[family](benchmark, task)
+
+
+def _own_nasbench201(benchmark: str, task: str) -> ScoreTable:
+    from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
+
+    prefix = _PREFIXES[task]
+    sizes = {"params": parameters(prefix), "flops": flops(prefix)}
+    return _own("nasbench201", benchmark, task, sizes)
+
+
+def _own(space: str, benchmark: str, task: str, sizes: Columns) -> ScoreTable:
+    found = packaged(space)
+    if found is None:
+        raise DataError(f"the scores of {space} are missing from the package; install po-nas again")
+    chosen = sorted(found.tasks[task])
+    columns = {name: found.column(task, name) for name in chosen} | dict(sizes)
+    values = np.stack(list(columns.values()), axis=1)
+    directions = found.made_by["directions"]
+    return ScoreTable(
+        benchmark,
+        tuple(columns),
+        values,
+        np.full(values.shape, np.nan),
+        f"po-nas {found.made_by['po_nas']}",
+        (_OWN_NOTE,),
+        tuple(directions.get(name) or 1 for name in columns),
+    )
+
+
 def _assemble(
     benchmark: str, chosen: Mapping[str, str], columns: Columns, source: str, notes: tuple[str, ...]
 ) -> ScoreTable:
@@ -83,7 +140,7 @@ def _assemble(
 
 
 def _nasbench201(benchmark: str, task: str) -> ScoreTable:
-    prefix = {"cifar10": "c10", "cifar100": "c100", "imagenet16-120": "in16"}[task]
+    prefix = _PREFIXES[task]
     content = table("nasbench201", f"the scores of {benchmark}")
     chosen = {
         **{name: f"{prefix}_nbs0_{name}" for name in _SUITE},
@@ -151,6 +208,7 @@ def _suite_zero(benchmark: str, task: str) -> ScoreTable:
     return _assemble(benchmark, {name: name for name in proxies}, columns, "NAS-Bench-Suite-Zero", ())
 
 
+_OWN: Mapping[str, Callable[[str, str], ScoreTable]] = {}  # {"nasbench201": _own_nasbench201}
 _FAMILIES: Mapping[str, Callable[[str, str], ScoreTable]] = {
     "nasbench201": _nasbench201,
     "transnas_micro": _transnas,

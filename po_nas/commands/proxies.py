@@ -15,6 +15,9 @@ from po_nas.commands.tables import print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from po_nas.studies.score_table import Part
     from proxies import Batch
 
 _DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: made-up images"
@@ -123,3 +126,57 @@ def correlate(
         print(f"left out: {reason}", file=sys.stderr)
     for path in write_correlation(found, out):
         print(path)
+
+
+@app.command()
+def tabulate(
+    recipe: Annotated[Path, typer.Argument(help="what to compute, such as configs/scores/nasbench201.yaml")],
+    out: Annotated[Path | None, typer.Option(help="file of the table; default: <space>_scores.npz")] = None,
+    cache: Annotated[Path, typer.Option(help="scores computed so far; an interrupted run goes on from it")] = Path(
+        "runs/scores.sqlite"
+    ),
+    parts: Annotated[int | None, typer.Option(min=1, help="only the first parts of the recipe")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    plugin: Plugins = None,
+) -> None:
+    """Score a whole search space and write the table."""
+    from po_nas.studies import score_table
+    from proxies import ScoreCache
+
+    plan = score_table.load_recipe(recipe)
+    target = out or Path(f"{plan.space}_scores.npz")
+    with ScoreCache(cache) as store:
+        try:
+            with _Progress() as shown:
+                score_table.compute(plan, store, workers=workers, parts=parts, progress=shown.update)
+        except KeyboardInterrupt:
+            print(f"\ninterrupted; the scores are in {cache}, run the same command to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        score_table.collect(plan, store, parts=parts).write(target)
+    print(target)
+
+
+class _Progress:
+    """A bar with an ETA for each part."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        self._tasks: dict[Part, TaskID] = {}
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def update(self, part: Part, done: int) -> None:
+        if part not in self._tasks:
+            name = part.names[0] if len(part.names) == 1 else f"{part.names[0]} … {part.names[-1]}"
+            self._tasks[part] = self._bar.add_task(f"{part.task}: {name}", total=part.count)
+        self._bar.update(self._tasks[part], completed=done)

@@ -158,6 +158,7 @@ def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:
         objective.metric.maximize,
         config.budget.max_evaluations,
         objective.distinct,
+        getattr(objective, "metrics", None),
     )
     return kind(domain, seed=config.seed, options=options)
 

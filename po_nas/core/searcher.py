@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Observation, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
@@ -31,7 +32,7 @@ class Domain:
     """What a searcher may know: where to search, when two architectures are one evaluation, and which way is up.
 
     `max_evaluations` is the whole budget where it is counted in evaluations, else None; `distinct` the number of
-    identities in the space, else None.
+    identities in the space, else None; `metrics` tells training-free metrics of architectures, where there are any.
     """
 
     space: Space
@@ -39,6 +40,7 @@ class Domain:
     maximize: bool = True
     max_evaluations: int | None = None
     distinct: int | None = None
+    metrics: MetricSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""Training-free metrics of architectures, as a search method may ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.spaces.base import Architecture
+
+__all__ = ["MetricSource"]
+
+
+@runtime_checkable
+class MetricSource(Protocol):
+    """Where the metrics of architectures come from: a table of scores, or networks that are built and scored.
+
+    Metrics are not evaluations and cost none of the budget of a search, but they are counted: `computed`.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics that can be asked for."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where the scores come from, printed with every result."""
+        ...
+
+    @property
+    def computed(self) -> int:
+        """Architectures for which networks were built and scored so far; 0 for a table."""
+        ...
+
+    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
+        """Metrics (n, k) of n architectures, turned so that higher is expected to be better; NaN where there is none.
+
+        Raises `UnknownNameError` for a name that is not in `names`.
+        """
+        ...
