@@ -12,13 +12,16 @@ from pathlib import Path
 
 __all__ = [
     "BudgetError",
+    "CheckpointError",
     "ConfigError",
     "DataError",
     "DuplicateNameError",
+    "EditPathError",
     "EncodingError",
     "HashMismatchError",
     "InvalidArchitectureError",
     "JournalError",
+    "MetricsUnavailableError",
     "MissingDataError",
     "MissingExtraError",
     "MissingPassError",
@@ -113,6 +116,17 @@ class NotEnumerableError(PoNasError, TypeError):
         super().__init__(f"{space} has about {size:.2e} architectures and cannot be enumerated; sample it instead")
 
 
+class EditPathError(PoNasError):
+    """A search space in which no edit leads nearer to another architecture, against its own edit distance."""
+
+    def __init__(self, space: str, start: str, end: str, distance: int) -> None:
+        self.space, self.start, self.end, self.distance = space, start, end, distance
+        super().__init__(
+            f"{space}: no neighbour of {start} is nearer to {end}, {distance} edits away; make neighbours and "
+            "edit_distance agree (po_nas.testing.SpaceConformance checks it)"
+        )
+
+
 class ConfigError(PoNasError, ValueError):
     """A configuration key or value that cannot be used."""
 
@@ -157,6 +171,17 @@ class UnsafePickleError(DataError):
         super().__init__(f"{path}: refused, the pickle asks for {wanted}, which is not on the allow-list")
 
 
+class MetricsUnavailableError(DataError):
+    """A method that lives on training-free metrics was asked to search where there are none."""
+
+    def __init__(self, method: str, space: str, reason: str) -> None:
+        self.method, self.space, self.reason = method, space, reason
+        super().__init__(
+            f"method {method!r} needs training-free metrics of {space}: {reason}; search a benchmark that has scores "
+            "(po-nas benchmarks list), or use a method that needs none, such as gp_bo"
+        )
+
+
 class ScoreError(PoNasError, ValueError):
     """Scores that cannot be compared: shapes that differ, missing values, a top share out of range."""
 
@@ -190,6 +215,10 @@ class TrainingDivergedError(SurrogateError, ArithmeticError):
             f"the loss {loss!r} of member {member} is not finite at step {step} (learning rate {learning_rate:g}); "
             "lower the learning rate or the gradient clip"
         )
+
+
+class CheckpointError(SurrogateError):
+    """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
 
 
 class JournalError(PoNasError):
