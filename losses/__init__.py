@@ -45,6 +45,7 @@ for _name, _target in (
     ("soft_topk", "soft_top:SoftTopK"),
     ("soft_nk", "soft_top:SoftNK"),
     ("diff_kendall", "diff_kendall:DiffKendall"),
+    ("po_nas", "fusion:PONAS"),
     ("piecewise", "piecewise:Piecewise"),
     ("scheduled", "schedule:Scheduled"),
 ):

@@ -282,6 +282,35 @@ BUILT_IN: dict[str, LossSpec] = {
             "Correlation, NeurIPS 2023, arXiv 2307.15317",
         ),
         LossSpec(
+            name="po_nas",
+            summary="correlation, aligned gaps and right directions, as PO-NAS fuses metrics",
+            category="pairwise",
+            labels="standardized",
+            head="free",
+            gradient_clip=1.0,
+            hyperparameters=(
+                Hyperparameter("align", 0.5, "weight of the alignment of gaps", low=0.0),
+                Hyperparameter(
+                    "direction", None, "weight of wrong directions (None: 1; 100 for fractions)", low=0.0, optional=True
+                ),
+                Hyperparameter(
+                    "threshold",
+                    0.1,
+                    "gaps of targets below it have no direction",
+                    "standard deviations; accuracy points for fractions",
+                    low=0.0,
+                ),
+                Hyperparameter(
+                    "labels",
+                    "standardized",
+                    "scale of the targets; fraction for the paper's own, which depends on it",
+                    choices=("standardized", "fraction"),
+                ),
+            ),
+            reference="Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS "
+            "2025, OpenReview mVh0lIsdUl",
+        ),
+        LossSpec(
             name="piecewise",
             summary="one loss while data are few, another afterwards",
             category="schedule",

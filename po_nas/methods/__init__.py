@@ -22,5 +22,15 @@ for _name, _target, _summary, _reference in (
     ("local_search", "local_search:LocalSearch", "hill climbing over neighbours with restarts", "arXiv 2005.02960"),
     ("gp_bo", "gp_bo:GPBO", "Gaussian process over the architecture graph, LogEI", "arXiv 2310.20708"),
     ("pwlnas", "pwlnas:PWLNAS", "evolution guided by a neural predictor, piecewise loss", "arXiv 2506.05869"),
+    (
+        "robot",
+        "robot:RoBoT",
+        "Bayesian optimisation of one weighting of training-free metrics, then greedy use",
+        "arXiv 2403.07591",
+    ),
+    ("zero_cost", "zero_cost:ZeroCost", "the order of training-free metrics, alone or fused", "arXiv 2403.19232"),
+    ("bananas", "bananas:BANANAS", "ensemble over paths, independent Thompson sampling", "arXiv 1910.11858"),
+    ("npenas", "npenas:NPENAS", "a graph predictor ranks mutants of the best", "arXiv 2003.12857"),
+    ("weaknas", "weaknas:WeakNAS", "random picks from what a weak predictor ranks top", "arXiv 2102.10490"),
 ):
     registry.add(Entry(_name, _summary, f"po_nas.methods.{_target}", _reference))

@@ -222,3 +222,29 @@ def soft_nk(s, y, fraction=DEFAULT_FRACTION, temperature=1.0):
 
 def diff_kendall(s, y, slope=1.0):
     return mean(1 - math.tanh(slope * (s[i] - s[j])) for i, j in pairs(y))
+
+
+def po_nas(s, y, align=0.5, direction=None, threshold=0.1, labels="standardized"):
+    paper = labels == "fraction"
+    weight = direction if direction is not None else (100.0 if paper else 1.0)
+    y = [100 * v for v in y] if paper else y
+    if min(y) == max(y):
+        return 0.0
+
+    def deviation(values):
+        return math.sqrt(mean((v - mean(values)) ** 2 for v in values))
+
+    def standard_sizes(gaps, kept):
+        sizes = [abs(gap) for gap in gaps]
+        scale = deviation(sizes) if deviation(sizes) > 1e-6 * mean(sizes) else max(mean(sizes), 1e-12)
+        return [((size if keep else 0.0) - mean(sizes)) / scale for size, keep in zip(sizes, kept, strict=True)]
+
+    both = deviation(s) * deviation(y)
+    correlation = mean((a - mean(s)) * (b - mean(y)) for a, b in zip(s, y, strict=True)) / both
+    listed = list(itertools.combinations(range(len(s)), 2))
+    gaps = [s[i] - s[j] for i, j in listed], [y[i] - y[j] for i, j in listed]
+    kept = [abs(t) < threshold or d * t > 0 for d, t in zip(*gaps, strict=True)]
+    sizes = [standard_sizes(one, kept) for one in gaps]
+    aligned = mean(abs(a - b) for a, b in zip(*sizes, strict=True))
+    wrong = mean(max(-d * t, 0.0) for d, t in zip(*gaps, strict=True)) / (1.0 if paper else both)
+    return 1 - correlation + align * aligned + weight * wrong

@@ -26,6 +26,7 @@ VARIANTS = [
     ("lambda_ndcg", {"fraction": 0.3}),
     ("lambda_precision", {"fraction": 0.3}),
     ("soft_topk", {"mode": "precision", "fraction": 0.3}),
+    ("po_nas", {"labels": "fraction"}),
     ("piecewise", {"warm": "mse", "focus": "mape", "threshold": 10}),
     ("piecewise", {"focus": "top_vs_rest", "by": "ess", "threshold": 2}),
     ("scheduled", {"base": "top_vs_rest"}),

@@ -73,6 +73,9 @@ CASES = [
     ("soft_topk", {"fraction": 0.4, "temperature": 0.3, "mode": "precision"}),
     ("soft_nk", {"fraction": 0.4, "temperature": 0.7}),
     ("diff_kendall", {"slope": 2.0}),
+    ("po_nas", {}),
+    ("po_nas", {"threshold": 0.0, "align": 1.0, "direction": 2.0}),
+    ("po_nas", {"labels": "fraction"}),
 ]
 
 

@@ -7,7 +7,7 @@ import po_nas
 from po_nas import methods
 from po_nas.core.settings import validated
 from po_nas.errors import PoNasError
-from po_nas.methods.pwlnas import _fractions
+from po_nas.methods.rounds import fractions
 from po_nas.reports.run import load_run
 
 SMALL = {"initial": 8, "queries": 4, "candidates": 20, "steps": 60, "population": 8}
@@ -39,8 +39,8 @@ def test_misspelt_names_cost_no_evaluation(options, message):
         validated(methods.registry.get("pwlnas").Options, options)
 
 
-def test_accuracies_become_fractions():
-    assert _fractions(np.array([10.0, 93.5])).tolist() == [0.1, 0.935]
-    assert _fractions(np.array([0.2, 0.7])).tolist() == [0.2, 0.7]
-    assert _fractions(np.array([-3.0, -2.0, -1.0])) == pytest.approx([0.1, 0.5, 0.9])
-    assert _fractions(np.array([-3.0, -3.0])).tolist() == [0.5, 0.5]
+def test_accuracies_becomefractions():
+    assert fractions(np.array([10.0, 93.5])).tolist() == [0.1, 0.935]
+    assert fractions(np.array([0.2, 0.7])).tolist() == [0.2, 0.7]
+    assert fractions(np.array([-3.0, -2.0, -1.0])) == pytest.approx([0.1, 0.5, 0.9])
+    assert fractions(np.array([-3.0, -3.0])).tolist() == [0.5, 0.5]

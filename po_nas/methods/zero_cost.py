@@ -1,0 +1,81 @@
+"""Training-free search: candidates are evaluated in the order of their metrics."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
+from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, require_metrics
+from proxies.fusion import log_rank, mean_rank
+
+__all__ = ["ZeroCost"]
+
+_TRUSTED = ("nwot", "naswot", "naswot_authors", "jacov", "synflow", "zen", "flops", "params")
+"""By how well they did over the benchmarks of NAS-Bench-Suite-Zero (arXiv 2210.03230), the steadiest first."""
+
+
+class _Options(MethodOptions):
+    fusion: Literal["log_rank", "mean_rank", "single"] = Field(
+        "log_rank",
+        description="log_rank: sum of the logarithms of the ranks; mean_rank: mean rank; single: one metric alone",
+    )
+    metrics: tuple[str, ...] | None = Field(
+        None, description="metrics that are fused; default: all that half of the candidates have"
+    )
+    metric: str = Field(
+        "auto",
+        description=f"for single: the metric; auto: the first there is of {', '.join(_TRUSTED)}, else the first of all",
+    )
+    pool: PositiveInt | None = Field(None, description=POOL_OPTION)
+
+
+class ZeroCost(Searcher):
+    """Evaluates architectures in the order of one training-free metric, or of several that are fused by rank.
+
+    Nothing is learned from the evaluations. Ranks are taken among the candidates. A missing metric ranks below all that
+    are known; candidates that tie come in an order drawn from the seed. When no candidate is left, others are drawn
+    from the space. Raises `MetricsUnavailableError` when it is made for a search without metrics.
+
+    References: Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021, arXiv 2101.08134; Lee and Ham,
+    AZ-NAS, CVPR 2024, arXiv 2403.19232 (``log_rank``).
+    """
+
+    Options = _Options
+    options: _Options
+
+    def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
+        super().__init__(domain, seed=seed, options=options)
+        o = self.options
+        chosen = (o.metric,) if o.fusion == "single" and o.metric != "auto" else o.metrics
+        require_metrics(domain, "zero_cost", chosen)
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """The unseen candidate of the highest rank."""
+        pool, order = self._ordered
+        gone = set(pool.candidates.positions(self._seen))
+        for place in order:
+            if place not in gone:
+                return Proposal(pool.candidates.architectures[place], self.options.fusion)
+        return Proposal(self.draw_unseen(rng), "random")
+
+    @cached_property
+    def _ordered(self) -> tuple[MetricPool, list[int]]:
+        o = self.options
+        wanted = o.metrics
+        if o.fusion == "single":
+            wanted = (o.metric,) if o.metric != "auto" else None
+        pool = metric_pool(self.domain, self.seed, "zero_cost", wanted, o.pool)
+        ties = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 4))).permutation(len(pool.values))
+        return pool, [int(place) for place in np.lexsort((ties, -self._scores(pool)))]
+
+    def _scores(self, pool: MetricPool) -> NDArray[np.float64]:
+        if self.options.fusion == "single":
+            name = next((name for name in (self.options.metric, *_TRUSTED) if name in pool.names), pool.names[0])
+            column = pool.values[:, pool.names.index(name)]
+            return np.where(np.isnan(column), -np.inf, column)
+        return (log_rank if self.options.fusion == "log_rank" else mean_rank)(pool.values)

@@ -1,0 +1,9 @@
+"""Training-free metrics fused with weights of each architecture's own, learnt from the architectures evaluated.
+
+`encoder` and `pretraining` turn architectures into embeddings without any accuracy, `weights` turns embeddings into
+weights of metrics, `fused` weights and metrics into a score, `ensemble` fits several of them to accuracies. Importing
+this package does not import torch.
+
+Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS 2025,
+OpenReview mVh0lIsdUl.
+"""

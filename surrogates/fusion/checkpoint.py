@@ -1,0 +1,106 @@
+"""Pre-trained encoders in files, each known by everything that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from po_nas.errors import CheckpointError
+from surrogates.encodings import Encodings, Shape
+from surrogates.fusion.pretraining import Pretrained, PretrainingModel, pretrain
+from surrogates.fusion.settings import PretrainingSettings
+
+__all__ = ["fingerprint", "load", "load_or_pretrain", "save"]
+
+_FORMAT = 1
+_KEY_LENGTH = 32
+"""Hexadecimal digits of the fingerprint in a file's name."""
+
+
+def fingerprint(inputs: Encodings, metrics: torch.Tensor, settings: PretrainingSettings, seed: int) -> str:
+    """A sha256 in hexadecimal of all that decides an encoder: data, settings, seed, versions of this and of torch."""
+    try:
+        own = version("po-nas")
+    except PackageNotFoundError:
+        own = "source"
+    known = {"format": _FORMAT, "version": own, "torch": torch.__version__, "settings": asdict(settings), "seed": seed}
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
+    for tensor in (inputs.nodes, inputs.adjacency, inputs.edges, inputs.mask, metrics):
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(pretrained: Pretrained, path: Path, key: str = "") -> None:
+    """Write an encoder to a file, at once or not at all, with the fingerprint `key` of what made it."""
+    payload = {
+        "format": _FORMAT,
+        "key": key,
+        "shape": list(pretrained.shape),
+        "metrics": pretrained.model.metrics.shape[1],
+        "settings": asdict(pretrained.settings),
+        "error": pretrained.error,
+        "state": {name: tensor.cpu() for name, tensor in pretrained.model.state_dict().items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(payload, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path, key: str | None = None) -> Pretrained:
+    """Read an encoder, onto the CPU; with a `key`, one of that fingerprint alone.
+
+    Raises `CheckpointError` for a file that is missing, damaged, of another format or of another fingerprint.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        if found["format"] != _FORMAT or (key is not None and found["key"] != key):
+            raise CheckpointError(f"{path} was made from other data or by another version; remove it")
+        settings = PretrainingSettings(**found["settings"])
+        shape = Shape(*found["shape"])
+        model = PretrainingModel(shape, found["metrics"], width=settings.width, heads=settings.heads)
+        model.load_state_dict(found["state"])
+        model.eval().requires_grad_(False)
+        return Pretrained(model, shape, settings, found["error"])
+    except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of an encoder ({error}); remove it") from error
+
+
+def load_or_pretrain(
+    directory: Path,
+    inputs: Encodings,
+    metrics: torch.Tensor,
+    settings: PretrainingSettings | None = None,
+    seed: int = 0,
+) -> Pretrained:
+    """The encoder that `pretrain` would make, from a file of the directory where there is a sound one for these inputs.
+
+    What was computed is left there for next time; a damaged file is replaced.
+    """
+    settings = settings or PretrainingSettings()
+    key = fingerprint(inputs, metrics, settings, seed)
+    path = directory / f"encoder-{key[:_KEY_LENGTH]}.pt"
+    if path.is_file():
+        try:
+            return load(path, key)
+        except CheckpointError:
+            path.unlink(missing_ok=True)
+    made = pretrain(inputs, metrics, settings, seed)
+    save(made, path, key)
+    return made

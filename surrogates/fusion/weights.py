@@ -1,0 +1,136 @@
+"""Weights of metrics: for each architecture its own, one vector for all, or all equal."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import nn
+
+from po_nas.errors import ConfigError
+from surrogates.fusion.encoder import Embeddings
+from surrogates.fusion.settings import Keys, Scope
+from surrogates.networks.base import Affine
+
+__all__ = ["WeightGenerator"]
+
+_FORBIDDEN = -1e9
+_SMALLEST = 1e-8
+_GAIN = 20.0
+"""Factor of the common vector: an optimiser whose steps suit the layers turns a weight's sign in tens of steps too."""
+
+
+class WeightGenerator(nn.Module):
+    """Signed weights (k, K) of K metrics, whose absolute values sum to 1, from embeddings of k architectures.
+
+    With the `scope` ``architecture`` each metric m has a learnt embedding eₘ that asks, by attention in several heads,
+    what of the architecture matters to it; the answer passes a gate that knows both, and a network makes a weight of
+    it. `keys` are what is asked: ``nodes``, the embeddings of the real nodes, or ``pooled``, the paper's single key, on
+    which the softmax is 1 whatever the metric, so that metrics differ by the gate alone. The network's output is added
+    to a learnt vector that starts at the `prior` weights (K,), and its last layer starts at zero: untrained, the
+    weights are the prior's for every architecture. ``global`` has that vector alone, ``equal`` never leaves the prior.
+    `reference` is the paper's start: no such vector, a last layer like the others, so that untrained weights are noise.
+
+    Parameters may have a leading dimension of members, inputs have none; the weights then are (members, k, K).
+    Initialisation draws from torch's global generator.
+
+    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
+    2025, OpenReview mVh0lIsdUl.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        prior: torch.Tensor,
+        *,
+        hidden: int = 16,
+        heads: int = 4,
+        keys: Keys = "nodes",
+        scope: Scope = "architecture",
+        reference: bool = False,
+    ) -> None:
+        super().__init__()
+        if hidden % heads:
+            raise ConfigError("hidden", hidden, f"must be a multiple of the {heads} heads")
+        if keys not in ("nodes", "pooled"):
+            raise ConfigError("keys", keys, "must be nodes or pooled")
+        if scope not in ("architecture", "global", "equal"):
+            raise ConfigError("scope", scope, "must be architecture, global or equal")
+        metrics = len(prior)
+        self.heads, self.keys, self.scope = heads, keys, scope
+        start = metrics / _GAIN * prior / prior.abs().sum().clamp_min(_SMALLEST)
+        if scope == "architecture" and reference:
+            start = torch.zeros_like(start)
+        self.base = nn.Parameter(start, requires_grad=scope != "equal" and not (scope == "architecture" and reference))
+        if scope != "architecture":
+            return
+        self.summary = _Perceptron(size, 2 * hidden, hidden)
+        self.table = nn.Parameter(torch.randn(metrics, hidden))
+        self.identity = _Perceptron(hidden, 2 * hidden, hidden, norm=False)
+        self.query = Affine(hidden, hidden)
+        # Without a bias: one is the same for all keys, and the softmax does not see it.
+        self.key = Affine(size if keys == "nodes" else hidden, hidden, bias=False)
+        self.value = Affine(size if keys == "nodes" else hidden, hidden)
+        self.mix = Affine(hidden, hidden)
+        self.gate = Affine(hidden, hidden)
+        self.gate_identity = Affine(hidden, hidden, bias=False)
+        self.first = _Perceptron(hidden, 2 * hidden, hidden)
+        self.last = Affine(hidden, 1)
+        if not reference:
+            with torch.no_grad():
+                for parameter in self.last.parameters():
+                    parameter.zero_()
+
+    def forward(self, embeddings: Embeddings, present: torch.Tensor, share: float = 1.0) -> torch.Tensor:
+        """Weights (…, k, K), zero where a metric is not `present` (k, K), |w| summing to 1 over the others.
+
+        `share` is the factor of what architectures add to the common vector.
+        """
+        raw = _GAIN * self.base.unsqueeze(-2)
+        if self.scope == "architecture" and share:
+            raw = raw + share * self._own(embeddings)
+        raw = raw * present
+        return raw / (raw.abs().sum(-1, keepdim=True) + _SMALLEST)
+
+    def _own(self, embeddings: Embeddings) -> torch.Tensor:
+        k, n, _ = embeddings.nodes.shape
+        summary = cast(torch.Tensor, self.summary(embeddings.pooled))
+        identity = self.table + self.identity(self.table)
+        bias = torch.where(embeddings.mask, 0.0, _FORBIDDEN)[..., None, None]
+        if self.keys == "pooled":
+            tokens, n, bias = summary, 1, bias.new_zeros(())
+        else:
+            tokens = embeddings.nodes.flatten(0, 1)
+        metrics, hidden = identity.shape[-2:]
+        width = hidden // self.heads
+        # Keys times queries, with the queries, which are the same for all architectures, multiplied into the layer.
+        query = torch.unflatten(self.query(identity), -1, (self.heads, width)) / math.sqrt(width)
+        asked = torch.einsum("...dhc,...mhc->...dhm", torch.unflatten(self.key.weight, -1, (self.heads, width)), query)
+        score = torch.unflatten(torch.unflatten(tokens @ asked.flatten(-2), -1, (self.heads, metrics)), -3, (k, n))
+        share = torch.softmax(score + bias, dim=-3)
+        value = torch.unflatten(torch.unflatten(self.value(tokens), -1, (self.heads, width)), -3, (k, n))
+        found = torch.einsum("...nhm,...nhc->...mhc", share, value).flatten(-2)
+
+        answer = torch.unflatten(self.mix(found.flatten(-3, -2)), -2, (k, metrics))
+        together = (answer * summary.unsqueeze(-2)).flatten(-3, -2)
+        gate = torch.unflatten(self.gate(together), -2, (k, metrics)) + self.gate_identity(identity).unsqueeze(-3)
+        fused = answer * (1 + torch.sigmoid(gate))
+        middle = _normalised_gelu(self.first(fused.flatten(-3, -2)))
+        return torch.unflatten(self.last(middle).squeeze(-1), -1, (k, metrics))
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, inputs: int, middle: int, outputs: int, norm: bool = True) -> None:
+        super().__init__()
+        self.first, self.second, self.norm = Affine(inputs, middle), Affine(middle, outputs), norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x = _normalised_gelu(x) if self.norm else nn.functional.gelu(x)
+        return cast(torch.Tensor, self.second(x))
+
+
+def _normalised_gelu(x: torch.Tensor) -> torch.Tensor:
+    # No scale and shift of its own: the linear layer that follows has them.
+    return nn.functional.gelu(nn.functional.layer_norm(x, x.shape[-1:]))

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from po_nas import spaces
+from po_nas.core.searcher import Domain
+from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.methods.candidates import candidates, metric_pool
+from tests.methods.toy import ToyMetrics
+
+SPACE = spaces.get("transnas_micro")
+
+
+def domain(metrics=None, space=SPACE, identity=None):
+    return Domain(space, identity or space.to_string, True, 10, metrics=metrics)
+
+
+def test_a_small_space_is_listed_whole_once():
+    listed = candidates(domain(), seed=1)
+    assert len(listed) == SPACE.size == len(set(listed.architectures))
+    assert candidates(domain(), seed=2) is listed
+    third = listed.architectures[3]
+    assert listed.positions([SPACE.to_string(third), "none of them"]) == [3]
+
+
+def test_isomorphic_architectures_are_one_candidate():
+    listed = candidates(domain(identity=SPACE.canonical), seed=1)
+    assert len(listed) == len({SPACE.canonical(a) for a in SPACE.enumerate()}) < SPACE.size
+
+
+def test_samples_depend_on_the_seed_alone():
+    space = spaces.get("darts")
+    first, again, other = (candidates(domain(space=space), seed, 30) for seed in (1, 1, 2))
+    assert len(first) == 30
+    assert first.architectures == again.architectures != other.architectures
+    assert len(candidates(domain(), seed=1, size=50)) == 50
+
+
+def test_metrics_are_computed_once():
+    metrics = ToyMetrics(SPACE)
+    told = domain(metrics)
+    pool = metric_pool(told, 0, "m", size=40)
+    assert metric_pool(told, 0, "m", size=40) is pool
+    assert metrics.asked == [40]
+    assert pool.names == metrics.names
+    assert pool.values == pytest.approx(ToyMetrics(SPACE).values(pool.candidates.architectures, metrics.names))
+    assert metric_pool(told, 0, "m", ("m2",), 40).values[:, 0].tolist() == pool.values[:, 2].tolist()
+
+
+def test_missing_metrics():
+    sparse = ToyMetrics(SPACE, gap=1)
+    pool = metric_pool(domain(sparse), 0, "m", size=40)
+    assert pool.names == ("m1", "m2")
+    asked = metric_pool(domain(sparse), 0, "m", ("m0", "m1"), 40)
+    assert asked.incomplete.all()
+    assert np.isnan(asked.values[:, 0]).all()
+    assert set(asked.min_max[:, 0]) == {0.5}
+    assert (asked.min_max[:, 1].min(), asked.min_max[:, 1].max()) == (0.0, 1.0)
+    assert metric_pool(domain(ToyMetrics(SPACE, gap=4)), 0, "m", size=40).incomplete.sum() == 10
+
+
+@pytest.mark.parametrize("method", ["robot", "zero_cost"])
+def test_without_metrics_nothing_is_spent(method):
+    from po_nas import methods
+
+    kind = methods.registry.get(method)
+    with pytest.raises(MetricsUnavailableError, match=f"method '{method}' needs training-free metrics of transnas_mi"):
+        kind(domain(), seed=0)
+    with pytest.raises(UnknownNameError, match="did you mean 'm1'"):
+        kind(domain(ToyMetrics(SPACE)), seed=0, options=kind.Options(metrics=("m1x",)))
+    with pytest.raises(MetricsUnavailableError, match="half of the candidates"):
+        metric_pool(domain(ToyMetrics(SPACE, ("m0",), gap=1)), 0, method, size=20)

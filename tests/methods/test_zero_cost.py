@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from po_nas import spaces
+from proxies.fusion import log_rank, mean_rank
+from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
+
+SPACE = spaces.get("transnas_micro")
+
+
+class TestZeroCost(MetricConformance):
+    method = "zero_cost"
+    options = MappingProxyType({"pool": 100})
+    budget = 12
+
+
+class TestZeroCostBeyondItsPool(MetricConformance):
+    """The space goes on where the candidates end."""
+
+    method = "zero_cost"
+    options = MappingProxyType({"pool": 6, "fusion": "single"})
+    budget = 12
+    space_name = "darts"
+
+
+@pytest.mark.parametrize("fusion", ["log_rank", "mean_rank"])
+def test_evaluates_in_the_order_of_the_fusion(fusion):
+    metrics = ToyMetrics(SPACE)
+    everything = list(SPACE.enumerate())
+    scores = {"log_rank": log_rank, "mean_rank": mean_rank}[fusion](metrics.values(everything, metrics.names[:2]))
+    wanted = np.sort(scores)[::-1][:20]
+    trials = drive(with_metrics("zero_cost", SPACE, metrics, fusion=fusion, metrics=("m0", "m1")), lambda a: 0.0, 20)
+    places = [everything.index(t.architecture) for t in trials]
+    assert scores[places] == pytest.approx(wanted)
+    assert {t.origin for t in trials} == {fusion}
+
+
+def test_a_single_metric_and_the_rule_that_chooses_it():
+    metrics = ToyMetrics(SPACE, ("flops", "m1", "nwot"))
+    everything = list(SPACE.enumerate())
+    for metric, name in (("auto", "nwot"), ("m1", "m1")):
+        best = everything[int(metrics.values(everything, [name]).argmax())]
+        (trial,) = drive(with_metrics("zero_cost", SPACE, metrics, fusion="single", metric=metric), lambda a: 0.0, 1)
+        assert metrics.values([trial.architecture], [name]) == pytest.approx(metrics.values([best], [name]))
+    unknown = with_metrics("zero_cost", SPACE, ToyMetrics(SPACE, ("b", "a")), fusion="single", pool=20)
+    assert unknown._ordered[0].names == ("b", "a")
+    first = unknown.ask()[0].architecture
+    pool = unknown._ordered[0]
+    assert ToyMetrics(SPACE, ("b", "a")).values([first], ["b"])[0, 0] == pytest.approx(pool.values[:, 0].max())
+
+
+def test_missing_ranks_last_and_ties_depend_on_the_seed():
+    class Flat(ToyMetrics):
+        def values(self, architectures, names):
+            found = np.ones((len(architectures), len(names)))
+            found[:5] = np.nan
+            return found
+
+    metrics = Flat(SPACE, ("flat",))
+    runs = []
+    for seed in (1, 2):
+        method = with_metrics("zero_cost", SPACE, metrics, seed=seed, fusion="single")
+        pool, order = method._ordered
+        assert set(order[-5:]) == set(range(5))
+        assert len(pool.values) == len(order)
+        runs.append(order)
+    assert runs[0] != runs[1]

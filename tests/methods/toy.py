@@ -1,0 +1,69 @@
+"""Metrics of a toy, and searches that are told them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from po_nas import methods
+from po_nas.core.searcher import Domain
+from po_nas.errors import UnknownNameError
+from po_nas.testing import SearcherConformance, ToyObjective
+
+
+@dataclass(eq=False)
+class ToyMetrics:
+    """Random linear functions of an architecture's vector encoding; every `gap`-th one asked for has no ``m0``."""
+
+    space: Any
+    names: tuple[str, ...] = ("m0", "m1", "m2")
+    gap: int | None = None
+    origin: str = "a toy"
+    computed: int = 0
+    asked: list[int] = field(default_factory=list)
+
+    def values(self, architectures, names):
+        self.asked.append(len(architectures))
+        for name in names:
+            if name not in self.names:
+                raise UnknownNameError("metric", name, self.names)
+        weights = np.random.default_rng(1).normal(size=(self.space.vector_size, len(self.names)))
+        vectors = np.array([self.space.encode_vector(a) for a in architectures])
+        found = (vectors @ weights)[:, [self.names.index(name) for name in names]]
+        if self.gap and "m0" in names:
+            found[:: self.gap, names.index("m0")] = np.nan
+        return found
+
+
+class MetricConformance(SearcherConformance):
+    """The kit, with metrics."""
+
+    def searcher(self, objective: ToyObjective, seed: int):
+        kind = methods.registry.get(self.method)
+        space = objective.space
+        domain = Domain(
+            space, objective.identity, objective.metric.maximize, self.budget, metrics=ToyMetrics(space, gap=7)
+        )
+        return kind(domain, seed=seed, options=kind.Options(**self.options))
+
+
+def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
+    """A search told some metrics."""
+    kind = methods.registry.get(name)
+    domain = Domain(space, identity or space.to_string, True, budget, metrics=source)
+    return kind(domain, seed=seed, options=kind.Options(**options))
+
+
+def drive(method, value, n):
+    """Run a search on a function of an architecture; the trials."""
+    from po_nas.core.objective import Outcome
+
+    trials = []
+    for _ in range(n):
+        (trial,) = method.ask()
+        found = value(trial.architecture)
+        method.tell(trial.number, Outcome.failed("none") if found is None else Outcome.ok(float(found)))
+        trials.append(trial)
+    return trials
