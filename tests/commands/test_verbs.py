@@ -51,7 +51,8 @@ VERBS = [
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
     ["study"], ["study", "losses"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
-    ["proxies", "correlate"], ["surrogates"], ["surrogates", "list"], ["surrogates", "describe"],
+    ["proxies", "correlate"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"], ["surrogates", "describe"],
+    ["compare"],
 ]  # fmt: skip
 
 

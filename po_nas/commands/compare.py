@@ -1,0 +1,133 @@
+"""``po-nas compare``: search methods against each other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from po_nas.commands.options import Plugins
+from po_nas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from po_nas.studies.comparison.results import Study
+    from po_nas.studies.comparison.run import Progress
+
+__all__ = ["compare"]
+
+
+def compare(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STUDY.yaml … [key=value …]",
+            help="one study or several, and overrides for all of them, e.g. seeds=5; or run directories",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="directory of the study (of several: one folder in it for each); an unfinished one goes on"),
+    ] = Path("runs/comparison"),
+    workers: Annotated[int | None, typer.Option(min=1, help="processes of one thread each; default: all cores")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="also write one Markdown page, its figures beside it")] = None,
+    report_only: Annotated[bool, typer.Option("--report-only", help="report on what is there, run nothing")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Compare: run methods × benchmarks × seeds, then write tables, figures and an HTML report.
+
+    Every finished search is kept: an interrupted comparison goes on where it stopped, and results.parquet can be read
+    while it runs. Run directories of po-nas search can be compared as well.
+    """
+    from po_nas.reports.comparison.make import make_comparison_report, write_markdown
+    from po_nas.studies.comparison.results import Study
+
+    given = settings or []
+    paths, overrides = [Path(s) for s in given if "=" not in s], [s for s in given if "=" in s]
+    if not paths and not report_only:
+        raise typer.BadParameter("expected STUDY.yaml (see configs/studies/compare_quick.yaml) or run directories")
+    found: list[tuple[Study, Path]] = []
+    if paths and all(path.is_dir() for path in paths):
+        if overrides:
+            raise ConfigError(
+                overrides[0].partition("=")[0], "", "cannot be set: run directories are compared as they are"
+            )
+        found.append((Study.of_runs(paths), out))
+    elif report_only:
+        found += [(Study.load(directory), directory) for directory in _directories(paths, out)]
+    else:
+        found += _run(paths, out, overrides, plugin or [], workers or os.cpu_count() or 1)
+    for study, directory in found:
+        written = make_comparison_report(study, directory)
+        if (directory / "results.parquet").exists():
+            print(f"results  {directory / 'results.parquet'}")
+        print(f"tables   {directory / 'tables'}\nfigures  {directory / 'figures'}\nreport   {written.page}")
+    if markdown is not None:
+        # A report on what is there does not say how it was made.
+        command = "" if report_only else " ".join(["po-nas compare", *given, "--markdown", str(markdown)])
+        write_markdown([study for study, _ in found], markdown, command)
+        print(f"page     {markdown}")
+
+
+def _directories(paths: list[Path], out: Path) -> list[Path]:
+    return [out] if len(paths) < 2 else [out / path.stem for path in paths]
+
+
+def _run(
+    paths: list[Path], out: Path, overrides: list[str], plugins: list[str], workers: int
+) -> list[tuple[Study, Path]]:
+    from po_nas.studies.comparison.design import load_comparison
+    from po_nas.studies.comparison.results import Study
+    from po_nas.studies.comparison.run import run_comparison
+
+    # All are checked before the first is run.
+    configs = [load_comparison(path, overrides, plugins) for path in paths]
+    found = []
+    for config, directory in zip(configs, _directories(paths, out), strict=True):
+        try:
+            with _Bar(config.name) as bar:
+                run_comparison(config, directory, workers, bar.update)
+        except KeyboardInterrupt:
+            print("\ninterrupted; finished searches are kept, run the same command to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+        found.append((Study.load(directory), directory))
+    return found
+
+
+class _Bar:
+    """Progress with an ETA on stderr; what failed or is left out is said as it happens."""
+
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        # Searches differ in length, so the estimate looks far back.
+        self._bar = Bar(*columns, *times, console=self._console, speed_estimate_period=600)
+        self._task = self._bar.add_task(f"{name}: searches", total=None)
+        self._said = 0
+        self._begun = False
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._begun:
+            self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show how far the comparison is."""
+        if not self._begun:
+            self._begun = True
+            self._bar.start()
+            for reason in progress.missing:
+                self._console.print(f"left out: {reason}", markup=False, soft_wrap=True)
+        for message in progress.failed[self._said :]:
+            self._console.print(f"failed: {message}", markup=False, soft_wrap=True)
+        self._said = len(progress.failed)
+        self._bar.update(self._task, completed=progress.done, total=progress.total)

@@ -1,0 +1,93 @@
+"""Writing the report of a comparison into its directory, and as a page for a repository."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from po_nas.reports.comparison.figures import make_figures
+from po_nas.reports.comparison.page import render_comparison
+from po_nas.reports.comparison.protocol import protocol_line
+from po_nas.reports.comparison.tables import make_tables
+from po_nas.reports.comparison.words import CAPTIONS, FIGURE_TITLES, headline
+from po_nas.studies.comparison.results import Study
+from po_nas.studies.comparison.store import write_atomically
+
+__all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPaths:
+    """Where a report was written."""
+
+    page: Path
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
+
+
+def make_comparison_report(study: Study, directory: Path) -> ComparisonPaths:
+    """Write ``report.html``, ``tables/*.{md,tex,parquet}`` and ``figures/*.png``; the study may be unfinished.
+
+    Raises `RunDirectoryError` when something cannot be written.
+    """
+    tables, figures = make_tables(study), make_figures(study)
+    written: list[Path] = []
+    for table in tables:
+        stem = directory / "tables" / table.name
+        for suffix, data in (
+            (".md", table.markdown().encode()),
+            (".tex", table.latex().encode()),
+            (".parquet", _parquet(table.parquet())),
+        ):
+            written.append(stem.with_name(stem.name + suffix))
+            write_atomically(written[-1], data)
+    drawn = [_save(figure, directory / "figures" / f"{name}.png") for name, figure in figures.items()]
+    page = directory / "report.html"
+    write_atomically(page, render_comparison(study, tables, figures).encode())
+    return ComparisonPaths(page, tuple(written), tuple(drawn))
+
+
+def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> list[Path]:
+    """One page with the findings, figures and tables of every study; figures go to a folder beside it, of its name."""
+    folder, written = path.with_suffix(""), [path]
+    lines = [f"# {studies[0].config['name'] if len(studies) == 1 else 'Comparisons'}", ""]
+    if command:
+        lines += [f"Made by `{command}`.", ""]
+    level = 2 if len(studies) == 1 else 3
+    for study in studies:
+        name = str(study.config["name"])
+        if len(studies) > 1:
+            lines += [f"## {name}", ""]
+        if study.config["notes"]:
+            lines += [str(study.config["notes"]).strip(), ""]
+        lines += [sentence + "\n" for sentence in headline(study)]
+        lines += [protocol_line(study), ""]
+        stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name.lower())
+        for key, figure in make_figures(study).items():
+            image = folder / f"{stem}-{key}.png"
+            written.append(_save(figure, image))
+            link = Path(os.path.relpath(image, path.parent)).as_posix()
+            lines += [f"![{FIGURE_TITLES[key]}]({link})", "", f"*{FIGURE_TITLES[key]}.* {CAPTIONS[key]}", ""]
+        lines += [table.markdown(level) for table in make_tables(study)]
+    write_atomically(path, ("\n".join(lines).rstrip() + "\n").encode())
+    return written
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())

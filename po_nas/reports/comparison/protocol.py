@@ -1,0 +1,96 @@
+"""The protocol of a comparison: a sentence under every table, and a table of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from po_nas.reports.comparison.table import Table
+from po_nas.studies.comparison.results import Study
+
+__all__ = ["protocol_line", "protocol_table", "summary_line"]
+_FED_BACK = ("feedback_name", "dataset", "split", "epochs", "runs")
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{len(seeds)} seeds ({seeds[0]}–{seeds[-1]})"
+    return f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+
+
+def protocol_line(study: Study) -> str:
+    """What must be printed with every number that is common to all benchmarks."""
+    config = study.config
+    batch, executor = config["batch"], config["executor"]["name"]
+    parallel = "one evaluation at a time"
+    if batch > 1:
+        parallel = f"{batch} trials at a time" + (
+            ", asynchronous, on a virtual clock of recorded seconds" if executor == "simulated" else ", told together"
+        )
+    feedbacks = {
+        str(found.get("feedback_name", "the objective's own")) for found in study.record["benchmarks"].values()
+    }
+    state = "" if study.finished else f" **Not finished: {summary_line(study)}.**"
+    if study.finished and study.record["failed"]:
+        state = f" **{summary_line(study)}.**"
+    return (
+        f"Protocol: {study.budget} evaluations, initial and failed ones counted; {_seeds(config['seeds'])}, paired; "
+        f"feedback `{', '.join(sorted(feedbacks))}`; incumbent chosen by validation, test attached afterwards; not "
+        f"normalised; {parallel}.{state}"
+    )
+
+
+def summary_line(study: Study) -> str:
+    """How much of it is done."""
+    done, total, failed = study.record["finished"], study.record["searches"], len(study.record["failed"])
+    return f"{done} of {total} searches done" + (f", {failed} failed" if failed else "")
+
+
+def protocol_table(study: Study) -> Table:
+    """Per benchmark: what was fed back, what is reported, what could be searched, and the optima."""
+    rows = []
+    for name, found in study.record["benchmarks"].items():
+        if name not in study.benchmarks:
+            continue
+        told = {key: str(found[key]) for key in _FED_BACK if found.get(key)}
+        if told.get("epochs", "").isdigit():
+            told["epochs"] += " epochs"
+        size = found.get("pool_size")
+        pool = f"{found.get('pool', 'unknown')}" + (f", {size:,}" if isinstance(size, int) else "")
+        rows.append(
+            [
+                name,
+                f"{found.get('metric', 'validation')} ({found.get('unit') or 'no unit'}), {found.get('direction')}",
+                "; ".join(told.values()),
+                str(found.get("report", "unknown")),
+                pool,
+                _value(found.get("optimum_validation")),
+                _value(found.get("test_of_optimum_validation")),
+                _value(found.get("optimum_test")),
+            ]
+        )
+    options = "; ".join(
+        f"{label}: {method['name']}"
+        + (
+            f" ({', '.join(f'{k}={v}' for k, v in study.record['options'][label].items())})"
+            if _given(study, label)
+            else ""
+        )
+        for label, method in study.config["methods"].items()
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in study.record["versions"].items())
+    header = (
+        *("benchmark", "metric", "fed back", "reported", "pool", "optimum, validation"),
+        *("test of that optimum", "optimum, test"),
+    )
+    note = f"Methods, with all options: {options}. Versions: {versions}."
+    return Table("protocol", "Protocol of each benchmark", header, rows, note, labels=5)
+
+
+def _given(study: Study, label: str) -> bool:
+    return bool(study.record["options"].get(label))
+
+
+def _value(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"

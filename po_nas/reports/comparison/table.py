@@ -1,0 +1,116 @@
+"""A table that can be written as Markdown, LaTeX, HTML and Parquet; ``**text**`` in a cell is bold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["Table"]
+
+_BOLD = re.compile(r"\*\*(.+?)\*\*")
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "≥": r"$\geq$",
+    "°": r"$^\circ$",
+    "×": r"$\times$",
+    "∞": r"$\infty$",
+    "<": r"$<$",
+    ">": r"$>$",
+    "−": r"$-$",
+    "…": r"\dots{}",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """`name` is its file's; `note` is printed below it, protocol included. `data` are the numbers, one row each."""
+
+    name: str
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    data: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    labels: int = 1
+    """How many of the first columns are labels, set left; the others are numbers, set right."""
+
+    def markdown(self, level: int = 2) -> str:
+        """Heading, table and note."""
+        align = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
+        lines = [_row(self.header), "|" + "|".join(align) + "|", *(_row(row) for row in self.rows)]
+        note = f"\n{self.note}\n" if self.note else ""
+        return f"{'#' * level} {self.title}\n\n" + "\n".join(lines) + f"\n{note}"
+
+    def latex(self) -> str:
+        """A ``table`` environment with booktabs rules; needs ``\\usepackage{booktabs}``."""
+        columns = "l" * self.labels + "r" * (len(self.header) - self.labels)
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_tex(f'{self.title}. {self.note}'.strip())}}}",
+            rf"\label{{tab:{self.name}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(map(_tex, self.header)) + r" \\",
+            r"\midrule",
+            *(" & ".join(map(_tex, row)) + r" \\" for row in self.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """The table alone, in a box that scrolls sideways, and the note."""
+        head = "".join(f"<th scope='col'>{_html(text)}</th>" for text in self.header)
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<th scope='row'>{_html(text)}</th>" if column < self.labels else f"<td>{_html(text)}</td>"
+                for column, text in enumerate(row)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        note = f"<p class='dim note'>{_html(self.note)}</p>" if self.note else ""
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        label = escape(self.title, quote=True)
+        return f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{table}</div>{note}'
+
+    def parquet(self) -> pa.Table:
+        """The numbers, unrounded; the cells as printed where there are no others."""
+        if self.data:
+            return pa.Table.from_pylist(list(self.data))
+        return pa.Table.from_pylist([dict(zip(self.header, row, strict=True)) for row in self.rows])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _html(text: str) -> str:
+    found = re.sub(r"`(.+?)`", r"<code>\1</code>", _BOLD.sub(r"<b>\1</b>", escape(text)))
+    # A narrow screen may break family/task where it has a joint.
+    return re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", found)
+
+
+def _tex(text: str) -> str:
+    pieces = _BOLD.split(text)
+    escaped = ["".join(_TEX.get(letter, letter) for letter in piece.replace("`", "")) for piece in pieces]
+    return "".join(rf"\textbf{{{piece}}}" if position % 2 else piece for position, piece in enumerate(escaped))

@@ -1,0 +1,63 @@
+"""What the reports say in words: the findings, and the captions of the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from po_nas.studies.comparison.results import Study
+from po_nas.studies.comparison.significance import FEWEST, LEVEL, least_p, paired_tests, rank_methods, too_few
+
+__all__ = ["CAPTIONS", "FIGURE_TITLES", "headline"]
+
+FIGURE_TITLES = {
+    "anytime_evaluations": "Anytime curves by evaluations",
+    "anytime_seconds": "Anytime curves by recorded time",
+    "critical_difference": "Critical differences",
+    "win_tie_loss": "Wins, ties and losses",
+}
+_BAND = "Median over seeds with quartiles, of the incumbent by validation; lower regret is better."
+CAPTIONS = {
+    "anytime_evaluations": _BAND,
+    "anytime_seconds": _BAND
+    + " Time is what the benchmark records of each evaluation, on the executor's clock, without the methods' overhead.",
+    "critical_difference": "Mean ranks by validation at the end, best to the left. Methods joined by a bar do not "
+    "differ at 5 % (Nemenyi's test).",
+    "win_tie_loss": "Wins / ties / losses of the row against the column over pairs of benchmark and seed, by "
+    "validation at the end; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
+}
+
+
+def headline(study: Study) -> list[str]:
+    """The findings in a few sentences, none that the tests do not carry."""
+    said = []
+    at = study.reported[-1]
+    if too_few(study):
+        said.append(f"No statistics from too few runs: fewer than {FEWEST} seeds are finished, so nothing is tested.")
+    ranking = rank_methods(study, at)
+    if ranking is not None:
+        best = int(np.argmin(ranking.ranks))
+        order = sorted(ranking.ranks)
+        apart = order[1] - order[0] >= ranking.critical_difference
+        over = "benchmarks" if ranking.per_task else "pairs of benchmark and seed"
+        said.append(
+            f"{ranking.methods[best]} has the best mean rank by validation after {at} evaluations, "
+            f"{ranking.ranks[best]:.2f} over {ranking.blocks} {over}; "
+            + ("it differs from every other" if apart else "it does not differ from the next best")
+            + f" at 5 % (Nemenyi, critical difference {ranking.critical_difference:.2f})."
+        )
+    family = paired_tests(study, "validation")
+    tests = [t for t in family if t.at == at]
+    if tests and least_p(family) >= LEVEL:
+        said.append(
+            f"{len(family)} comparisons with {study.baseline} on {max(t.n for t in family)} paired seeds cannot be "
+            "significant at 5 %, whatever their outcome; run more seeds to test them."
+        )
+    elif tests:
+        better = sum(t.verdict == "better" for t in tests)
+        worse = sum(t.verdict == "worse" for t in tests)
+        said.append(
+            f"{study.baseline} against its rivals after {at} evaluations, benchmark by benchmark: better in {better}, "
+            f"worse in {worse}, undecided in {len(tests) - better - worse} of {len(tests)} comparisons (Wilcoxon, "
+            "paired seeds, 5 % after Holm's adjustment)."
+        )
+    return said

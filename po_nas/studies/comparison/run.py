@@ -1,0 +1,217 @@
+"""Running a comparison: every cell in a worker process, every finished cell kept, interrupted ones run again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from po_nas.core.run_directory import RunDirectory
+from po_nas.errors import RunDirectoryError
+from po_nas.registry import load_plugin
+from po_nas.studies.comparison.cell import run_cell
+from po_nas.studies.comparison.design import Cell, ComparisonConfig
+from po_nas.studies.comparison.plan import Plan, make_plan
+from po_nas.studies.comparison.store import COLUMNS, write_table
+from po_nas.studies.parts import Parts
+
+__all__ = ["Progress", "run_comparison"]
+
+_EVERY_S = 20.0
+"""Seconds between two writings of the partial results."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a comparison is: searches done and to do, messages of those that failed, benchmarks left out and why."""
+
+    done: int
+    total: int
+    failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def run_comparison(
+    config: ComparisonConfig, directory: Path, workers: int = 1, progress: Callable[[Progress], None] | None = None
+) -> Path:
+    """Run (or go on with) a comparison; the path of its ``results.parquet``, which is also kept up to date meanwhile.
+
+    Everything is checked before the first search. Finished searches are kept and never run again; failed ones are run
+    again in the next session. Raises `MissingDataError` when no benchmark has its data, `RunLockedError` when another
+    process is at it.
+    """
+    plan = make_plan(config)
+    with RunDirectory(directory):
+        session = _Session(plan, directory, progress or (lambda _: None))
+        session.tell()
+        session.run(workers)
+        return session.write()
+
+
+class _Session:
+    """What is done and failed so far, and the writing of it."""
+
+    def __init__(self, plan: Plan, directory: Path, progress: Callable[[Progress], None]) -> None:
+        self.plan, self.directory, self.progress = plan, directory, progress
+        self.parts = Parts(directory)
+        self.tables: dict[int, pa.Table] = {}
+        self.failed: dict[int, str] = {}
+        self._written = time.monotonic()
+        for torn in self.parts.directory.glob("*.tmp"):
+            # A session that was killed left it; nobody else is here, for the directory is ours.
+            torn.unlink(missing_ok=True)
+        for number, cell in enumerate(plan.cells):
+            if cell.key in self.parts:
+                self.tables[number] = _read(self.parts, cell)
+
+    def run(self, workers: int) -> None:
+        # Seed by seed, so that what is there at any time can be compared in pairs; benchmark by benchmark, so that a
+        # process loads each once.
+        order = {name: position for position, name in enumerate(self.plan.benchmarks)}
+        todo = sorted(
+            (number for number in range(len(self.plan.cells)) if number not in self.tables),
+            key=lambda number: (order[self.plan.cells[number].search.benchmark], self.plan.cells[number].search.seed),
+        )
+        if workers <= 1:
+            with threadpool_limits(1):
+                for number in todo:
+                    self._settle(number, _attempt(self.plan.cells[number], self.directory))
+        elif todo:
+            self._run_in_processes(todo, min(workers, len(todo)))
+
+    def _run_in_processes(self, todo: Sequence[int], workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        with _one_thread_each():
+            pool = ProcessPoolExecutor(
+                workers, mp_context=context, initializer=_begin, initargs=(self.plan.config.plugins,)
+            )
+            try:
+                waiting = iter(todo)
+                running: dict[Future[str | None], int] = {}
+                while True:
+                    # A few more than there are workers: thousands of waiting ones would be sent at once otherwise.
+                    for number in waiting:
+                        running[pool.submit(_attempt, self.plan.cells[number], self.directory)] = number
+                        if len(running) >= 2 * workers:
+                            break
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        self._settle(running.pop(future), future.result())
+            except BrokenProcessPool as error:
+                self.write()
+                raise RunDirectoryError(
+                    self.directory,
+                    "a worker process died, perhaps for want of memory; finished searches are kept, run the same "
+                    "command again, with fewer --workers if need be",
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _settle(self, number: int, error: str | None) -> None:
+        cell = self.plan.cells[number]
+        if error is None:
+            self.tables[number] = _read(self.parts, cell)
+        else:
+            self.failed[number] = error
+        if time.monotonic() - self._written > _EVERY_S:
+            self.write()
+        self.tell()
+
+    def tell(self) -> None:
+        failed = tuple(f"{_words(self.plan.cells[n])}: {message}" for n, message in self.failed.items())
+        done = len(self.tables) + len(self.failed)
+        self.progress(Progress(done, len(self.plan.cells), failed, tuple(self.plan.missing.values())))
+
+    def write(self) -> Path:
+        """Everything finished so far as one table, in the order of the cells."""
+        tables = [self.tables[number] for number in sorted(self.tables)]
+        table = pa.concat_tables(tables) if tables else COLUMNS.empty_table()
+        record = dict(self.plan.record) | {"failed": [self._failure(n) for n in sorted(self.failed)]}
+        path = self.directory / "results.parquet"
+        write_table(path, table, record | {"finished": len(self.tables), "searches": len(self.plan.cells)})
+        self._written = time.monotonic()
+        return path
+
+    def _failure(self, number: int) -> Mapping[str, Any]:
+        cell = self.plan.cells[number]
+        return {
+            "benchmark": cell.search.benchmark,
+            "method": cell.label,
+            "seed": cell.search.seed,
+            "error": self.failed[number],
+        }
+
+
+def _words(cell: Cell) -> str:
+    return f"{cell.label} on {cell.search.benchmark}, seed {cell.search.seed}"
+
+
+def _read(parts: Parts, cell: Cell) -> pa.Table:
+    path = parts.directory / f"{parts.name(cell.key)}.parquet"
+    try:
+        table = pq.read_table(path).select(COLUMNS.names).cast(COLUMNS)
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the comparison again") from error
+    # The label is the study's to choose, and may have changed since.
+    place = table.schema.get_field_index("method")
+    return table.set_column(place, COLUMNS.field("method"), pa.array([cell.label] * len(table), pa.string()))
+
+
+def _attempt(cell: Cell, directory: Path) -> str | None:
+    """Run a cell and keep its rows; the message of what it raised, or None."""
+    try:
+        rows = run_cell(cell)
+        if not rows:
+            return "it proposed nothing"
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    Parts(directory).write(cell.key, rows)
+    return None
+
+
+def _begin(plugins: Sequence[str]) -> None:
+    """First thing in a worker process."""
+    import signal
+
+    # An interrupt ends a worker without a word; the main process says what there is to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
+def _end_with_the_parent() -> None:
+    """A worker whose study was killed would otherwise wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile use one thread; their libraries read this when they are loaded."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,150 @@
+"""What a comparison allows to say: paired tests, mean ranks with a critical difference, wins and losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
+from po_nas.studies.comparison.results import Study
+from po_nas.studies.statistics import holm, paired_p
+
+__all__ = ["FEWEST", "LEVEL", "Paired", "Ranking", "least_p", "paired_tests", "rank_methods", "too_few", "wins"]
+
+FEWEST = 5
+"""Seeds below which nothing is tested. (Of 5 pairs, not even 5 wins are significant at 5 %: p = 0.0625.)"""
+LEVEL = 0.05
+_TASKS = 5
+"""Benchmarks from which on each counts as one block of the ranking; with fewer, every benchmark and seed does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """`rival` against the study's reference on one benchmark after `at` evaluations, over `n` common seeds.
+
+    `gain` is the mean by which the reference is better, in the measure's unit (negative: worse); `p` Wilcoxon's
+    signed-rank p-value, `adjusted` Holm's over the whole family.
+    """
+
+    benchmark: str
+    at: int
+    rival: str
+    n: int
+    gain: float
+    p: float
+    adjusted: float
+
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` (the reference, at 5 %), or nothing."""
+        if self.adjusted >= LEVEL or self.gain == 0:
+            return ""
+        return "better" if self.gain > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks (1 = best) over blocks; Friedman's p-value, and Nemenyi's critical difference at 5 %.
+
+    `per_task` says whether a block is a benchmark (mean over seeds) or a benchmark and seed.
+    """
+
+    methods: tuple[str, ...]
+    ranks: tuple[float, ...]
+    blocks: int
+    per_task: bool
+    friedman_p: float
+    critical_difference: float
+
+    def alike(self) -> list[tuple[int, int]]:
+        """Largest runs (first, last) of methods, ordered by rank, that differ by less than the critical difference."""
+        ordered = sorted(self.ranks)
+        found: list[tuple[int, int]] = []
+        for first in range(len(ordered)):
+            last = max(j for j in range(first, len(ordered)) if ordered[j] - ordered[first] < self.critical_difference)
+            if last > first and (not found or last > found[-1][1]):
+                found.append((first, last))
+        return found
+
+
+def too_few(study: Study) -> bool:
+    """Whether there are too few seeds for any test."""
+    counts = [len(study.seeds(b, m)) for b in study.benchmarks for m in study.methods]
+    return max(counts, default=0) < FEWEST
+
+
+def paired_tests(study: Study, measure: str) -> list[Paired]:
+    """Every rival against the reference, on every benchmark, at every reported budget: one family.
+
+    Pairs of fewer than `FEWEST` common seeds are left out, and so are measures that are not known.
+    """
+    baseline = study.baseline
+    if baseline is None:
+        return []
+    found = []
+    for benchmark in study.benchmarks:
+        sign = study.sign(benchmark, measure)
+        for at in study.reported:
+            ours = study.values(measure, benchmark, baseline, at)
+            for rival in study.methods:
+                theirs = study.values(measure, benchmark, rival, at)
+                common = sorted(ours.keys() & theirs.keys())
+                if rival == baseline or len(common) < FEWEST:
+                    continue
+                first, second = (np.array([values[seed] for seed in common]) for values in (ours, theirs))
+                gain = float(np.mean(sign * (first - second)))
+                found.append((benchmark, at, rival, len(common), gain, paired_p(first, second)))
+    adjusted = holm([row[5] for row in found])
+    return [Paired(*row, p) for row, p in zip(found, adjusted, strict=True)]
+
+
+def least_p(tests: Sequence[Paired]) -> float:
+    """The smallest adjusted p-value that so many tests on so few pairs can have; 1 without any test."""
+    return min(1.0, len(tests) * 2.0 ** (1 - max((t.n for t in tests), default=0))) if tests else 1.0
+
+
+def _blocks(study: Study, measure: str, at: int, per_task: bool) -> NDArray[np.float64]:
+    """(blocks, methods) values, higher is better; blocks that lack a method are left out."""
+    rows = []
+    for benchmark in study.benchmarks:
+        sign = study.sign(benchmark, measure)
+        values = [study.values(measure, benchmark, method, at) for method in study.methods]
+        common = sorted(set.intersection(*(set(v) for v in values)))
+        if not common:
+            continue
+        block = sign * np.array([[v[seed] for v in values] for seed in common])
+        rows.append(block.mean(axis=0, keepdims=True) if per_task else block)
+    # Values that differ by rounding are equal: one architecture reached by two ways of summing.
+    return np.round(np.concatenate(rows), 9) if rows else np.empty((0, len(study.methods)))
+
+
+def rank_methods(study: Study, at: int) -> Ranking | None:
+    """Rank the methods by validation after `at` evaluations (Demšar, JMLR 2006); None for fewer than three methods,
+    fewer than two blocks or too few seeds.
+    """
+    per_task = len(study.benchmarks) >= _TASKS
+    values = _blocks(study, "validation", at, per_task)
+    blocks, k = values.shape
+    if k < 3 or blocks < 2 or too_few(study):
+        return None
+    ranks = rankdata(-values, axis=1)
+    means = ranks.mean(axis=0)
+    equal = bool((ranks == ranks[:, :1]).all())
+    p = 1.0 if equal else float(friedmanchisquare(*values.T).pvalue)
+    q = float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / math.sqrt(2)
+    difference = q * math.sqrt(k * (k + 1) / (6 * blocks))
+    return Ranking(tuple(study.methods), tuple(float(r) for r in means), blocks, per_task, p, difference)
+
+
+def wins(study: Study, at: int) -> tuple[NDArray[np.int64], int]:
+    """(methods, methods) counts of how often the row has better validation than the column, and the number of blocks.
+
+    A block is a benchmark and seed that all methods have finished; what neither wins is a tie.
+    """
+    values = _blocks(study, "validation", at, per_task=False)
+    better = values[:, :, None] > values[:, None, :]
+    return better.sum(axis=0).astype(np.int64), len(values)

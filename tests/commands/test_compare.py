@@ -1,0 +1,86 @@
+"""``po-nas compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import po_nas
+from po_nas.errors import ConfigError, RunDirectoryError
+from po_nas.studies.comparison.design import load_comparison
+from po_nas.studies.comparison.results import Study
+from tests.commands.test_verbs import invoke, refused
+
+STUDIES = Path(__file__).parents[2] / "configs" / "studies"
+TASK = "nasbench_graph/proteins"
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"benchmarks: {TASK}\nmethods: [random, local_search]\nseeds: 2\nbudget: 6\n")
+    return path
+
+
+def test_from_a_file_to_a_report(tmp_path, study):
+    out = tmp_path / "out"
+    result = invoke("compare", study, "seeds=3", "--out", out, "--workers", "1")
+    assert result.exit_code == 0, result.output
+    for name in ("results.parquet", "report.html", "tables/regret.tex", "figures/anytime_evaluations.png"):
+        assert (out / name).is_file()
+    assert f"report   {out}/report.html" in result.output
+    assert Study.load(out).record["finished"] == 6
+    (out / "report.html").unlink()
+    assert invoke("compare", "--report-only", "--out", out).exit_code == 0
+    assert (out / "report.html").is_file()
+
+
+def test_several_studies_have_a_folder_each(tmp_path, study):
+    other = study.with_name("other.yaml")
+    other.write_text(study.read_text().replace("local_search", "regularized_evolution"))
+    arguments, page = ("compare", study, other, "seeds=1", "--workers", "1", "--out"), tmp_path / "page.md"
+    assert invoke(*arguments, tmp_path / "out", "--markdown", page).exit_code == 0
+    assert Study.load(tmp_path / "out/mine").methods == ["random", "local_search"]
+    assert Study.load(tmp_path / "out/other").methods == ["random", "regularized_evolution"]
+    text = page.read_text()
+    assert text.startswith("# Comparisons\n")
+    assert f"Made by `po-nas compare {study} {other} seeds=1 --markdown {page}`" in text
+    assert text.index("\n## mine\n") < text.index("\n### Simple regret") < text.index("\n## other\n")
+    other.write_text("budget: x")
+    assert isinstance(refused(*arguments, tmp_path / "new"), ConfigError)
+    assert not (tmp_path / "new").exists()
+
+
+def test_run_directories_are_compared(tmp_path):
+    for seed in (0, 1):
+        po_nas.search(benchmark=TASK, method="random", budget=4, seed=seed, out=tmp_path / f"run{seed}")
+    result = invoke("compare", tmp_path / "run0", tmp_path / "run1", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "random" in (tmp_path / "out/tables/regret.md").read_text()
+    error = refused("compare", tmp_path / "run0", "seeds=3", "--out", tmp_path / "out")
+    assert "compared as they are" in str(error)
+
+
+def test_bad_input_leaves_nothing_behind(tmp_path, study):
+    out = ("--out", tmp_path / "out", "--workers", "1")
+    assert "1 repeated" in str(refused("compare", study, "seeds=[1,1]", *out))
+    assert "beyond the budget" in str(refused("compare", study, "at=7", *out))
+    assert "has 2021 to evaluate" in str(refused("compare", study, "budget=3000", *out))
+    assert isinstance(refused("compare", "--report-only", *out), RunDirectoryError)
+    assert invoke("compare").exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_failed_or_is_missing_is_said_on_the_way(tmp_path, study, monkeypatch):
+    monkeypatch.setenv("PO_NAS_CACHE", str(tmp_path / "cache"))
+    setting = f"benchmarks=[{TASK}, transnas_micro/normal]"
+    result = invoke("compare", study, setting, "--out", tmp_path / "out", "--workers", "1")
+    assert result.exit_code == 0
+    assert "left out: transnas_micro/normal" in result.stderr
+    assert "po-nas data get transnasbench101" in result.stderr
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("compare_*.yaml")), ids=lambda path: path.stem)
+def test_studies_that_come_along_are_good(path):
+    assert load_comparison(path).cells(load_comparison(path).names())

@@ -1,0 +1,175 @@
+"""Numbers of comparisons, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import wilcoxon
+
+import po_nas
+from po_nas import benchmarks
+from po_nas.errors import RunDirectoryError
+from po_nas.studies.comparison.results import Study
+from po_nas.studies.comparison.significance import least_p, paired_tests, rank_methods, too_few, wins
+from tests.studies.comparison_toy import NAN, toy_study
+
+TWO = {("t", "a", 0): [3.0, NAN, 10.0, 7.0], ("t", "b", 0): [NAN, 5.0, 5.0, 8.0]}
+
+
+def test_incumbents_and_measures(tmp_path):
+    study = toy_study(tmp_path, TWO)
+    np.testing.assert_array_equal(study.curves("validation", "t", "a"), [[3, 3, 10, 10]])
+    np.testing.assert_array_equal(study.curves("regret", "t", "a"), [[7, 7, 0, 0]])
+    np.testing.assert_array_equal(study.curves("test", "t", "b"), [[NAN, 2.5, 2.5, 4]])
+    np.testing.assert_array_equal(study.curves("rank", "t", "b"), [[NAN, 6, 6, 3]])
+    np.testing.assert_array_equal(study.searches["t", "b", 0].incumbent, [-1, 1, 1, 3])
+    assert study.values("regret", "t", "b", 1) == {}
+    assert study.values("regret", "t", "b", 4) == {0: 2.0}
+    assert study.to_optimum("t", "a").tolist() == [3]
+    assert study.to_optimum("t", "b").tolist() == [math.inf]
+    assert study.overhead_s("t", "a").tolist() == [0.5]
+    assert (study.failures("t", "a"), study.failures("t", "b")) == (1, 1)
+    assert study.found("t", "a") == [(0, "a10", 10.0)]
+
+
+def test_the_best_test_queried_is_not_the_incumbents(tmp_path):
+    folder = tmp_path / "x"
+    study = toy_study(folder, {("t", "a", 0): [3.0, 4.0, 2.0]})
+    table = study.table.set_column(6, "test", pa.array([9.0, 1.0, 5.0]))
+    found = Study._of(table, study.record)
+    assert found.values("test", "t", "a", 3) == {0: 1.0}
+    assert found.values("best_test_queried", "t", "a", 3) == {0: 9.0}
+
+
+def test_lower_may_be_better(tmp_path):
+    study = toy_study(tmp_path, TWO, direction="minimize", optimum=3.0)
+    np.testing.assert_array_equal(study.curves("validation", "t", "b"), [[NAN, 5, 5, 5]])
+    np.testing.assert_array_equal(study.curves("regret", "t", "b"), [[NAN, 2, 2, 2]])
+    assert study.values("best_test_queried", "t", "a", 4) == {0: 1.5}
+    assert study.sign("t", "test") == study.sign("t", "regret") == -1
+    counts, blocks = wins(study, 4)
+    assert (counts.tolist(), blocks) == ([[0, 1], [0, 0]], 1)
+
+
+def test_an_unknown_optimum_has_no_regret(tmp_path):
+    study = toy_study(tmp_path, TWO, optimum=None)
+    assert study.values("regret", "t", "a", 4) == {}
+    assert np.isinf(study.to_optimum("t", "a")).all()
+
+
+def test_a_search_that_ended_early_keeps_its_incumbent(tmp_path):
+    study = toy_study(tmp_path, {("t", "a", 0): [3.0], ("t", "b", 0): [1.0, 2.0, 3.0]})
+    np.testing.assert_array_equal(study.curves("validation", "t", "a"), [[3, 3, 3]])
+
+
+def test_curves_by_seconds(tmp_path):
+    study = toy_study(tmp_path, TWO)
+    seconds = np.array([0.0, 1.9, 2.0, 5.0, 6.0, 99.0])
+    np.testing.assert_array_equal(study.curves_by_seconds("validation", "t", "a", seconds), [[NAN, NAN, 3, 3, 10, 10]])
+    assert study.duration_s("t", "a") == 8.0
+
+
+def many(gains: dict[str, float], seeds: int = 8, tasks: int = 1) -> dict:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(tasks, seeds))
+    return {
+        (f"t{task}", method, seed): [1.0, 5.0 + gain + noise[task, seed]]
+        for task in range(tasks)
+        for method, gain in gains.items()
+        for seed in range(seeds)
+    }
+
+
+def test_paired_tests_are_scipys_with_holms_adjustment(tmp_path):
+    runs = many({"a": 1.0, "b": 0.0, "c": 0.9})
+    rng = np.random.default_rng(1)
+    for key in runs:
+        runs[key][1] += 0.05 * rng.normal()
+    study = toy_study(tmp_path, runs)
+    first, second = paired_tests(study, "validation")
+    ours, theirs = (np.array([runs["t0", m, s][1] for s in range(8)]) for m in "ab")
+    assert first.p == pytest.approx(wilcoxon(ours, theirs, method="exact").pvalue)
+    assert first.gain == pytest.approx(np.mean(ours - theirs))
+    assert (first.rival, first.n, first.verdict) == ("b", 8, "better")
+    assert first.adjusted == pytest.approx(min(1.0, 2 * first.p))
+    assert second.adjusted >= second.p
+    assert least_p([first, second]) == pytest.approx(2 * 2 / 2**8)
+    other = toy_study(tmp_path / "other", runs, reference="b")
+    assert [t.verdict for t in paired_tests(other, "validation")] == ["worse", "worse"]
+
+
+def test_ties_everywhere_are_no_difference(tmp_path):
+    study = toy_study(tmp_path, {("t", m, s): [10.0] for m in "abc" for s in range(6)})
+    assert {(t.p, t.verdict) for t in paired_tests(study, "validation")} == {(1.0, "")}
+    ranking = rank_methods(study, 1)
+    assert ranking.ranks == (2, 2, 2)
+    assert ranking.friedman_p == 1
+    counts, blocks = wins(study, 1)
+    assert (counts.sum(), blocks) == (0, 6)
+
+
+def test_no_statistics_from_too_few_runs(tmp_path):
+    study = toy_study(tmp_path, many({"a": 2.0, "b": 0.0, "c": 1.0}, seeds=4))
+    assert too_few(study)
+    assert paired_tests(study, "validation") == []
+    assert rank_methods(study, 2) is None
+    assert not too_few(toy_study(tmp_path / "more", many({"a": 2.0, "b": 0.0}, seeds=5)))
+
+
+@pytest.mark.parametrize(("tasks", "blocks", "per_task"), [(1, 8, False), (4, 32, False), (5, 5, True)])
+def test_ranks(tmp_path, tasks, blocks, per_task):
+    study = toy_study(tmp_path, many({"a": 2.0, "b": 0.0, "c": 1.0}, tasks=tasks))
+    ranking = rank_methods(study, 2)
+    assert ranking.ranks == (1, 3, 2)
+    assert (ranking.blocks, ranking.per_task) == (blocks, per_task)
+    # Demšar 2006, Table 5: q = 2.343 for three methods.
+    assert ranking.critical_difference == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * blocks)), rel=1e-3)
+    assert ranking.friedman_p < 0.05
+    expected = {8: [(0, 1), (1, 2)], 5: [(0, 1), (1, 2)], 32: []}[blocks]
+    assert ranking.alike() == expected
+    assert rank_methods(toy_study(tmp_path / "two", many({"a": 1.0, "b": 0.0})), 2) is None
+
+
+def test_wins_are_counted_over_common_seeds(tmp_path):
+    runs = many({"a": 2.0, "b": 0.0}, seeds=3)
+    del runs["t0", "b", 1]
+    counts, blocks = wins(toy_study(tmp_path, runs), 2)
+    assert (counts.tolist(), blocks) == ([[0, 2], [0, 0]], 2)
+
+
+def test_run_directories_can_be_compared(tmp_path):
+    task = "nasbench_graph/proteins"
+    small = {"name": "regularized_evolution", "population": 5, "sample": 2}
+    runs = [
+        po_nas.search(benchmark=task, method=method, budget=8, seed=seed, out=tmp_path / f"{label}{seed}")
+        for label, method in (("r", "random"), ("e", small))
+        for seed in (0, 1)
+    ]
+    study = Study.of_runs([tmp_path / name for name in ("r0", "r1", "e0", "e1")])
+    assert study.methods == ["random", "regularized_evolution (population=5, sample=2)"]
+    assert (study.budget, study.benchmarks, study.finished) == (8, [task], True)
+    for run, (method, seed) in zip(runs, [(m, s) for m in study.methods for s in (0, 1)], strict=True):
+        assert study.values("validation", task, method, 8)[seed] == run.validation
+        assert study.values("regret", task, method, 8)[seed] == pytest.approx(run.regret_validation)
+        assert study.values("test", task, method, 8)[seed] == pytest.approx(run.test)
+        rank = study.values("rank", task, method, 8)[seed]
+        assert rank == 1 + np.sum(benchmarks.get(task).validation > run.validation)
+    with pytest.raises(RunDirectoryError, match="give one of them"):
+        Study.of_runs([tmp_path / "r0", tmp_path / "r0"])
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        Study.of_runs([tmp_path])
+
+
+def test_what_is_no_comparison_is_said_so(tmp_path):
+    with pytest.raises(RunDirectoryError, match="holds no comparison"):
+        Study.load(tmp_path)
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "results.parquet")
+    with pytest.raises(RunDirectoryError, match="is no table of a comparison"):
+        Study.load(tmp_path)
+    (tmp_path / "results.parquet").write_bytes(b"nothing")
+    with pytest.raises(RunDirectoryError, match="cannot be read"):
+        Study.load(tmp_path)
