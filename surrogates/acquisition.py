@@ -21,7 +21,7 @@ from scipy.sparse import csr_array, vstack
 from surrogates.gaussian_process import ArchitectureGP
 from surrogates.isolation import seeded
 
-__all__ = ["Acquisition", "Blocks", "GPScorer"]
+__all__ = ["Acquisition", "Blocks", "GPScorer", "Marginals"]
 
 Acquisition = Literal["logei", "lognei", "ucb"]
 
@@ -70,7 +70,7 @@ class GPScorer:
             return self._upper_bound(self._model, self._features, features)
         # The observations are noisy: the incumbent is the best posterior mean, not the luckiest value.
         incumbent = self._model.marginals(self._distances(self._features, self._features))[0].max()
-        found = _Marginals(*self._model.marginals(self._distances(features, self._features)))
+        found = Marginals(*self._model.marginals(self._distances(features, self._features)))
         return _array(LogExpectedImprovement(found, best_f=incumbent)(found.everything))
 
     @torch.no_grad()
@@ -106,7 +106,7 @@ class GPScorer:
         return ArchitectureGP(self._dense(features), targets, [block.shape[1] for block in features])
 
     def _upper_bound(self, model: ArchitectureGP, known: Blocks, features: Blocks) -> NDArray[np.float64]:
-        found = _Marginals(*model.marginals(self._distances(features, known)))
+        found = Marginals(*model.marginals(self._distances(features, known)))
         return _array(UpperConfidenceBound(found, beta=self._beta)(found.everything))
 
     def _dense(self, features: Blocks) -> torch.Tensor:
@@ -130,7 +130,7 @@ def _median_distance(features: csr_array) -> float:
     return float(positive.median()) if len(positive) else 1.0
 
 
-class _Marginals(Model):
+class Marginals(Model):
     """Marginal posteriors that are known already, as the model that BoTorch's analytic acquisitions ask."""
 
     def __init__(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
@@ -141,9 +141,11 @@ class _Marginals(Model):
 
     @property
     def num_outputs(self) -> int:
+        """One."""
         return 1
 
     def posterior(self, X: torch.Tensor, *args: Any, **options: Any) -> GPyTorchPosterior:
+        """The marginals, whatever X is."""
         covariance = DiagLinearOperator(self._variance[:, None])
         return GPyTorchPosterior(MultivariateNormal(self._mean[:, None], covariance))
 

@@ -23,6 +23,13 @@ for _name, _target, _summary, _reference in (
     ("gp_bo", "gp_bo:GPBO", "Gaussian process over the architecture graph, LogEI", "arXiv 2310.20708"),
     ("pwlnas", "pwlnas:PWLNAS", "evolution guided by a neural predictor, piecewise loss", "arXiv 2506.05869"),
     (
+        "po_nas",
+        "po_nas:PONAS",
+        "Bayesian optimisation on metrics weighted per architecture",
+        "OpenReview mVh0lIsdUl",
+    ),
+    ("gp_metrics", "gp_metrics:GPMetrics", "Gaussian process over encoding and metrics", "arXiv 2310.20708"),
+    (
         "robot",
         "robot:RoBoT",
         "Bayesian optimisation of one weighting of training-free metrics, then greedy use",

@@ -1,0 +1,148 @@
+"""Kernels over a fixed list of candidate architectures, column by column: what is never asked for is never computed."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["Component", "Linear", "Similarity", "Varying", "matern"]
+
+_COLUMNS = 512
+"""Columns that are kept; what falls out is computed again."""
+_PAIRS = 2_000
+
+
+class Component(ABC):
+    """One term of a sum of kernels over m candidates.
+
+    `columns` prepares what all length scales share; `kernel` turns any rows of it into covariances of unit amplitude.
+    """
+
+    has_scale: bool
+    """Whether the length scale is used."""
+
+    @abstractmethod
+    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+        """What all candidates have to do with those at `indices`: tensors (m, n), float32."""
+
+    @abstractmethod
+    def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
+        """Covariances for prepared columns or rows of them; `scale` is the length scale, in typical distances."""
+
+    @abstractmethod
+    def diagonal(self) -> torch.Tensor:
+        """Prior variances of the candidates (m,), or one for all ()."""
+
+
+class _Columns:
+    """Columns of an (m, m) matrix that is never made, the latest `_COLUMNS` of them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
+
+    def get(self, index: int, features: torch.Tensor, squares: torch.Tensor | None, scale: float) -> torch.Tensor:
+        if index in self._kept:
+            self._kept.move_to_end(index)
+            return self._kept[index]
+        column = features @ features[index]
+        if squares is not None:
+            column = (squares + squares[index] - 2 * column).clamp_min_(0).sqrt_().div_(scale)
+        self._kept[index] = column
+        if len(self._kept) > _COLUMNS:
+            self._kept.popitem(last=False)
+        return column
+
+
+class Similarity(Component):
+    """Matérn-5/2 of the Euclidean distance of `features` (m, d), in units of the median distance of random pairs."""
+
+    has_scale = True
+
+    def __init__(self, features: NDArray[np.floating]) -> None:
+        self._features = torch.as_tensor(np.asarray(features, dtype=np.float32))
+        self._squares = self._features.square().sum(1)
+        rng = np.random.default_rng(0)
+        first, second = rng.integers(len(features), size=(2, _PAIRS))
+        apart = (self._features[first] - self._features[second]).norm(dim=1)
+        apart = apart[apart > 0]
+        self._scale = float(apart.median()) if len(apart) else 1.0
+        self._columns = _Columns()
+
+    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+        """Distances (m, n)."""
+        return (torch.stack([self._columns.get(i, self._features, self._squares, self._scale) for i in indices], 1),)
+
+    def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
+        """Matérn-5/2."""
+        return matern(prepared[0] / scale)
+
+    def diagonal(self) -> torch.Tensor:
+        """One."""
+        return torch.ones(())
+
+
+class Linear(Component):
+    """A linear function of `features` (m, k): one weight per feature, the same for all candidates, mean zero a priori.
+
+    Prior variances average 1 over the candidates.
+    """
+
+    has_scale = False
+
+    def __init__(self, features: NDArray[np.floating]) -> None:
+        raw = torch.as_tensor(np.asarray(features, dtype=np.float32))
+        self.unit = float(raw.square().sum(1).mean().sqrt()) or 1.0
+        """What features are divided by."""
+        self.features = raw / self.unit
+        self._columns = _Columns()
+
+    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+        """Inner products (m, n)."""
+        return (torch.stack([self._columns.get(i, self.features, None, 1.0) for i in indices], 1),)
+
+    def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
+        """The inner products; there is no length scale."""
+        return prepared[0]
+
+    def diagonal(self) -> torch.Tensor:
+        """Squared lengths (m,)."""
+        return self.features.square().sum(1).double()
+
+
+class Varying(Component):
+    """A linear function whose weights differ from candidate to candidate: each is a Gaussian process of its own.
+
+    f(A) = Σ_m w_m(A) z_m(A), every w_m with the kernel of `similarity`, so alike architectures have like weights. Its
+    covariance is that of `linear` times that of `similarity`.
+    """
+
+    has_scale = True
+
+    def __init__(self, linear: Linear, similarity: Similarity) -> None:
+        self.linear, self.similarity = linear, similarity
+
+    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+        """Inner products and distances, both (m, n)."""
+        return (*self.linear.columns(indices), *self.similarity.columns(indices))
+
+    def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
+        """Product of the two kernels."""
+        return prepared[0] * matern(prepared[1] / scale)
+
+    def diagonal(self) -> torch.Tensor:
+        """Squared lengths (m,)."""
+        return self.linear.diagonal()
+
+
+def matern(distances: torch.Tensor) -> torch.Tensor:
+    """Matérn-5/2 of distances in length scales."""
+    scaled = math.sqrt(5.0) * distances
+    # In place: these matrices are as tall as the space.
+    polynomial = scaled.square().div_(3.0).add_(scaled).add_(1.0)
+    return polynomial.mul_(scaled.neg_().exp_())

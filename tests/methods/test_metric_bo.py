@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from po_nas import spaces
+from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.methods.metric_bo import log_error
+from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
+
+SPACE = spaces.get("transnas_micro")
+SMALL = MappingProxyType({"pool": 120, "initial": 4, "by_metrics": 2})
+
+
+class TestGPMetrics(MetricConformance):
+    method = "gp_metrics"
+    options = SMALL
+    budget = 10
+
+
+class TestPONAS(MetricConformance):
+    method = "po_nas"
+    options = SMALL
+    budget = 10
+
+
+class TestPONASInALargeSpace(MetricConformance):
+    method = "po_nas"
+    options = MappingProxyType({"pool": 60, "initial": 4, "by_metrics": 2, "acquisition": "thompson"})
+    budget = 8
+    space_name = "darts"
+
+
+def linear(weights):
+    metrics = ToyMetrics(SPACE)
+    return metrics, lambda a: metrics.values([a], metrics.names)[0] @ weights
+
+
+@pytest.mark.parametrize("acquisition", ["logei", "ucb", "greedy", "thompson"])
+def test_finds_a_weighting_of_metrics_that_is_not_the_prior(acquisition):
+    metrics, value = linear(np.array([1.0, -1.5, 0.0]))
+    best = max(value(a) for a in SPACE.enumerate())
+    search = with_metrics("po_nas", SPACE, metrics, pool=1000, acquisition=acquisition)
+    reached = max(value(t.architecture) for t in drive(search, value, 20))
+    random = with_metrics("random", SPACE, metrics)
+    assert reached > max(value(t.architecture) for t in drive(random, value, 60))
+    assert reached > 0.75 * best
+
+
+def test_trust_finds_the_sign_of_each_weight():
+    metrics, value = linear(np.array([1.0, -1.5, 0.0]))
+    search = with_metrics("po_nas", SPACE, metrics, pool=500, initial=25, by_metrics=0)
+    drive(search, value, 30)
+    weights = search.trust(np.random.default_rng(0))
+    assert weights.shape == (500, 3)
+    middle = weights.mean(axis=0)
+    assert middle[0] > 0 > middle[1]
+    assert abs(middle[2]) < min(abs(middle[0]), abs(middle[1]))
+
+
+def test_weights_differ_between_architectures_only_where_asked():
+    metrics, value = linear(np.array([1.0, -1.5, 0.0]))
+    spread = {}
+    for weights in ("architecture", "global", "equal"):
+        search = with_metrics("po_nas", SPACE, metrics, pool=200, weights=weights)
+        drive(search, value, 12)
+        spread[weights] = float(np.ptp(search.trust(np.random.default_rng(0)), axis=0).max())
+    assert spread["architecture"] > 1e-3
+    assert spread["global"] < 1e-9
+    assert spread["equal"] < 1e-9
+
+
+def test_the_first_picks_are_those_of_the_metrics_and_spread():
+    metrics, value = linear(np.ones(3))
+    search = with_metrics("gp_metrics", SPACE, metrics, initial=5, by_metrics=3)
+    trials = drive(search, value, 5)
+    assert [t.origin for t in trials] == ["metrics"] * 3 + ["random"] * 2
+    every = np.array([value(a) for a in SPACE.enumerate()])
+    assert np.mean([np.mean(every < value(t.architecture)) for t in trials[:3]]) > 0.9
+    first, second = (t.architecture for t in trials[:2])
+    assert SPACE.edit_distance(first, second) > 1
+
+
+def test_failures_are_the_worst_value_and_are_learnt_from():
+    metrics, value = linear(np.ones(3))
+    search = with_metrics("po_nas", SPACE, metrics, pool=200)
+    trials = drive(search, lambda a: None if a.code[0] == 0 else value(a), 15)
+    assert len(trials) == 15
+
+
+def test_metrics_must_exist():
+    with pytest.raises(MetricsUnavailableError):
+        with_metrics("po_nas", SPACE, None)
+    with pytest.raises(UnknownNameError):
+        with_metrics("gp_metrics", SPACE, ToyMetrics(SPACE), metrics=("nonsense",))
+
+
+def test_log_error_keeps_the_order_and_forgives_disasters():
+    y = np.array([10.0, 88.0, 90.0, 91.0, 91.2, 91.25])
+    found = log_error(y)
+    assert (np.diff(found) >= 0).all()
+    assert found.min() >= -2.5
+    assert found[5] - found[3] < found[3] - found[1]
+    assert log_error(np.ones(4)) == pytest.approx(np.zeros(4))
