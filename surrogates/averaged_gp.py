@@ -61,7 +61,8 @@ class Mixture:
 
     `weights` (s,) sum to 1; `means` and `variances` (s, m) are of the latent function; `dual` (s, n) are the
     coefficients of the observed candidates at `observed` in each mean. `shares` (c,) say how much of the prior variance
-    each component is believed to have, `mean_share` how much of the given mean function is believed.
+    each component is believed to have, `mean_share` how much of the given mean function is believed, `believed` the
+    probability that the mean function and the doubtful components are worth anything at all.
     """
 
     weights: torch.Tensor
@@ -71,6 +72,7 @@ class Mixture:
     observed: tuple[int, ...]
     shares: NDArray[np.float64]
     mean_share: float
+    believed: float
     noise: float
     scales: _Scales = field(repr=False)
 
@@ -151,6 +153,7 @@ class AveragedGP:
             tuple(observed),
             weights @ scales.shares,
             float(weights @ scales.means),
+            float(weights @ (scales.shares[:, self._doubtful].sum(axis=1) > 0)) if self._doubtful.any() else 1.0,
             float(weights @ scales.noise),
             kept,
         )

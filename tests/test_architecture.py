@@ -45,7 +45,9 @@ RULES = {
     "po_nas.registry": Rule(("po_nas.errors",), banned=("torch", "numpy")),
     "po_nas.spaces": Rule(BASE, ("po_nas.networks",), banned=("torch",)),
     "po_nas.networks": Rule((*BASE, "po_nas.spaces")),
-    "po_nas.benchmarks": Rule((*BASE, "po_nas.spaces", "po_nas.core.metrics", "po_nas.core.objective"), banned=("torch",)),
+    "po_nas.benchmarks": Rule(
+        (*BASE, "po_nas.spaces", "po_nas.core.metrics", "po_nas.core.objective"), banned=("torch",)
+    ),
     "po_nas.training": Rule((*BASE, "po_nas.spaces", "po_nas.networks", "po_nas.core.objective", "losses")),
     "po_nas.core": Rule((*BASE, "po_nas.spaces", "=po_nas"), ("=po_nas.benchmarks", "=po_nas.methods")),
     "po_nas.evolution": Rule((*BASE, "po_nas.spaces")),
@@ -56,7 +58,15 @@ RULES = {
     ),
     "po_nas.studies": Rule(
         (
-            *(*BASE, *WORDS, "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "=po_nas.methods", "=po_nas.networks"),
+            *(
+                *BASE,
+                *WORDS,
+                "po_nas.core",
+                "po_nas.spaces",
+                "po_nas.benchmarks",
+                "=po_nas.methods",
+                "=po_nas.networks",
+            ),
             *("losses", "surrogates", "proxies", "=po_nas"),
         ),
     ),

@@ -209,8 +209,19 @@ def _run(
             journal.append([{"event": "end", "reason": reason, "elapsed_s": round(loop.elapsed_s, 6)}])
         result = _result(config, directory.path, objective, searcher, loop, ledger, reason, executor.clock_s)
         directory.write_summary(_plain(result.to_dict()))
+        _explain(searcher, directory)
         loop.notify("on_end", result.to_dict())
     return result
+
+
+def _explain(searcher: Searcher, directory: RunDirectory) -> None:
+    try:
+        found = searcher.explain()
+        if found is not None:
+            directory.write_explanation(_plain(found))
+    except Exception:
+        # The search is over and on disk; an explanation that fails must not take it away.
+        _log.exception("%s cannot say what it has learned", type(searcher).__name__)
 
 
 def _result(

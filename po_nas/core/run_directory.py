@@ -21,10 +21,11 @@ from po_nas.core.config import SearchConfig
 from po_nas.core.settings import validated
 from po_nas.errors import RunDirectoryError, RunLockedError
 
-__all__ = ["RunDirectory", "read_config", "read_record", "read_summary"]
+__all__ = ["RunDirectory", "read_config", "read_explanation", "read_record", "read_summary"]
 
 _log = logging.getLogger(__name__)
 
+_EXPLANATION = Path("artifacts") / "explanation.json"
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
 
 
@@ -80,6 +81,11 @@ class RunDirectory:
         """Write ``summary.json``."""
         _write(self.path / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
+    def write_explanation(self, explanation: Mapping[str, Any]) -> None:
+        """Write ``artifacts/explanation.json``: what the method has learned."""
+        (self.path / "artifacts").mkdir(exist_ok=True)
+        _write(self.path / _EXPLANATION, json.dumps(explanation, indent=1, ensure_ascii=False) + "\n")
+
     def save_details(self, number: int, text: str) -> None:
         """Keep the traceback of a failed trial under ``artifacts/``."""
         folder = self.path / "artifacts" / f"trial-{number:06d}"
@@ -94,6 +100,15 @@ def read_config(path: Path) -> SearchConfig:
     """The configuration of the run in `path`; `RunDirectoryError` when there is none."""
     record = read_record(path)
     return validated(SearchConfig, record["search"])
+
+
+def read_explanation(path: Path) -> dict[str, Any] | None:
+    """What the method of the run in `path` has learned, None where it says nothing or the file is damaged."""
+    try:
+        found = json.loads((path / _EXPLANATION).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -85,6 +85,13 @@ class Searcher(ABC):
 
         In a batch it is called once per trial, with the earlier ones of the batch already pending.
         """
+
+    def explain(self) -> Mapping[str, Any] | None:
+        """What the method has learned, for the report: JSON-serialisable, a function of the observations; or None.
+
+        ``{"trust": …}`` is drawn: the weights of training-free metrics, see `po_nas.reports.trust`.
+        """
+        return None
 
     # -- asking and telling ---------------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from po_nas.methods.clusters import clusters
 from po_nas.methods.metric_bo import Features, MetricBO, MetricBOOptions, described, model_of
 from surrogates.averaged_gp import AveragedGP, Mixture, Priors
 from surrogates.isolation import single_thread
@@ -51,6 +52,29 @@ class PONAS(MetricBO):
     def model(self, features: Features) -> AveragedGP:
         """Similarities, and weights of metrics."""
         return _model(features, self.options.weights)
+
+    def explain(self) -> dict[str, Any] | None:
+        """The weights of the metrics for the incumbent and for clusters of alike candidates, and what was believed."""
+        if len(self.successes) < 2:
+            return None
+        features, rng = self.features(), np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 5)))
+        with single_thread():
+            found = self.predict(features, rng)
+            weights = _weights(features, self.model(features), found)
+        best = max(self.successes, key=lambda o: self.score(o.outcome)).trial.architecture
+        place = features.pool.candidates.position[self.domain.identity(best)]
+        rows = [{"label": "incumbent", "architectures": 1, "weights": weights[place].tolist()}]
+        for cluster in clusters(features, rng):
+            mean = weights[cluster.members].mean(axis=0).tolist()
+            rows.append({"label": cluster.label, "architectures": len(cluster.members), "weights": mean})
+        return {
+            "trust": {
+                "metrics": list(features.pool.names),
+                "source": "" if self.domain.metrics is None else self.domain.metrics.origin,
+                "rows": rows,
+                "believed": found.believed,
+            }
+        }
 
     def trust(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Posterior mean of the weight of each metric for each candidate (m, k), given what has been told."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from po_nas.core.settings import flat
 from po_nas.reports.drawing import cells, draw_graph
 from po_nas.reports.regret import draw_regret
 from po_nas.reports.run import RunData, TrialData
+from po_nas.reports.trust import draw_trust
 
 __all__ = ["render_page"]
 
@@ -59,6 +61,8 @@ def render_page(run: RunData) -> str:
     sections = [_cards(run, best), _section("Search", f'<div class="plot wide" tabindex="0">{_plot(run)}</div>')]
     if best is not None:
         sections.append(_section("Architecture found", _architecture(run, best)))
+    if (trust := run.trust()) is not None:
+        sections.append(_section("Metrics it trusted", _trust(trust)))
     sections += [
         _section("Trials", _trials(run, best)),
         _section("Protocol", _pairs({key.replace("_", " "): value for key, value in run.protocol.items()})),
@@ -124,14 +128,28 @@ def _cards(run: RunData, best: TrialData | None) -> str:
 def _plot(run: RunData) -> str:
     if not run.told:
         return "<p>No evaluation is complete yet.</p>"
+    return _svg(lambda: draw_regret(run), "validation and regret of the incumbent over evaluations")
+
+
+def _trust(trust: Mapping[str, Any]) -> str:
+    """The weights as a picture, and what they mean."""
+    believed = trust.get("believed")
+    note = "Change of the objective, in standard deviations among what was evaluated, per deviation of each metric."
+    if believed is not None:
+        note += f" Probability that the metrics are worth anything here: {100 * believed:.0f} %."
+    source = f" Scores: {trust['source']}." if trust.get("source") else ""
+    plot = _svg(lambda: draw_trust(trust), "weights of training-free metrics")
+    return f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{escape(note + source)}</p>'
+
+
+def _svg(draw: Callable[[], Figure], label: str) -> str:
     buffer = io.StringIO()
     # A fixed salt and no date: the same run gives the same page. The other metadata are addresses of vocabularies.
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": "po-nas", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        draw_regret(run).savefig(buffer, format="svg", metadata=nothing)
+        draw().savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    label = "validation and regret of the incumbent over evaluations"
     return re.sub("<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 

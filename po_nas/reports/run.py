@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas.core.journal import read_journal
-from po_nas.core.run_directory import read_record, read_summary
+from po_nas.core.run_directory import read_explanation, read_record, read_summary
 from po_nas.registry import load_plugin
 
 __all__ = ["RunData", "TrialData", "load_run"]
@@ -50,6 +50,11 @@ class RunData:
     trials: tuple[TrialData, ...]
     summary: Mapping[str, Any] | None
     ended: str | None
+
+    def trust(self) -> Mapping[str, Any] | None:
+        """The weights of training-free metrics that the method came to, None where it has none."""
+        found = (read_explanation(self.directory) or {}).get("trust")
+        return found if isinstance(found, dict) and found.get("metrics") and found.get("rows") else None
 
     @property
     def told(self) -> list[TrialData]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from types import MappingProxyType
 
 import numpy as np
@@ -104,3 +105,20 @@ def test_log_error_keeps_the_order_and_forgives_disasters():
     assert found.min() >= -2.5
     assert found[5] - found[3] < found[3] - found[1]
     assert log_error(np.ones(4)) == pytest.approx(np.zeros(4))
+
+
+def test_explains_itself_in_plain_json():
+    metrics, value = linear(np.array([1.0, -1.5, 0.0]))
+    search = with_metrics("po_nas", SPACE, metrics, pool=200)
+    assert search.explain() is None
+    trials = drive(search, value, 12)
+    found = search.explain()["trust"]
+    assert json.loads(json.dumps(found)) == found == search.explain()["trust"]
+    assert found["metrics"] == ["m0", "m1", "m2"]
+    assert 0 <= found["believed"] <= 1
+    incumbent, *groups = found["rows"]
+    assert sum(row["architectures"] for row in groups) == 200
+    best = max((t.architecture for t in trials), key=value)
+    place = search.features().pool.candidates.position[SPACE.to_string(best)]
+    own = search.trust(np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, 5))))[place]
+    assert incumbent["weights"] == pytest.approx(own.tolist())
