@@ -17,9 +17,9 @@ from po_nas.reports.regret import draw_regret
 from po_nas.reports.run import RunData, TrialData
 from po_nas.reports.trust import draw_trust
 
-__all__ = ["render_page"]
+__all__ = ["STYLE", "render_page"]
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light;--line:#d9dde3;--soft:#f4f6f8;--ink:#1b2733;--dim:#5b6875}
 *{box-sizing:border-box}
 body{margin:0;font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);background:#fff}
@@ -72,7 +72,7 @@ def render_page(run: RunData) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{escape(title)}</h1>"
         f'<p class="dim">seed {config["seed"]} · {len(run.told)} evaluations · {escape(state)}</p>'
         + "".join(sections)

@@ -18,7 +18,7 @@ from po_nas.reports.comparison.protocol import protocol_line, summary_line
 from po_nas.reports.comparison.table import Table
 from po_nas.reports.comparison.words import CAPTIONS, FIGURE_TITLES, headline
 from po_nas.reports.drawing import cells, draw_graph
-from po_nas.reports.page import _STYLE as STYLE
+from po_nas.reports.page import STYLE
 from po_nas.studies.comparison.results import Study
 
 __all__ = ["render_comparison"]

@@ -49,17 +49,24 @@ class Table:
     data: Sequence[dict[str, Any]] = field(default_factory=tuple)
     labels: int = 1
     """How many of the first columns are labels, set left; the others are numbers, set right."""
+    texts: int = 0
+    """How many of the last columns are words, set left."""
+
+    def _left(self) -> list[bool]:
+        """Which columns are set left."""
+        width = len(self.header)
+        return [column < self.labels or column >= width - self.texts for column in range(width)]
 
     def markdown(self, level: int = 2) -> str:
         """Heading, table and note."""
-        align = ["---" if column < self.labels else "---:" for column in range(len(self.header))]
+        align = ["---" if left else "---:" for left in self._left()]
         lines = [_row(self.header), "|" + "|".join(align) + "|", *(_row(row) for row in self.rows)]
         note = f"\n{self.note}\n" if self.note else ""
         return f"{'#' * level} {self.title}\n\n" + "\n".join(lines) + f"\n{note}"
 
     def latex(self) -> str:
         """A ``table`` environment with booktabs rules; needs ``\\usepackage{booktabs}``."""
-        columns = "l" * self.labels + "r" * (len(self.header) - self.labels)
+        columns = "".join("l" if left else "r" for left in self._left())
         lines = [
             r"\begin{table}",
             r"\centering",

@@ -56,6 +56,16 @@ def interval(values: Sequence[float], digits: int) -> str:
     return number(mean, digits) + ("" if math.isnan(half) else f" ± {number(half, digits)}")
 
 
+_UNITLESS = 2
+"""Digits more for a metric without a unit, such as a similarity between 0 and 1."""
+
+
+def _digits(study: Study, benchmark: str, measure: str) -> int:
+    """Digits to print of a measure on a benchmark."""
+    unitless = not study.record["benchmarks"][benchmark].get("unit") and measure != "rank"
+    return MEASURES[measure].digits + _UNITLESS * unitless
+
+
 def _units(study: Study) -> str:
     units = {study.record["benchmarks"][name].get("unit", "") or "no unit" for name in study.benchmarks}
     return " and ".join(sorted(units))
@@ -65,15 +75,15 @@ def _measure_table(study: Study, name: str, line: str) -> Table:
     measure = MEASURES[name]
     rows, data = [], []
     for benchmark in study.benchmarks:
-        sign = study.sign(benchmark, name)
+        sign, digits = study.sign(benchmark, name), _digits(study, benchmark, name)
         for at in study.reported:
             values = {m: list(study.values(name, benchmark, m, at).values()) for m in study.methods}
             means = {m: float(np.mean(v)) for m, v in values.items() if v}
-            best = max((round(sign * mean, measure.digits) for mean in means.values()), default=math.nan)
+            best = max((round(sign * mean, digits) for mean in means.values()), default=math.nan)
             row = [benchmark, str(at)]
             for method in study.methods:
-                text = interval(values[method], measure.digits)
-                top = method in means and round(sign * means[method], measure.digits) == best
+                text = interval(values[method], digits)
+                top = method in means and round(sign * means[method], digits) == best
                 row.append(f"**{text}**" if top else text)
                 if values[method]:
                     mean, half = mean_interval(np.array(values[method]))
@@ -246,7 +256,7 @@ def _published(study: Study, line: str) -> Table | None:
         values = []
         if label in study.methods and at <= study.budget:
             values = list(study.values(measure, entry["benchmark"], label, at).values())
-        digits = MEASURES[measure].digits
+        digits = _digits(study, entry["benchmark"], measure)
         spread = "" if entry["spread"] is None else f" ± {number(entry['spread'], digits)}"
         ours = f"{interval(values, digits)} ({label})" if values else "–"
         claim = number(entry["value"], digits) + spread
@@ -259,7 +269,7 @@ def _published(study: Study, line: str) -> Table | None:
         f"mean ± half the width of the 95 % confidence interval. Protocols may differ, see the notes. {line}"
     )
     header = ("benchmark", "measure", "evaluations", "published method", "published", "ours", "source")
-    return Table("published", "Published numbers beside ours", header, rows, note, data, labels=4)
+    return Table("published", "Published numbers beside ours", header, rows, note, data, labels=4, texts=1)
 
 
 def _failures(study: Study, line: str) -> Table | None:
