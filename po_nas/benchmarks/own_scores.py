@@ -25,13 +25,13 @@ class OwnScores:
     """Scores of the architectures of an enumerable space on several tasks.
 
     `classes` (rows,) is the class of isomorphic architectures of each row, in enumeration order; `tasks` maps a task to
-    its scores by name, each (classes,), or (rows,) where isomorphic architectures differ, float32, NaN where a score
-    failed. `origin` is JSON: the recipe and the versions that made them.
+    its scores by name, each (classes,), or (rows,) where isomorphic architectures differ, NaN where a score
+    failed or was not computed. `origin` is JSON: the recipe and the versions that made them.
     """
 
     space: str
-    classes: NDArray[np.uint16]
-    tasks: Mapping[str, Mapping[str, NDArray[np.float32]]]
+    classes: NDArray[np.unsignedinteger]
+    tasks: Mapping[str, Mapping[str, NDArray[np.floating]]]
     origin: str
 
     def column(self, task: str, name: str) -> NDArray[np.float64]:
@@ -61,7 +61,7 @@ class OwnScores:
         """Read such a file (a path or an open file); `DataError` when it is none."""
         try:
             with np.load(source, allow_pickle=False) as content:
-                tasks: dict[str, dict[str, NDArray[np.float32]]] = {}
+                tasks: dict[str, dict[str, NDArray[np.floating]]] = {}
                 for key in content.files:
                     task, _, name = key.partition("/")
                     if name:

@@ -14,21 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.own_scores import packaged
-from po_nas.errors import DataError, UnknownNameError
+from po_nas.benchmarks.own_scores import OwnScores, packaged
+from po_nas.errors import UnknownNameError
 
-__all__ = ["ScoreTable", "load", "load_own", "names", "own_names"]
+__all__ = ["ScoreTable", "has_own", "load", "load_own", "names", "own_names"]
 
 _SUITE = ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "plain", "snip", "synflow")
 _FAILURES = "a score that failed upstream (-1e8 or infinite) is NaN, as is one that was not computed: rank both last"
-_OWN_NOTE = (
-    "computed by our own engine on made-up images; a score that failed is NaN; isomorphic cells share scores, except "
-    "params, flops and l2_norm, to which operations count that are connected to nothing"
+_ANY = "any"
+"""The task of a table whose scores serve all tasks of its space."""
+_OWN_IMAGES = (
+    "computed by our own engine on made-up images; isomorphic cells share scores, except params, flops and l2_norm, to "
+    "which operations count that are connected to nothing"
 )
+_OWN_GRAPH = "computed by our own engine on one made-up graph for all data sets, with networks of one generic width"
 _PREFIXES = {"cifar10": "c10", "cifar100": "c100", "imagenet16-120": "in16"}
 _SIGNS = "no direction is promised: the sign of a score's rank correlation with accuracy varies"
 
 Columns = Mapping[str, NDArray[Any]]
+_OwnRows = tuple[slice | NDArray[np.intp], Columns, str]
+"""Positions of a benchmark's rows in the enumeration of the table's space, the benchmark's own sizes, and a note."""
 
 
 @dataclass(frozen=True)
@@ -88,45 +93,68 @@ def own_names() -> list[str]:
     """Benchmarks that our own scores come with the package for."""
     from po_nas import benchmarks
 
-    return [name for name in benchmarks.names() if name.partition("/")[0] in _OWN]
+    return [name for name in benchmarks.names() if has_own(name)]
+
+
+def has_own(benchmark: str) -> bool:
+    """Whether our own scores for a benchmark come with the package."""
+    return _own_task(benchmark) is not None
 
 
 def load_own(benchmark: str) -> ScoreTable:
     """Our own scores for a benchmark, which need no download; `UnknownNameError` when there are none.
 
-    Parameters and FLOPs, in millions, are those of the benchmark.
+    Sizes, in millions, are those of the benchmark: parameters, and FLOPs where they are known.
     """
-    if benchmark not in (known := own_names()):
-        raise UnknownNameError("benchmark with scores of our own", benchmark, known)
-    family, _, task = benchmark.partition("/")
-    return _OWN[family](benchmark, task)
-
-
-def _own_nasbench201(benchmark: str, task: str) -> ScoreTable:
-    from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
-
-    prefix = _PREFIXES[task]
-    sizes = {"params": parameters(prefix), "flops": flops(prefix)}
-    return _own("nasbench201", benchmark, task, sizes)
-
-
-def _own(space: str, benchmark: str, task: str, sizes: Columns) -> ScoreTable:
-    found = packaged(space)
+    found = _own_task(benchmark)
     if found is None:
-        raise DataError(f"the scores of {space} are missing from the package; install po-nas again")
-    chosen = sorted(found.tasks[task])
-    columns = {name: found.column(task, name) for name in chosen} | dict(sizes)
+        raise UnknownNameError("benchmark with scores of our own", benchmark, own_names())
+    family, _, task = benchmark.partition("/")
+    rows, sizes, note = _OWN[family](benchmark, task)
+    packed, own_task = found
+    columns = {name: packed.column(own_task, name)[rows] for name in sorted(packed.tasks[own_task])} | dict(sizes)
     values = np.stack(list(columns.values()), axis=1)
-    directions = found.made_by["directions"]
+    directions = packed.made_by["directions"]
     return ScoreTable(
         benchmark,
         tuple(columns),
         values,
         np.full(values.shape, np.nan),
-        f"po-nas {found.made_by['po_nas']}",
-        (_OWN_NOTE,),
+        f"po-nas {packed.made_by['po_nas']}",
+        (note, "a score that failed or was not computed is NaN: rank it last"),
         tuple(directions.get(name) or 1 for name in columns),
     )
+
+
+def _own_task(benchmark: str) -> tuple[OwnScores, str] | None:
+    """The packaged table for a benchmark and its task there."""
+    family, _, task = benchmark.partition("/")
+    if family not in _OWN:
+        return None
+    found = packaged(family)
+    own_task = _ANY if found is not None and _ANY in found.tasks else task
+    return (found, own_task) if found is not None and own_task in found.tasks else None
+
+
+def _own_nasbench201(benchmark: str, task: str) -> _OwnRows:
+    from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
+
+    prefix = _PREFIXES[task]
+    return slice(None), {"params": parameters(prefix), "flops": flops(prefix)}, _OWN_IMAGES
+
+
+def _own_graph(benchmark: str, task: str) -> _OwnRows:
+    from po_nas import benchmarks, spaces
+    from po_nas.spaces.nasbench_graph import NASBenchGraphSpace
+
+    found = benchmarks.get(benchmark)
+    whole, own = spaces.get("nasbench_graph"), found.space
+    assert isinstance(whole, NASBenchGraphSpace)
+    assert isinstance(own, NASBenchGraphSpace)
+    # Published integers mean the same in both spaces.
+    keys = (own.hash_key(found.rows.architecture(row)) for row in range(len(found.rows)))
+    positions = np.fromiter((whole.index(whole.from_hash(key)) for key in keys), np.intp, len(found.rows))
+    return positions, {"params": found.extras["params"]}, _OWN_GRAPH
 
 
 def _assemble(
@@ -208,7 +236,7 @@ def _suite_zero(benchmark: str, task: str) -> ScoreTable:
     return _assemble(benchmark, {name: name for name in proxies}, columns, "NAS-Bench-Suite-Zero", ())
 
 
-_OWN: Mapping[str, Callable[[str, str], ScoreTable]] = {}  # {"nasbench201": _own_nasbench201}
+_OWN: Mapping[str, Callable[[str, str], _OwnRows]] = {"nasbench201": _own_nasbench201, "nasbench_graph": _own_graph}
 _FAMILIES: Mapping[str, Callable[[str, str], ScoreTable]] = {
     "nasbench201": _nasbench201,
     "transnas_micro": _transnas,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.rows import Rows
-from po_nas.benchmarks.scores import ScoreTable, load, load_own, names, own_names
+from po_nas.benchmarks.scores import ScoreTable, has_own, load, load_own, names
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture
 
@@ -31,11 +31,11 @@ class TableMetrics:
     @classmethod
     def of(cls, benchmark: str, rows: Rows) -> TableMetrics | None:
         """The metrics of a benchmark, None where nobody has computed any."""
-        return cls(benchmark, rows) if benchmark in (*own_names(), *names()) else None
+        return cls(benchmark, rows) if has_own(benchmark) or benchmark in names() else None
 
     @cached_property
     def _table(self) -> ScoreTable:
-        return load_own(self._benchmark) if self._benchmark in own_names() else load(self._benchmark)
+        return load_own(self._benchmark) if has_own(self._benchmark) else load(self._benchmark)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,19 +114,71 @@ def _read_batch(path: Path, samples: int) -> Batch:
 def correlate(
     benchmark: Annotated[list[str] | None, typer.Argument(help="names or wildcards; default: all with scores")] = None,
     against: Annotated[str, typer.Option(help="'test' (validation where none is) or 'validation'")] = "test",
+    scores: Annotated[str, typer.Option(help="'own' (by our engine), 'published' or 'all'")] = "all",
     groups: Annotated[bool, typer.Option(help="also within groups of alike architectures")] = False,
     out: Annotated[Path, typer.Option(help="directory for tables and figures")] = Path("runs/correlation"),
     plugin: Plugins = None,
 ) -> None:
-    """Correlate published scores with the accuracies of benchmarks."""
+    """Correlate scores and their fusions with the accuracies of benchmarks."""
     from po_nas.reports.correlation import write_correlation
-    from po_nas.studies.correlation import correlate_published
+    from po_nas.studies.correlation import Origin
+    from po_nas.studies.correlation import correlate as correlated
 
-    found, missing = correlate_published(benchmark or ["*"], against=against, within_groups=groups)
-    for reason in missing:
+    origins: dict[str, tuple[Origin, ...]] = {
+        "own": ("own",),
+        "published": ("published",),
+        "all": ("published", "own"),
+    }
+    if scores not in origins:
+        raise ConfigError("scores", scores, "must be 'own', 'published' or 'all'")
+    compared, missing = correlated(benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups)
+    for reason in dict.fromkeys(missing):
         print(f"left out: {reason}", file=sys.stderr)
-    for path in write_correlation(found, out):
+    for path in write_correlation(compared, out):
         print(path)
+
+
+@app.command()
+def agree(
+    benchmark: Annotated[str, typer.Argument(help="a benchmark with scores of both kinds")] = "nasbench201/cifar10",
+    recipe: Annotated[
+        Path | None, typer.Option(help="of our table; also score a sample with one thing changed at a time")
+    ] = None,
+    proxy: Annotated[list[str] | None, typer.Option("--proxy", "-p", help="name (repeatable); for --recipe")] = None,
+    cells: Annotated[int, typer.Option(min=3, help="architectures in the sample")] = 60,
+    data: Annotated[Path | None, typer.Option(help="other images for one more condition, as for score")] = None,
+    cache: Annotated[Path, typer.Option(help="scores of the sample; an interrupted run goes on from it")] = Path(
+        "runs/agreement.sqlite"
+    ),
+    out: Annotated[Path | None, typer.Option(help="Markdown file that the table is written to as well")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Compare our own scores with the published ones, and show what makes them differ."""
+    from po_nas.reports.correlation import plain_table
+    from po_nas.studies import score_agreement as study
+
+    def show(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+        print_table(header, rows)
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(plain_table(header, rows) + "\n", encoding="utf-8")
+
+    if recipe is None:
+        found = [
+            (m.score, f"{m.rows:,}", f"{m.spearman:.3f}", f"{m.pairs:,}", f"{m.repeat:.3f}")
+            for m in study.matches(benchmark)
+        ]
+        show(("score", "architectures", "ρ with published", "isomorphic pairs", "ρ of published within pairs"), found)
+        return
+    from po_nas.studies.score_table import load_recipe
+    from proxies import ScoreCache
+
+    plan = load_recipe(recipe)
+    ways = study.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
+    names = tuple(proxy or ("jacov", "epe_nas", "plain", "grasp", "grad_norm", "snip", "l2_norm"))
+    with ScoreCache(cache) as store:
+        rows = study.condition_table(benchmark, plan, names, ways, cells, store)
+    show(("condition", "score", "ρ with published", "ρ with the recipe's"), rows)
 
 
 @app.command()
@@ -137,6 +190,9 @@ def tabulate(
     ),
     parts: Annotated[int | None, typer.Option(min=1, help="only the first parts of the recipe")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    compute: Annotated[
+        bool, typer.Option(help="compute what the cache lacks; else the table holds what there is, NaN for the rest")
+    ] = True,
     plugin: Plugins = None,
 ) -> None:
     """Score a whole search space and write the table."""
@@ -147,13 +203,14 @@ def tabulate(
     target = out or Path(f"{plan.space}_scores.npz")
     with ScoreCache(cache) as store:
         try:
-            with _Progress() as shown:
-                score_table.compute(plan, store, workers=workers, parts=parts, progress=shown.update)
+            if compute:
+                with _Progress() as shown:
+                    score_table.compute(plan, store, workers=workers, parts=parts, progress=shown.update)
         except KeyboardInterrupt:
             print(f"\ninterrupted; the scores are in {cache}, run the same command to go on", file=sys.stderr)
             raise typer.Exit(130) from None
         target.parent.mkdir(parents=True, exist_ok=True)
-        score_table.collect(plan, store, parts=parts).write(target)
+        score_table.collect(plan, store, parts=parts, computing=compute).write(target)
     print(target)
 
 

@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from po_nas.studies.correlation import Agreement, as_table
+from po_nas.studies.correlation import Agreement, Compared, as_table
 
-__all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "write_correlation"]
+__all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "plain_table", "write_correlation"]
 
 
 def _cells(found: Sequence[Agreement], columns: str) -> dict[tuple[str, str], Agreement]:
-    return {(a.score, getattr(a, columns)): a for a in found}
+    return {(a.label, getattr(a, columns)): a for a in found}
 
 
 def _ordered(found: Sequence[Agreement]) -> list[str]:
     """Scores by their mean |τ| over everything shown, strongest first."""
-    names = list(dict.fromkeys(a.score for a in found))
-    strength = {name: np.mean([abs(a.kendall) for a in found if a.score == name]) for name in names}
+    names = list(dict.fromkeys(a.label for a in found))
+    strength = {name: np.mean([abs(a.kendall) for a in found if a.label == name]) for name in names}
     return sorted(names, key=lambda name: -strength[name])
 
 
@@ -89,17 +89,23 @@ def draw_scatter(
     return figure
 
 
-def write_correlation(found: Sequence[Agreement], directory: Path) -> list[Path]:
-    """Figures as Parquet, a Markdown table and a heat map over benchmarks, one more of each benchmark with groups."""
+def write_correlation(compared: Sequence[Compared], directory: Path) -> list[Path]:
+    """Figures as Parquet, a Markdown table and a heat map over benchmarks; of each benchmark a scatter plot of every
+    score and fusion, and where there are groups a heat map over them."""
     directory.mkdir(parents=True, exist_ok=True)
+    found = [a for one in compared for a in one.found]
     paths = [directory / "correlation.parquet", directory / "correlation.md", directory / "correlation.png"]
-    pq.write_table(as_table(list(found)), paths[0])
+    pq.write_table(as_table(found), paths[0])
     text = [f"Kendall τ_b ± half of its 95 % bootstrap interval.\n\n{agreement_table(found)}\n"]
     draw_heat_map(found).savefig(paths[2], dpi=120)
-    for benchmark in dict.fromkeys(a.benchmark for a in found if a.group != "all"):
-        text.append(f"## {benchmark}, within groups\n\n{group_table(found, benchmark)}\n")
-        paths.append(directory / f"{benchmark.replace('/', '-')}.png")
-        draw_heat_map([a for a in found if a.benchmark == benchmark], "group").savefig(paths[-1], dpi=120)
+    for one in compared:
+        stem, label = one.benchmark.replace("/", "-"), one.found[0].against
+        paths.append(directory / f"{stem}-scatter.png")
+        draw_scatter(one.columns, one.truth, label, most=1500).savefig(paths[-1], dpi=70)
+        if any(a.group != "all" for a in one.found):
+            text.append(f"## {one.benchmark}, within groups\n\n{group_table(found, one.benchmark)}\n")
+            paths.append(directory / f"{stem}.png")
+            draw_heat_map(one.found, "group").savefig(paths[-1], dpi=120)
     paths[1].write_text("\n".join(text), encoding="utf-8")
     return paths
 
@@ -118,13 +124,19 @@ def group_table(found: Sequence[Agreement], benchmark: str) -> str:
 def _markdown(found: Sequence[Agreement], columns: str) -> str:
     scores, places = _ordered(found), list(dict.fromkeys(getattr(a, columns) for a in found))
     cells = _cells(found, columns)
-    lines = ["| score | " + " | ".join(places) + " |", "|---|" + "---|" * len(places)]
+    rows = []
     for score in scores:
-        row = []
+        row = [score]
         for place in places:
             a = cells.get((score, place))
             half = (a.kendall_high - a.kendall_low) / 2 if a else 0.0
             partial = f" ({a.coverage:.0%})" if a and a.coverage < 0.995 else ""
             row.append(f"{a.kendall:.3f} ± {half:.3f}{partial}" if a else "–")
-        lines.append(f"| {score} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
+        rows.append(row)
+    return plain_table(["score", *places], rows)
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

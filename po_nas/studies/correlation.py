@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+import proxies
 from po_nas import benchmarks
 from po_nas.benchmarks import scores
 from po_nas.benchmarks.base import Benchmark
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.studies import ranking
 from po_nas.studies.groups import groups_of
+from proxies.fusion import log_rank, mean_rank, oriented, single_best
 
-__all__ = ["Agreement", "agreements", "as_table", "correlate_published"]
+__all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "fusions"]
 
 _LARGEST_RESAMPLE = 500
+_KNOWN = 50
+"""Evaluated architectures that the single best score is chosen by."""
+_AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+
+Origin = Literal["published", "own"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Agreement:
 
     `coverage` is the share of the group's rows that have the score. `kendall` is τ_b with its bootstrap 95 % interval;
     `precision` is Precision@5 % in %; `against` says whether validation or test was ordered. The sign is as it comes:
-    a score that falls with accuracy has a negative τ.
+    a score that falls with accuracy has a negative τ. `origin` is who computed the score.
     """
 
     benchmark: str
@@ -44,6 +51,22 @@ class Agreement:
     spearman: float
     ndcg10: float
     precision: float
+    origin: Origin = "published"
+
+    @property
+    def label(self) -> str:
+        """The score, and who computed it if that was our engine."""
+        return f"{self.score} (own)" if self.origin == "own" else self.score
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One benchmark: what was ordered (higher is better), scores by label (rows,), and how well they do it."""
+
+    benchmark: str
+    truth: NDArray[np.float64]
+    columns: Mapping[str, NDArray[np.float64]]
+    found: list[Agreement]
 
 
 def agreements(
@@ -65,8 +88,7 @@ def agreements(
     if against not in ("test", "validation"):
         raise ValueError(f"against must be 'test' or 'validation', not {against!r}")
     use_test = against == "test" and benchmark.test is not None
-    values = benchmark.test if use_test and benchmark.test is not None else benchmark.validation
-    truth = values if benchmark.metric.maximize else -values
+    truth = _truth(benchmark, against)
     groups = groups_of(benchmark, sizes) if within_groups else {"all": np.ones(len(truth), dtype=bool)}
     found: list[Agreement] = []
     for name, column in columns.items():
@@ -89,6 +111,12 @@ def agreements(
                 )
             )
     return found
+
+
+def _truth(benchmark: Benchmark, against: str) -> NDArray[np.float64]:
+    use_test = against == "test" and benchmark.test is not None
+    values = benchmark.test if use_test and benchmark.test is not None else benchmark.validation
+    return values if benchmark.metric.maximize else -values
 
 
 def _agreement(
@@ -131,30 +159,84 @@ def _interval(
     return max(-1.0, tau - 1.96 * error), min(1.0, tau + 1.96 * error)
 
 
-def correlate_published(
-    patterns: Sequence[str], *, against: str = "test", within_groups: bool = True
-) -> tuple[list[Agreement], list[str]]:
-    """Published scores of every benchmark that matches, and of those whose data are not here how to get them.
+def fusions(
+    columns: Mapping[str, NDArray[np.float64]], validation: NDArray[np.float64], seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four, and ``single best``.
 
-    Raises `UnknownNameError` for a pattern that no benchmark with published scores matches.
+    Members are scores of known direction that half of the rows have; a row without one of them has NaN, and ranks are
+    taken among the others, which is transductive. ``log rank`` is there when all four are (multiply-accumulates are its
+    complexity). ``single best`` is the member with the largest |τ_b| over 50 random rows of `validation` (rows,),
+    higher = better.
     """
-    names = scores.names()
-    chosen = [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
+    members = [n for n in known if np.isfinite(columns[n]).mean() >= 0.5]
+    found: dict[str, NDArray[np.float64]] = {}
+
+    def fuse(name: str, chosen: Sequence[str], fusion: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> None:
+        turned = oriented({member: columns[member] for member in chosen})
+        rows = np.flatnonzero(np.isfinite(turned).all(axis=1))
+        if len(rows) >= _KNOWN:
+            found[name] = np.full(len(turned), np.nan)
+            found[name][rows] = fusion(turned[rows])
+
+    if len(members) > 1:
+        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(validation)))[:_KNOWN]
+        fuse("mean rank", members, mean_rank)
+        turned = oriented({member: columns[member] for member in members})
+        best = single_best(turned[evaluated], validation[evaluated])
+        found["single best"] = best.sign * turned[:, best.column]
+    if set(_AZ_NAS) <= set(members):
+        fuse("log rank (AZ-NAS)", _AZ_NAS, log_rank)
+    return found
+
+
+def correlate(
+    patterns: Sequence[str],
+    *,
+    origins: Sequence[Origin] = ("published", "own"),
+    against: str = "test",
+    within_groups: bool = True,
+    resamples: int = 100,
+) -> tuple[list[Compared], list[str]]:
+    """Scores and their fusions of every benchmark that matches, and of those whose data are not here how to get them.
+
+    Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
+    """
+    sources: dict[Origin, list[str]] = {}
+    if "published" in origins:
+        sources["published"] = scores.names()
+    if "own" in origins:
+        sources["own"] = scores.own_names()
+    names = [n for n in benchmarks.names() if any(n in known for known in sources.values())]
     for pattern in patterns:
         if not any(fnmatchcase(n, pattern) for n in names):
-            raise UnknownNameError("benchmark with published scores", pattern, names)
-    found: list[Agreement] = []
+            raise UnknownNameError(f"benchmark with {' or '.join(origins)} scores", pattern, names)
+    compared: list[Compared] = []
     missing: list[str] = []
-    for name in chosen:
-        try:
-            benchmark, table = benchmarks.get(name), scores.load(name)
-        except MissingDataError as error:
-            missing.append(str(error))
-            continue
-        sizes = table.column("params") if "params" in table.names else None
-        columns = {score: table.column(score) for score in table.names}
-        found += agreements(benchmark, columns, against=against, sizes=sizes, within_groups=within_groups)
-    return found, missing
+    for name in (n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)):
+        found: list[Agreement] = []
+        shown: dict[str, NDArray[np.float64]] = {}
+        for origin in (o for o, known in sources.items() if name in known):
+            try:
+                benchmark = benchmarks.get(name)
+                table = scores.load(name) if origin == "published" else scores.load_own(name)
+            except MissingDataError as error:
+                missing.append(str(error))
+                continue
+            truth = _truth(benchmark, against)
+            columns = {score: table.column(score) for score in table.names}
+            columns |= fusions(columns, benchmark.validation if benchmark.metric.maximize else -benchmark.validation)
+            sizes = columns.get("params")
+            these = agreements(
+                benchmark, columns, against=against, sizes=sizes, within_groups=within_groups, resamples=resamples
+            )
+            these = [replace(a, origin=origin) for a in these]
+            found += these
+            shown |= {a.label: columns[a.score] for a in these}
+        if found:
+            compared.append(Compared(name, truth, shown, found))
+    return compared, missing
 
 
 def as_table(found: list[Agreement]) -> pa.Table:

@@ -92,6 +92,18 @@ def test_names_that_have_no_scores():
         scores.load("nasbench_graph/cora")
 
 
+def test_scores_of_our_own_need_no_download():
+    assert "nasbench_graph/proteins" in scores.own_names()
+    table = scores.load_own("nasbench_graph/arxiv")
+    assert table.coverage["synflow"] == 1
+    assert table.coverage["params"] == 1
+    assert table.signs[table.names.index("params")] == 1
+    assert any("NaN" in note for note in table.notes)
+    with pytest.raises(UnknownNameError, match="scores of our own"):
+        scores.load_own("nasbench101/cifar10")
+    assert not scores.has_own("transnas_micro/jigsaw")
+
+
 def test_an_unknown_score_is_named(public_data):
     public_data("nasbench201")
     with pytest.raises(UnknownNameError, match="synflow"):

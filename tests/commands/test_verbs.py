@@ -51,8 +51,8 @@ VERBS = [
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
     ["study"], ["study", "losses"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
-    ["proxies", "correlate"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"], ["surrogates", "describe"],
-    ["compare"],
+    ["proxies", "correlate"], ["proxies", "agree"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"],
+    ["surrogates", "describe"], ["compare"],
 ]  # fmt: skip
 
 
@@ -368,10 +368,11 @@ def test_score_an_architecture(tmp_path):
 def test_correlate(tmp_path, monkeypatch):
     monkeypatch.setattr(correlation.scores, "names", lambda: ["nasbench201/cifar10"])
     monkeypatch.setattr(correlation.scores, "load", lambda name: _params_alone(name))
-    result = invoke("proxies", "correlate", "nasbench201/*", "--out", tmp_path, "--groups")
+    result = invoke("proxies", "correlate", "nasbench201/*", "--out", tmp_path, "--groups", "--scores", "published")
     assert result.exit_code == 0, result.output
     assert {Path(line).name for line in result.output.split()} == {
-        *("correlation.parquet", "correlation.md", "correlation.png", "nasbench201-cifar10.png")
+        *("correlation.parquet", "correlation.md", "correlation.png", "nasbench201-cifar10.png"),
+        "nasbench201-cifar10-scatter.png",
     }
     assert "mostly nor_conv_3x3" in (tmp_path / "correlation.md").read_text()
     assert isinstance(refused("proxies", "correlate", "darts/*", "--out", tmp_path), UnknownNameError)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from po_nas import benchmarks
-from po_nas.reports.correlation import agreement_table, draw_heat_map, draw_scatter, group_table
+from po_nas.benchmarks.scores import ScoreTable
+from po_nas.errors import UnknownNameError
+from po_nas.reports.correlation import agreement_table, draw_heat_map, draw_scatter, group_table, write_correlation
 from po_nas.spaces.base import OperationGraph
-from po_nas.studies.correlation import agreements, as_table
+from po_nas.studies import correlation
+from po_nas.studies.correlation import agreements, as_table, correlate, fusions
 from po_nas.studies.groups import dominant_operation, groups_of
 
 
@@ -93,3 +96,50 @@ def test_tables_and_figures(cifar10, tmp_path):
 def test_bad_target(cifar10):
     with pytest.raises(ValueError, match="'test' or 'validation'"):
         agreements(cifar10, {}, against="train")
+
+
+def test_fusions_rank_by_all_of_known_direction(cifar10):
+    validation = np.asarray(cifar10.validation)
+    rng = np.random.default_rng(3)
+
+    def noisy(sign, strength):
+        return sign * validation + rng.normal(size=len(validation)) * strength
+
+    noisy_ones = {"jacov": noisy(1, 9), "ntk": noisy(-1, 9), "plain": noisy(-1, 0), "mystery": noisy(1, 0)}
+    columns = noisy_ones | {"snip": np.where(np.arange(len(validation)) % 5, noisy(1, 20), np.nan)}
+    columns["grasp"] = np.where(np.arange(len(validation)) % 5, np.nan, validation)
+    found = fusions(columns, validation)
+    # plain has no direction, grasp too few scores, nobody knows the mystery; AZ-NAS lacks all of its four.
+    assert set(found) == {"mean rank", "single best"}
+    np.testing.assert_array_equal(np.isfinite(found["mean rank"]), np.isfinite(columns["snip"]))
+    taus = {a.score: a.kendall for a in agreements(cifar10, columns | found, within_groups=False, resamples=3)}
+    assert taus["mean rank"] > max(taus["jacov"], -taus["ntk"], taus["snip"])
+    assert taus["single best"] == pytest.approx(max(taus["jacov"], -taus["ntk"]))
+    with_four = {name: noisy(1, 5) for name in ("az_expressivity", "az_progressivity", "az_trainability", "flops")}
+    assert "log rank (AZ-NAS)" in fusions(with_four, validation)
+
+
+def test_own_and_published_scores_side_by_side(cifar10, monkeypatch, tmp_path):
+    sizes = np.asarray(cifar10.extras["params"])
+    rng = np.random.default_rng(0)
+
+    def table(strength):
+        values = np.stack([sizes, np.asarray(cifar10.validation) + strength * rng.normal(size=len(sizes))], axis=1)
+        return ScoreTable(cifar10.name, ("params", "jacov"), values, np.full_like(values, np.nan), "made up", ())
+
+    monkeypatch.setattr(correlation.scores, "load", lambda name: table(20))
+    monkeypatch.setattr(correlation.scores, "load_own", lambda name: table(10))
+    monkeypatch.setattr(correlation.scores, "own_names", lambda: [cifar10.name])
+    compared, missing = correlate([cifar10.name], within_groups=False, resamples=3)
+    assert not missing
+    taus = {a.label: a.kendall for a in compared[0].found}
+    assert taus["jacov (own)"] > taus["jacov"] + 0.05
+    assert {a.origin for a in compared[0].found} == {"own", "published"}
+    assert set(compared[0].columns) == set(taus) >= {"mean rank (own)", "single best"}
+    own, _ = correlate([cifar10.name], origins=("own",), within_groups=True, resamples=3)
+    assert all(label.endswith("(own)") for label in own[0].columns)
+    paths = write_correlation(own, tmp_path)
+    assert [path.name for path in paths[3:]] == ["nasbench201-cifar10-scatter.png", "nasbench201-cifar10.png"]
+    assert "jacov (own)" in paths[1].read_text()
+    with pytest.raises(UnknownNameError, match="own scores"):
+        correlate(["darts/*"], origins=("own",))
