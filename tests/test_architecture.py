@@ -48,8 +48,15 @@ RULES = {
     "po_nas.benchmarks": Rule(
         (*BASE, "po_nas.spaces", "po_nas.core.metrics", "po_nas.core.objective"), banned=("torch",)
     ),
-    "po_nas.training": Rule((*BASE, "po_nas.spaces", "po_nas.networks", "po_nas.core.objective", "losses")),
-    "po_nas.core": Rule((*BASE, "po_nas.spaces", "=po_nas"), ("=po_nas.benchmarks", "=po_nas.methods")),
+    "po_nas.training": Rule(
+        (
+            *(*BASE, "po_nas.spaces", "po_nas.networks", "po_nas.core.metrics", "po_nas.core.objective"),
+            *("losses", "proxies"),
+        ),
+    ),
+    "po_nas.core": Rule(
+        (*BASE, "po_nas.spaces", "=po_nas"), ("=po_nas.benchmarks", "=po_nas.methods", "=po_nas.training")
+    ),
     "po_nas.evolution": Rule((*BASE, "po_nas.spaces")),
     "po_nas.methods": Rule(
         (*BASE, *WORDS, "po_nas.spaces", "po_nas.evolution", "surrogates", "proxies", "losses"),
@@ -58,16 +65,8 @@ RULES = {
     ),
     "po_nas.studies": Rule(
         (
-            *(
-                *BASE,
-                *WORDS,
-                "po_nas.core",
-                "po_nas.spaces",
-                "po_nas.benchmarks",
-                "=po_nas.methods",
-                "=po_nas.networks",
-            ),
-            *("losses", "surrogates", "proxies", "=po_nas"),
+            *(*BASE, *WORDS, "=po_nas", "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "po_nas.training"),
+            *("=po_nas.methods", "=po_nas.networks", "losses", "surrogates", "proxies"),
         ),
     ),
     "po_nas.reports": Rule((*BASE, "po_nas.core", "po_nas.spaces", "po_nas.studies")),

@@ -51,6 +51,18 @@ def test_readme_loss(tmp_path):
     run(sys.executable, "-c", next(b for b in blocks("README.md") if "losses.get(" in b), cwd=tmp_path)
 
 
+def test_readme_proxy(tmp_path):
+    example = next(b for b in blocks("README.md") if "@proxies.proxy(" in b)
+    (tmp_path / "mean_gradient.py").write_text(example)
+    program = "from po_nas.commands.app import main; main()"
+    found = run(
+        *(sys.executable, "-c", program, "proxies", "correlate", "nasbench201/cifar10", "-p", "mean_gradient"),
+        *("--sample", "10", "--plugin", "mean_gradient.py"),
+        cwd=tmp_path,
+    )
+    assert "mean_gradient" in found
+
+
 @pytest.mark.parametrize("mark", ["surrogates.get(", "proxies.score("])
 def test_readme_predictor_and_proxies(mark, tmp_path):
     assert run(sys.executable, "-c", next(b for b in blocks("README.md") if mark in b), cwd=tmp_path).strip()
@@ -83,3 +95,4 @@ def test_the_examples_search(examples):
     assert "12/12" in run(po_nas, "status", "mine", cwd=examples)
     assert "chains" in run(po_nas, "export", "mine", cwd=examples)
     assert run(sys.executable, "own_objective.py", cwd=examples).strip()
+    assert run(sys.executable, "live_metrics.py", cwd=examples).strip()

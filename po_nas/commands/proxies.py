@@ -117,11 +117,17 @@ def correlate(
     scores: Annotated[str, typer.Option(help="'own' (by our engine), 'published' or 'all'")] = "all",
     groups: Annotated[bool, typer.Option(help="also within groups of alike architectures")] = False,
     out: Annotated[Path, typer.Option(help="directory for tables and figures")] = Path("runs/correlation"),
+    proxy: Annotated[
+        list[str] | None, typer.Option("--proxy", "-p", help="compute this proxy for a sample instead (repeatable)")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=10, help="architectures that --proxy is computed for")] = 100,
+    cache: Annotated[str | None, typer.Option(help="file that keeps the scores of --proxy")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes for --proxy")] = 1,
     plugin: Plugins = None,
 ) -> None:
-    """Correlate scores and their fusions with the accuracies of benchmarks."""
+    """Correlate scores and their fusions with the accuracies of benchmarks; with --proxy, proxies computed now."""
     from po_nas.reports.correlation import write_correlation
-    from po_nas.studies.correlation import Origin
+    from po_nas.studies.correlation import Origin, correlate_computed
     from po_nas.studies.correlation import correlate as correlated
 
     origins: dict[str, tuple[Origin, ...]] = {
@@ -131,9 +137,25 @@ def correlate(
     }
     if scores not in origins:
         raise ConfigError("scores", scores, "must be 'own', 'published' or 'all'")
-    compared, missing = correlated(benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups)
+    if proxy:
+        compared, missing = correlate_computed(
+            benchmark or ["nasbench201/*"], proxy, sample=sample, against=against, cache=cache, workers=workers
+        )
+    else:
+        compared, missing = correlated(
+            benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups
+        )
     for reason in dict.fromkeys(missing):
         print(f"left out: {reason}", file=sys.stderr)
+    if not compared:
+        raise typer.Exit(1)
+    if proxy:
+        rows = [
+            (a.benchmark, a.score, str(a.rows), f"{a.kendall:+.2f} [{a.kendall_low:+.2f}, {a.kendall_high:+.2f}]")
+            for c in compared
+            for a in c.found
+        ]
+        print_table(("benchmark", "proxy", "architectures", "Kendall τ_b, 95 %"), rows)
     for path in write_correlation(compared, out):
         print(path)
 

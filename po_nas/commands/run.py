@@ -108,12 +108,33 @@ def status(directory: _RunDirectory) -> None:
     print_status(load_run(directory))
 
 
-def report(directory: _RunDirectory) -> None:
+def report(
+    directory: _RunDirectory,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="also the front of validation against the costs that the table records")
+    ] = False,
+    cost: Annotated[
+        list[str] | None, typer.Option(help="a recorded cost for --pareto, may be given again; default: the usual ones")
+    ] = None,
+) -> None:
     """Report: (re)make the figure and the HTML page of a run."""
     from po_nas.reports.make import make_report
 
     paths = make_report(directory)
     print(f"figure  {paths.figure}\nreport  {paths.page}")
+    if pareto or cost:
+        figure, page = _pareto(directory, cost or None)
+        print(f"pareto  {figure}\npareto  {page}")
+
+
+def _pareto(directory: Path, costs: list[str] | None) -> list[Path]:
+    from po_nas import benchmarks
+    from po_nas.reports.pareto import write_pareto
+    from po_nas.reports.run import load_run
+
+    run = load_run(directory)
+    table = benchmarks.get(run.config["benchmark"], run.config["feedback"])
+    return write_pareto(table, directory / "report", run, costs)
 
 
 def export(

@@ -111,7 +111,7 @@ def run_search(
     _refuse_used(out)
     for plugin in config.plugins:
         load_plugin(plugin)
-    objective = objective or _objective(config)
+    objective = _with_metrics(config, objective or _objective(config))
     config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
     searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
     with RunDirectory(out) as directory:
@@ -134,7 +134,7 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
     config = read_config(path)
     for plugin in config.plugins:
         load_plugin(plugin)
-    objective = objective or _objective(config)
+    objective = _with_metrics(config, objective or _objective(config))
     searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
     with RunDirectory(path) as directory:
         return _run(config, directory, objective, searcher, executor, callbacks)
@@ -144,6 +144,18 @@ def _objective(config: SearchConfig) -> Objective:
     from po_nas import benchmarks
 
     return benchmarks.get(config.benchmark, config.feedback)
+
+
+def _with_metrics(config: SearchConfig, objective: Objective) -> Objective:
+    """The objective with the metrics that the configuration wants computed."""
+    wanted = config.metrics
+    if not wanted.compute:
+        return objective
+    from po_nas.training import compute_metrics
+
+    return compute_metrics(
+        objective, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
+    )
 
 
 def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeI
 from po_nas.core.budget import Budget
 from po_nas.core.settings import read_settings, validated
 
-__all__ = ["ExecutorConfig", "MethodConfig", "SearchConfig", "load_config"]
+__all__ = ["ExecutorConfig", "MethodConfig", "MetricsConfig", "SearchConfig", "load_config"]
 
 
 class MethodConfig(BaseModel):
@@ -35,6 +35,20 @@ class ExecutorConfig(BaseModel):
     timeout_s: Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)] | None = None
 
 
+class MetricsConfig(BaseModel):
+    """Training-free metrics that are computed by building networks, beside those that a benchmark has on record.
+
+    `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
+    scores from one search to the next; `workers` processes of one thread share the work.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    compute: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
+    samples: PositiveInt = 16
+    cache: str | None = None
+    workers: PositiveInt = 1
+
+
 _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """One name may be given without brackets: ``tracking=tensorboard``."""
 
@@ -51,11 +65,12 @@ class SearchConfig(BaseModel):
     feedback: str | None = Field(None, description="what the method is told; default: the benchmark's first preset")
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
+    metrics: MetricsConfig = Field(MetricsConfig(), description="training-free metrics to compute for the method")
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
     plugins: _Names = Field((), description="Python files or modules to import first")
 
 
-_SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations"}
+_SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "metrics": "compute"}
 """``method=gp_bo`` stands for ``method.name=gp_bo``, and so on."""
 
 

@@ -28,6 +28,12 @@ for _name, _target, _summary, _reference in (
         "Bayesian optimisation on metrics weighted per architecture",
         "OpenReview mVh0lIsdUl",
     ),
+    (
+        "po_nas_paper",
+        "po_nas_paper:PONASPaper",
+        "a network weighs metrics per architecture, greedy, as published",
+        "OpenReview mVh0lIsdUl",
+    ),
     ("gp_metrics", "gp_metrics:GPMetrics", "Gaussian process over encoding and metrics", "arXiv 2310.20708"),
     (
         "robot",

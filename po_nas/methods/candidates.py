@@ -16,21 +16,24 @@ from po_nas.errors import MetricsUnavailableError, UnknownNameError
 from po_nas.spaces.base import Architecture, Space
 from surrogates.encodings import Encodings
 
-__all__ = ["POOL_OPTION", "Candidates", "MetricPool", "candidates", "metric_pool", "require_metrics"]
+__all__ = ["POOL_OPTION", "Candidates", "Identity", "MetricPool", "candidates", "metric_pool", "require_metrics"]
 
 POOL_OPTION = (
-    "number of candidates, drawn once from the seed; default: the whole space up to 60,000 architectures, else 10,000. "
-    "Set it to about 1,000 where metrics are computed by building networks and not read from a table"
+    "number of candidates, drawn once from the seed; default: the whole space up to 60,000 architectures, else 10,000, "
+    "or 1,000 where the space cannot be enumerated and metrics are computed by building networks"
 )
 """What the option `pool` of a method means."""
 
 _ENUMERATE = 60_000
 _SAMPLED = 10_000
+_MEASURED = 1_000
+"""Candidates whose metrics nobody can have recorded."""
 _ATTEMPTS = 20
 """Draws for each candidate wanted, before a space is taken to have no others."""
 _COVERAGE = 0.5
 
 Identity = Callable[[Architecture], Hashable]
+"""What two architectures share that are one evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +136,13 @@ def metric_pool(
 ) -> MetricPool:
     """The candidates of a search with their metrics, computed once in a process.
 
-    `metrics` are the names wanted, by default all that at least half of the candidates have. Errors are those of
+    `metrics` are the names wanted, by default all that at least half of the candidates have. `size` is as for
+    `candidates`, except that the sample of a space that cannot be enumerated has 1,000 by default. Errors are those of
     `require_metrics`; `MetricsUnavailableError` also when no metric covers half of the candidates.
     """
     source = require_metrics(domain, method, metrics)
+    if size is None and not domain.space.enumerable:
+        size = _MEASURED
     pool = _metric_pool(candidates(domain, seed, size), cast(Hashable, source), tuple(metrics or source.names))
     if metrics:
         return pool

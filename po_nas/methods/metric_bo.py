@@ -155,10 +155,12 @@ class MetricBO(Searcher):
         apart = np.abs(features.vectors[top][:, None] - features.vectors[seen][None]).sum(axis=2).min(axis=1)
         return Proposal(listed.architectures[top[int(np.argmax(apart))]], "metrics")
 
-    def predict(self, features: Features, rng: np.random.Generator) -> Mixture:
-        """The model's predictions for all candidates, given what has been told and what is pending."""
-        listed = features.pool.candidates
-        known = [o for o in self.observations if self.domain.identity(o.trial.architecture) in listed.position]
+    def predict(
+        self, features: Features, rng: np.random.Generator, told: Sequence[Observation] | None = None
+    ) -> Mixture:
+        """The model's predictions for all candidates, given what has been told (or that part) and what is pending."""
+        listed, told = features.pool.candidates, self.observations if told is None else told
+        known = [o for o in told if self.domain.identity(o.trial.architecture) in listed.position]
         observed = [listed.position[self.domain.identity(o.trial.architecture)] for o in known]
         waiting = listed.positions(self.domain.identity(t.architecture) for t in self.pending.values())
         return self.model(features).predict(observed, log_error(self._scores(known)), rng, waiting)

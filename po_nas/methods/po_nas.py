@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +11,17 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from po_nas.core.searcher import Domain, MethodOptions
+from po_nas.core.trial import Observation
 from po_nas.methods.clusters import clusters
+from po_nas.methods.grown_features import grown
+from po_nas.methods.growth import Added, EvolutionOptions, Growth, Judged, extended
 from po_nas.methods.metric_bo import Features, MetricBO, MetricBOOptions, described, model_of
+from po_nas.methods.pool_encoder import EncoderOptions, pool_encoder
+from po_nas.methods.scaled import scaled_features
+from po_nas.spaces.base import Architecture
 from surrogates.averaged_gp import AveragedGP, Mixture, Priors
+from surrogates.encodings import Encodings
 from surrogates.isolation import single_thread
 from surrogates.pool_kernels import Component, Linear, Varying
 
@@ -21,7 +30,7 @@ __all__ = ["PONAS"]
 Weights = Literal["architecture", "global", "equal"]
 
 
-class _Options(MetricBOOptions):
+class _Options(EvolutionOptions, EncoderOptions, MetricBOOptions):
     weights: Weights = Field(
         "architecture",
         description="weights of the metrics: of each architecture its own, one vector for all, or equal ones",
@@ -39,6 +48,10 @@ class PONAS(MetricBO):
     kernels, so the posterior of the weights is exact; how much of each part there is, and whether metrics are to be
     believed at all, is averaged over (`surrogates.averaged_gp`). The acquisition function is averaged likewise.
 
+    In a space that cannot be enumerated candidates evolve from trial `evolve_from` on (`po_nas.methods.growth`),
+    ordered by the mean of the model; offspring are judged by metrics that an encoder predicts, which is pre-trained on
+    the candidates the first time.
+
     This replaces the paper's network, which has no uncertainty and needs tens of evaluations, and its greedy argmax;
     ``po_nas_paper`` is the method as published. `trust` tells the weights of any candidate.
 
@@ -49,9 +62,52 @@ class PONAS(MetricBO):
     Options = _Options
     options: _Options
 
+    def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
+        super().__init__(domain, seed=seed, options=options)
+        self._kept: tuple[Added, Features] | None = None
+
     def model(self, features: Features) -> AveragedGP:
         """Similarities, and weights of metrics."""
         return _model(features, self.options.weights)
+
+    def features(self) -> Features:
+        """The candidates, with what evolution and evaluations from elsewhere have added by now."""
+        added = self._growth.now()
+        if self._kept is None or self._kept[0] is not added:
+            self._kept = added, self._grown(added)
+        return self._kept[1]
+
+    @cached_property
+    def _base(self) -> Features:
+        return super().features()
+
+    @cached_property
+    def _growth(self) -> Growth:
+        return Growth(self, self._base.pool, self.options, self._judge)
+
+    def _grown(self, added: Added) -> Features:
+        z = scaled_features(self._base).others(added.values)
+        return grown(self._base, added.architectures, z, extended(self._base.pool, added, self.domain.identity))
+
+    def _judge(self, number: int, added: Added, told: Sequence[Observation]) -> Judged | None:
+        """Means of the model; of offspring with predicted metrics."""
+        if sum(o.outcome.validation is not None for o in told) < 2:
+            return None
+        scaled, space, features = scaled_features(self._base), self.domain.space, self._grown(added)
+
+        def means(candidates: Features) -> NDArray[np.float64]:
+            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, 8)))
+            return np.asarray(self.predict(candidates, rng, told).mean.numpy(), dtype=np.float64)
+
+        def predict(offspring: Sequence[Architecture]) -> NDArray[np.float64]:
+            encoder = pool_encoder(scaled, self.options)
+            predicted = encoder.predict_metrics(Encodings.stack(space.encode_graph(a) for a in offspring))
+            z = np.concatenate([scaled.others(added.values), predicted.double().numpy()])
+            # The pool knows where evaluated architectures are; nobody asks where offspring are.
+            everything = grown(self._base, (*added.architectures, *offspring), z, features.pool)
+            return means(everything)[-len(offspring) :]
+
+        return Judged(means(features), predict)
 
     def explain(self) -> dict[str, Any] | None:
         """The weights of the metrics for the incumbent and for clusters of alike candidates, and what was believed."""
@@ -73,7 +129,8 @@ class PONAS(MetricBO):
                 "source": "" if self.domain.metrics is None else self.domain.metrics.origin,
                 "rows": rows,
                 "believed": found.believed,
-            }
+            },
+            "metrics": self._growth.counts(),
         }
 
     def trust(self, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -18,9 +18,10 @@ from po_nas.benchmarks.base import Benchmark
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.studies import ranking
 from po_nas.studies.groups import groups_of
+from po_nas.training import LiveMetrics, inputs_of
 from proxies.fusion import log_rank, mean_rank, oriented, single_best
 
-__all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "fusions"]
+__all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "correlate_computed", "fusions"]
 
 _LARGEST_RESAMPLE = 500
 _KNOWN = 50
@@ -236,6 +237,52 @@ def correlate(
             shown |= {a.label: columns[a.score] for a in these}
         if found:
             compared.append(Compared(name, truth, shown, found))
+    return compared, missing
+
+
+def correlate_computed(
+    patterns: Sequence[str],
+    names: Sequence[str],
+    *,
+    sample: int = 100,
+    against: str = "test",
+    cache: str | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    resamples: int = 100,
+) -> tuple[list[Compared], list[str]]:
+    """Proxies computed now, a plug-in's for example, for `sample` random architectures of every benchmark that matches.
+
+    Networks are those of `po_nas.training.inputs_of`. Raises `UnknownNameError` for a benchmark or proxy that there is
+    not. Randomness: `seed`, which architectures.
+    """
+    chosen = [n for n in benchmarks.names() if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    for pattern in patterns:
+        if not any(fnmatchcase(n, pattern) for n in chosen):
+            raise UnknownNameError("benchmark", pattern, benchmarks.names())
+    compared: list[Compared] = []
+    missing: list[str] = []
+    for name in chosen:
+        try:
+            benchmark = benchmarks.get(name)
+        except MissingDataError as error:
+            missing.append(str(error))
+            continue
+        network, batch = inputs_of(name, benchmark.space)
+        live = LiveMetrics(benchmark.space, names, batch, network=network, cache=cache, workers=workers)
+        truth = _truth(benchmark, against)
+        rows = np.sort(np.random.default_rng(seed).permutation(len(truth))[:sample])
+        # As they come, like all other scores here: a source of metrics turns them.
+        values = live.values([benchmark.rows.architecture(int(row)) for row in rows], live.names) * live.signs
+        columns = {score: np.full(len(truth), np.nan) for score in live.names}
+        for score, column in zip(live.names, values.T, strict=True):
+            columns[score][rows] = column
+        missing += [f"{name}: some have no {score}: {reason}" for score, reason in live.reasons.items()]
+        found = agreements(benchmark, columns, against=against, within_groups=False, resamples=resamples)
+        if not found:
+            missing.append(f"{name}: no proxy has ten scores")
+            continue
+        compared.append(Compared(name, truth, columns, found))
     return compared, missing
 
 

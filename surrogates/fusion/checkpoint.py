@@ -83,7 +83,7 @@ def load(path: Path, key: str | None = None) -> Pretrained:
 
 
 def load_or_pretrain(
-    directory: Path,
+    directory: str | Path,
     inputs: Encodings,
     metrics: torch.Tensor,
     settings: PretrainingSettings | None = None,
@@ -95,7 +95,7 @@ def load_or_pretrain(
     """
     settings = settings or PretrainingSettings()
     key = fingerprint(inputs, metrics, settings, seed)
-    path = directory / f"encoder-{key[:_KEY_LENGTH]}.pt"
+    path = Path(directory) / f"encoder-{key[:_KEY_LENGTH]}.pt"
     if path.is_file():
         try:
             return load(path, key)

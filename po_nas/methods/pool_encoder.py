@@ -1,0 +1,73 @@
+"""The encoder that is pre-trained on the candidates of a search and their metrics, shared by all searches on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from pydantic import Field, NonNegativeInt
+
+from po_nas.core.searcher import MethodOptions
+from po_nas.methods.candidates import Candidates
+from po_nas.methods.scaled import Scaled
+from surrogates.fusion.checkpoint import load_or_pretrain
+from surrogates.fusion.encoder import Embeddings
+from surrogates.fusion.pretraining import Pretrained, pretrain
+from surrogates.fusion.settings import PRESETS, PretrainingSettings
+from surrogates.isolation import single_thread
+
+__all__ = ["EncoderOptions", "embedded", "pool_encoder"]
+
+_STEPS_AN_EPOCH = 16
+"""A small pool is cut into so many batches, a large one into more."""
+_SMALLEST_BATCH = 32
+
+
+class EncoderOptions(MethodOptions):
+    """How the encoder of architectures is pre-trained."""
+
+    pretraining: Literal["fast", "paper", "none"] = Field(
+        "fast",
+        description="of the encoder, on the candidates and their metrics: fast; paper: its 100 epochs of small "
+        "batches; none: left as initialised, so that predicted metrics mean nothing",
+    )
+    pretraining_seed: NonNegativeInt = Field(
+        0, description="of the encoder; one for all seeds of the search, so that searches share it"
+    )
+    checkpoints: str | None = Field(
+        None, description="folder where pre-trained encoders are kept between runs; default: in memory only"
+    )
+    reconstruction: Literal["hidden", "released"] = Field(
+        "hidden",
+        description="target of the pre-training: the features that were hidden; or, as in the released code, the input "
+        "after hiding",
+    )
+
+    def settings(self, pool: int) -> PretrainingSettings:
+        """The settings for a pool of so many candidates."""
+        chosen = replace(PRESETS[self.pretraining], reference=self.reconstruction == "released")
+        return replace(chosen, batch=min(chosen.batch, max(_SMALLEST_BATCH, pool // _STEPS_AN_EPOCH)))
+
+
+def pool_encoder(scaled: Scaled, options: EncoderOptions) -> Pretrained:
+    """The encoder of a pool; trained once in a process for equal options, or read from the folder of checkpoints."""
+    settings = options.settings(len(scaled.pool.candidates))
+    return _pretrained(scaled, settings, options.pretraining_seed, options.checkpoints)
+
+
+@lru_cache(maxsize=4)
+def _pretrained(scaled: Scaled, settings: PretrainingSettings, seed: int, folder: str | None) -> Pretrained:
+    inputs, metrics = scaled.pool.candidates.encodings, torch.as_tensor(scaled.values, dtype=torch.float32)
+    # Two threads gain little on graphs this small, and wait for each other on a busy machine.
+    with single_thread():
+        if folder is None:
+            return pretrain(inputs, metrics, settings, seed)
+        return load_or_pretrain(folder, inputs, metrics, settings, seed)
+
+
+@lru_cache(maxsize=4)
+def embedded(encoder: Pretrained, candidates: Candidates) -> Embeddings:
+    """Embeddings of all candidates, computed once."""
+    return encoder.embed(candidates.encodings)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import po_nas
+import proxies
+from po_nas import benchmarks, networks, spaces
+from po_nas.core.api import run_search
+from po_nas.core.config import SearchConfig
+from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.studies.correlation import correlate_computed
+from po_nas.testing import ToyObjective
+from po_nas.training import compute_metrics, inputs_of
+from tests.methods.toy import ToyMetrics
+
+
+@pytest.mark.parametrize("name", benchmarks.names())
+def test_inputs_fit_the_networks_of_every_benchmark(name):
+    space = spaces.get(benchmarks.registry.entry(name).spec.space)
+    network, batch = inputs_of(name, space, samples=2)
+    built = space.build(space.sample(np.random.default_rng(0)), **_small(space.name, network))
+    scores = proxies.evaluate(built, batch, ["grad_norm"])
+    assert np.isfinite(scores.values["grad_norm"])
+    task = name.partition("/")[2]
+    if task == "cifar100":
+        assert network["classes"] == 100
+    if task == "imagenet16-120":
+        assert batch.inputs[0].shape[-1] == 16
+
+
+def _small(space, network):
+    """Fewer channels and cells, for speed."""
+    smaller = {"channels": 4, "cells": 1 if space != "darts" else 3}
+    return network | {k: v for k, v in smaller.items() if k in networks.options(space)}
+
+
+def test_a_space_without_networks_is_refused():
+    class Bare:
+        name = "my_space"
+
+    with pytest.raises(ConfigError, match="my_space"):
+        inputs_of("mine/task", Bare())
+
+
+class Recorded(ToyObjective):
+    @property
+    def metrics(self):
+        return ToyMetrics(self.space)
+
+
+def test_computed_metrics_stand_beside_recorded_ones():
+    objective = Recorded(spaces.get("nasbench201"))
+    wrapped = compute_metrics(objective, ["params"])
+    rng = np.random.default_rng(0)
+    architectures = [objective.space.sample(rng) for _ in range(3)]
+    found = wrapped.metrics.values(architectures, ["m1", "params", "m0"])
+    recorded = objective.metrics.values(architectures, ["m1", "m0"])
+    assert found[:, [0, 2]] == pytest.approx(recorded)
+    assert found[:, 1] == pytest.approx(
+        [sum(p.numel() for p in objective.space.build(a).parameters()) for a in architectures]
+    )
+    assert wrapped.metrics.computed == 3
+    assert wrapped.metrics.names == ("params", "m0", "m1", "m2")
+    with pytest.raises(UnknownNameError):
+        wrapped.metrics.values(architectures, ["nonsense"])
+    assert "a toy" in wrapped.protocol()["metrics"]
+
+
+def test_a_search_computes_what_its_configuration_names(tmp_path):
+    path = tmp_path / "scores.sqlite"
+    config = {"compute": ["params"], "cache": str(path)}
+    objective = ToyObjective(spaces.get("nasbench201"))
+    search = SearchConfig.model_validate(
+        {
+            "benchmark": objective.name,
+            "method": {"name": "po_nas", "pool": 12},
+            "budget": {"max_evaluations": 8},
+            "metrics": config,
+        }
+    )
+    result = run_search(search, tmp_path / "run", objective=objective)
+    assert result.evaluations == 8
+    assert path.exists()
+    again = po_nas.resume(tmp_path / "run", objective=objective)
+    assert again.incumbent == result.incumbent
+
+
+def test_proxies_are_correlated_on_a_sample():
+    (found,), missing = correlate_computed(["nasbench201/cifar10"], ["params"], sample=40, resamples=20)
+    (agreement,) = found.found
+    assert not missing
+    assert agreement.rows == 40
+    # All 15,625 cells have 0.53.
+    assert 0.2 < agreement.kendall < 0.85
+    with pytest.raises(UnknownNameError):
+        correlate_computed(["nasbench202/*"], ["params"])
+
+
+def test_a_proxy_that_fails_is_left_out_with_its_reason(monkeypatch):
+    def broken(context):
+        raise ArithmeticError("not today")
+
+    monkeypatch.setattr(proxies.registry, "get", lambda name: broken)
+    compared, missing = correlate_computed(["nasbench201/cifar10"], ["params"], sample=10)
+    assert compared == []
+    assert any("not today" in reason for reason in missing)
+    assert any("no proxy has ten scores" in reason for reason in missing)
