@@ -78,7 +78,8 @@ def test_interrupted_resumed_collected_and_read(recipe, tmp_path):
 
         partial = score_table.collect(plan, cache, computing=False)
         assert set(partial.tasks["small"]) == {"synflow", "snip"}
-        assert np.isfinite(partial.tasks["other"]["snip"]).sum() < np.isfinite(partial.tasks["small"]["snip"]).sum()
+        # Three of its architectures say nothing about the others.
+        assert partial.tasks["other"] == {}
         assert set(partial.made_by["proxies"]) == {"synflow", "snip"}
 
         score_table.compute(plan, cache)
