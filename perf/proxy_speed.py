@@ -125,7 +125,7 @@ def peaks() -> list[tuple[str, str, str]]:
     return rows
 
 
-def processes(count: int = 16) -> list[tuple[str, str, str]]:
+def processes(count: int = 32) -> list[tuple[str, str, str]]:
     """Efficiency of two processes by the clock, and by processor time, which a busy machine disturbs less."""
     rng, space = np.random.default_rng(0), spaces.get("nasbench201")
     cells = [space.sample(rng) for _ in range(count)]
