@@ -24,7 +24,7 @@ from po_nas.errors import RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.spaces.base import Architecture
 
-__all__ = ["Result", "make_searcher", "resume", "run_search", "search"]
+__all__ = ["Result", "make_searcher", "protocol_of", "resume", "run_search", "search"]
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def run_search(
         optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
         directory.write_config(
             config,
-            _plain(_protocol(objective)),
+            _plain(protocol_of(objective)),
             _plain({name: None if found is None else found[0] for name, found in optima.items()}),
         )
         return _run(config, directory, objective, searcher, executor, callbacks)
@@ -195,7 +195,7 @@ def _run(
     info = RunInfo(
         directory.path,
         config.model_dump(mode="json"),
-        _protocol(objective),
+        protocol_of(objective),
         objective.metric,
         config.budget.max_evaluations,
         None if optimum is None else optimum[0],
@@ -264,7 +264,7 @@ def _result(
     incumbent = loop.incumbent
     test = test_of(None if incumbent is None else incumbent[0].architecture)
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
-    protocol = _protocol(objective)
+    protocol = protocol_of(objective)
     regret_test = None
     if test is not None and optimum_test is not None:
         regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
@@ -293,7 +293,7 @@ def _result(
     )
 
 
-def _protocol(objective: Objective) -> dict[str, Any]:
+def protocol_of(objective: Objective) -> dict[str, Any]:
     """The objective's protocol; metric, unit and direction are its metric's, whatever the protocol says."""
     metric = objective.metric
     return {"space": objective.space.name, **objective.protocol()} | {

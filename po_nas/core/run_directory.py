@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +21,7 @@ from po_nas.core.config import SearchConfig
 from po_nas.core.settings import validated
 from po_nas.errors import RunDirectoryError, RunLockedError
 
-__all__ = ["RunDirectory", "read_config", "read_explanation", "read_record", "read_summary"]
+__all__ = ["RunDirectory", "read_config", "read_explanation", "read_record", "read_summary", "versions"]
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class RunDirectory:
             "search": config.model_dump(mode="json"),
             "protocol": dict(protocol),
             "optimum": dict(optimum),
-            "versions": {"python": platform.python_version(), **_versions()},
+            "versions": versions(_VERSIONS),
         }
         _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
 
@@ -138,9 +138,10 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONS:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

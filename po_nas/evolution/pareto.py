@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.util.nds.non_dominated_sorting import find_non_dominated
 
-from po_nas.evolution.operators import (
-    ArchitectureCrossover,
-    ArchitectureMutation,
-    ArchitectureSampling,
-    KeyDuplicateElimination,
-)
+from po_nas.evolution.genetic import run_genetic
 from po_nas.evolution.problem import ArchitectureProblem, Score
 from po_nas.spaces.base import Architecture, Space
 
@@ -56,16 +51,18 @@ def evolve_pareto(
         return values
 
     problem = ArchitectureProblem(usable, identity, objectives)
-    algorithm = NSGA2(
-        pop_size=population,
-        sampling=ArchitectureSampling(space, start),
-        crossover=ArchitectureCrossover(space, crossover),
-        mutation=ArchitectureMutation(space, mutation),
-        eliminate_duplicates=KeyDuplicateElimination(identity),
+    run_genetic(
+        NSGA2,
+        problem,
+        space,
+        identity,
+        rng,
+        start=start,
+        population=population,
+        generations=generations,
+        crossover=crossover,
+        mutation=mutation,
     )
-    algorithm.setup(problem, termination=("n_gen", generations), seed=int(rng.integers(2**31)), verbose=False)
-    while algorithm.has_next():
-        algorithm.next()
     archive = [(architecture, row) for architecture, row in problem.archive.values() if row[0] != _UNUSABLE]
     front = [archive[k] for k in non_dominated(np.array([row for _, row in archive]).reshape(-1, objectives))]
     return sorted(front, key=lambda pair: (tuple(-pair[1]), pair[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +12,7 @@ from pydantic import Field, PositiveInt
 import losses
 import surrogates
 from po_nas.core.trial import Observation
-from po_nas.methods.rounds import RoundOptions, RoundSearcher, mutants, top_parents
+from po_nas.methods.rounds import RoundOptions, RoundSearcher
 from po_nas.spaces.base import Architecture, OperationGraph, Space
 from surrogates.encodings import Encodings
 
@@ -51,8 +50,7 @@ class BANANAS(RoundSearcher):
     ) -> list[Architecture]:
         """Mutants of the best, the largest Thompson draw first."""
         o, rng = self.options, np.random.default_rng(sequence)
-        parents = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, o.parents))
-        candidates = mutants(self.domain, known, o.candidates, lambda: next(parents), rng)
+        candidates = self.mutants_of_best(known, usable, o.parents, o.candidates, rng)
         if not candidates:
             return []
         told, inputs = _encoded(self.domain.space, [ob.trial.architecture for ob in usable], candidates)

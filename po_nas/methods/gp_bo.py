@@ -15,6 +15,7 @@ from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.evolution import evolve
 from po_nas.evolution.problem import Score
+from po_nas.methods.choice import failures_as_worst, highest
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
 from surrogates.acquisition import Acquisition, Blocks, GPScorer
@@ -93,19 +94,15 @@ class GPBO(Searcher):
             best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(candidates) - len(gone))]
             candidates = [candidates[i] for i in best]
             values = scorer.joint(tuple(block[best] for block in features))
-        if not np.isfinite(values).any():
+        place = highest(values, rng)
+        if place is None:
             # Nothing left in the pool, or a model so far off that it has no opinion.
             return Proposal(self.draw_unseen(rng), _FAILED)
-        # Equal values are frequent (isomorphic cells); a random one of them keeps the choice free of the enumeration.
-        values = np.where(np.isfinite(values), values, -np.inf)
-        top = np.flatnonzero(values >= values.max() - 1e-9)
-        return Proposal(candidates[int(rng.choice(top))], "acquisition" if scorer.fitted else _FAILED)
+        return Proposal(candidates[place], "acquisition" if scorer.fitted else _FAILED)
 
     def _targets(self, observations: Sequence[Observation]) -> NDArray[np.float64]:
         """Normal scores of the search signal, failures at the worst value seen."""
-        scores = np.array([self.score(o.outcome) for o in observations])
-        finite = np.isfinite(scores)
-        return normal_scores(np.where(finite, scores, scores[finite].min()))
+        return normal_scores(failures_as_worst(np.array([self.score(o.outcome) for o in observations])))
 
     def _evolve(
         self, score: Score, observations: Sequence[Observation], rng: np.random.Generator

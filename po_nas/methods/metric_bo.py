@@ -17,6 +17,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, require_metrics
+from po_nas.methods.choice import failures_as_worst, highest
 from po_nas.spaces.ngrams import NGramEncoder
 from surrogates.acquisition import Marginals
 from surrogates.averaged_gp import AveragedGP, Mixture, Priors
@@ -163,25 +164,18 @@ class MetricBO(Searcher):
         known = [o for o in told if self.domain.identity(o.trial.architecture) in listed.position]
         observed = [listed.position[self.domain.identity(o.trial.architecture)] for o in known]
         waiting = listed.positions(self.domain.identity(t.architecture) for t in self.pending.values())
-        return self.model(features).predict(observed, log_error(self._scores(known)), rng, waiting)
-
-    def _scores(self, known: Sequence[Observation]) -> NDArray[np.float64]:
-        """Search signals, failures at the worst value seen."""
-        scores = np.array([self.score(o.outcome) for o in known])
-        finite = np.isfinite(scores)
-        return np.where(finite, scores, scores[finite].min())
+        scores = failures_as_worst(np.array([self.score(o.outcome) for o in known]))
+        return self.model(features).predict(observed, log_error(scores), rng, waiting)
 
     def _acquire(self, features: Features, rng: np.random.Generator) -> Proposal:
         listed = features.pool.candidates
         found = self.predict(features, rng)
         values = self._values(found, rng)
         values[listed.positions(self._seen)] = -np.inf
-        if not np.isfinite(values).any():
+        place = highest(values, rng)
+        if place is None:
             return Proposal(self.draw_unseen(rng), "random")
-        # Equal values are frequent (isomorphic cells); a random one of them keeps the choice free of the enumeration.
-        values = np.where(np.isfinite(values), values, -np.inf)
-        top = np.flatnonzero(values >= values.max() - 1e-9)
-        return Proposal(listed.architectures[int(rng.choice(top))], "acquisition")
+        return Proposal(listed.architectures[place], "acquisition")
 
     def _values(self, found: Mixture, rng: np.random.Generator) -> NDArray[np.float64]:
         """The acquisition function (m,), averaged over the settings of the model's scales."""

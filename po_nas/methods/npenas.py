@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from pydantic import Field, PositiveInt
 import losses
 import surrogates
 from po_nas.core.trial import Observation
-from po_nas.methods.rounds import RoundOptions, RoundSearcher, mutants, top_parents
+from po_nas.methods.rounds import RoundOptions, RoundSearcher
 from po_nas.spaces.base import Architecture
 from surrogates.encodings import Encodings
 
@@ -44,8 +43,7 @@ class NPENAS(RoundSearcher):
     ) -> list[Architecture]:
         """Mutants of the best, best predicted first."""
         o, rng = self.options, np.random.default_rng(sequence)
-        parents = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, o.parents))
-        candidates = mutants(self.domain, known, o.candidates, lambda: next(parents), rng)
+        candidates = self.mutants_of_best(known, usable, o.parents, o.candidates, rng)
         if not candidates:
             return []
         told, seed = self.encodings(usable), int(sequence.generate_state(1)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 
@@ -76,6 +77,18 @@ class RoundSearcher(Searcher):
         if self._cached is None or self._cached[0] != key:
             self._cached = key, self.rank(known, usable, np.random.SeedSequence(self.seed, spawn_key=(number, 2)))
         return self._cached[1]
+
+    def mutants_of_best(
+        self,
+        known: Sequence[Observation],
+        usable: Sequence[Observation],
+        parents: int,
+        count: int,
+        rng: np.random.Generator,
+    ) -> list[Architecture]:
+        """`mutants` of the best `parents` architectures, each of them in turn."""
+        turn = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, parents))
+        return mutants(self.domain, known, count, lambda: next(turn), rng)
 
     def encodings(self, observations: Sequence[Observation]) -> Encodings:
         """Graph encodings of evaluated architectures."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from po_nas.core.api import make_searcher
+from po_nas.core.api import make_searcher, protocol_of
 from po_nas.core.objective import Objective
+from po_nas.core.run_directory import versions
 from po_nas.errors import BudgetError, MissingDataError, PoNasError
 from po_nas.studies.comparison.cell import load_objective
 from po_nas.studies.comparison.design import Cell, ComparisonConfig
@@ -70,32 +69,17 @@ def make_plan(config: ComparisonConfig) -> Plan:
         "options": {cell.label: cell.options for cell in cells},
         "benchmarks": protocols,
         "missing": missing,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(_VERSIONS),
     }
     return Plan(config, cells, tuple(protocols), missing, record)
 
 
 def _described(objective: Objective) -> dict[str, Any]:
     """Protocol and optima of a benchmark; metric, unit and direction are its metric's."""
-    metric = objective.metric
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
     ceiling = None if optimum is None else objective.report(optimum[1]).get("test")
-    found: dict[str, Any] = {"space": objective.space.name, **objective.protocol()}
-    return found | {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "direction": "maximize" if metric.maximize else "minimize",
+    return protocol_of(objective) | {
         "optimum_validation": None if optimum is None else float(optimum[0]),
         "optimum_test": None if optimum_test is None else float(optimum_test[0]),
         "test_of_optimum_validation": None if ceiling is None else float(ceiling),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
