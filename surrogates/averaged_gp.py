@@ -14,7 +14,7 @@ from scipy.stats import gamma, qmc
 
 from surrogates.pool_kernels import Component
 
-__all__ = ["AveragedGP", "Mixture", "Priors"]
+__all__ = ["AveragedGP", "Mixture", "Priors", "Structure"]
 
 _JITTER_NOISE = 1e-4
 _SPREAD = (0.25, 0.4, 0.3)
@@ -38,21 +38,33 @@ class Priors:
     noise: tuple[float, float] = (-2.5, 1.25)
     concentration: float = 0.7
     means: tuple[float, ...] = (0.0, 0.3, 0.6)
-    without: float = 0.5
     draws: int = 256
     kept: int = 6
 
 
+@dataclass(frozen=True)
+class Structure:
+    """A hypothesis: the model has these components, and the mean function or not; `probability` is relative."""
+
+    components: tuple[Component, ...]
+    mean: bool
+    probability: float
+
+
 class _Scales(NamedTuple):
-    """Settings of the kernel, s of them: length scales and shares (s, c), noise and mean coefficients (s,)."""
+    """Settings of the kernel, s of them.
+
+    Length scales and shares (s, c); noise, mean coefficients, and numbers of the structures (s,).
+    """
 
     lengths: NDArray[np.float64]
     shares: NDArray[np.float64]
     noise: NDArray[np.float64]
     means: NDArray[np.float64]
+    structure: NDArray[np.intp]
 
     def at(self, rows: NDArray[np.intp]) -> _Scales:
-        return _Scales(*(part[rows] for part in self))
+        return _Scales(self.lengths[rows], self.shares[rows], self.noise[rows], self.means[rows], self.structure[rows])
 
 
 @dataclass(frozen=True)
@@ -61,8 +73,8 @@ class Mixture:
 
     `weights` (s,) sum to 1; `means` and `variances` (s, m) are of the latent function; `dual` (s, n) are the
     coefficients of the observed candidates at `observed` in each mean. `shares` (c,) say how much of the prior variance
-    each component is believed to have, `mean_share` how much of the given mean function is believed, `believed` the
-    probability that the mean function and the doubtful components are worth anything at all.
+    each component is believed to have, `mean_share` how much of the given mean function is believed, `structures` (t,)
+    how probable each structure is.
     """
 
     weights: torch.Tensor
@@ -72,7 +84,7 @@ class Mixture:
     observed: tuple[int, ...]
     shares: NDArray[np.float64]
     mean_share: float
-    believed: float
+    structures: NDArray[np.float64]
     noise: float
     scales: _Scales = field(repr=False)
 
@@ -88,8 +100,8 @@ class AveragedGP:
     A likelihood of ten observations does not tell which description of an architecture to believe; its maximum picks
     one all the same. Here settings of the scales are drawn from the prior, weighed by their marginal likelihood (the
     overall variance integrated out under an inverse gamma prior, the constant mean profiled), refined once around the
-    likely ones, and the predictions of `Priors.kept` settings drawn by weight are averaged. Some of the `components`
-    may be `doubtful`; see `Priors`.
+    likely ones, and the predictions of `Priors.kept` settings drawn by weight are averaged. So are `structures`, which
+    say what parts the model may have; without them it has all.
 
     `mean` (m,) is a function, of about unit variance, that is believed to a degree of its own: the prior mean is that
     degree times `mean`. With no observation the prediction is `mean` itself.
@@ -100,10 +112,14 @@ class AveragedGP:
         components: Sequence[Component],
         mean: NDArray[np.float64] | None = None,
         priors: Priors | None = None,
-        doubtful: Sequence[Component] = (),
+        structures: Sequence[Structure] = (),
     ) -> None:
         self.components = tuple(components)
-        self._doubtful = np.array([any(c is d for d in doubtful) for c in components], dtype=bool)
+        structures = structures or (Structure(self.components, True, 1.0),)
+        self._parts = np.array([[any(c is own for own in s.components) for c in components] for s in structures])
+        self._with_mean = np.array([s.mean for s in structures])
+        probable = np.array([s.probability for s in structures])
+        self._probable = probable / probable.sum()
         self.mean = None if mean is None else torch.as_tensor(mean, dtype=torch.float64)
         self.priors = priors or Priors()
         if self.mean is None:
@@ -153,7 +169,7 @@ class AveragedGP:
             tuple(observed),
             weights @ scales.shares,
             float(weights @ scales.means),
-            float(weights @ (scales.shares[:, self._doubtful].sum(axis=1) > 0)) if self._doubtful.any() else 1.0,
+            np.bincount(scales.structure, weights, minlength=len(self._probable)).astype(np.float64),
             float(weights @ scales.noise),
             kept,
         )
@@ -193,15 +209,16 @@ class AveragedGP:
         shares = gamma.ppf(sobol[:, c : 2 * c], priors.concentration) + 1e-9
         noise = np.exp(priors.noise[0] + priors.noise[1] * ndtri(sobol[:, 2 * c]))
         means = np.array(priors.means)[(sobol[:, 2 * c + 1] * len(priors.means)).astype(int)]
-        if self._doubtful.any() and not self._doubtful.all():
-            without = sobol[:, -1] < priors.without
-            shares[np.ix_(without, self._doubtful)] = 0.0
-            means[without] = 0.0
+        edges = self._probable.cumsum()[:-1]
+        structure = np.searchsorted(edges, sobol[:, -1], side="right")
+        shares = np.where(self._parts[structure], shares, 0.0)
+        means = np.where(self._with_mean[structure], means, 0.0)
         return _Scales(
             np.exp(priors.length_scale * ndtri(sobol[:, :c])),
             shares / shares.sum(1, keepdims=True),
             np.maximum(noise, _JITTER_NOISE),
             means,
+            structure,
         )
 
 
@@ -255,7 +272,8 @@ def _strayed(scales: _Scales, rng: np.random.Generator) -> _Scales:
     lengths = scales.lengths * np.exp(_SPREAD[0] * rng.normal(size=scales.lengths.shape))
     shares = scales.shares * np.exp(_SPREAD[1] * rng.normal(size=scales.shares.shape))
     noise = scales.noise * np.exp(_SPREAD[2] * rng.normal(size=scales.noise.shape))
-    return _Scales(lengths, shares / shares.sum(1, keepdims=True), np.maximum(noise, _JITTER_NOISE), scales.means)
+    shares = shares / shares.sum(1, keepdims=True)
+    return _Scales(lengths, shares, np.maximum(noise, _JITTER_NOISE), scales.means, scales.structure)
 
 
 def _normalised(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:

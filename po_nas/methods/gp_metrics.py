@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from po_nas.methods.metric_bo import Features, MetricBO, described, model_of
-from surrogates.averaged_gp import AveragedGP, Priors
+from po_nas.methods.metric_bo import Features, MetricBO, described, without_metrics
+from surrogates.averaged_gp import AveragedGP, Priors, Structure
 
 __all__ = ["GPMetrics"]
 
@@ -30,4 +30,6 @@ class GPMetrics(MetricBO):
 
 @lru_cache(maxsize=4)
 def _model(features: Features) -> AveragedGP:
-    return model_of(described(features), features, Priors())
+    parts = described(features)
+    hypotheses = (without_metrics(features, 0.5), Structure(parts, mean=True, probability=0.5))
+    return AveragedGP(parts, features.fused, Priors(), hypotheses)

@@ -20,10 +20,10 @@ from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, requ
 from po_nas.methods.choice import failures_as_worst, highest
 from po_nas.spaces.ngrams import NGramEncoder
 from surrogates.acquisition import Marginals
-from surrogates.averaged_gp import AveragedGP, Mixture, Priors
+from surrogates.averaged_gp import AveragedGP, Mixture, Structure
 from surrogates.gaussian_process import normal_scores
 from surrogates.isolation import single_thread
-from surrogates.pool_kernels import Component, Similarity
+from surrogates.pool_kernels import Similarity
 
 __all__ = ["TRUSTED", "Features", "MetricBO", "MetricBOOptions", "log_error"]
 
@@ -207,11 +207,9 @@ def described(features: Features) -> tuple[Similarity, Similarity, Similarity]:
     return Similarity(features.vectors), Similarity(features.sequences), Similarity(features.z)
 
 
-def model_of(components: Sequence[Component], features: Features, priors: Priors) -> AveragedGP:
-    """A model whose prior mean is the fused score of the trusted metrics; all that reads metrics is doubtful."""
-    encodings = described(features)[:2]
-    doubtful = [component for component in components if not any(component is e for e in encodings)]
-    return AveragedGP(components, features.fused, priors, doubtful)
+def without_metrics(features: Features, probability: float) -> Structure:
+    """The hypothesis that metrics are worth nothing: encodings alone."""
+    return Structure(described(features)[:2], mean=False, probability=probability)
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float64]:

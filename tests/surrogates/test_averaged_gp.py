@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_t
 
-from surrogates.averaged_gp import AveragedGP, Priors, _Fit, _Scales
+from surrogates.averaged_gp import AveragedGP, Priors, Structure, _Fit, _Scales
 from surrogates.pool_kernels import Linear, Similarity, Varying, matern
 
 
@@ -45,7 +45,8 @@ def test_a_typical_pair_is_one_apart_and_a_linear_prior_has_unit_variance(parts)
 
 
 def one_setting(components, lengths, shares, noise, mean):
-    return _Scales(np.array([lengths]), np.array([shares]), np.array([noise]), np.array([mean]))
+    parts = (np.array([values]) for values in (lengths, shares, noise, mean, 0))
+    return _Scales(*parts)
 
 
 def test_predictions_of_one_setting_are_those_of_textbook_regression(parts):
@@ -96,7 +97,8 @@ def test_weights_go_to_what_explains_the_data():
     similarity, linear = Similarity(features), Linear(z)
     observed = list(range(25))
     for target, name in ((z @ [1.0, -2.0, 0.5], "linear"), (np.sin(2 * features[:, 0]), "similarity")):
-        model = AveragedGP([similarity, linear], None, Priors(), doubtful=[linear])
+        structures = [Structure((similarity,), True, 1.0), Structure((similarity, linear), True, 1.0)]
+        model = AveragedGP([similarity, linear], None, Priors(), structures)
         y = (target - target[:25].mean()) / target[:25].std()
         found = model.predict(observed, y[:25], np.random.default_rng(0))
         if name == "linear":
