@@ -19,7 +19,13 @@ PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 # What everybody may import: pure Python.
 BASE = ("po_nas.registry", "po_nas.errors")
 # What a benchmark and a method need of the search: the words they share, not its files or its loop.
-WORDS = ("po_nas.core.metrics", "po_nas.core.objective", "po_nas.core.searcher", "po_nas.core.trial")
+WORDS = (
+    "po_nas.core.elsewhere",
+    "po_nas.core.metrics",
+    "po_nas.core.objective",
+    "po_nas.core.searcher",
+    "po_nas.core.trial",
+)
 
 
 @dataclass(frozen=True)

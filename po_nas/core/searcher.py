@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from po_nas.core.elsewhere import Elsewhere
 from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Observation, Trial
@@ -32,7 +33,8 @@ class Domain:
     """What a searcher may know: where to search, when two architectures are one evaluation, and which way is up.
 
     `max_evaluations` is the whole budget where it is counted in evaluations, else None; `distinct` the number of
-    identities in the space, else None; `metrics` tells training-free metrics of architectures, where there are any.
+    identities in the space, else None; `metrics` tells training-free metrics of architectures, where there are any;
+    `elsewhere` are evaluations on other tasks.
     """
 
     space: Space
@@ -41,6 +43,7 @@ class Domain:
     max_evaluations: int | None = None
     distinct: int | None = None
     metrics: MetricSource | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

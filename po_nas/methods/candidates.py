@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from po_nas.core.metrics import MetricSource
 from po_nas.core.searcher import Domain
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.methods.transferred import PREFIX, with_transferred
 from po_nas.spaces.base import Architecture, Space
 from surrogates.encodings import Encodings
 
@@ -118,11 +119,13 @@ def _listed(space: Space, found: Mapping[Hashable, Architecture]) -> Candidates:
 
 
 def require_metrics(domain: Domain, method: str, metrics: Sequence[str] | None = None) -> MetricSource:
-    """The metrics of a search, for methods that cannot do without.
+    """The metrics of a search, those of other tasks included, for methods that cannot do without.
 
     Raises `MetricsUnavailableError` when there are none, `UnknownNameError` when one of `metrics` is not among them.
     """
     source = domain.metrics
+    if domain.elsewhere:
+        source = with_transferred(cast(Hashable, source), domain.space, domain.elsewhere)
     if source is None:
         raise MetricsUnavailableError(method, domain.space.name, "the objective tells none")
     for name in metrics or ():
@@ -136,14 +139,18 @@ def metric_pool(
 ) -> MetricPool:
     """The candidates of a search with their metrics, computed once in a process.
 
-    `metrics` are the names wanted, by default all that at least half of the candidates have. `size` is as for
-    `candidates`, except that the sample of a space that cannot be enumerated has 1,000 by default. Errors are those of
-    `require_metrics`; `MetricsUnavailableError` also when no metric covers half of the candidates.
+    `metrics` are the names wanted, by default all that at least half of the candidates have; what is known of other
+    tasks is always among them. `size` is as for `candidates`, except that the sample of a space that cannot be
+    enumerated has 1,000 by default. Errors are those of `require_metrics`; `MetricsUnavailableError` also when no
+    metric covers half of the candidates.
     """
     source = require_metrics(domain, method, metrics)
+    names = source.names
+    if metrics:
+        names = (*metrics, *(n for n in names if n.startswith(PREFIX) and n not in metrics))
     if size is None and not domain.space.enumerable:
         size = _MEASURED
-    pool = _metric_pool(candidates(domain, seed, size), cast(Hashable, source), tuple(metrics or source.names))
+    pool = _metric_pool(candidates(domain, seed, size), cast(Hashable, source), tuple(names))
     if metrics:
         return pool
     pool = _covered(pool)

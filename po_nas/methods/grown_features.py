@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.methods.candidates import MetricPool
-from po_nas.methods.metric_bo import Features
+from po_nas.methods.metric_bo import Features, prior_mean
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.ngrams import NGramEncoder
 
@@ -26,8 +26,8 @@ def grown(base: Features, architectures: Sequence[Architecture], z: NDArray[np.f
     if not architectures:
         return base
     space = base.pool.candidates.space
-    mean = base.z[:, base.trusted].mean(axis=1)
-    fused = (z[:, base.trusted].mean(axis=1) - mean.mean()) / (mean.std() or 1.0)
+    mean = prior_mean(base.z, base.prior)
+    fused = (prior_mean(z, base.prior) - mean.mean()) / (mean.std() or 1.0)
     vectors = np.stack([space.encode_vector(architecture) for architecture in architectures])
     sequences = _encoder(base)(architectures).toarray()
     return replace(

@@ -18,6 +18,7 @@ from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, require_metrics
 from po_nas.methods.choice import failures_as_worst, highest
+from po_nas.methods.transferred import PREFIX
 from po_nas.spaces.ngrams import NGramEncoder
 from surrogates.acquisition import Marginals
 from surrogates.averaged_gp import AveragedGP, Mixture, Structure
@@ -64,12 +65,13 @@ class MetricBOOptions(MethodOptions):
 class Features:
     """Candidates described: metrics as normal scores `z` (m, k), vector encoding, operation sequences; the prior order.
 
-    `fused` (m,) is the mean normal score of the trusted metrics, standardised; `trusted` (k,) says which they are.
+    `fused` (m,) is the mean normal score under the weights `prior` (k,), standardised. All trusted metrics together
+    weigh as much as what is known of each other task.
     """
 
     pool: MetricPool
     z: NDArray[np.float64]
-    trusted: NDArray[np.bool_]
+    prior: NDArray[np.float64]
     fused: NDArray[np.float64]
     vectors: NDArray[np.float64]
     sequences: NDArray[np.float64]
@@ -79,13 +81,30 @@ class Features:
 def _features(pool: MetricPool) -> Features:
     architectures, space = pool.candidates.architectures, pool.candidates.space
     z = np.stack([_scores(column) for column in pool.values.T], axis=1)
-    trusted = np.isin(pool.names, TRUSTED)
-    if not trusted.any():
-        trusted = np.ones(len(pool.names), dtype=bool)
-    fused = z[:, trusted].mean(axis=1)
+    prior = _prior(pool.names)
+    fused = prior_mean(z, prior)
     vectors = np.stack([space.encode_vector(architecture) for architecture in architectures])
     sequences = NGramEncoder(space, architectures, 3).references.toarray()
-    return Features(pool, z, trusted, (fused - fused.mean()) / (fused.std() or 1.0), vectors, sequences)
+    return Features(pool, z, prior, (fused - fused.mean()) / (fused.std() or 1.0), vectors, sequences)
+
+
+def _prior(names: Sequence[str]) -> NDArray[np.float64]:
+    """Weights (k,) that sum to 1."""
+    transferred = np.array([name.startswith(PREFIX) for name in names])
+    trusted = np.isin(names, TRUSTED)
+    if not trusted.any():
+        trusted = ~transferred
+    weights = transferred + trusted / max(1, trusted.sum())
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def prior_mean(z: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weighted mean (m,) of normal scores `z` (m, k)."""
+    alike = prior[prior > 0]
+    if np.ptp(alike) == 0:
+        # The plain mean, to the last bit.
+        return np.asarray(z[:, prior > 0].mean(axis=1), dtype=np.float64)
+    return np.asarray(z @ prior, dtype=np.float64)
 
 
 def _scores(column: NDArray[np.float64]) -> NDArray[np.float64]:

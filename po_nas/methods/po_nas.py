@@ -13,10 +13,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from po_nas.core.searcher import Domain, MethodOptions
 from po_nas.core.trial import Observation
+from po_nas.methods.candidates import require_metrics
 from po_nas.methods.clusters import clusters
 from po_nas.methods.grown_features import grown
 from po_nas.methods.growth import Added, EvolutionOptions, Growth, Judged, extended
-from po_nas.methods.metric_bo import Features, MetricBO, MetricBOOptions, described, without_metrics
+from po_nas.methods.metric_bo import Features, MetricBO, MetricBOOptions, described, prior_mean, without_metrics
 from po_nas.methods.pool_encoder import EncoderOptions, pool_encoder
 from po_nas.methods.scaled import scaled_features
 from po_nas.spaces.base import Architecture
@@ -132,7 +133,7 @@ class PONAS(MetricBO):
         return {
             "trust": {
                 "metrics": list(features.pool.names),
-                "source": "" if self.domain.metrics is None else self.domain.metrics.origin,
+                "source": require_metrics(self.domain, "po_nas").origin,
                 "rows": rows,
                 "believed": float(1.0 - found.structures[0]),
             },
@@ -163,7 +164,7 @@ def _model(features: Features, weights: Weights) -> AveragedGP:
 def _weights(features: Features, model: AveragedGP, found: Mixture) -> NDArray[np.float64]:
     """Weights (m, k): the prior's, and what each linear component has learnt, averaged over the settings."""
     observed = list(found.observed)
-    prior = features.trusted / features.trusted.sum() / (features.z[:, features.trusted].mean(axis=1).std() or 1.0)
+    prior = features.prior / (prior_mean(features.z, features.prior).std() or 1.0)
     total = torch.zeros(features.z.shape, dtype=torch.float64)
     for k, weight in enumerate(found.weights.tolist()):
         total += weight * float(found.scales.means[k]) * torch.as_tensor(prior)

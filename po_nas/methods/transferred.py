@@ -1,0 +1,83 @@
+"""Evaluations on other tasks as training-free metrics of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.core.elsewhere import Elsewhere
+from po_nas.core.metrics import MetricSource
+from po_nas.errors import UnknownNameError
+from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.ngrams import NGramEncoder
+from surrogates.averaged_gp import AveragedGP
+from surrogates.gaussian_process import normal_scores
+from surrogates.isolation import single_thread
+from surrogates.pool_kernels import Similarity
+
+__all__ = ["PREFIX", "Transferred", "with_transferred"]
+
+PREFIX = "transfer:"
+"""What the name of such a metric begins with; the name of the task follows."""
+
+
+class Transferred:
+    """A metric per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
+
+    It costs no evaluation here, so it is treated as any training-free metric is: methods learn how far to trust it.
+    The metrics of `source`, where there is one, come first. Implements `MetricSource`.
+    """
+
+    def __init__(self, source: MetricSource | None, space: Space, tasks: Sequence[Elsewhere]) -> None:
+        self._source, self._space = source, space
+        self._tasks = {f"{PREFIX}{told.task}": told for told in tasks}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics of the source, then one per task."""
+        return (*(() if self._source is None else self._source.names), *self._tasks)
+
+    @property
+    def origin(self) -> str:
+        """Where the scores come from."""
+        told = ", ".join(f"{len(t.architectures)} evaluations on {t.task}" for t in self._tasks.values())
+        return told if self._source is None else f"{self._source.origin}; {told}"
+
+    @property
+    def computed(self) -> int:
+        """Architectures whose networks the source has built."""
+        return 0 if self._source is None else self._source.computed
+
+    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
+        """Metrics (n, k), higher = expected to be better, NaN where there is none."""
+        for name in names:
+            if name not in self.names:
+                raise UnknownNameError("metric", name, self.names)
+        found = np.empty((len(architectures), len(names)))
+        theirs = [column for column, name in enumerate(names) if name not in self._tasks]
+        if theirs and self._source is not None:
+            found[:, theirs] = self._source.values(architectures, [names[column] for column in theirs])
+        for column, name in enumerate(names):
+            if name in self._tasks:
+                found[:, column] = self._expected(self._tasks[name], architectures)
+        return found
+
+    def _expected(self, told: Elsewhere, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        everything = (*told.architectures, *architectures)
+        encoder = NGramEncoder(self._space, told.architectures)
+        vectors = np.stack([self._space.encode_vector(architecture) for architecture in everything])
+        model = AveragedGP([Similarity(vectors), Similarity(encoder(everything).toarray())])
+        scores = normal_scores(np.array(told.scores))
+        with single_thread():
+            found = model.predict(range(len(scores)), scores, np.random.default_rng(0))
+        return np.asarray(found.mean.numpy()[len(scores) :], dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def with_transferred(source: Hashable, space: Space, tasks: tuple[Elsewhere, ...]) -> Transferred:
+    """A metric source, or None, with the metrics of `tasks`; the same object again, so that pools are shared."""
+    return Transferred(cast("MetricSource | None", source), space, tasks)
