@@ -13,18 +13,24 @@ from pathlib import Path
 __all__ = [
     "BudgetError",
     "CheckpointError",
+    "ClassCountError",
     "ConfigError",
+    "CorruptImageError",
     "DataError",
     "DuplicateNameError",
     "EditPathError",
     "EncodingError",
+    "ExecutorError",
     "HashMismatchError",
     "InvalidArchitectureError",
     "JournalError",
+    "LossNotFiniteError",
     "MetricsUnavailableError",
     "MissingDataError",
     "MissingExtraError",
+    "MissingImagesError",
     "MissingPassError",
+    "NotATableError",
     "NotEnumerableError",
     "NotFittedError",
     "PluginError",
@@ -42,10 +48,15 @@ __all__ = [
     "SearchExhaustedError",
     "SurrogateDataError",
     "SurrogateError",
+    "TrainingCheckpointError",
     "TrainingDivergedError",
+    "TrainingError",
+    "TrainingMemoryError",
+    "TrainingStorageError",
     "UnknownNameError",
     "UnsafePickleError",
     "UnsupportedModuleError",
+    "WorkerLostError",
     "suggest",
 ]
 
@@ -182,6 +193,44 @@ class MetricsUnavailableError(DataError):
         )
 
 
+class NotATableError(DataError, TypeError):
+    """A benchmark whose architectures are trained was asked for what only a table has."""
+
+    def __init__(self, benchmark: str) -> None:
+        self.benchmark = benchmark
+        super().__init__(
+            f"benchmark {benchmark!r} trains its architectures and has no table; it can be searched "
+            f"(po-nas search benchmark={benchmark} …), not read"
+        )
+
+
+class MissingImagesError(DataError, FileNotFoundError):
+    """An image data set that is not where it was looked for; carries what to do."""
+
+    def __init__(self, dataset: str, folder: Path | str, reason: str, remedy: str) -> None:
+        self.dataset, self.folder, self.reason, self.remedy = dataset, Path(folder), reason, remedy
+        super().__init__(f"images of {dataset}: {folder} {reason}; {remedy}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CorruptImageError(DataError, ValueError):
+    """An image, or a file of images or labels, that cannot be read as what it should be."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where, self.reason = where, reason
+        super().__init__(f"{where}: {reason}; repair or remove it")
+
+
+class ClassCountError(DataError, ValueError):
+    """Images whose labels are not those of the data set."""
+
+    def __init__(self, dataset: str, expected: int, found: str) -> None:
+        self.dataset, self.expected, self.found = dataset, expected, found
+        super().__init__(f"images of {dataset}: expected {expected} classes, found {found}; is this the right folder?")
+
+
 class ScoreError(PoNasError, ValueError):
     """Scores that cannot be compared: shapes that differ, missing values, a top share out of range."""
 
@@ -221,6 +270,47 @@ class CheckpointError(SurrogateError):
     """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
 
 
+class TrainingError(PoNasError):
+    """The training of a network that failed."""
+
+
+class LossNotFiniteError(TrainingError, ArithmeticError):
+    """The training loss of a network became NaN or infinite."""
+
+    def __init__(self, epoch: int, learning_rate: float) -> None:
+        self.epoch, self.learning_rate = epoch, learning_rate
+        super().__init__(
+            f"the training loss is not finite in epoch {epoch} (learning rate {learning_rate:g}); "
+            "lower recipe.learning_rate or recipe.clip"
+        )
+
+
+class TrainingMemoryError(TrainingError, MemoryError):
+    """A training that does not fit the memory of the device, even in small parts."""
+
+    def __init__(self, batch: int, parts: int) -> None:
+        self.batch, self.parts = batch, parts
+        super().__init__(
+            f"out of memory with a batch of {batch} in {parts} parts; lower recipe.batch or recipe.network.channels"
+        )
+
+
+class TrainingStorageError(TrainingError):
+    """What a training leaves behind could not be written."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path}: cannot be written ({reason}); make room and run the same command again")
+
+
+class TrainingCheckpointError(TrainingError):
+    """A checkpoint of a training that is damaged, or one of another training."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path}: {reason}; remove it to start the training again, or choose another folder")
+
+
 class JournalError(PoNasError):
     """A run journal that cannot be read or written."""
 
@@ -244,6 +334,14 @@ class RunLockedError(RunDirectoryError):
     def __init__(self, path: Path | str, holder: str) -> None:
         self.holder = holder
         super().__init__(path, f"another process holds this run ({holder}); wait for it or stop it")
+
+
+class ExecutorError(PoNasError):
+    """Workers that cannot be started, or what runs them (Ray, Slurm) is gone; what was finished is in the journal."""
+
+
+class WorkerLostError(PoNasError):
+    """A worker that died or fell silent while it evaluated; the message says how, as in "was killed by SIGKILL"."""
 
 
 class SearchExhaustedError(PoNasError):

@@ -20,11 +20,20 @@ from po_nas.core.objective import Objective
 from po_nas.core.run_directory import RunDirectory, read_config, read_summary
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.settings import validated
-from po_nas.errors import RunDirectoryError
+from po_nas.errors import ExecutorError, RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.spaces.base import Architecture
 
-__all__ = ["Result", "make_searcher", "protocol_of", "resume", "run_search", "search"]
+__all__ = [
+    "Result",
+    "make_executor",
+    "make_objective",
+    "make_searcher",
+    "protocol_of",
+    "resume",
+    "run_search",
+    "search",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +46,7 @@ class Result:
     metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
     search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
     against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
-    objective, `cost_s` the objective's own seconds.
+    objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
     """
 
     benchmark: str
@@ -77,14 +86,15 @@ def search(
     feedback: str | None = None,
     batch: int = 1,
     executor: str | Mapping[str, Any] = "inline",
+    training: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
     `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
     ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
-    ``max_cost_s``, ``max_wallclock_s``. Raises `ConfigError` before anything is spent when an argument cannot be used,
-    and `RunDirectoryError` when `out` holds a run already.
+    ``max_cost_s``, ``max_wallclock_s``; `training` holds the options of benchmarks that train. Raises `ConfigError`
+    before anything is spent when an argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
     """
     name = benchmark if isinstance(benchmark, str) else benchmark.name
     config = validated(
@@ -97,6 +107,7 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
+            "training": dict(training or {}),
         },
     )
     return run_search(
@@ -111,18 +122,22 @@ def run_search(
     _refuse_used(out)
     for plugin in config.plugins:
         load_plugin(plugin)
-    objective = _with_metrics(config, objective or _objective(config))
+    given, objective = objective, _with_metrics(config, objective or make_objective(config, out))
     config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
-    searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
-    with RunDirectory(out) as directory:
-        _refuse_used(out)  # another process may have come first
-        optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
-        directory.write_config(
-            config,
-            _plain(protocol_of(objective)),
-            _plain({name: None if found is None else found[0] for name, found in optima.items()}),
-        )
-        return _run(config, directory, objective, searcher, executor, callbacks)
+    searcher, executor = make_searcher(config, objective), make_executor(config, objective, given=given, out=out)
+    try:
+        executor.open()
+        with RunDirectory(out) as directory:
+            _refuse_used(out)  # another process may have come first
+            optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
+            directory.write_config(
+                config,
+                _plain(protocol_of(objective)),
+                _plain({name: None if found is None else found[0] for name, found in optima.items()}),
+            )
+            return _run(config, directory, objective, searcher, executor, callbacks)
+    finally:
+        executor.close()
 
 
 def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None) -> Result:
@@ -134,16 +149,26 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
     config = read_config(path)
     for plugin in config.plugins:
         load_plugin(plugin)
-    objective = _with_metrics(config, objective or _objective(config))
-    searcher, executor = make_searcher(config, objective), _make_executor(config, objective)
-    with RunDirectory(path) as directory:
-        return _run(config, directory, objective, searcher, executor, callbacks)
+    given, objective = objective, _with_metrics(config, objective or make_objective(config, path))
+    searcher, executor = make_searcher(config, objective), make_executor(config, objective, given=given, out=path)
+    try:
+        with RunDirectory(path) as directory:
+            return _run(config, directory, objective, searcher, executor, callbacks)
+    finally:
+        executor.close()
 
 
-def _objective(config: SearchConfig) -> Objective:
+def make_objective(config: SearchConfig, out: Path | None = None) -> Objective:
+    """The objective that a configuration names, its plug-ins being loaded; worker processes call this too.
+
+    One that trains keeps curves and checkpoints in the run directory `out`, unless ``training.folder`` names a place.
+    """
     from po_nas import benchmarks
 
-    return benchmarks.get(config.benchmark, config.feedback)
+    options = config.training
+    if out is not None and benchmarks.trains(config.benchmark):
+        options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
+    return benchmarks.objective(config.benchmark, config.feedback, options)
 
 
 def _with_metrics(config: SearchConfig, objective: Objective) -> Objective:
@@ -175,11 +200,24 @@ def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:
     return kind(domain, seed=config.seed, options=options)
 
 
-def _make_executor(config: SearchConfig, objective: Objective) -> Executor:
+def make_executor(
+    config: SearchConfig, objective: Objective, *, given: Objective | None = None, out: Path | None = None
+) -> Executor:
+    """The configured executor of an objective; `given` is the object that the caller handed in, if it has no name.
+
+    `out` is the run directory. Raises `ConfigError` for its options.
+    """
     from po_nas.core import executors
 
     kind = executors.registry.get(config.executor.name)
-    return kind(objective, workers=config.batch, timeout_s=config.executor.timeout_s)
+    options = validated(kind.Options, config.executor.options, prefix="executor.")
+    return kind(
+        objective if given is None else given,
+        workers=config.batch,
+        options=options,
+        config=config if given is None else None,
+        out=None if out is None else out.absolute(),
+    )
 
 
 def _run(
@@ -216,8 +254,9 @@ def _run(
             loop.notify("on_start", info)
             try:
                 reason = loop.run()
-            finally:
-                executor.close()
+            except ExecutorError as error:
+                kept = f"nothing finished is lost, go on with: po-nas resume {directory.path}"
+                raise ExecutorError(f"{error}; {kept}") from error
             journal.append([{"event": "end", "reason": reason, "elapsed_s": round(loop.elapsed_s, 6)}])
         result = _result(config, directory.path, objective, searcher, loop, ledger, reason, executor.clock_s)
         directory.write_summary(_plain(result.to_dict()))

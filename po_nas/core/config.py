@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas.core.budget import Budget
+from po_nas.core.executors.base import Timeout
 from po_nas.core.settings import read_settings, validated
 
 __all__ = ["ExecutorConfig", "MethodConfig", "MetricsConfig", "SearchConfig", "load_config"]
@@ -28,11 +28,19 @@ class MethodConfig(BaseModel):
 
 
 class ExecutorConfig(BaseModel):
-    """Where evaluations run. `timeout_s` bounds one evaluation in real seconds."""
+    """Where evaluations run: a registered name; every further key is one of its options.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    `timeout_s`, which every executor has, bounds one evaluation in real seconds.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
     name: str = "inline"
-    timeout_s: Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)] | None = None
+    timeout_s: Timeout | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The executor's own options as given, and the common one."""
+        return {"timeout_s": self.timeout_s, **(self.model_extra or {})}
 
 
 class MetricsConfig(BaseModel):
@@ -53,6 +61,12 @@ _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if is
 """One name may be given without brackets: ``tracking=tensorboard``."""
 
 
+def _from_anywhere(training: dict[str, Any]) -> dict[str, Any]:
+    """Folders made absolute, so that workers find them and the run can be resumed from anywhere."""
+    folders = {key: training[key] for key in ("data", "folder") if isinstance(training.get(key), str)}
+    return training | {key: str(Path(value).expanduser().absolute()) for key, value in folders.items()}
+
+
 class SearchConfig(BaseModel):
     """Everything that determines a search."""
 
@@ -66,6 +80,9 @@ class SearchConfig(BaseModel):
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
     metrics: MetricsConfig = Field(MetricsConfig(), description="training-free metrics to compute for the method")
+    training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
+        {}, description="how to train, for benchmarks train/…, such as training.device"
+    )
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
     plugins: _Names = Field((), description="Python files or modules to import first")
 

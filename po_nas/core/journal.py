@@ -1,8 +1,9 @@
 """The journal of a run: append-only JSON lines, synced to disk before the search goes on.
 
-One object a line with an ``event``: ``start`` (schema, version, time), ``ask``, ``tell``, ``fail``, ``end``. The trials
-of a run are its ask/tell (or ask/fail) pairs. A line is complete when it ends with a newline; what follows the last
-newline was torn by a crash and is cut off on the next opening.
+One object a line with an ``event``: ``start`` (schema, version, time), ``ask``, ``tell``, ``fail``, ``retry``, ``end``.
+The trials of a run are its ask/tell (or ask/fail) pairs; a ``retry`` says that the worker of a pending trial was lost
+and that it is evaluated again. A line is complete when it ends with a newline; what follows the last newline was torn
+by a crash and is cut off on the next opening.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "ask": {"number": int, "architecture": str, "origin": str, "seed": int, "group": list, "clock_s": (int, float)},
     "tell": {"number": int, "metrics": dict, "cost_s": (int, float), "objective_s": (int, float)},
     "fail": {"number": int, "reason": str, "cost_s": (int, float), "objective_s": (int, float)},
+    "retry": {"number": int, "attempt": int, "reason": str},
     "end": {"reason": str},
 }
 EVENTS = frozenset(_KEYS)
@@ -98,10 +100,11 @@ def _check_order(path: Path, number: int, event: Event, asked: set[int], ended: 
         if trial != len(asked):
             raise JournalError(path, number, f"asks for trial {trial}, expected {len(asked)}; a line is missing")
         asked.add(len(asked))
-    elif event["event"] in {"tell", "fail"}:
+    elif event["event"] in {"tell", "fail", "retry"}:
         if trial not in asked or trial in ended:
             raise JournalError(path, number, f"tells trial {trial}, which is not pending; a line is missing")
-        ended.add(trial)
+        if event["event"] != "retry":
+            ended.add(trial)
 
 
 def _whole_groups(events: list[Event]) -> int:

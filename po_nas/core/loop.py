@@ -9,7 +9,7 @@ from typing import Any
 
 from po_nas.core.budget import Ledger
 from po_nas.core.callbacks import Callback, Progress
-from po_nas.core.executors.base import Completed, Executor, Job
+from po_nas.core.executors.base import Completed, Executor, Job, Lost
 from po_nas.core.journal import Event, Journal
 from po_nas.core.objective import Objective, Outcome
 from po_nas.core.searcher import Searcher
@@ -40,6 +40,7 @@ class Loop:
         self.objective, self.searcher, self.executor = objective, searcher, executor
         self.ledger, self.journal, self.callbacks = ledger, journal, callbacks
         self.save_details = save_details
+        executor.on_lost = self._lost
         self.incumbent: tuple[Trial, Outcome] | None = None
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
@@ -55,6 +56,7 @@ class Loop:
         """Bring searcher, ledger and executor to where the journal's events left them."""
         submitted: dict[int, tuple[Trial, float]] = {}
         clock = 0.0
+        attempts: dict[int, int] = {}
         for event in events:
             self._elapsed_before = max(self._elapsed_before, event.get("elapsed_s", 0.0))
             clock = max(clock, event.get("clock_s", 0.0))
@@ -77,15 +79,18 @@ class Loop:
                     else Outcome.ok(cost_s=event["cost_s"], **event["metrics"])
                 )
                 self._settle(trial, outcome, event["objective_s"])
-            if event["event"] != "start":
+            elif event["event"] == "retry":
+                attempts[event["number"]] = event["attempt"] + 1
+            if event["event"] not in {"start", "retry"}:
                 # Where the journal ends with a question, the undisturbed run went on to wait for an answer.
                 self._answer_first = event["event"] == "ask"
         self.executor.restore_clock(clock)
         for trial, submitted_s in submitted.values():
-            self.executor.submit(self._job(trial), submitted_s=submitted_s)
+            self.executor.submit(self._job(trial, attempts.get(trial.number, 1)), submitted_s=submitted_s)
 
     def run(self) -> str:
         """Spend the budget. Returns why the search ended, in words."""
+        self.executor.open()
         reason = None
         while True:
             if reason is None and not self._answer_first:
@@ -152,6 +157,8 @@ class Loop:
             "objective_s": round(done.objective_s, 6),
             "elapsed_s": round(self.elapsed_s, 6),
         }
+        if done.attempts > 1:
+            event["attempts"] = done.attempts
         if done.details is not None:
             self.save_details(trial.number, done.details)
         self.journal.append([event])
@@ -167,8 +174,14 @@ class Loop:
         ):
             self.incumbent = (trial, outcome)
 
-    def _job(self, trial: Trial) -> Job:
-        return Job(trial.number, self.objective.space.to_string(trial.architecture), trial.seed, trial.fidelity)
+    def _lost(self, lost: Lost) -> None:
+        _log.warning("trial %d lost its worker, which %s; it is tried again", lost.number, lost.reason)
+        event = {"event": "retry", "number": lost.number, "attempt": lost.attempt, "reason": lost.reason}
+        self.journal.append([{**event, "clock_s": lost.clock_s, "elapsed_s": round(self.elapsed_s, 6)}])
+
+    def _job(self, trial: Trial, attempt: int = 1) -> Job:
+        text = self.objective.space.to_string(trial.architecture)
+        return Job(trial.number, text, trial.seed, trial.fidelity, attempt)
 
     def progress(self) -> Progress:
         """Where the run stands."""
@@ -187,7 +200,7 @@ class Loop:
             regret_validation=regret(self.objective, value),
             cost_s=self.ledger.cost_s,
             elapsed_s=elapsed,
-            overhead_s=max(0.0, elapsed - self.ledger.objective_s),
+            overhead_s=max(0.0, elapsed - self.ledger.objective_s / self.executor.parallel),
             eta_s=eta,
         )
 

@@ -18,6 +18,10 @@ __all__ = ["flat", "read_settings", "validated"]
 M = TypeVar("M", bound=BaseModel)
 
 
+_COMMON: Mapping[str, tuple[str, ...]] = {"method": (), "executor": ("timeout_s",)}
+"""Sections whose keys are options of the thing that they name, and those that all such things have."""
+
+
 def read_settings(
     path: Path | None, overrides: Sequence[str] = (), shorthands: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
@@ -76,9 +80,11 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any, shorthands: Mappin
         node = child
     if not parents and last in shorthands and isinstance(node.get(last), dict) and not isinstance(value, dict):
         shorthand = shorthands[last]
-        # Another method has other options; all else is kept.
-        other = last == "method" and node[last].get(shorthand, value) != value
-        node[last] = {shorthand: value} if other else {**node[last], shorthand: value}
+        known = node[last]
+        # Another method or executor has other options; all else is kept.
+        if last in _COMMON and known.get(shorthand, value) != value:
+            known = {name: known[name] for name in _COMMON[last] if name in known}
+        node[last] = {**known, shorthand: value}
     else:
         node[last] = value
 

@@ -256,10 +256,11 @@ def correlate_computed(
     Networks are those of `po_nas.training.inputs_of`. Raises `UnknownNameError` for a benchmark or proxy that there is
     not. Randomness: `seed`, which architectures.
     """
-    chosen = [n for n in benchmarks.names() if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    tables = [e.name for e in benchmarks.registry.entries() if not getattr(e.spec, "trained", False)]
+    chosen = [n for n in tables if any(fnmatchcase(n, pattern) for pattern in patterns)]
     for pattern in patterns:
         if not any(fnmatchcase(n, pattern) for n in chosen):
-            raise UnknownNameError("benchmark", pattern, benchmarks.names())
+            raise UnknownNameError("benchmark with a table", pattern, tables)
     compared: list[Compared] = []
     missing: list[str] = []
     for name in chosen:

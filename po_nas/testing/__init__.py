@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from po_nas.testing.executors import ExecutorConformance
     from po_nas.testing.losses import LossConformance
     from po_nas.testing.proxies import ProxyConformance
     from po_nas.testing.searchers import SearcherConformance, ToyObjective
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from po_nas.testing.surrogates import SurrogateConformance
 
 __all__ = [
+    "ExecutorConformance",
     "LossConformance",
     "ProxyConformance",
     "SearcherConformance",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ExecutorConformance": "po_nas.testing.executors",
     "LossConformance": "po_nas.testing.losses",
     "ProxyConformance": "po_nas.testing.proxies",
     "SearcherConformance": "po_nas.testing.searchers",

@@ -121,6 +121,8 @@ def test_a_study_is_read(tmp_path, plugin):
         ("methods=[random,random]", ConfigError, "listed twice"),
         ("methods={a: {name: local_search, initia: 2}}", ConfigError, r"methods.a.initia.*did you mean 'initial'"),
         ("executor=inlin", UnknownNameError, "did you mean 'inline'"),
+        ("executor.timeout=3", ConfigError, r"executor\.timeout=3: unknown key; did you mean 'timeout_s'"),
+        ("executor=submitit", ConfigError, "a comparison can use process or ray"),
         ("budgt=3", ConfigError, "did you mean 'budget'"),
         ("published=none.yaml", ConfigError, "cannot be read"),
         ("plugins=none.py", PluginError, "does not exist"),

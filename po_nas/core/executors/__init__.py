@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from po_nas.core.executors.base import Completed, Executor, Job
+from po_nas.core.executors.base import Completed, Executor, ExecutorOptions, Job
 from po_nas.registry import Entry, Registry
 
-__all__ = ["Completed", "Executor", "Job", "names", "register", "registry"]
+__all__ = ["Completed", "Executor", "ExecutorOptions", "Job", "names", "register", "registry"]
 
 registry: Registry[type[Executor]] = Registry("executor", "po_nas.executors")
 register = registry.register
@@ -13,6 +13,9 @@ names = registry.names
 
 for _name, _target, _summary in (
     ("inline", "inline:InlineExecutor", "in this process, one after the other; batches are told together"),
+    ("process", "process:ProcessExecutor", "worker processes on this machine, one for each GPU"),
+    ("ray", "ray_cluster:RayExecutor", "workers of a Ray cluster (extra `ray`)"),
     ("simulated", "simulated:SimulatedExecutor", "asynchronous workers on a virtual clock of recorded seconds"),
+    ("submitit", "slurm:SubmititExecutor", "a Slurm job for each trial, through submitit (extra `slurm`)"),
 ):
     registry.add(Entry(_name, _summary, f"po_nas.core.executors.{_target}"))

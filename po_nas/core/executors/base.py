@@ -7,30 +7,60 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from po_nas.core.objective import Objective, Outcome
 
-__all__ = ["Completed", "Executor", "Job", "evaluate"]
+if TYPE_CHECKING:
+    from po_nas.core.config import SearchConfig
+
+__all__ = ["Answer", "Completed", "Executor", "ExecutorOptions", "Job", "Lost", "Timeout", "evaluate", "timed_out"]
+
+Timeout: TypeAlias = Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)]
+"""Real seconds that one evaluation may take."""
+
+
+class ExecutorOptions(BaseModel):
+    """Options of an executor; subclasses add fields with defaults and descriptions. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    timeout_s: Annotated[Timeout | None, Field(description="real seconds after which one evaluation fails")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One evaluation to be made; JSON-serialisable, so that it can travel to another process or machine."""
+    """One evaluation to be made; JSON-serialisable, so that it can travel to another process or machine.
+
+    `attempt` counts from 1; a job whose worker was lost is tried again.
+    """
 
     number: int
     architecture: str
     seed: int
     fidelity: float | None = None
+    attempt: int = 1
+
+
+class Answer(NamedTuple):
+    """What came of a job: the outcome, real seconds spent in the objective, and a traceback if there is one."""
+
+    outcome: Outcome
+    seconds: float
+    details: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
     """A finished job.
 
-    `objective_s` are the real seconds spent in the objective, `clock_s` the executor's clock when it finished (virtual
-    for `simulated`), `details` a traceback for the run's artifacts, if there is one.
+    `objective_s` are the real seconds spent in the objective, lost attempts included; `clock_s` the executor's clock
+    when it finished (virtual for `simulated`), `details` a traceback for the run's artifacts, if there is one, and
+    `attempts` how often it was tried.
     """
 
     number: int
@@ -38,6 +68,21 @@ class Completed:
     objective_s: float
     clock_s: float
     details: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An attempt whose worker was lost; the job is tried again."""
+
+    number: int
+    attempt: int
+    reason: str
+    clock_s: float
+
+
+def _ignore(lost: Lost) -> None:
+    """Nobody wants to know."""
 
 
 class Executor(ABC):
@@ -46,23 +91,56 @@ class Executor(ABC):
     `workers` is the capacity. A synchronous executor is asked for a new batch only when the last one is complete; an
     asynchronous one is handed a trial whenever a worker is free. `timeout_s` (real seconds, None: no limit) bounds one
     evaluation; one that takes longer fails.
+
+    `config` is the search that the objective belongs to, from which other processes build it anew; without one the
+    objective itself has to be sent to them. `out` is the run directory, if there is one. `on_lost` is called by `poll`
+    for every attempt that is lost and repeated.
+
+    `po_nas.testing.ExecutorConformance` checks the contract.
     """
 
     synchronous: ClassVar[bool]
+    needs_directory: ClassVar[bool] = False
+    """Whether it cannot do without a run directory; a comparison has none for its searches."""
+    Options: ClassVar[type[ExecutorOptions]] = ExecutorOptions
 
-    def __init__(self, objective: Objective, *, workers: int = 1, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        workers: int = 1,
+        options: ExecutorOptions | None = None,
+        config: SearchConfig | None = None,
+        out: Path | None = None,
+    ) -> None:
         self.objective = objective
         self.workers = workers
-        self.timeout_s = timeout_s
+        self.options = options if options is not None else self.Options()
+        self.timeout_s = self.options.timeout_s
+        self.config = config
+        self.out = out
+        self.on_lost: Callable[[Lost], None] = _ignore
+        self._clock_s = 0.0
 
     @property
-    @abstractmethod
+    def parallel(self) -> int:
+        """How many evaluations share the real time: 1 where they are made in this process."""
+        return 1
+
+    @property
     def clock_s(self) -> float:
         """The executor's clock in seconds; submissions and completions are stamped with it."""
+        return self._clock_s
 
-    @abstractmethod
     def restore_clock(self, clock_s: float) -> None:
         """Set the clock to where an earlier process left it."""
+        self._clock_s = clock_s
+
+    def open(self) -> None:  # noqa: B027 - most executors need nothing
+        """Start what the executor needs; `workers` is final then. May be called again, to no effect.
+
+        Raises `ExecutorError` when it cannot be had.
+        """
 
     @abstractmethod
     def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
@@ -70,18 +148,21 @@ class Executor(ABC):
 
     @abstractmethod
     def poll(self) -> list[Completed]:
-        """Wait until at least one job is complete and return what is; empty when nothing was submitted."""
+        """Wait until at least one job is complete and return what is; empty when nothing was submitted.
+
+        Raises `ExecutorError` when no worker is left and none can be started.
+        """
 
     @abstractmethod
     def cancel(self, number: int) -> bool:
         """Drop a job that has not started; False when it has or is unknown."""
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing
-        """Release what the executor holds."""
+        """Release what the executor holds, whatever it is doing. May be called again."""
 
 
-def evaluate(objective: Objective, job: Job, timeout_s: float | None) -> tuple[Outcome, float, str | None]:
-    """Evaluate a job; whatever goes wrong becomes a failed outcome. Returns outcome, real seconds, traceback.
+def evaluate(objective: Objective, job: Job, timeout_s: float | None) -> Answer:
+    """Evaluate a job; whatever goes wrong becomes a failed outcome.
 
     With a timeout the evaluation runs in a daemon thread. One that overruns is abandoned, not killed: Python cannot
     stop a thread, so it may go on using its core until the process ends.
@@ -89,15 +170,20 @@ def evaluate(objective: Objective, job: Job, timeout_s: float | None) -> tuple[O
     started = time.perf_counter()
     if timeout_s is None:
         outcome, details = _guarded(objective, job)
-        return outcome, time.perf_counter() - started, details
+        return Answer(outcome, time.perf_counter() - started, details)
     box: list[tuple[Outcome, str | None]] = []
     thread = threading.Thread(target=lambda: box.append(_guarded(objective, job)), daemon=True)
     thread.start()
     thread.join(timeout_s)
     seconds = time.perf_counter() - started
     if thread.is_alive() or not box:
-        return Outcome.failed(f"timeout: no result after {timeout_s:g} s", timeout_s), seconds, None
-    return box[0][0], seconds, box[0][1]
+        return timed_out(timeout_s, seconds)
+    return Answer(box[0][0], seconds, box[0][1])
+
+
+def timed_out(timeout_s: float, seconds: float) -> Answer:
+    """The failure of an evaluation that took too long."""
+    return Answer(Outcome.failed(f"timeout: no result after {timeout_s:g} s", timeout_s), seconds)
 
 
 def _guarded(objective: Objective, job: Job) -> tuple[Outcome, str | None]:

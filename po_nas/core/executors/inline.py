@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from po_nas.core.executors.base import Completed, Executor, Job, evaluate
 from po_nas.core.objective import Objective
@@ -19,19 +19,9 @@ class InlineExecutor(Executor):
 
     synchronous: ClassVar[bool] = True
 
-    def __init__(self, objective: Objective, *, workers: int = 1, timeout_s: float | None = None) -> None:
-        super().__init__(objective, workers=workers, timeout_s=timeout_s)
+    def __init__(self, objective: Objective, **settings: Any) -> None:
+        super().__init__(objective, **settings)
         self._queue: deque[Job] = deque()
-        self._clock_s = 0.0
-
-    @property
-    def clock_s(self) -> float:
-        """Summed cost so far, s."""
-        return self._clock_s
-
-    def restore_clock(self, clock_s: float) -> None:
-        """Continue from an earlier sum."""
-        self._clock_s = clock_s
 
     def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
         """Queue a job."""
@@ -44,7 +34,7 @@ class InlineExecutor(Executor):
         job = self._queue.popleft()
         outcome, seconds, details = evaluate(self.objective, job, self.timeout_s)
         self._clock_s += outcome.cost_s
-        return [Completed(job.number, outcome, seconds, self._clock_s, details)]
+        return [Completed(job.number, outcome, seconds, self._clock_s, details, job.attempt)]
 
     def cancel(self, number: int) -> bool:
         """Drop a queued job."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from po_nas.core.executors.base import Completed, Executor, Job, evaluate
 from po_nas.core.objective import Objective
@@ -20,27 +20,16 @@ class SimulatedExecutor(Executor):
 
     synchronous: ClassVar[bool] = False
 
-    def __init__(self, objective: Objective, *, workers: int = 1, timeout_s: float | None = None) -> None:
-        super().__init__(objective, workers=workers, timeout_s=timeout_s)
+    def __init__(self, objective: Objective, **settings: Any) -> None:
+        super().__init__(objective, **settings)
         self._running: list[tuple[float, int, Completed]] = []
-        self._clock_s = 0.0
-
-    @property
-    def clock_s(self) -> float:
-        """Virtual seconds since the start of the search."""
-        return self._clock_s
-
-    def restore_clock(self, clock_s: float) -> None:
-        """Continue from an earlier virtual time."""
-        self._clock_s = clock_s
 
     def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
         """Start a job on a free worker."""
         outcome, seconds, details = evaluate(self.objective, job, self.timeout_s)
         finished = (self._clock_s if submitted_s is None else submitted_s) + outcome.cost_s
-        heapq.heappush(
-            self._running, (finished, job.number, Completed(job.number, outcome, seconds, finished, details))
-        )
+        completed = Completed(job.number, outcome, seconds, finished, details, job.attempt)
+        heapq.heappush(self._running, (finished, job.number, completed))
 
     def poll(self) -> list[Completed]:
         """Advance the clock to the next completion."""

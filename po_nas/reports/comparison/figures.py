@@ -28,8 +28,10 @@ def make_figures(study: Study) -> dict[str, Figure]:
     """Every figure that there are results for, by name."""
     found = {"anytime_evaluations": _anytime(study, by_evaluations, "evaluations")}
     if any(study.duration_s(b, m) > 0 for b in study.benchmarks for m in study.methods):
-        workers = study.config["batch"] if study.config["executor"]["name"] == "simulated" else 1
-        label = f"recorded hours of evaluation, {workers} worker{'s' if workers > 1 else ''}"
+        executor = study.config["executor"]["name"]
+        workers = 1 if executor == "inline" else study.config["batch"]
+        hours = "recorded hours of evaluation" if executor in {"inline", "simulated"} else "real hours"
+        label = f"{hours}, {workers} worker{'s' if workers > 1 else ''}"
         found["anytime_seconds"] = _anytime(study, by_seconds, label)
     ranking = rank_methods(study, study.reported[-1])
     if ranking is not None:

@@ -25,9 +25,8 @@ def protocol_line(study: Study) -> str:
     batch, executor = config["batch"], config["executor"]["name"]
     parallel = "one evaluation at a time"
     if batch > 1:
-        parallel = f"{batch} trials at a time" + (
-            ", asynchronous, on a virtual clock of recorded seconds" if executor == "simulated" else ", told together"
-        )
+        how = {"inline": "told together", "simulated": "asynchronous, on a virtual clock of recorded seconds"}
+        parallel = f"{batch} trials at a time, {how.get(executor, 'asynchronous')}"
     feedbacks = {
         str(found.get("feedback_name", "the objective's own")) for found in study.record["benchmarks"].values()
     }

@@ -10,8 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from po_nas import benchmarks
-from po_nas.core import executors
-from po_nas.core.api import make_searcher
+from po_nas.core.api import make_executor, make_searcher
 from po_nas.core.budget import Ledger
 from po_nas.core.journal import Event, Journal
 from po_nas.core.loop import Loop
@@ -36,7 +35,7 @@ class _Events:
 @lru_cache(maxsize=2)
 def load_objective(name: str, feedback: str | None) -> Objective:
     """A benchmark, kept by this process: cells of one benchmark follow each other."""
-    return benchmarks.get(name, feedback)
+    return benchmarks.objective(name, feedback)
 
 
 def run_cell(cell: Cell) -> list[Row]:
@@ -47,8 +46,7 @@ def run_cell(cell: Cell) -> list[Row]:
     config = cell.search
     objective = load_objective(config.benchmark, config.feedback)
     journal = _Events()
-    kind = executors.registry.get(config.executor.name)
-    executor = kind(objective, workers=config.batch, timeout_s=config.executor.timeout_s)
+    executor = make_executor(config, objective)
     loop = Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), cast(Journal, journal))
     try:
         loop.run()

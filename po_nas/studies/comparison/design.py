@@ -184,7 +184,12 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
         load_plugin(plugin)
     from po_nas.core import executors
 
-    executors.registry.entry(config.executor.name)
+    kind = executors.registry.get(config.executor.name)
+    validated(kind.Options, config.executor.options, prefix="executor.")
+    if kind.needs_directory:
+        raise ConfigError(
+            "executor", config.executor.name, "needs a run directory; a comparison can use process or ray"
+        )
     config.cells(config.names())
     return config
 

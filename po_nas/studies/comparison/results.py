@@ -13,8 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from po_nas import benchmarks
+from po_nas.core.api import make_objective
 from po_nas.core.journal import read_journal
-from po_nas.core.run_directory import read_record
+from po_nas.core.objective import Objective
+from po_nas.core.run_directory import read_config, read_record
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.studies.comparison.cell import event_rows, load_objective
@@ -112,10 +115,7 @@ class Study:
                     directory, f"is {label} on {key[0]} with seed {key[2]}, and so is {seen[key]}; give one of them"
                 )
             seen[key] = directory
-            try:
-                objective = load_objective(search["benchmark"], search.get("feedback"))
-            except (PoNasError, DataError):
-                objective = None
+            objective = _objective(directory)
             journal = directory / "journal.jsonl"
             events = read_journal(journal).events if journal.exists() else ()
             rows += [
@@ -295,3 +295,14 @@ class Study:
             if place >= 0:
                 rows.append((seed, search.architecture[place], float(search.columns["validation"][place])))
         return sorted(rows, key=lambda row: (-self.sign(benchmark, "validation") * row[2], row[0]))
+
+
+def _objective(directory: Path) -> Objective | None:
+    """What a run directory searched: it knows test values. None where its data are not here."""
+    config = read_config(directory)
+    try:
+        if benchmarks.trains(config.benchmark):
+            return make_objective(config, directory)  # its trainings are on record there
+        return load_objective(config.benchmark, config.feedback)
+    except (PoNasError, DataError):
+        return None
