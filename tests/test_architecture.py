@@ -57,8 +57,10 @@ RULES = {
     "po_nas.training": Rule(
         (
             *(*BASE, "po_nas.spaces", "po_nas.networks", "po_nas.core.metrics", "po_nas.core.objective"),
-            *("losses", "proxies"),
+            *("po_nas.core.settings", "losses", "proxies"),
         ),
+        # Where the cache of public data is.
+        ("=po_nas.benchmarks.data.places",),
     ),
     "po_nas.core": Rule(
         (*BASE, "po_nas.spaces", "=po_nas"), ("=po_nas.benchmarks", "=po_nas.methods", "=po_nas.training")
@@ -77,7 +79,12 @@ RULES = {
     ),
     "po_nas.reports": Rule((*BASE, "po_nas.core", "po_nas.spaces", "po_nas.studies")),
     "po_nas.commands": Rule(BASE, ("po_nas", "losses", "proxies", "surrogates")),
-    "po_nas.testing": Rule((*BASE, *WORDS, "po_nas.spaces", "=po_nas.methods", "losses", "proxies", "surrogates")),
+    "po_nas.testing": Rule(
+        (
+            *(*BASE, *WORDS, "po_nas.spaces", "=po_nas.core", "po_nas.core.executors", "=po_nas.methods"),
+            *("losses", "proxies", "surrogates"),
+        ),
+    ),
 }
 
 

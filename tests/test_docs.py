@@ -63,25 +63,54 @@ def test_readme_proxy(tmp_path):
     assert "mean_gradient" in found
 
 
+def test_two_workers(tmp_path):
+    (example,) = blocks("docs/distributed.md")
+    (tmp_path / "two.py").write_text(example)
+    assert run(sys.executable, "two.py", cwd=tmp_path).strip() == "6 0"
+
+
 @pytest.mark.parametrize("mark", ["surrogates.get(", "proxies.score("])
 def test_readme_predictor_and_proxies(mark, tmp_path):
     assert run(sys.executable, "-c", next(b for b in blocks("README.md") if mark in b), cwd=tmp_path).strip()
 
 
-def test_readme_names_every_benchmark_method_space_and_loss():
+def test_readme_names_every_benchmark_method_space_loss_and_executor():
     import losses
     from po_nas import benchmarks, methods, spaces
+    from po_nas.core import executors
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in benchmarks.names():
-        family, task = name.split("/")
+        family, task = name.partition("/")[0], name.rpartition("/")[2]
         assert f"`{family}/" in text
         assert family == "suite_zero" or f"`{task}`" in text or f"`{name}`" in text, name
-    for name in [*methods.names(), *spaces.names(), *losses.names()]:
+    for name in [*methods.names(), *spaces.names(), *losses.names(), *executors.names()]:
         assert f"`{name}`" in text, name
 
 
-@pytest.mark.parametrize("kit", ["test_greedy.py", "test_chains.py", "test_huber.py", "test_output_spread.py"])
+def test_the_options_of_every_executor_are_explained():
+    from po_nas.core import executors
+
+    text = (ROOT / "docs/distributed.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| `executor\.(\w+)` \| ([a-z, ]+) \|", text)
+    told = {(name, option) for option, names in rows for name in names.split(", ")}
+    real = {
+        (name, option) for name in executors.names() for option in executors.registry.get(name).Options.model_fields
+    }
+    assert told == {(name, option) for name, option in real if option != "timeout_s"}
+    assert "`executor.timeout_s`" in text
+
+
+@pytest.mark.parametrize(
+    "kit",
+    [
+        "test_greedy.py",
+        "test_chains.py",
+        "test_huber.py",
+        "test_output_spread.py",
+        pytest.param("test_background.py", marks=pytest.mark.slow),
+    ],
+)
 def test_the_examples_pass_their_kits(examples, kit):
     out = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", kit, cwd=examples)
     assert " passed" in out

@@ -1,21 +1,23 @@
-"""Benchmarks: tasks whose evaluations are recorded; `get`, `names`, `register`.
+"""Benchmarks: tasks that a budget is spent on; `objective`, `get`, `names`, `register`.
 
-A benchmark's name is ``family/task``. The object behind it is a loader, ``load(task, feedback) -> Objective``.
+A benchmark's name is ``family/task``. The object behind it is a loader, ``load(task, feedback) -> Objective``; one that
+trains architectures (`BenchmarkSpec.trained`) takes options too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from po_nas.errors import UnknownNameError
+from po_nas.errors import ConfigError, NotATableError, UnknownNameError
 from po_nas.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from po_nas.benchmarks.base import Benchmark
+    from po_nas.core.objective import Objective
 
-__all__ = ["BenchmarkSpec", "Loader", "get", "names", "register", "registry"]
+__all__ = ["BenchmarkSpec", "Loader", "get", "names", "objective", "register", "registry", "trains"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,17 @@ class BenchmarkSpec:
     """What is known of a benchmark without loading it.
 
     `space` names its search space, `feedbacks` the presets it offers (the first is the default), `dataset` the public
-    data set that it needs (None: it comes with the installation).
+    data set that it needs (None: it comes with the installation). `trained` benchmarks have no table: every evaluation
+    is a training.
     """
 
     space: str
     feedbacks: tuple[str, ...] = ("full",)
     dataset: str | None = None
+    trained: bool = False
 
 
-Loader = Callable[[str, str], "Benchmark"]
+Loader = Callable[..., "Objective"]
 
 registry: Registry[Loader] = Registry("benchmark", "po_nas.benchmarks")
 register = registry.register
@@ -124,14 +128,52 @@ for _suite_space, _space in (
     )
 
 
-def get(name: str, feedback: str | None = None) -> Benchmark:
-    """Load the benchmark `name` under a feedback preset (default: its first).
+for _data, _feedbacks in (
+    ("digits", ("digits",)),
+    ("fashion-mnist", ("ponas", "pwlnas")),
+    ("cifar10", ("ponas", "pwlnas")),
+    ("cifar100", ("ponas", "pwlnas")),
+    ("imagenet", ("ponas_imagenet",)),
+):
+    registry.add(
+        Entry(
+            f"train/darts/{_data}",
+            f"DARTS cells, really trained on {_data}",
+            "po_nas.training.objective:load",
+            "arXiv 1806.09055",
+            spec=BenchmarkSpec("darts", _feedbacks, trained=True),
+        )
+    )
 
-    Raises `UnknownNameError` for an unknown benchmark or feedback and `MissingDataError`, which carries the command to
-    run, when the public data have not been fetched.
+
+def trains(name: str) -> bool:
+    """Whether the architectures of a benchmark are trained; `UnknownNameError` for one that there is not."""
+    spec = registry.entry(name).spec
+    return isinstance(spec, BenchmarkSpec) and spec.trained
+
+
+def objective(name: str, feedback: str | None = None, options: Mapping[str, Any] | None = None) -> Objective:
+    """The objective `name` under a feedback preset (default: its first): a table, or one that trains.
+
+    `options` are those of the trainings (`po_nas.training.options`). Raises `UnknownNameError` for an unknown benchmark
+    or feedback, `MissingDataError`, which carries the command to run, when public data have not been fetched, and
+    `ConfigError` for options given to a table.
     """
     entry = registry.entry(name)
+    if options and not trains(name):
+        raise ConfigError("training", dict(options), f"{name} is a table and trains nothing; leave it out")
     feedbacks = entry.spec.feedbacks if isinstance(entry.spec, BenchmarkSpec) else ("full",)
     if feedback is not None and feedback not in feedbacks:
         raise UnknownNameError(f"feedback of {name}", feedback, feedbacks)
-    return registry.get(name)(name.partition("/")[2] or name, feedback or feedbacks[0])
+    task = name.partition("/")[2] or name
+    return registry.get(name)(task, feedback or feedbacks[0], *((options,) if trains(name) else ()))
+
+
+def get(name: str, feedback: str | None = None) -> Benchmark:
+    """Load the table `name` under a feedback preset (default: its first).
+
+    Raises what `objective` raises, and `NotATableError` for a benchmark that trains.
+    """
+    if trains(name):
+        raise NotATableError(name)
+    return cast("Benchmark", objective(name, feedback))

@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from po_nas.commands import benchmarks, compare, data, losses, methods, plugins, proxies, run, spaces, study, surrogates
+from po_nas.commands import (
+    benchmarks,
+    compare,
+    data,
+    export,
+    losses,
+    methods,
+    plugins,
+    proxies,
+    run,
+    spaces,
+    study,
+    surrogates,
+    train,
+)
 from po_nas.errors import PoNasError
 
 __all__ = ["app", "main"]
@@ -19,6 +33,8 @@ app = typer.Typer(
     add_completion=False,
 )
 run.add_to(app)
+app.command()(export.export)
+app.command()(train.train)
 app.command()(compare.compare)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(benchmarks.app, name="benchmarks")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ def list_(
         feedback = needs = "?"
         if isinstance(spec, benchmarks.BenchmarkSpec):
             feedback, needs = ", ".join(spec.feedbacks), f"data get {spec.dataset}" if spec.dataset else "nothing"
+            needs = "images, training" if spec.trained else needs
         rows.append((entry.name, feedback, needs, entry.summary))
     print_table(("name", "feedback", "needs", "summary"), rows)
 
@@ -42,6 +43,9 @@ def describe(
 
     from po_nas import benchmarks
 
+    if benchmarks.trains(name):
+        _describe_training(dict(benchmarks.objective(name, feedback).protocol()), as_json)
+        return
     d = benchmarks.get(name, feedback).describe()
     if as_json:
         print(json.dumps(asdict(d), indent=2, ensure_ascii=False))
@@ -81,3 +85,13 @@ def describe(
         *(("note", note) for note in d.notes),
     ]
     print_table(("", ""), rows)
+
+
+def _describe_training(protocol: dict[str, Any], as_json: bool) -> None:
+    """There are no optima where architectures are trained; what there is to say is how."""
+    from po_nas.core.settings import flat
+
+    if as_json:
+        print(json.dumps(protocol, indent=2, ensure_ascii=False))
+    else:
+        print_table(("", ""), flat(protocol).items())

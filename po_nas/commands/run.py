@@ -1,8 +1,7 @@
-"""``po-nas search | resume | status | report | export``."""
+"""``po-nas search | resume | status | report``."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from po_nas.commands.options import Plugins, split_settings
-from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
     from po_nas.core.api import Result
@@ -29,7 +27,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(resume)
     app.command()(status)
     app.command()(report)
-    app.command()(export)
 
 
 def search(
@@ -135,24 +132,3 @@ def _pareto(directory: Path, costs: list[str] | None) -> list[Path]:
     run = load_run(directory)
     table = benchmarks.get(run.config["benchmark"], run.config["feedback"])
     return write_pareto(table, directory / "report", run, costs)
-
-
-def export(
-    directory: _RunDirectory,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; default: stdout")] = None,
-    text: Annotated[bool, typer.Option("--string", help="the architecture's string alone")] = False,
-) -> None:
-    """Export: the winning architecture as JSON, ready to be built."""
-    from po_nas.reports.run import load_run
-
-    winner = load_run(directory).winner()
-    if winner is None:
-        raise RunDirectoryError(directory, "has no successful trial to export")
-    rendered = str(winner["string"]) if text else json.dumps(winner, indent=2, ensure_ascii=False)
-    if output is None:
-        print(rendered)
-        return
-    try:
-        output.write_text(rendered + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("output", str(output), f"cannot be written ({error.strerror})") from error

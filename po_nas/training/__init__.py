@@ -1,4 +1,4 @@
-"""What needs networks to be built: training-free metrics of any space.
+"""What needs networks to be built: training-free metrics of any space, and real training.
 
 Importing this package does not import torch.
 """

@@ -57,10 +57,14 @@ def compute_metrics(
 ) -> Objective:
     """The same objective with metrics computed on demand beside those that are recorded, on inputs of `inputs_of`.
 
+    An objective that trains is scored on images of its own, whatever `samples` says.
+
     `names` are proxies or patterns; one of the same name as a recorded metric is computed all the same and asked for
     first. Raises `UnknownNameError` for a proxy that there is not, `ConfigError` for a space without networks.
     """
-    network, batch = inputs_of(objective.name, objective.space, samples)
+    scoring = getattr(objective, "scoring", None)
+    # One that trains has images and a network of its own.
+    network, batch = inputs_of(objective.name, objective.space, samples) if scoring is None else scoring()
     live = LiveMetrics(objective.space, names, batch, network=network, cache=cache, workers=workers)
     recorded = getattr(objective, "metrics", None)
     return with_metrics(objective, live if recorded is None else BothMetrics(live, recorded))

@@ -8,6 +8,7 @@ from po_nas import networks
 from po_nas.errors import ConfigError
 from po_nas.networks.transnas import TASKS
 from po_nas.spaces.base import Space
+from po_nas.training.data.image_sets import image_set
 from proxies.batch import Batch
 from proxies.synthetic import synthetic_images
 from proxies.synthetic_graph import synthetic_graph
@@ -41,6 +42,9 @@ def inputs_of(benchmark: str, space: Space, samples: int = 16, seed: int = 0) ->
         return {"task": head}, synthetic_images(samples, TASKS[head], _TASKONOMY, seed=seed)
     classes: int = networks.options(name).get("classes") or 10
     size = 32
+    if family == "train":
+        kind = image_set(task.rpartition("/")[2])
+        return {"classes": kind.classes}, synthetic_images(samples, kind.classes, min(kind.size, size), seed=seed)
     if family == "nasbench201":
         classes = {"cifar100": 100, "imagenet16-120": 120}.get(task, 10)
         size = _IMAGENET16 if task == "imagenet16-120" else size

@@ -52,7 +52,7 @@ VERBS = [
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
     ["study"], ["study", "losses"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
     ["proxies", "correlate"], ["proxies", "agree"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"],
-    ["surrogates", "describe"], ["compare"],
+    ["surrogates", "describe"], ["compare"], ["train"],
 ]  # fmt: skip
 
 

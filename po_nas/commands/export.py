@@ -1,0 +1,100 @@
+"""``po-nas export``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from po_nas.errors import ConfigError, RunDirectoryError
+
+if TYPE_CHECKING:
+    from po_nas.training.export import NetworkFile
+
+__all__ = ["export"]
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    JSON = "json"
+    GENOTYPE = "genotype"
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="run directory, or folder of po-nas train")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; default: stdout")] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="torch and onnx write the network, trained if DIR is of po-nas train")
+    ] = Format.JSON,
+    text: Annotated[bool, typer.Option("--string", help="the same as --format genotype")] = False,
+) -> None:
+    """Export: the winning architecture as JSON, text, torch weights or ONNX."""
+    form = Format.GENOTYPE if text else form
+    trained = (directory / "weights.pt").is_file()
+    if form in (Format.TORCH, Format.ONNX):
+        _export_network(directory, output, form, trained)
+        return
+    winner = _trained(directory) if trained else _winner(directory)
+    rendered = str(winner["string"]) if form is Format.GENOTYPE else json.dumps(winner, indent=2, ensure_ascii=False)
+    if output is None:
+        print(rendered)
+        return
+    try:
+        output.write_text(rendered + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("output", str(output), f"cannot be written ({error.strerror})") from error
+
+
+def _winner(directory: Path) -> dict[str, Any]:
+    from po_nas.reports.run import load_run
+
+    winner = load_run(directory).winner()
+    if winner is None:
+        raise RunDirectoryError(directory, "has no successful trial to export")
+    return winner
+
+
+def _trained(directory: Path) -> dict[str, Any]:
+    """The architecture of a finished training, with what came of it."""
+    from po_nas import spaces
+
+    try:
+        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        space = spaces.get(result["space"])
+        found: dict[str, Any] = space.to_json(space.from_string(result["string"])) | {"string": result["string"]}
+        wanted = ("dataset", "validation_last", "validation_best", "test_last", "test_best")
+        return found | {key: result[key] for key in wanted}
+    except (OSError, ValueError, KeyError) as error:
+        raise RunDirectoryError(directory, f"its result.json cannot be read ({type(error).__name__})") from error
+
+
+def _export_network(directory: Path, output: Path | None, form: Format, trained: bool) -> None:
+    from po_nas.training.export import read_weights, write_onnx, write_torch
+
+    if output is None:
+        raise ConfigError("output", "", f"is required for --format {form}: name a file with -o")
+    file = read_weights(directory / "weights.pt") if trained else _initial(directory)
+    which = (write_torch if form is Format.TORCH else write_onnx)(output, file)
+    said = "untrained, initial weights of seed 0" if which == "initial" else f"weights of the {which} epoch"
+    print(f"{output}: {said}", file=sys.stderr)
+
+
+def _initial(directory: Path) -> NetworkFile:
+    """The winner of a search with initial weights, in the size of a final training; that for CIFAR-10 after a table."""
+    from po_nas.reports.run import load_run
+    from po_nas.training.export import untrained
+    from po_nas.training.final import default_recipe
+
+    winner, run = _winner(directory), load_run(directory)
+    if winner.get("space") != "darts":
+        raise ConfigError("format", str(winner.get("space")), "networks of the space darts alone can be exported")
+    family, _, task = str(run.config["benchmark"]).partition("/")
+    dataset = task.rpartition("/")[2] if family == "train" else "cifar10"
+    return untrained("darts", winner["string"], dataset, default_recipe(dataset), {})

@@ -1,0 +1,30 @@
+"""What a user may say about the trainings of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from po_nas.training.halving import Halving
+
+__all__ = ["TrainingOptions"]
+
+
+class TrainingOptions(BaseModel):
+    """The section ``training`` of a search's configuration; JSON-serialisable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str | None = Field(None, description="folder of the images; default: where the data set is looked for")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
+    recipe: Mapping[str, Any] = Field({}, description="settings of the recipe to change, as training.recipe.epochs=3")
+    samples: PositiveInt | None = Field(None, description="so many of the training images; default: all")
+    workers: NonNegativeInt = Field(4, description="processes that decode images, for sets that are streamed")
+    halving: Halving | None = Field(None, description="end trainings that have fallen behind, as {first: 1, eta: 3}")
+    folder: str | None = Field(
+        None, description="where curves, results and checkpoints are kept; default: below the run directory"
+    )
+    tensorboard: bool = Field(False, description="write learning curves for TensorBoard into that folder")
+    scored: PositiveInt = Field(32, description="images that training-free metrics are computed on")

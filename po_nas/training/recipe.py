@@ -1,0 +1,118 @@
+"""How a network is trained: the settings of one training, and the ones that come with the package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from po_nas.core.settings import validated
+from po_nas.errors import UnknownNameError
+
+__all__ = ["Augmentation", "NetworkShape", "Recipe", "names", "recipe"]
+
+_FOLDER = Path(__file__).parent / "recipes"
+_Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkShape(_Settings):
+    """Size of the network; `drop_path` grows linearly from 0 in the first epoch towards this value."""
+
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    channels: PositiveInt
+    cells: PositiveInt
+    auxiliary: bool = False
+    drop_path: _Share = 0.0
+
+
+class Augmentation(_Settings):
+    """What happens to training images: `crop` pixels of padding around a random crop, mirror images, a square cut out.
+
+    `jitter` are the strengths of changes of brightness, contrast, saturation and hue. Sets that are decoded while they
+    are trained on (ImageNet) get a random resized crop instead of `crop`.
+    """
+
+    crop: NonNegativeInt = 0
+    flip: bool = False
+    cutout: NonNegativeInt = 0
+    jitter: tuple[_Share, _Share, _Share, _Share] = (0.0, 0.0, 0.0, 0.0)
+
+
+class Recipe(_Settings):
+    """One training from the first to the last epoch.
+
+    `validation` is the share of the official training images that is never trained on and gives the search signal;
+    `split_seed` decides which. `signal` is the epoch that is told: the last, or the best by validation. `precision`
+    ``auto`` is bf16 (fp16 on GPUs without it) on a GPU and fp32 on a CPU. `ema` is the decay of a moving average of the
+    weights, which is then what is validated. `parts` at most: on running out of device memory every batch is cut into
+    twice as many parts, whose gradients are added up.
+    """
+
+    network: NetworkShape
+    epochs: PositiveInt
+    batch: Annotated[int, Field(ge=2)]
+    validation: _Share = 0.2
+    split_seed: NonNegativeInt = 0
+    signal: Literal["last", "best"] = "last"
+    learning_rate: PositiveFloat
+    final_learning_rate: NonNegativeFloat = 0.0
+    schedule: Literal["cosine", "linear"] = "cosine"
+    warmup_epochs: NonNegativeInt = 0
+    momentum: _Share = 0.9
+    weight_decay: NonNegativeFloat = 3e-4
+    clip: PositiveFloat | None = 5.0
+    label_smoothing: _Share = 0.0
+    auxiliary_weight: NonNegativeFloat = 0.4
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = False
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    keep_best: bool = Field(False, description="keep the weights of the best epoch by validation, and test them too")
+    parts: PositiveInt = 8
+
+    def learning_rate_in(self, epoch: int) -> float:
+        """The learning rate of an epoch (from 0): after the warm-up from `learning_rate` towards the final one."""
+        if epoch < self.warmup_epochs:
+            return self.learning_rate * (epoch + 1) / self.warmup_epochs
+        done = (epoch - self.warmup_epochs) / max(1, self.epochs - self.warmup_epochs)
+        left = (1 + math.cos(math.pi * done)) / 2 if self.schedule == "cosine" else 1 - done
+        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * left
+
+    def drop_path_in(self, epoch: int) -> float:
+        """The probability of dropping a path in an epoch (from 0)."""
+        return self.network.drop_path * epoch / self.epochs
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def recipe(name: str, changes: Mapping[str, Any] | None = None, prefix: str = "recipe.") -> Recipe:
+    """A recipe of the package with some of its settings changed: ``recipe("ponas", {"epochs": 3})``.
+
+    Raises `UnknownNameError` for a recipe that there is not, and `ConfigError` that names a wrong setting, after
+    `prefix`.
+    """
+    if name not in names():
+        raise UnknownNameError("training recipe", name, names())
+    raw = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return validated(Recipe, _merged(raw, changes or {}), prefix=prefix)
+
+
+def _merged(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(raw)
+    for key, value in changes.items():
+        below = found.get(key)
+        found[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return found

@@ -1,0 +1,100 @@
+"""What a training tells about itself: one record an epoch, and a result at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["EpochRecord", "TrainingResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch, counted from 1.
+
+    Accuracies in % (that of training is on augmented images, while the weights change); `validation` is None when
+    nothing is held out. `parts` is into how many parts batches were cut for want of memory. `seconds` are real ones,
+    `train_s` those of training alone.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation: float | None
+    learning_rate: float
+    parts: int
+    images: int
+    train_s: float
+    seconds: float
+
+    def line(self) -> str:
+        """The record as a line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """A training from its first epoch to where it ended.
+
+    `test_last` and `test_best` are test accuracies in % of the weights of the last epoch and of the epoch best by
+    validation (None unless those were kept); the test images were looked at once, after the last epoch. `stopped` says
+    why it ended early. `failed_checkpoints` counts those that could not be written.
+    """
+
+    curve: tuple[EpochRecord, ...]
+    test_last: float | None
+    test_best: float | None
+    stopped: str | None
+    failed_checkpoints: int
+
+    @property
+    def validated(self) -> Sequence[EpochRecord]:
+        """The epochs with a validation accuracy."""
+        return [record for record in self.curve if record.validation is not None]
+
+    @property
+    def last(self) -> float | None:
+        """Validation accuracy of the last epoch, %."""
+        return self.curve[-1].validation if self.curve else None
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The epoch best by validation, the first of equals."""
+        return max(self.validated, key=lambda r: -1.0 if r.validation is None else r.validation, default=None)
+
+    @property
+    def seconds(self) -> float:
+        """Real seconds of all epochs, earlier sessions included."""
+        return sum(record.seconds for record in self.curve)
+
+    @property
+    def images_per_s(self) -> float:
+        """Training images per second, without validation."""
+        spent = sum(record.train_s for record in self.curve)
+        return sum(record.images for record in self.curve) / spent if spent else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON-serialisable values."""
+        best = self.best
+        return {
+            "epochs": len(self.curve),
+            "validation_last": self.last,
+            "validation_best": None if best is None else best.validation,
+            "best_epoch": None if best is None else best.epoch,
+            "test_last": self.test_last,
+            "test_best": self.test_best,
+            "stopped": self.stopped,
+            "seconds": self.seconds,
+            "images_per_s": self.images_per_s,
+            "parts": self.curve[-1].parts if self.curve else 1,
+            "failed_checkpoints": self.failed_checkpoints,
+            "curve": [asdict(record) for record in self.curve],
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> TrainingResult:
+        """The result that `to_dict` wrote; `KeyError` or `TypeError` for anything else."""
+        curve = tuple(EpochRecord(**record) for record in value["curve"])
+        return cls(curve, value["test_last"], value["test_best"], value["stopped"], value["failed_checkpoints"])

@@ -1,0 +1,273 @@
+"""Training one network by a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from po_nas.errors import LossNotFiniteError, TrainingMemoryError, TrainingStorageError
+from po_nas.networks.darts import DARTSNetwork
+from po_nas.training.checkpoint import Checkpoints
+from po_nas.training.data.opened import ImageData, Loader
+from po_nas.training.files import write
+from po_nas.training.isolation import isolated, reseed
+from po_nas.training.precision import Precision
+from po_nas.training.recipe import Recipe
+from po_nas.training.records import EpochRecord, TrainingResult
+
+__all__ = ["Stop", "Trainer"]
+
+Stop = Callable[[EpochRecord], "str | None"]
+"""Asked after every epoch but the last; a reason ends the training."""
+
+_CHECK_EVERY = 100
+"""Steps between looks at the loss, each of which waits for the device."""
+
+
+class Trainer:
+    """Trains `network` on `data`.
+
+    Everything random (order and augmentation of images, dropped paths) is seeded by (`seed`, epoch), so a training that
+    goes on from a checkpoint is the one that was never stopped: on a CPU its weights are the same to the last bit, on a
+    GPU with ``recipe.deterministic`` too. torch's global state is left as it was. Not for several threads at once.
+
+    With a `folder`, every epoch leaves ``checkpoint.pt`` and ``curve.jsonl`` there, and `run` goes on from the
+    checkpoint. `identity` names the training for that check, beside recipe and seed. `on_epoch` sees every record,
+    those of earlier sessions too.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: ImageData,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        folder: Path | None = None,
+        identity: str = "",
+        on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+        stop: Stop = lambda record: None,
+    ) -> None:
+        self.recipe, self.data, self.seed, self.device = recipe, data, seed, device
+        self.folder, self._on_epoch, self._stop = folder, on_epoch, stop
+        self.precision = Precision.of(recipe, device)
+        self.network = network.to(device)
+        self.network.to(memory_format=self.precision.memory_format)  # type: ignore[call-overload]
+        self._optimiser = torch.optim.SGD(
+            network.parameters(),
+            recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        self._scaler = self.precision.scaler()
+        average = get_ema_multi_avg_fn(recipe.ema) if recipe.ema else None  # type: ignore[no-untyped-call]
+        self._average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
+        self._forward: Callable[[Tensor], Any] = torch.compile(self.network) if recipe.compile else self.network
+        text = json.dumps([recipe.model_dump(mode="json"), seed, identity, len(data.train)])
+        self.checkpoints = Checkpoints(folder, hashlib.sha256(text.encode()).hexdigest())
+        self._curve: list[EpochRecord] = []
+        self._best: dict[str, Tensor] | None = None
+        self._parts = 1
+        self._stopped: str | None = None
+
+    # -- the whole training ---------------------------------------------------------------------------------------
+
+    def run(self, epochs: int | None = None) -> TrainingResult:
+        """Train to the end of the recipe, or `epochs` of it, and look at the test images once.
+
+        On running out of device memory the training goes back to its last checkpoint (or its beginning) with batches
+        cut into twice as many parts, up to ``recipe.parts``; the records say how many. Raises `LossNotFiniteError`,
+        `TrainingMemoryError`, `TrainingCheckpointError`, and what reading images raises.
+        """
+        limit = self.recipe.epochs if epochs is None else min(epochs, self.recipe.epochs)
+        tf32 = self.device.type == "cuda" and self.recipe.precision != "fp32"
+        with isolated(self.device, deterministic=self.recipe.deterministic, tf32=tf32):
+            start = self._snapshot()
+            self._restore(self.checkpoints.load(self.device))
+            for record in self._curve:
+                self._on_epoch(record)
+            while True:
+                try:
+                    self._train(limit)
+                    last, best = self._tested()
+                    break
+                except torch.cuda.OutOfMemoryError as error:
+                    parts = self._parts * 2
+                    if parts > min(self.recipe.parts, self.recipe.batch // 2):
+                        raise TrainingMemoryError(self.recipe.batch, self._parts) from error
+                # Out of the handler, so that the traceback holds no tensor any more.
+                torch.cuda.empty_cache()
+                self._restore(self.checkpoints.load(self.device) or start)
+                self._parts = parts
+        return self._result(last, best)
+
+    def _result(self, last: float | None = None, best: float | None = None) -> TrainingResult:
+        return TrainingResult(tuple(self._curve), last, best, self._stopped, self.checkpoints.failed)
+
+    def _train(self, limit: int) -> None:
+        while len(self._curve) < limit and self._stopped is None:
+            record = self._epoch(len(self._curve))
+            self._curve.append(record)
+            if self.recipe.keep_best and record.validation is not None and record is self._result().best:
+                self._best = {name: value.clone() for name, value in self._evaluated.state_dict().items()}
+            if len(self._curve) < limit:
+                self._stopped = self._stop(record)
+            self.checkpoints.save(self._snapshot())
+            self._write_curve()
+            self._on_epoch(record)
+
+    def _write_curve(self) -> None:
+        if self.folder is None:
+            return
+        try:
+            write(self.folder / "curve.jsonl", "".join(record.line() + "\n" for record in self._curve))
+        except TrainingStorageError:
+            self.checkpoints.failed += 1  # the curve is in the next checkpoint too
+
+    # -- one epoch ------------------------------------------------------------------------------------------------
+
+    def _epoch(self, epoch: int) -> EpochRecord:
+        recipe, started = self.recipe, time.perf_counter()
+        rate = recipe.learning_rate_in(epoch)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        if recipe.network.drop_path:
+            cast(DARTSNetwork, self.network).set_drop_path(recipe.drop_path_in(epoch))
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {epoch}".encode()).digest()[:7], "big")
+        reseed(self.device, seed)
+        self.network.train()
+        loss = torch.zeros((), device=self.device)
+        correct = torch.zeros((), dtype=torch.long, device=self.device)
+        images = 0
+        for step, (x, y) in enumerate(self.data.train.shuffled(recipe.batch, seed)):
+            loss += self._step(x, y, correct)
+            images += len(y)
+            if step % _CHECK_EVERY == _CHECK_EVERY - 1 and not math.isfinite(float(loss)):
+                break
+        mean = float(loss) / max(1, images)
+        if not math.isfinite(mean):
+            raise LossNotFiniteError(epoch + 1, rate)
+        train_s = time.perf_counter() - started
+        validation = None if self.data.validation is None else self.accuracy(self.data.validation)
+        return EpochRecord(
+            epoch=epoch + 1,
+            train_loss=mean,
+            train_accuracy=100 * int(correct) / max(1, images),
+            validation=validation,
+            learning_rate=rate,
+            parts=self._parts,
+            images=images,
+            train_s=train_s,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _step(self, x: Tensor, y: Tensor, correct: Tensor) -> Tensor:
+        """One update of the weights; the summed loss of the batch, on the device."""
+        recipe = self.recipe
+        self._optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        # Sizes differ by one at most, and no part is a single image.
+        parts = max(1, min(self._parts, len(y) // 2))
+        for part, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
+            with self.precision.autocast():
+                output = self._forward(part.contiguous(memory_format=self.precision.memory_format))
+            logits, side = output if isinstance(output, tuple) else (output, None)
+            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+            if side is not None:
+                other = functional.cross_entropy(side.float(), labels, label_smoothing=recipe.label_smoothing)
+                loss = loss + recipe.auxiliary_weight * other
+            self._scaler.scale(loss * (len(labels) / len(y))).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * len(labels)
+            correct += (logits.argmax(1) == labels).sum()
+        if recipe.clip is not None:
+            self._scaler.unscale_(self._optimiser)
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        if self._average is not None:
+            self._average.update_parameters(self.network)
+        return total
+
+    # -- looking at images without learning -----------------------------------------------------------------------
+
+    @property
+    def _evaluated(self) -> nn.Module:
+        """The network with the weights that count: their moving average where there is one."""
+        module: nn.Module = self.network if self._average is None else self._average.module
+        return module
+
+    def accuracy(self, loader: Loader, network: nn.Module | None = None) -> float:
+        """Share of images whose class has the largest logit, %."""
+        network = network or self._evaluated
+        network.eval()
+        correct = torch.zeros((), dtype=torch.long, device=self.device)
+        with torch.no_grad(), self.precision.autocast():
+            for x, y in loader.in_order(max(self.recipe.batch // self._parts, 2)):
+                logits = network(x.contiguous(memory_format=self.precision.memory_format))
+                correct += (logits.argmax(1) == y).sum()
+        return 100 * int(correct) / len(loader)
+
+    def _tested(self) -> tuple[float | None, float | None]:
+        """Test accuracies of the last and of the kept best weights."""
+        if not self._curve:
+            return None, None
+        test = self.data.test()
+        last = self.accuracy(test)
+        if self._best is None:
+            return last, None
+        now = {name: value.clone() for name, value in self._evaluated.state_dict().items()}
+        try:
+            self._evaluated.load_state_dict(self._best)
+            return last, self.accuracy(test)
+        finally:
+            self._evaluated.load_state_dict(now)
+
+    # -- going on -------------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """State dictionaries, on the CPU, of the ``last`` epoch and, where it was kept, of the ``best``."""
+        found = {"last": self._evaluated.state_dict()} | ({} if self._best is None else {"best": self._best})
+        return {which: {name: value.cpu().clone() for name, value in s.items()} for which, s in found.items()}
+
+    def _snapshot(self) -> dict[str, Any]:
+        """All that the rest of the training depends on; a checkpoint serialises it at once, so nothing is copied."""
+        return {
+            "network": _copied(self.network.state_dict()),
+            "optimiser": self._optimiser.state_dict() if self._curve else None,
+            "scaler": self._scaler.state_dict(),
+            "average": None if self._average is None else _copied(self._average.state_dict()),
+            "best": self._best,
+            "parts": self._parts,
+            "stopped": self._stopped,
+            "curve": [asdict(record) for record in self._curve],
+        }
+
+    def _restore(self, state: dict[str, Any] | None) -> None:
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        if state["optimiser"] is None:
+            self._optimiser.state.clear()
+        else:
+            self._optimiser.load_state_dict(state["optimiser"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._best, self._parts, self._stopped = state["best"], state["parts"], state["stopped"]
+        self._curve = [EpochRecord(**record) for record in state["curve"]]
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
