@@ -17,10 +17,11 @@ from po_nas.core.executors.base import Executor
 from po_nas.core.journal import SCHEMA, Journal
 from po_nas.core.loop import Loop, regret
 from po_nas.core.objective import Objective
-from po_nas.core.run_directory import RunDirectory, read_config, read_summary
+from po_nas.core.run_directory import RunDirectory, read_config, read_summary, read_warm_start
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.settings import validated
-from po_nas.errors import ExecutorError, RunDirectoryError
+from po_nas.core.warm_start import WarmStart, elsewhere, from_json, gather, tell, to_json
+from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.spaces.base import Architecture
 
@@ -87,13 +88,16 @@ def search(
     batch: int = 1,
     executor: str | Mapping[str, Any] = "inline",
     training: Mapping[str, Any] | None = None,
+    warm_start: Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
     `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
     ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
-    ``max_cost_s``, ``max_wallclock_s``; `training` holds the options of benchmarks that train. Raises `ConfigError`
+    ``max_cost_s``, ``max_wallclock_s``; `training` holds the options of benchmarks that train; `warm_start` are
+    directories of earlier runs in the same space: evaluations of the same task are told to the method and not made
+    again, those of other tasks serve methods that use metrics as one more metric. Raises `ConfigError`
     before anything is spent when an argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
     """
     name = benchmark if isinstance(benchmark, str) else benchmark.name
@@ -108,6 +112,7 @@ def search(
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
             "training": dict(training or {}),
+            "warm_start": [str(path) for path in warm_start],
         },
     )
     return run_search(
@@ -124,11 +129,15 @@ def run_search(
         load_plugin(plugin)
     given, objective = objective, _with_metrics(config, objective or make_objective(config, out))
     config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
-    searcher, executor = make_searcher(config, objective), make_executor(config, objective, given=given, out=out)
+    earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
+    searcher = make_searcher(config, objective, earlier)
+    executor = make_executor(config, objective, given=given, out=out)
     try:
         executor.open()
         with RunDirectory(out) as directory:
             _refuse_used(out)  # another process may have come first
+            if earlier:
+                directory.write_warm_start(to_json(earlier))
             optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
             directory.write_config(
                 config,
@@ -150,7 +159,9 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
     for plugin in config.plugins:
         load_plugin(plugin)
     given, objective = objective, _with_metrics(config, objective or make_objective(config, path))
-    searcher, executor = make_searcher(config, objective), make_executor(config, objective, given=given, out=path)
+    earlier = from_json(read_warm_start(path)) if config.warm_start else ()
+    searcher = make_searcher(config, objective, earlier)
+    executor = make_executor(config, objective, given=given, out=path)
     try:
         with RunDirectory(path) as directory:
             return _run(config, directory, objective, searcher, executor, callbacks)
@@ -183,8 +194,11 @@ def _with_metrics(config: SearchConfig, objective: Objective) -> Objective:
     )
 
 
-def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:
-    """The configured method over an objective's space, with nothing told yet."""
+def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[WarmStart] = ()) -> Searcher:
+    """The configured method over an objective's space; it has been told nothing but what `earlier` runs found.
+
+    Raises `ConfigError` when those are of other tasks and the method cannot learn from them.
+    """
     from po_nas import methods
 
     kind = methods.registry.get(config.method.name)
@@ -196,8 +210,18 @@ def make_searcher(config: SearchConfig, objective: Objective) -> Searcher:
         config.budget.max_evaluations,
         objective.distinct,
         getattr(objective, "metrics", None),
+        elsewhere(earlier, objective.space),
     )
-    return kind(domain, seed=config.seed, options=options)
+    if domain.elsewhere and not kind.learns_elsewhere:
+        able = ", ".join(name for name in methods.registry.names() if methods.registry.get(name).learns_elsewhere)
+        raise ConfigError(
+            "warm_start",
+            domain.elsewhere[0].task,
+            f"{config.method.name} learns from runs of the same task alone; from others do: {able}",
+        )
+    searcher = kind(domain, seed=config.seed, options=options)
+    tell(earlier, searcher)
+    return searcher
 
 
 def make_executor(

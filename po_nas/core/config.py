@@ -67,6 +67,10 @@ def _from_anywhere(training: dict[str, Any]) -> dict[str, Any]:
     return training | {key: str(Path(value).expanduser().absolute()) for key, value in folders.items()}
 
 
+def _absolutes(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(Path(path).expanduser().absolute()) for path in paths)
+
+
 class SearchConfig(BaseModel):
     """Everything that determines a search."""
 
@@ -82,6 +86,9 @@ class SearchConfig(BaseModel):
     metrics: MetricsConfig = Field(MetricsConfig(), description="training-free metrics to compute for the method")
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"
+    )
+    warm_start: Annotated[_Names, AfterValidator(_absolutes)] = Field(
+        (), description="directories of earlier runs in the same space: of this task, or of others"
     )
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
     plugins: _Names = Field((), description="Python files or modules to import first")

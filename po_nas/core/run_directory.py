@@ -21,11 +21,20 @@ from po_nas.core.config import SearchConfig
 from po_nas.core.settings import validated
 from po_nas.errors import RunDirectoryError, RunLockedError
 
-__all__ = ["RunDirectory", "read_config", "read_explanation", "read_record", "read_summary", "versions"]
+__all__ = [
+    "RunDirectory",
+    "read_config",
+    "read_explanation",
+    "read_record",
+    "read_summary",
+    "read_warm_start",
+    "versions",
+]
 
 _log = logging.getLogger(__name__)
 
 _EXPLANATION = Path("artifacts") / "explanation.json"
+_WARM_START = Path("artifacts") / "warm_start.json"
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
 
 
@@ -86,6 +95,11 @@ class RunDirectory:
         (self.path / "artifacts").mkdir(exist_ok=True)
         _write(self.path / _EXPLANATION, json.dumps(explanation, indent=1, ensure_ascii=False) + "\n")
 
+    def write_warm_start(self, text: str) -> None:
+        """Write ``artifacts/warm_start.json``: what earlier runs had told when this one began."""
+        (self.path / "artifacts").mkdir(exist_ok=True)
+        _write(self.path / _WARM_START, text)
+
     def save_details(self, number: int, text: str) -> None:
         """Keep the traceback of a failed trial under ``artifacts/``."""
         folder = self.path / "artifacts" / f"trial-{number:06d}"
@@ -109,6 +123,14 @@ def read_explanation(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def read_warm_start(path: Path) -> str:
+    """What `write_warm_start` wrote; `RunDirectoryError` when it is gone."""
+    try:
+        return (path / _WARM_START).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(path, f"its {_WARM_START} cannot be read ({error.strerror})") from error
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

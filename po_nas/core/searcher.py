@@ -71,6 +71,8 @@ class Searcher(ABC):
     """
 
     Options: ClassVar[type[MethodOptions]] = MethodOptions
+    learns_elsewhere: ClassVar[bool] = False
+    """Whether it makes use of `Domain.elsewhere`."""
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         self.domain = domain
@@ -173,6 +175,11 @@ class Searcher(ABC):
     def asked(self) -> int:
         """Number of trials asked for so far."""
         return self._next
+
+    @property
+    def begun(self) -> int:
+        """Trials asked for and evaluations told from elsewhere: what an initial design need not do again."""
+        return self._next + len(self._custom)
 
     def draw_unseen(self, rng: np.random.Generator) -> Architecture:
         """A random unseen architecture.

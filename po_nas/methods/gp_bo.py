@@ -70,7 +70,7 @@ class GPBO(Searcher):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """An initial draw, or the maximum of the acquisition function."""
-        if self.asked < self.options.initial or len(self.successes) < 2:
+        if self.begun < self.options.initial or len(self.successes) < 2:
             return Proposal(self.draw_unseen(rng), "initial")
         with single_thread():
             return self._maximise(rng)

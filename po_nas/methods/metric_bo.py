@@ -135,6 +135,7 @@ class MetricBO(Searcher):
     """
 
     Options: ClassVar[type[MethodOptions]] = MetricBOOptions
+    learns_elsewhere = True
     options: MetricBOOptions
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
@@ -149,9 +150,9 @@ class MetricBO(Searcher):
         """A candidate of the initial design, or the maximum of the acquisition function."""
         with single_thread():
             features = self.features()
-            if self.asked < self.options.by_metrics:
+            if self.begun < self.options.by_metrics:
                 return self._by_metrics(features, rng)
-            if self.asked < self.options.initial or len(self.successes) < 2:
+            if self.begun < self.options.initial or len(self.successes) < 2:
                 return Proposal(self.draw_unseen(rng), "random")
             return self._acquire(features, rng)
 

@@ -109,6 +109,7 @@ class PONASPaper(Searcher):
     """
 
     Options = _Options
+    learns_elsewhere = True
     options: _Options
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
@@ -119,7 +120,7 @@ class PONASPaper(Searcher):
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The best mean metric at first, then the best score."""
         with single_thread():
-            if self.asked < self.options.initial:
+            if self.begun < self.options.initial:
                 return self._best(self._pool.candidates.architectures, self._means, "metrics", rng)
             added = self._growth.now()
             fitted = self._fitted(self.asked, added, self.observations)

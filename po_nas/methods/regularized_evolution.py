@@ -42,7 +42,7 @@ class RegularizedEvolution(Searcher):
         """Random architectures until the population is full, then mutants."""
         population, sample = self._sizes()
         alive = [o for o in self.successes if o.trial.number >= 0][-population:]
-        if self.asked < population or not alive:
+        if self.begun < population or not alive:
             return Proposal(self.draw_unseen(rng), "initial")
         rivals = rng.choice(len(alive), size=min(sample, len(alive)), replace=False)
         parent = max((alive[i] for i in sorted(rivals)), key=lambda o: self.score(o.outcome))

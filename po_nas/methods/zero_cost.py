@@ -46,6 +46,7 @@ class ZeroCost(Searcher):
     """
 
     Options = _Options
+    learns_elsewhere = True
     options: _Options
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:

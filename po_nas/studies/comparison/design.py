@@ -60,7 +60,10 @@ class Cell(BaseModel):
     @property
     def key(self) -> dict[str, Any]:
         """What the result depends on; the label is not part of it, the version is."""
-        search = self.search.model_dump(mode="json", exclude={"method", "tracking", "plugins"})
+        search = self.search.model_dump(mode="json", exclude={"method", "tracking", "plugins", "warm_start"})
+        if not search["training"]:
+            # Where nothing trains, keys are what they were before anything could.
+            del search["training"]
         method = {"name": self.search.method.name, "options": self.options}
         return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search}
 
