@@ -69,7 +69,8 @@ def train(
         ("test, best epoch by validation", result.test_best),
     ]
     for name, value in rows:
-        print(f"{name}\t{'unknown' if value is None else f'{value:.2f} %'}")
+        if value is not None:
+            print(f"{name}\t{value:.2f} %")
     if best is not None:
         print(f"best epoch\t{best.epoch} of {len(result.curve)}")
     print(f"folder\t{folder}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from po_nas.networks.layers import FactorizedReduce
@@ -17,14 +18,27 @@ class DropPath(nn.Module):
 
     def __init__(self, probability: float = 0.0) -> None:
         super().__init__()
+        self._keep: Tensor
+        # A number would be a constant of a compiled network, which a schedule would compile anew in every epoch.
+        self.register_buffer("_keep", torch.ones(()), persistent=False)
         self.probability = probability
+
+    @property
+    def probability(self) -> float:
+        """The probability of dropping a map, 0 to below 1."""
+        return self._probability
+
+    @probability.setter
+    def probability(self, value: float) -> None:
+        self._probability, self._active = value, value > 0
+        self._keep.fill_(1 - value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer."""
-        if not self.training or self.probability == 0:
+        if not (self.training and self._active):
             return x
-        keep = 1 - self.probability
-        return x * (x.new_empty(len(x), 1, 1, 1).bernoulli_(keep) / keep)
+        kept = torch.bernoulli(self._keep.expand(len(x), 1, 1, 1))
+        return x * (kept / self._keep).to(x.dtype)
 
     def extra_repr(self) -> str:
         """Show the probability."""

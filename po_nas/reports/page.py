@@ -65,7 +65,7 @@ def render_page(run: RunData) -> str:
         sections.append(_section("Metrics it trusted", _trust(trust)))
     sections += [
         _section("Trials", _trials(run, best)),
-        _section("Protocol", _pairs({key.replace("_", " "): value for key, value in run.protocol.items()})),
+        _section("Protocol", _pairs({key.replace("_", " "): value for key, value in flat(run.protocol).items()})),
         _section("Configuration", _pairs(flat(config)) + "<h2>Versions</h2>" + _pairs(run.versions)),
     ]
     state = f"ended: {run.ended}" if run.ended else "not finished"
@@ -91,20 +91,24 @@ def _number(value: float | None, unit: str = "", digits: int = 3) -> str:
 def _cards(run: RunData, best: TrialData | None) -> str:
     summary = run.summary or {}
     validation = None if best is None else best.validation
-    cards = [
-        ("incumbent, validation", _number(validation, run.unit)),
-        ("optimum of the task, validation", _number(run.optimum.get("validation"), run.unit)),
-        ("simple regret", _number(run.regret(validation), run.unit)),
-    ]
-    if summary.get("test") is not None:
+    cards = [("incumbent, validation", _number(validation, run.unit))]
+    # Without a table (architectures are trained) there is nothing to stand beside.
+    table = any(value is not None for value in run.optimum.values())
+    if table:
         cards += [
-            (f"incumbent, {run.report_label} (attached afterwards)", _number(summary["test"], run.unit)),
-            (
-                f"{run.report_label} of the best by validation",
-                _number(summary.get("test_of_optimum_validation"), run.unit),
-            ),
-            (f"best {run.report_label} in the table", _number(summary.get("optimum_test"), run.unit)),
+            ("optimum of the task, validation", _number(run.optimum.get("validation"), run.unit)),
+            ("simple regret", _number(run.regret(validation), run.unit)),
         ]
+    if summary.get("test") is not None:
+        cards.append((f"incumbent, {run.report_label} (attached afterwards)", _number(summary["test"], run.unit)))
+        if table:
+            cards += [
+                (
+                    f"{run.report_label} of the best by validation",
+                    _number(summary.get("test_of_optimum_validation"), run.unit),
+                ),
+                (f"best {run.report_label} in the table", _number(summary.get("optimum_test"), run.unit)),
+            ]
     told = run.told
     cost = sum(t.cost_s or 0.0 for t in told)
     if cost:

@@ -21,19 +21,20 @@ def _number(value: float | None, unit: str = "") -> str:
 
 
 def print_result(result: Result, run: RunData) -> None:
-    """Print the incumbent beside the optimum of the task."""
+    """Print the incumbent beside the optimum of the task, where there is one on record."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     label = run.report_label
     for title in ("", "validation", label):
         table.add_column(title, justify="left" if not title else "right")
     table.add_row("incumbent", _number(result.validation), _number(result.test))
-    table.add_row(
-        "best by validation in the table",
-        _number(result.optimum_validation),
-        _number(result.test_of_optimum_validation),
-    )
-    table.add_row(f"best by {label} in the table", "", _number(result.optimum_test))
-    table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
+    if result.optimum_validation is not None or result.optimum_test is not None:
+        table.add_row(
+            "best by validation in the table",
+            _number(result.optimum_validation),
+            _number(result.test_of_optimum_validation),
+        )
+        table.add_row(f"best by {label} in the table", "", _number(result.optimum_test))
+        table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
     console = Console(highlight=False)
     console.print()
     console.print(f"[bold]{escape(result.incumbent or 'no evaluation succeeded')}[/bold]", soft_wrap=True)

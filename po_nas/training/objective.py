@@ -65,6 +65,7 @@ class TrainingObjective:
         self.recipe = recipe(feedback, self.options.recipe, prefix="training.recipe.")
         if self.recipe.validation == 0:
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
+        network_options(self.recipe, self.kind)  # refuses what cannot be built
         self.device = chosen_device(self.options.device)
         self._images = locate(self.kind, self.options.data)
         self._folder = None if self.options.folder is None else Path(self.options.folder)
@@ -152,18 +153,20 @@ class TrainingObjective:
         finally:
             close()
         parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
-        if folder is not None:
-            self._keep(folder, result, parameters, architecture)
+        if folder is not None and self._keep(folder, result, parameters, architecture):
             trainer.checkpoints.remove()
         return result, parameters
 
-    def _keep(self, folder: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> None:
+    def _keep(self, folder: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> bool:
+        """Write the result; whether that was possible."""
         record = {"architecture": self._space.to_string(architecture), "parameters": parameters, **result.to_dict()}
         try:
             write(folder / "result.json", json.dumps(record, indent=1) + "\n")
         except TrainingStorageError as error:
             # The journal gets the outcome all the same.
             _log.warning("%s; the test accuracy of this training is known to this process alone", error)
+            return False
+        return True
 
     def _outcome(self, result: TrainingResult, parameters: int) -> Outcome:
         best, last = result.best, result.last

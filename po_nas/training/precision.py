@@ -26,7 +26,7 @@ class Precision:
         gpu = device.type == "cuda"
         name = recipe.precision
         if name == "auto":
-            name = "fp32" if not gpu else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            name = "fp32" if not gpu else "bf16" if _has_bf16(device) else "fp16"
         dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
         return cls(device, dtype, recipe.channels_last)
 
@@ -44,3 +44,9 @@ class Precision:
     def memory_format(self) -> torch.memory_format:
         """How images and convolutions are stored."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether a GPU has bfloat16 in hardware; older ones emulate it, slowly."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -145,8 +145,10 @@ class Trainer:
             group["lr"] = rate
         if recipe.network.drop_path:
             cast(DARTSNetwork, self.network).set_drop_path(recipe.drop_path_in(epoch))
-        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {epoch}".encode()).digest()[:7], "big")
-        reseed(self.device, seed)
+        digest = hashlib.sha256(f"{self.seed} {epoch}".encode()).digest()
+        # Of one seed, images and dropped paths would be drawn by the same numbers.
+        seed, paths = (int.from_bytes(digest[first : first + 7], "big") for first in (0, 7))
+        reseed(self.device, paths)
         self.network.train()
         loss = torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.long, device=self.device)

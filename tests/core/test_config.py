@@ -85,6 +85,12 @@ def test_limits_and_executors_keep_the_rest():
     assert (config.executor.name, config.executor.timeout_s) == ("simulated", 3)
 
 
+def test_folders_of_trainings_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = load(*LEAST, "training.data=images", "training.samples=9").training
+    assert found == {"data": str(tmp_path / "images"), "samples": 9}
+
+
 def test_another_executor_has_other_options(tmp_path):
     text = "executor: {name: process, timeout_s: 5, memory_mb: 900, attempts: 2}\n"
     same = load(*LEAST, "executor=process", "executor.attempts=4", text=text, tmp_path=tmp_path).executor

@@ -10,11 +10,11 @@ import time
 import pytest
 
 import po_nas
-from po_nas.errors import ConfigError
+from po_nas.errors import ConfigError, ExecutorError
 
 from . import fake_slurm
 from .test_workers import alive, events, search, victims
-from .workers import Elsewhere
+from .workers import Elsewhere, Unwell
 
 pytestmark = pytest.mark.slow  # each job is a fresh interpreter
 LOCAL = {"name": "submitit", "cluster": "local"}
@@ -89,6 +89,29 @@ def test_jobs_outlive_the_search_and_are_found_again(tmp_path, folder):
     assert not events(out, "retry")
     for text in victims(out).values():
         assert len(objective.tries(text)) == 1, "it is not trained again"
+
+
+def test_what_kept_a_job_from_starting_can_be_repaired(tmp_path, folder):
+    """The resumed search submits the job anew and does not find the old failure."""
+    out = tmp_path / "run"
+    with pytest.raises(ExecutorError, match="the data are not mounted here"):
+        search(out, Unwell(folder, times=1), budget=1, batch=1, executor=LOCAL)
+    result = po_nas.resume(out, objective=Unwell(folder, times=1))
+    assert (result.evaluations, result.failed) == (1, 0)
+
+
+def test_an_interrupted_search_cancels_its_jobs_and_loses_no_attempt(tmp_path, folder):
+    out = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-c", _SCRIPT, str(out), str(folder)])
+    jobs, deadline = out / "artifacts/jobs", time.monotonic() + 60
+    while time.monotonic() < deadline and len(list(jobs.glob("*.begun"))) < 2:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    assert not list(jobs.glob("*.job"))
+    result = po_nas.resume(out, objective=Elsewhere(folder, "count", times=0))
+    assert (result.evaluations, result.failed) == (3, 0)
+    assert not events(out, "retry")
 
 
 @pytest.mark.parametrize("parameters", [{"partitio": "gpu"}])

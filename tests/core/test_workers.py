@@ -14,7 +14,8 @@ import pytest
 
 import po_nas
 from po_nas.core import executors
-from po_nas.core.executors.gpus import check_share, share, visible
+from po_nas.core.executors.gpus import check_share, room, share, visible
+from po_nas.core.executors.process import ProcessExecutor, ProcessOptions, _environment
 from po_nas.errors import ConfigError, ExecutorError, JournalError, MissingExtraError
 
 from .workers import Elsewhere, Unsendable, Unwell
@@ -338,6 +339,28 @@ def test_gpus_of_this_machine(monkeypatch):
 )
 def test_gpus_of_a_worker(gpus, per_trial, shares):
     assert [share(list(gpus), lane, per_trial) for lane in range(len(shares))] == shares
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_trial", "trials"),
+    [(4, 1, 4), (4, 0.4, 8), (3, 0.7, 3), (5, 2, 2), (2, 0.1, 20), (4, 0, 0), (0, 0, 0)],
+)
+def test_no_two_trials_take_more_of_a_gpu_than_there_is(gpus, per_trial, trials):
+    assert room(gpus, per_trial) == trials
+    if per_trial and per_trial < 1:
+        lanes = [share([str(g) for g in range(gpus)], lane, per_trial) for lane in range(trials)]
+        assert max(map(lanes.count, lanes)) * per_trial <= 1
+
+
+def test_threads_of_a_worker_do_not_depend_on_what_starts_beside_it(folder, monkeypatch):
+    """While one starts, its variables are those of this process."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    executor = ProcessExecutor(Elsewhere(folder), workers=2, options=ProcessOptions())
+    alone = executor._variables(0)
+    assert int(alone["OMP_NUM_THREADS"]) >= 1
+    with _environment(alone):
+        assert executor._variables(1).keys() == alone.keys()
 
 
 def test_gpus_of_a_trial():

@@ -83,6 +83,23 @@ def test_drop_path_drops_whole_maps_and_keeps_the_mean():
     assert torch.equal(layer.eval()(x), x)
 
 
+def test_a_schedule_of_drop_path_compiles_a_network_once():
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    layer = DropPath(0.1).train()
+    fast = torch.compile(layer, backend=backend)
+    for probability in (0.1, 0.2, 0.3, 0.4, 0.5):
+        layer.probability = probability
+        kept = fast(torch.ones(64, 1, 1, 1)).unique()
+        assert kept.tolist() == pytest.approx([0, 1 / (1 - probability)])
+    assert len(compiled) == 1
+
+
 def test_drop_path_spares_identities_and_can_be_changed():
     network = networks.build(V2, channels=4, cells=3, classes=3, drop_path=0.5)
     layers = [m for m in network.modules() if isinstance(m, DropPath)]

@@ -140,6 +140,20 @@ def test_what_failed_is_said(tmp_path):
     assert "u was left out: run po-nas data get u" in page
 
 
+def test_a_study_in_which_every_search_failed(tmp_path):
+    """There is nothing to draw, and what went wrong is said."""
+    study = toy_study(tmp_path, {("t", "a", 0): [NAN]})
+    failed = {"benchmark": "t", "method": "a", "seed": 0, "error": "RuntimeError: no memory"}
+    study = Study._of(study.table.slice(0, 0), study.record | {"finished": 0, "failed": [failed]})
+    assert make_figures(study) == {}
+    paths = make_comparison_report(study, tmp_path)
+    page = paths.page.read_text(encoding="utf-8")
+    assert "RuntimeError: no memory" in page
+    assert "Curves" not in page
+    write_markdown([study], tmp_path / "page.md", "")
+    assert "0 of 1 searches done, 1 failed" in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
 def test_markup():
     table = Table("x", "T_x", ("a", "b"), [["m_1", "**1 ± 2**"]], "50 % & `full`")
     assert table.markdown() == "## T_x\n\n| a | b |\n|---|---:|\n| m_1 | **1 ± 2** |\n\n50 % & `full`\n"

@@ -103,6 +103,17 @@ def test_what_was_found_stands_beside_what_there_was(finished):
     assert "recorded cost" not in words, "this table has none"
 
 
+def test_without_a_table_nothing_stands_beside_it(finished):
+    """As where architectures are trained; how, is told setting by setting."""
+    run = load_run(finished)
+    protocol = {**run.protocol, "recipe": {"epochs": 3, "network": {"cells": 6}}}
+    words = text(render_page(dataclasses.replace(run, optimum={"validation": None, "test": None}, protocol=protocol)))
+    for left_out in ("unknown", "optimum of the task,", "simple regret", "in the table", "of the best by validation"):
+        assert left_out not in words
+    assert f"{run.summary['test']:.3f} % incumbent, test (attached afterwards)" in words
+    assert "recipe.network.cells 6" in words
+
+
 def test_unfinished_runs_say_so(running, empty):
     words = text(render_page(load_run(running)))
     assert "5 evaluations · not finished" in words

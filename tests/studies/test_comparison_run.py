@@ -116,6 +116,8 @@ def test_a_study_is_read(tmp_path, plugin):
         ("at=9", ConfigError, "beyond the budget of 8"),
         ("reference=x", ConfigError, "none of the methods: random"),
         ("benchmarks=nothing/*", ConfigError, "fits no benchmark"),
+        ("benchmarks=train/*", ConfigError, "fits no benchmark with a table"),
+        ("benchmarks=train/darts/digits", ConfigError, "trains its architectures.*compare with their run directories"),
         ("benchmarks=nasbench201/cifar11", UnknownNameError, "did you mean 'nasbench201/cifar10'"),
         ("methods=randm", UnknownNameError, "did you mean 'random'"),
         ("methods=[random,random]", ConfigError, "listed twice"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from po_nas.errors import ClassCountError, ConfigError, CorruptImageError, MissingImagesError, UnknownNameError
 from po_nas.training.data import image_set, locate, names, open_data, stratified
-from po_nas.training.data.layouts import read_split
+from po_nas.training.data.layouts import split_reader
 from tests.training.toy_images import arrays, tiny_recipe, write_folders, write_idx, write_parquet
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def test_every_layout_gives_the_same_images(tmp_path, layout):
         write_parquet(tmp_path / "train-00001-of-00002.parquet", pixels[25:], labels[25:], image="image")
     else:
         write_folders(tmp_path / "train", pixels, labels, "png" if layout == "folders" else "jpg")
-    found = read_split(kind, tmp_path, "train")
+    found = split_reader(kind, tmp_path, "train")()
     if "parquet" not in layout and layout != "parts":
         order = sorted(range(40), key=lambda i: (labels[i], f"{i}.png"))
         pixels, labels = pixels[order], labels[order]
@@ -47,14 +47,14 @@ def test_idx_files(tmp_path, gz):
     write_idx(tmp_path, "train", pixels, labels, gz)
     write_idx(tmp_path, "test", pixels[::-1].copy(), labels[::-1].copy(), gz)
     kind = image_set("fashion-mnist")
-    np.testing.assert_array_equal(read_split(kind, tmp_path, "train").pixels.numpy(), pixels)
-    np.testing.assert_array_equal(read_split(kind, tmp_path, "test").labels.numpy(), labels[::-1])
+    np.testing.assert_array_equal(split_reader(kind, tmp_path, "train")().pixels.numpy(), pixels)
+    np.testing.assert_array_equal(split_reader(kind, tmp_path, "test")().labels.numpy(), labels[::-1])
 
 
 def test_the_fine_labels_of_cifar100(tmp_path):
     pixels, labels = arrays(100, classes=100, size=32)
     write_parquet(tmp_path / "train.parquet", pixels, labels, label="fine_label")
-    assert read_split(image_set("cifar100"), tmp_path, "train").labels.tolist() == labels.tolist()
+    assert split_reader(image_set("cifar100"), tmp_path, "train")().labels.tolist() == labels.tolist()
 
 
 def test_digits_have_a_test_set_of_their_own():
@@ -74,10 +74,19 @@ def test_a_missing_folder_says_what_to_do(tmp_path, monkeypatch):
     assert caught.value.folder == tmp_path / "cifar10"
     with pytest.raises(MissingImagesError, match="is no folder"):
         locate(kind, str(tmp_path / "nowhere"))
-    (tmp_path / "cifar10").mkdir()
+    # Said at once, and not after the first training.
+    for split in ("train", "test"):
+        (tmp_path / "cifar10").mkdir(exist_ok=True)
+        with pytest.raises(MissingImagesError, match=rf"holds no {split} images \(no {split}\*.parquet or {split}/\)"):
+            locate(kind)
+        write_parquet(tmp_path / "cifar10" / f"{split}.parquet", *arrays(10, size=32))
     assert locate(kind) == tmp_path / "cifar10"
-    with pytest.raises(MissingImagesError, match=r"holds no train images \(no train\*.parquet or train/\)"):
-        read_split(kind, tmp_path, "train")
+    imagenet = tmp_path / "imagenet"
+    (imagenet / "train").mkdir(parents=True)
+    with pytest.raises(MissingImagesError, match="holds no folder val or validation"):
+        locate(image_set("imagenet"))
+    (imagenet / "validation").mkdir()
+    assert locate(image_set("imagenet")) == imagenet
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "size", "empty"])
@@ -92,7 +101,7 @@ def test_a_corrupt_image_is_named(tmp_path, damage):
         data = path.read_bytes()
         path.write_bytes({"cut": data[: len(data) // 2], "text": b"no image", "empty": b""}[damage])
     with pytest.raises(CorruptImageError, match=f"{path}: (cannot be decoded|is 16 × 16 pixels, expected 32 × 32)"):
-        read_split(image_set("cifar10"), tmp_path, "train")
+        split_reader(image_set("cifar10"), tmp_path, "train")()
 
 
 @pytest.mark.parametrize("damage", ["cut", "column", "image", "label"])
@@ -116,7 +125,7 @@ def test_corrupt_parquet_files(tmp_path, damage):
         "label": "image 7: has no bytes or no label",
     }[damage]
     with pytest.raises(CorruptImageError, match=complaint):
-        read_split(image_set("cifar10"), tmp_path, "train")
+        split_reader(image_set("cifar10"), tmp_path, "train")()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +141,7 @@ def test_corrupt_idx_files(tmp_path, spoil, complaint):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(CorruptImageError, match=complaint):
-        read_split(image_set("fashion-mnist"), tmp_path, "train")
+        split_reader(image_set("fashion-mnist"), tmp_path, "train")()
 
 
 def test_a_cut_gzip_file(tmp_path):
@@ -140,7 +149,7 @@ def test_a_cut_gzip_file(tmp_path):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorruptImageError, match="cannot be read"):
-        read_split(image_set("fashion-mnist"), tmp_path, "train")
+        split_reader(image_set("fashion-mnist"), tmp_path, "train")()
 
 
 @pytest.mark.parametrize("classes", [9, 11])
@@ -152,7 +161,7 @@ def test_a_wrong_number_of_classes(tmp_path, classes, layout):
     else:
         write_folders(tmp_path / "train", pixels, labels)
     with pytest.raises(ClassCountError, match=f"expected 10 classes, found {classes} "):
-        read_split(image_set("cifar10"), tmp_path, "train")
+        split_reader(image_set("cifar10"), tmp_path, "train")()
 
 
 # -- splits -------------------------------------------------------------------------------------------------------
@@ -189,10 +198,9 @@ def test_validation_comes_from_the_training_images_alone(tmp_path):
     """Test images are read when they are asked for and not before; samples are drawn before the split."""
     pixels, labels = arrays(200, size=32)
     write_parquet(tmp_path / "train.parquet", pixels, labels)
+    (tmp_path / "test.parquet").touch()
     data = open_data(image_set("cifar10"), tmp_path, tiny_recipe(validation=0.2), device=CPU, samples=100)
     assert (len(data.train), len(data.validation)) == (80, 20)
-    with pytest.raises(MissingImagesError, match="holds no test images"):
-        data.test()
     write_parquet(tmp_path / "test.parquet", pixels[:50], labels[:50])
     assert len(data.test()) == 50
     everything = open_data(image_set("cifar10"), tmp_path, tiny_recipe(validation=0.0), device=CPU)

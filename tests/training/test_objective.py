@@ -15,7 +15,7 @@ from po_nas import benchmarks, spaces
 from po_nas.core.config import load_config
 from po_nas.core.executors.base import Job, evaluate
 from po_nas.core.settings import validated
-from po_nas.errors import ConfigError, MissingImagesError, NotATableError, UnknownNameError
+from po_nas.errors import ConfigError, MissingImagesError, NotATableError, RunDirectoryError, UnknownNameError
 from po_nas.training import compute_metrics
 from po_nas.training import objective as objectives
 from po_nas.training.data import image_set
@@ -102,6 +102,7 @@ def test_final_recipes_fit_their_data_sets():
         ({"divice": "cpu"}, r"training\.divice='cpu': unknown key; did you mean 'device'"),
         ({"recipe": {"epoch": 3}}, r"training\.recipe\.epoch=3: unknown key"),
         ({"recipe": {"validation": 0}}, "a search needs validation images"),
+        ({"recipe": {"network": {"auxiliary": True}}}, "needs 32 pixels, images of digits have 8"),
         ({"device": "cuda:99"}, "torch sees"),
         ({"halving": {"eta": 1}}, r"training\.halving\.eta=1"),
     ],
@@ -256,6 +257,7 @@ def test_the_result_that_cannot_be_written_is_told_all_the_same(tmp_path, monkey
     outcome = objective.evaluate(cell, seed=1)
     assert outcome.validation is not None
     assert objective.report(cell)["test"] is not None
+    assert list(tmp_path.glob("*/seed1-*/checkpoint.pt")), "kept, so that nothing need be trained again"
 
 
 def test_isomorphic_cells_are_one():
@@ -365,6 +367,7 @@ def test_metrics_of_ones_own_choice_are_computed_on_the_networks_that_are_traine
 def test_corrupt_images_fail_trials_and_say_where(tmp_path):
     pixels, labels = arrays(60, size=32)
     write_folders(tmp_path / "images/train", pixels, labels)
+    write_folders(tmp_path / "images/test", pixels, labels)
     (tmp_path / "images/train/class004/4.png").write_bytes(b"torn")
     training = {"data": str(tmp_path / "images"), "recipe": SMALL}
     found = po_nas.search(
@@ -423,3 +426,9 @@ def test_finished_searches_can_be_compared(tmp_path):
     study = Study.of_runs([tmp_path / "random", tmp_path / "local_search"])
     for method in study.methods:
         assert np.isfinite(study.curves("test", "train/darts/digits", method)).all()
+    longer = TINY | {"recipe": SMALL | {"epochs": 3}}
+    po_nas.search(
+        benchmark="train/darts/digits", method="random", budget=1, seed=1, training=longer, out=tmp_path / "longer"
+    )
+    with pytest.raises(RunDirectoryError, match=r"longer: cannot be compared .*: epochs is 3, theirs 2"):
+        Study.of_runs([tmp_path / "random", tmp_path / "longer"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from po_nas.errors import (
 )
 from po_nas.training import checkpoint as checkpoints
 from po_nas.training import recipe as recipes
+from po_nas.training import trainer as trainers
 from po_nas.training.isolation import chosen_device, isolated, reseed
 from po_nas.training.records import TrainingResult
 from po_nas.training.trainer import Trainer
@@ -89,12 +91,13 @@ def test_wrong_settings_are_named():
 # -- one training -------------------------------------------------------------------------------------------------
 
 
-def test_the_loop_is_plain_sgd():
+def test_the_loop_is_plain_sgd(monkeypatch):
     """Step by step beside torch's own optimiser: loss with smoothing and auxiliary head, clipping, cosine."""
     recipe = tiny_recipe(label_smoothing=0.1, clip=0.5, final_learning_rate=0.01)
     data = toy_data(recipe)
     one = trainer(recipe, network=small(auxiliary=True), data=data)
-    seeds = []
+    seeds, paths = [], []
+    monkeypatch.setattr(trainers, "reseed", lambda device, seed: paths.append(seed) or reseed(device, seed))
     shuffled = data.train.shuffled
     data.train.shuffled = lambda batch, seed: seeds.append(seed) or shuffled(batch, seed)
     result = one.run()
@@ -103,8 +106,8 @@ def test_the_loop_is_plain_sgd():
     optimiser = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9, weight_decay=3e-4)
     losses = []
     with torch.random.fork_rng(devices=[]):
-        for epoch, seed in enumerate(seeds):
-            torch.manual_seed(seed)
+        for epoch, (seed, path) in enumerate(zip(seeds, paths, strict=True)):
+            torch.manual_seed(path)
             for group in optimiser.param_groups:
                 group["lr"] = 0.01 + 0.04 * (1 + math.cos(math.pi * epoch / 3)) / 2
             network.train()
@@ -119,7 +122,7 @@ def test_the_loop_is_plain_sgd():
                 optimiser.step()
                 total += float(loss.detach()) * len(y)
             losses.append(total / 60)
-    assert len(set(seeds)) == 3
+    assert len({*seeds, *paths}) == 6
     assert [r.train_loss for r in result.curve] == pytest.approx(losses, rel=1e-5)
     for name, value in network.state_dict().items():
         torch.testing.assert_close(one.weights()["last"][name], value)
@@ -215,6 +218,16 @@ def test_half_precision_and_channels_last():
         assert [r.train_loss for r in changed.curve] == pytest.approx([r.train_loss for r in plain.curve], rel=0.05)
         if "precision" in changes:
             assert timeless(changed) != timeless(plain)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_trained_alike(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    recipe = tiny_recipe(ema=0.9)
+    plain, compiled = trainer(recipe), trainer(recipe.model_copy(update={"compile": True}))
+    assert timeless(plain.run()) == timeless(compiled.run())
+    first, second = plain.weights()["last"], compiled.weights()["last"]
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 # -- killed and gone on -------------------------------------------------------------------------------------------

@@ -26,20 +26,21 @@ _COLUMNS = 3
 
 def make_figures(study: Study) -> dict[str, Figure]:
     """Every figure that there are results for, by name."""
-    found = {"anytime_evaluations": _anytime(study, by_evaluations, "evaluations")}
+    found: dict[str, Figure] = {}
+    if (figure := _anytime(study, by_evaluations, "evaluations")) is not None:
+        found["anytime_evaluations"] = figure
     if any(study.duration_s(b, m) > 0 for b in study.benchmarks for m in study.methods):
         executor = study.config["executor"]["name"]
         workers = 1 if executor == "inline" else study.config["batch"]
         hours = "recorded hours of evaluation" if executor in {"inline", "simulated"} else "real hours"
         label = f"{hours}, {workers} worker{'s' if workers > 1 else ''}"
-        found["anytime_seconds"] = _anytime(study, by_seconds, label)
+        if (figure := _anytime(study, by_seconds, label)) is not None:
+            found["anytime_seconds"] = figure
     ranking = rank_methods(study, study.reported[-1])
     if ranking is not None:
         found["critical_difference"] = _critical_difference(ranking)
-    if len(study.methods) > 1:
-        figure = _win_tie_loss(study)
-        if figure is not None:
-            found["win_tie_loss"] = figure
+    if len(study.methods) > 1 and (figure := _win_tie_loss(study)) is not None:
+        found["win_tie_loss"] = figure
     return found
 
 
@@ -49,8 +50,10 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], label: str) -> Figure:
+def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], label: str) -> Figure | None:
     shown = [b for b in study.benchmarks if any(bands(study, b, m) is not None for m in study.methods)]
+    if not shown:
+        return None
     # Four panels make a square, not a row of three and a lonely one.
     columns = 2 if len(shown) == 4 else min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)

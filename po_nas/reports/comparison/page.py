@@ -57,9 +57,10 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
     title = str(study.config["name"])
     named = {table.name: table for table in tables}
     first = named.get("regret") or named.get("validation")
-    sections: list[tuple[str, str, str]] = [
-        ("curves", "Curves", chart(study) + f"<p class='dim note'>{escape(CAPTIONS['anytime_evaluations'])}</p>"),
-    ]
+    sections: list[tuple[str, str, str]] = []
+    if "anytime_evaluations" in figures:
+        note = f"<p class='dim note'>{escape(CAPTIONS['anytime_evaluations'])}</p>"
+        sections.append(("curves", "Curves", chart(study) + note))
     if first is not None:
         sections.append((first.name, first.title, first.html()))
     for table in [*(named[name] for name in _WITH_FIGURE if name in named), *tables]:
@@ -69,7 +70,8 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
         drawing = _drawn(figure, figures[figure]) if figure in figures else ""
         body = f'<div class="prose">{table.html()}</div>' if table.name in _WORDY else table.html()
         sections.append((table.name, table.title, drawing + body))
-    sections.append(("architectures", "Architectures found", _architectures(study)))
+    if study.benchmarks:
+        sections.append(("architectures", "Architectures found", _architectures(study)))
     sections += [
         (f"figure-{name}", FIGURE_TITLES[name], f"<details><summary>show</summary>{_drawn(name, figure)}</details>")
         for name, figure in figures.items()

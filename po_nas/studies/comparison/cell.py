@@ -35,7 +35,7 @@ class _Events:
 @lru_cache(maxsize=2)
 def load_objective(name: str, feedback: str | None) -> Objective:
     """A benchmark, kept by this process: cells of one benchmark follow each other."""
-    return benchmarks.objective(name, feedback)
+    return benchmarks.get(name, feedback)
 
 
 def run_cell(cell: Cell) -> list[Row]:

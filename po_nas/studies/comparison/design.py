@@ -148,17 +148,25 @@ class ComparisonConfig(BaseModel):
         ]
 
     def names(self) -> list[str]:
-        """The benchmarks that the names and wildcards stand for, each once, in their order.
+        """The benchmarks that the names and wildcards stand for, each once, in their order; wildcards mean tables.
 
-        Raises `UnknownNameError` for a name, and `ConfigError` for a wildcard, that fits none.
+        Raises `UnknownNameError` for a name, and `ConfigError` for a wildcard, that fits none, and for a benchmark that
+        trains.
         """
         from po_nas import benchmarks
 
         found: dict[str, None] = {}
         for pattern in self.benchmarks:
-            matching = benchmarks.names(pattern)
+            if pattern in benchmarks.registry and benchmarks.trains(pattern):
+                raise ConfigError(
+                    "benchmarks",
+                    pattern,
+                    "trains its architectures, and a study has no settings for that; run po-nas search with each "
+                    "method and seed, then po-nas compare with their run directories",
+                )
+            matching = [name for name in benchmarks.names(pattern) if not benchmarks.trains(name)]
             if not matching and any(sign in pattern for sign in "*?["):
-                raise ConfigError("benchmarks", pattern, "fits no benchmark; see: po-nas benchmarks list")
+                raise ConfigError("benchmarks", pattern, "fits no benchmark with a table; see: po-nas benchmarks list")
             if not matching:
                 raise UnknownNameError("benchmark", pattern, benchmarks.names())
             found |= dict.fromkeys(matching)

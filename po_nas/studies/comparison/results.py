@@ -18,6 +18,7 @@ from po_nas.core.api import make_objective
 from po_nas.core.journal import read_journal
 from po_nas.core.objective import Objective
 from po_nas.core.run_directory import read_config, read_record
+from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.studies.comparison.cell import event_rows, load_objective
@@ -93,7 +94,8 @@ class Study:
         """Read ordinary run directories; a method is called by its name and the options it was given.
 
         Test values and ranks are looked up where the benchmark is at hand. Raises `RunDirectoryError` when two runs are
-        of one benchmark, method and seed.
+        of one benchmark, method and seed, and when runs of a benchmark were told different things (another feedback,
+        other trainings).
         """
         rows: list[dict[str, Any]] = []
         protocols: dict[str, Any] = {}
@@ -122,10 +124,11 @@ class Study:
                 {"benchmark": key[0], "method": label, "seed": key[2], **row} for row in event_rows(events, objective)
             ]
             optimum = record.get("optimum", {})
-            protocols[key[0]] = record.get("protocol", {}) | {
+            protocol = record.get("protocol", {}) | {
                 "optimum_validation": optimum.get("validation"),
                 "optimum_test": optimum.get("test"),
             }
+            _check_alike(directory, protocols.setdefault(key[0], protocol), protocol)
             settings.append(search)
             options[label] = given
             versions = record.get("versions", {})
@@ -295,6 +298,17 @@ class Study:
             if place >= 0:
                 rows.append((seed, search.architecture[place], float(search.columns["validation"][place])))
         return sorted(rows, key=lambda row: (-self.sign(benchmark, "validation") * row[2], row[0]))
+
+
+def _check_alike(directory: Path, first: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
+    theirs, own = flat(first), flat(protocol)
+    for key in (*theirs, *own):
+        if theirs.get(key) != own.get(key):
+            raise RunDirectoryError(
+                directory,
+                f"cannot be compared with other runs of the same benchmark: {key} is {own.get(key)}, theirs "
+                f"{theirs.get(key)}",
+            )
 
 
 def _objective(directory: Path) -> Objective | None:

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from po_nas.errors import MissingImagesError
 from po_nas.training.data.digits import read_digits
-from po_nas.training.data.folders import class_folder, list_files
+from po_nas.training.data.folders import list_files
 from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.images import Images
-from po_nas.training.data.layouts import read_split
+from po_nas.training.data.layouts import image_folder, split_reader
 from po_nas.training.data.resident import ResidentLoader
 from po_nas.training.data.splits import stratified
 from po_nas.training.data.streamed import StreamedLoader
@@ -69,8 +68,8 @@ def open_data(
     """Read a data set from `folder` and split its training images by class as the recipe says.
 
     `samples` keeps that many of the training images (before the split, every class its share). The official test images
-    are not opened here. Raises `MissingImagesError`, `CorruptImageError`, `ClassCountError`, and `ConfigError` for a
-    share or number of images that leaves a class empty.
+    must be there, and are not opened here. Raises `MissingImagesError`, `CorruptImageError`, `ClassCountError`, and
+    `ConfigError` for a share or number of images that leaves a class empty.
     """
     if kind.streamed:
         assert folder is not None
@@ -81,10 +80,8 @@ def open_data(
         def read_test() -> Images:
             return digits
     else:
-        train = read_split(kind, folder, "train")
-
-        def read_test() -> Images:
-            return read_split(kind, folder, "test")
+        read_test = split_reader(kind, folder, "test")
+        train = split_reader(kind, folder, "train")()
 
     first, second = _rows(train.labels.numpy(), recipe, samples)
     return ImageData(
@@ -98,13 +95,8 @@ def open_data(
 def _streamed(
     kind: ImageSet, folder: Path, recipe: Recipe, device: torch.device, samples: int | None, workers: int
 ) -> ImageData:
-    def listed(names: Sequence[str]) -> tuple[list[Path], list[int]]:
-        place = class_folder(folder, names)
-        if place is None:
-            raise MissingImagesError(kind.name, folder, f"holds no folder {' or '.join(names)}", kind.remedy)
-        return list_files(place, kind)
-
-    files, labels = listed(("train",))
+    test = image_folder(kind, folder, "test")
+    files, labels = list_files(image_folder(kind, folder, "train"), kind)
     first, second = _rows(np.array(labels), recipe, samples)
 
     def loader(rows: Sequence[int], train: bool) -> StreamedLoader:
@@ -115,7 +107,7 @@ def _streamed(
         kind,
         loader(first.tolist(), True),
         loader(second.tolist(), False) if len(second) else None,
-        cache(lambda: StreamedLoader(kind, *listed(kind.test), device, None, workers)),
+        cache(lambda: StreamedLoader(kind, *list_files(test, kind), device, None, workers)),
     )
 
 

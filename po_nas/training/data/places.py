@@ -7,6 +7,7 @@ from pathlib import Path
 
 from po_nas.errors import MissingImagesError
 from po_nas.training.data.image_sets import ImageSet
+from po_nas.training.data.layouts import Split, image_folder, split_reader
 
 __all__ = ["locate"]
 
@@ -18,8 +19,18 @@ def locate(kind: ImageSet, chosen: str | None = None) -> Path | None:
     """The folder of a data set, None for one that comes with a package.
 
     `chosen`, else ``PO_NAS_IMAGES/NAME``, else the folder ``images/NAME`` of the cache of public data, else where a
-    system package puts it. Raises `MissingImagesError`, which says what to do.
+    system package puts it. Raises `MissingImagesError`, which says what to do, also where training or test images are
+    missing: better now than after the first training.
     """
+    folder = _folder(kind, chosen)
+    if folder is not None:
+        splits: tuple[Split, ...] = ("train", "test")
+        for split in splits:
+            (image_folder if kind.streamed else split_reader)(kind, folder, split)
+    return folder
+
+
+def _folder(kind: ImageSet, chosen: str | None) -> Path | None:
     if kind.name == "digits":
         return None
     if chosen is not None:
