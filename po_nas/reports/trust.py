@@ -22,7 +22,9 @@ def draw_trust(trust: Mapping[str, Any]) -> Figure:
     names, rows = list(trust["metrics"]), list(trust["rows"])
     weights = np.array([row["weights"] for row in rows], dtype=np.float64)
     labels = [r["label"] if r["architectures"] == 1 else f"{r['label']} ({r['architectures']:,})" for r in rows]
-    figure = Figure(figsize=(4.2 + 0.45 * len(names), 1.7 + 0.36 * len(rows)), layout="constrained")
+    # A letter of a label is about 0.075 inches wide, and a number needs half an inch.
+    width = 1.5 + 0.075 * max(map(len, labels)) + 0.5 * len(names)
+    figure = Figure(figsize=(max(width, 4.5), 1.7 + 0.36 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     limit = float(np.abs(weights).max()) or 1.0

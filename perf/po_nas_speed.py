@@ -1,6 +1,6 @@
 """Speed of PO-NAS against its targets; writes docs/results/po_nas_speed.md.
 
-    python perf/po_nas.py
+    python perf/po_nas_speed.py
 
 One proposal (refit, score the whole of NAS-Bench-201, acquire) when 50 evaluations are known, pre-training of the
 encoder on all 15,625 cells, and one generation of evolution in the DARTS space: offspring bred from 20 pairs, and
@@ -121,7 +121,7 @@ def main() -> None:
     lines = [
         "# PO-NAS: speed",
         "",
-        f"Regenerate with `python perf/po_nas.py`. One thread, {platform.machine()}, {os.cpu_count()} cores, Python "
+        f"Regenerate with `python perf/po_nas_speed.py`. One thread, {platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, torch {torch.__version__}.",
         "",
         f"One proposal with {KNOWN} evaluations known, over all 15,625 cells of NAS-Bench-201, refit included "
