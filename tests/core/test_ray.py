@@ -80,7 +80,12 @@ if __name__ == "__main__":
 """
 
 
-def test_the_head_gone_costs_no_finished_trial(tmp_path):
+@pytest.mark.parametrize(
+    ("killed", "message"),
+    [(("gcs_server", "raylet", "ray::"), "the head of the Ray cluster"), (("DashboardAgent",), "has lost its only node")],
+    ids=["head", "node"],
+)
+def test_the_cluster_gone_costs_no_finished_trial(tmp_path, killed, message):
     pytest.importorskip("ray")
     out, folder = tmp_path / "run", tmp_path / "tries"
     folder.mkdir()
@@ -93,13 +98,13 @@ def test_the_head_gone_costs_no_finished_trial(tmp_path):
             break
         time.sleep(0.1)
     for child in psutil.Process(process.pid).children(recursive=True):
-        if any(name in child.name() for name in ("gcs_server", "raylet")) or "ray::" in " ".join(child.cmdline()):
+        if any(name in f"{child.name()} {' '.join(child.cmdline())}" for name in killed):
             child.send_signal(signal.SIGKILL)
     before = events(out, "tell")
     assert len(before) >= 2
     _, said = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "the head of the Ray cluster" in said
+    assert message in said
     assert events(out, "tell")[: len(before)] == before
     result = po_nas.resume(out, objective=Elsewhere(folder))
     assert (result.evaluations, result.failed) == (8, 0)

@@ -75,7 +75,7 @@ class RayExecutor(LaneExecutor):
             raise MissingExtraError("executor 'ray'", "ray", "ray") from None
         self._ray: Any = ray
         self._recipe = recipe(self, ray.cloudpickle.dumps)
-        self._connected = False
+        self._connected = self._local = False
         self._gone = False
         self._actors: dict[int, Any] = {}
 
@@ -101,18 +101,26 @@ class RayExecutor(LaneExecutor):
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             if address is not None:
                 raise ExecutorError(f"no Ray cluster at executor.address={address} ({error})") from error
+        self._local = True
         self._ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING)
 
     def _watch(self, head: str) -> None:
-        """Knock at the cluster's head now and then: without it calls of Ray wait forever."""
-        answered = time.perf_counter()
+        """Knock at the cluster's head now and then: without it, or without a machine, calls of Ray wait forever.
+
+        A machine may join a cluster at any time; the one that was started here has no other.
+        """
+        answered, lost = time.perf_counter(), ""
         while not self.closing and time.perf_counter() - answered < _GONE_S:
             time.sleep(_PROBE_S)
-            if _answers(head):
+            if not _answers(head):
+                lost = f"the head of the Ray cluster ({head}) does not answer"
+            elif self._connected and self._local and not any(node["Alive"] for node in self._ray.nodes()):
+                lost = f"the Ray cluster on this machine ({head}) has lost its only node"
+            else:
                 answered = time.perf_counter()
         if not self.closing:
             self._gone = True
-            error = ExecutorError(f"the head of the Ray cluster ({head}) does not answer")
+            error = ExecutorError(lost)
             # Ray's own hook for uncaught exceptions tells the head before it prints anything.
             _log.error("%s", error)
             self.give_up(error)
