@@ -82,7 +82,10 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("killed", "message"),
-    [(("gcs_server", "raylet", "ray::"), "the head of the Ray cluster"), (("DashboardAgent",), "has lost its only node")],
+    [
+        (("gcs_server", "raylet", "ray::"), "the head of the Ray cluster"),
+        (("DashboardAgent",), "has lost its only node"),
+    ],
     ids=["head", "node"],
 )
 def test_the_cluster_gone_costs_no_finished_trial(tmp_path, killed, message):
