@@ -6,15 +6,15 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import psutil
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from po_nas.core.environment import environment
 from po_nas.core.executors.base import Answer, ExecutorOptions, Job, timed_out
 from po_nas.core.executors.gpus import check_share, room, share, visible
 from po_nas.core.executors.lanes import LaneExecutor, LaneOptions
@@ -29,7 +29,6 @@ _TICK_S = 0.25
 _START_S = 300.0
 """Seconds that an interpreter may take to start, from a slow disk."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_environment_lock = threading.Lock()
 
 
 class ProcessOptions(LaneOptions):
@@ -139,7 +138,7 @@ class _Worker:
         self._pipe, theirs = context.Pipe()
         # Not a daemon: those may not have children, and data loaders are.
         self._process = context.Process(target=serve, args=(theirs, recipe), daemon=False)
-        with _environment(variables):
+        with environment(variables):
             self._process.start()
         theirs.close()
         self._heard = time.perf_counter()
@@ -212,19 +211,3 @@ def _cores() -> int:
     """How many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables that a process started now inherits: CUDA reads its own before a worker could set it."""
-    with _environment_lock:
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value

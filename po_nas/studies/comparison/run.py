@@ -6,10 +6,9 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from po_nas.core.environment import environment
 from po_nas.core.run_directory import RunDirectory
 from po_nas.errors import RunDirectoryError
 from po_nas.registry import load_plugin
@@ -94,7 +94,7 @@ class _Session:
 
     def _run_in_processes(self, todo: Sequence[int], workers: int) -> None:
         context = multiprocessing.get_context("spawn")
-        with _one_thread_each():
+        with environment(dict.fromkeys(_THREADS, "1")):
             pool = ProcessPoolExecutor(
                 workers, mp_context=context, initializer=_begin, initargs=(self.plan.config.plugins,)
             )
@@ -200,18 +200,3 @@ def _end_with_the_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile use one thread; their libraries read this when they are loaded."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
