@@ -14,8 +14,9 @@ import pytest
 
 import po_nas
 from po_nas.core import executors
+from po_nas.core.environment import environment
 from po_nas.core.executors.gpus import check_share, room, share, visible
-from po_nas.core.executors.process import ProcessExecutor, ProcessOptions, _environment
+from po_nas.core.executors.process import ProcessExecutor, ProcessOptions
 from po_nas.errors import ConfigError, ExecutorError, JournalError, MissingExtraError
 
 from .workers import Elsewhere, Unsendable, Unwell
@@ -359,7 +360,7 @@ def test_threads_of_a_worker_do_not_depend_on_what_starts_beside_it(folder, monk
     executor = ProcessExecutor(Elsewhere(folder), workers=2, options=ProcessOptions())
     alone = executor._variables(0)
     assert int(alone["OMP_NUM_THREADS"]) >= 1
-    with _environment(alone):
+    with environment(alone):
         assert executor._variables(1).keys() == alone.keys()
 
 
