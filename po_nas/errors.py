@@ -399,3 +399,12 @@ class ScoreCacheError(PoNasError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = Path(path), reason
         super().__init__(f"{path}: {reason}")
+
+
+class FormulaError(PoNasError, ValueError):
+    """A text that is no formula over the functions and variables there are."""
+
+    def __init__(self, formula: str, reason: str) -> None:
+        self.formula, self.reason = formula, reason
+        super().__init__(f"formula {formula!r}: {reason}")
+        self.args = (formula, reason)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 
 # What everybody may import: pure Python.
-BASE = ("po_nas.registry", "po_nas.errors")
+BASE = ("po_nas.registry", "po_nas.errors", "po_nas.formula")
 # What a benchmark and a method need of the search: the words they share, not its files or its loop.
 WORDS = (
     "po_nas.core.elsewhere",
@@ -49,6 +49,7 @@ RULES = {
     "po_nas": Rule(("po_nas.errors",), ("po_nas.core",)),
     "po_nas.errors": Rule(banned=("torch", "numpy")),
     "po_nas.registry": Rule(("po_nas.errors",), banned=("torch", "numpy")),
+    "po_nas.formula": Rule(("po_nas.errors",), banned=("torch", "numpy")),
     "po_nas.spaces": Rule(BASE, ("po_nas.networks",), banned=("torch",)),
     "po_nas.networks": Rule((*BASE, "po_nas.spaces")),
     "po_nas.benchmarks": Rule(
