@@ -16,6 +16,7 @@ from po_nas.core.config import SearchConfig
 from po_nas.core.executors.base import Executor
 from po_nas.core.journal import SCHEMA, Journal
 from po_nas.core.loop import Loop, regret
+from po_nas.core.metrics import ComputedMetrics
 from po_nas.core.objective import Objective
 from po_nas.core.run_directory import RunDirectory, read_config, read_summary, read_warm_start
 from po_nas.core.searcher import Domain, Searcher
@@ -127,11 +128,11 @@ def run_search(
     _refuse_used(out)
     for plugin in config.plugins:
         load_plugin(plugin)
-    given, objective = objective, _with_metrics(config, objective or make_objective(config, out))
+    named, objective = objective is None, make_objective(config, out, objective)
     config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
     earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
+    executor = make_executor(config, objective, named=named, out=out)
     searcher = make_searcher(config, objective, earlier)
-    executor = make_executor(config, objective, given=given, out=out)
     try:
         executor.open()
         with RunDirectory(out) as directory:
@@ -158,10 +159,10 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
     config = read_config(path)
     for plugin in config.plugins:
         load_plugin(plugin)
-    given, objective = objective, _with_metrics(config, objective or make_objective(config, path))
+    named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
+    executor = make_executor(config, objective, named=named, out=path)
     searcher = make_searcher(config, objective, earlier)
-    executor = make_executor(config, objective, given=given, out=path)
     try:
         with RunDirectory(path) as directory:
             return _run(config, directory, objective, searcher, executor, callbacks)
@@ -169,29 +170,25 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
         executor.close()
 
 
-def make_objective(config: SearchConfig, out: Path | None = None) -> Objective:
-    """The objective that a configuration names, its plug-ins being loaded; worker processes call this too.
+def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
+    """The objective that a configuration names, or the `given` one, with the metrics that are to be computed.
 
-    One that trains keeps curves and checkpoints in the run directory `out`, unless ``training.folder`` names a place.
+    Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
+    directory `out`, unless ``training.folder`` names a place.
     """
     from po_nas import benchmarks
 
     options = config.training
-    if out is not None and benchmarks.trains(config.benchmark):
-        options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
-    return benchmarks.objective(config.benchmark, config.feedback, options)
-
-
-def _with_metrics(config: SearchConfig, objective: Objective) -> Objective:
-    """The objective with the metrics that the configuration wants computed."""
+    if given is None:
+        if out is not None and benchmarks.trains(config.benchmark):
+            options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
+        given = benchmarks.objective(config.benchmark, config.feedback, options)
     wanted = config.metrics
     if not wanted.compute:
-        return objective
+        return given
     from po_nas.training import compute_metrics
 
-    return compute_metrics(
-        objective, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
-    )
+    return compute_metrics(given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers)
 
 
 def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[WarmStart] = ()) -> Searcher:
@@ -225,23 +222,29 @@ def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[
 
 
 def make_executor(
-    config: SearchConfig, objective: Objective, *, given: Objective | None = None, out: Path | None = None
+    config: SearchConfig, objective: Objective, *, named: bool = True, out: Path | None = None
 ) -> Executor:
-    """The configured executor of an objective; `given` is the object that the caller handed in, if it has no name.
+    """The configured executor of an objective; `named` unless the caller handed in an object that has no name.
 
-    `out` is the run directory. Raises `ConfigError` for its options.
+    `out` is the run directory. Metrics that cost time are computed by its workers too, if it has any, unless
+    ``metrics.workers`` wants processes of this machine. Raises `ConfigError` for its options.
     """
     from po_nas.core import executors
+    from po_nas.core.executors.scorer import Scorer
 
     kind = executors.registry.get(config.executor.name)
     options = validated(kind.Options, config.executor.options, prefix="executor.")
-    return kind(
-        objective if given is None else given,
+    executor = kind(
+        objective,
         workers=config.batch,
         options=options,
-        config=config if given is None else None,
+        config=config if named else None,
         out=None if out is None else out.absolute(),
     )
+    metrics = getattr(objective, "metrics", None)
+    if executor.scores and config.metrics.workers == 1 and isinstance(metrics, ComputedMetrics):
+        metrics.compute_by(Scorer(executor))
+    return executor
 
 
 def _run(

@@ -47,7 +47,8 @@ class MetricsConfig(BaseModel):
     """Training-free metrics that are computed by building networks, beside those that a benchmark has on record.
 
     `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
-    scores from one search to the next; `workers` processes of one thread share the work.
+    scores from one search to the next. With `workers` > 1 so many processes of this machine share the work, one thread
+    each; otherwise an executor's workers do it, if it has any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

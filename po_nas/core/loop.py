@@ -96,7 +96,7 @@ class Loop:
             if reason is None and not self._answer_first:
                 reason = self._ask()
             self._answer_first = False
-            completed = self.executor.poll()
+            completed = self.executor.completed()
             for done in completed:
                 self._tell(done)
             if not completed and reason is not None:
@@ -175,6 +175,9 @@ class Loop:
             self.incumbent = (trial, outcome)
 
     def _lost(self, lost: Lost) -> None:
+        if lost.number < 0:
+            _log.warning("training-free metrics lost their worker, which %s; they are tried again", lost.reason)
+            return
         _log.warning("trial %d lost its worker, which %s; it is tried again", lost.number, lost.reason)
         event = {"event": "retry", "number": lost.number, "attempt": lost.attempt, "reason": lost.reason}
         self.journal.append([{**event, "clock_s": lost.clock_s, "elapsed_s": round(self.elapsed_s, 6)}])

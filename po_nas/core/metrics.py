@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.spaces.base import Architecture
 
-__all__ = ["MetricSource"]
+__all__ = ["Compute", "ComputedMetrics", "MetricSource"]
 
 
 @runtime_checkable
@@ -40,4 +40,17 @@ class MetricSource(Protocol):
 
         Raises `UnknownNameError` for a name that is not in `names`.
         """
+        ...
+
+
+Compute: TypeAlias = Callable[[Sequence[Architecture], Sequence[str]], tuple[NDArray[np.float64], int]]
+"""Metrics (n, k) as `MetricSource.values` gives them, and for how many architectures networks were built."""
+
+
+@runtime_checkable
+class ComputedMetrics(MetricSource, Protocol):
+    """Metrics that cost time, because networks are built and scored."""
+
+    def compute_by(self, compute: Compute) -> None:
+        """From now on, ask `compute` for scores that are not known yet, instead of scoring in this process."""
         ...

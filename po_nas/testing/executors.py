@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from po_nas import spaces
 from po_nas.core import executors
-from po_nas.core.executors import Completed, Executor, Job
+from po_nas.core.executors import Completed, Executor, Job, Scoring
 from po_nas.core.objective import Outcome
 from po_nas.spaces.base import Architecture
 from po_nas.testing.searchers import ToyObjective
@@ -20,6 +23,19 @@ __all__ = ["ExecutorConformance", "Scripted"]
 _FOREVER_S = 3600.0
 
 
+class CodeMetrics:
+    """The sum of an architecture's code and its last digit, which is missing where it is 0; a `MetricSource`."""
+
+    names: tuple[str, ...] = ("sum", "last")
+    origin: str = "codes"
+    computed: int = 0
+
+    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
+        """Metrics (n, k)."""
+        values = [{"sum": float(sum(a.code)), "last": a.code[-1] or np.nan} for a in architectures]
+        return np.array([[row[name] for name in names] for row in values])
+
+
 class Scripted(ToyObjective):
     """A toy whose evaluations do what their seed says, by `SEEDS`; any other seed is an ordinary evaluation."""
 
@@ -27,6 +43,11 @@ class Scripted(ToyObjective):
 
     def __init__(self) -> None:
         super().__init__(spaces.get("transnas_micro"))
+
+    @property
+    def metrics(self) -> CodeMetrics:
+        """Two metrics without meaning."""
+        return CodeMetrics()
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         """The toy's value plus the fidelity, unless the seed has a meaning."""
@@ -127,6 +148,31 @@ class ExecutorConformance:
             found = self._all(executor)
         assert last + 1 in found
         assert (last in found) != dropped
+
+    def test_metrics_are_computed_beside_trials(self, tmp_path: Path) -> None:
+        """An executor that scores does so while trials run, and loses none of these; others need not."""
+        if not executors.registry.get(self.executor).scores:
+            return
+        space = spaces.get("transnas_micro")
+        texts = [space.to_string(list(space.enumerate())[number]) for number in range(5)]
+        with self.opened(tmp_path) as executor:
+            executor.submit(self._job(0, "sleep"))
+            pieces = [Scoring(-1, tuple(texts[:3]), ("sum", "last")), Scoring(-2, tuple(texts[3:]), ("last",))]
+            found = {done.number: done.outcome for done in executor.finish(pieces)}
+            broken = executor.finish([Scoring(-3, ("no architecture",), ("sum",))])
+            trials = executor.completed()
+            assert [done.number for done in trials] == [0]
+            assert executor.completed() == []
+        for piece in pieces:
+            values = CodeMetrics().values([space.from_string(text) for text in piece.architectures], piece.metrics)
+            expected = {
+                f"{row} {name}": value
+                for row, line in enumerate(values.tolist())
+                for name, value in zip(piece.metrics, line, strict=True)
+                if value == value
+            }
+            assert found[piece.number].metrics == {"computed": 0.0, **expected}
+        assert [done.outcome.failure is not None for done in broken] == [True]
 
     def test_the_clock_goes_on_where_it_was(self, tmp_path: Path) -> None:
         """A resumed search does not begin at zero, and completes what was submitted before."""

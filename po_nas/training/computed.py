@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.metrics import MetricSource
+from po_nas.core.metrics import Compute, ComputedMetrics, MetricSource
 from po_nas.core.objective import Objective
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture
@@ -18,10 +18,17 @@ __all__ = ["BothMetrics", "compute_metrics"]
 
 
 class BothMetrics:
-    """Two sources as one; where both have a metric, the first is asked. Implements `MetricSource`."""
+    """Two sources as one; where both have a metric, the first is asked. Implements
+    `ComputedMetrics`."""
 
     def __init__(self, first: MetricSource, second: MetricSource) -> None:
         self._first, self._second = first, second
+
+    def compute_by(self, compute: Compute) -> None:
+        """Have others compute what either source has to compute."""
+        for source in (self._first, self._second):
+            if isinstance(source, ComputedMetrics):
+                source.compute_by(compute)
 
     @property
     def names(self) -> tuple[str, ...]:

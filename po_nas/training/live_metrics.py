@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import proxies
-from po_nas.core.metrics import MetricSource
+from po_nas.core.metrics import Compute, MetricSource
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture, Space
@@ -28,7 +28,7 @@ class LiveMetrics:
     options of the space's networks (``{"classes": 10}``). Networks are initialised by `init_seed` and scored by `seed`,
     so a score is a function of the architecture. With `workers` > 1 processes share the work. Scores are kept in memory
     and, with a `cache`, in that file (SQLite, local disk), which several searches may use; what failed is NaN. Not to
-    be shared by threads.
+    be shared by threads. Implements `ComputedMetrics`: where others compute, the cache is theirs.
 
     Raises `UnknownNameError` for a proxy that there is not.
     """
@@ -51,6 +51,8 @@ class LiveMetrics:
         self._workers, self._init_seed, self._seed = workers, init_seed, seed
         self._known: dict[tuple[Architecture, str], float] = {}
         self._computed: set[str] = set()
+        self._compute: Compute | None = None
+        self._computed_elsewhere = 0
         self.reasons: dict[str, str] = {}
         """Why each metric that failed somewhere did so the last time."""
 
@@ -73,7 +75,11 @@ class LiveMetrics:
     @property
     def computed(self) -> int:
         """Architectures for which a network was built and scored by this object; those in the cache are not."""
-        return len(self._computed)
+        return len(self._computed) + self._computed_elsewhere
+
+    def compute_by(self, compute: Compute) -> None:
+        """Have others compute what is not known yet."""
+        self._compute = compute
 
     def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
         """Metrics (n, k), higher = expected to be better, NaN where it failed."""
@@ -100,6 +106,14 @@ class LiveMetrics:
         return found
 
     def _score(self, architectures: Sequence[Architecture], names: Sequence[str]) -> None:
+        if self._compute is not None:
+            found, computed = self._compute(architectures, names)
+            self._computed_elsewhere += computed
+            for row, architecture in enumerate(architectures):
+                for column, name in enumerate(names):
+                    score = float(found[row, column]) * (self._specs[name].direction or 1)
+                    self._known[architecture, name] = score
+            return
         key = self._space.to_string
         if self._cache is None:
             self._computed.update(map(key, architectures))
@@ -127,8 +141,8 @@ class LiveMetrics:
         return None if self._path is None else _WatchedCache(self._path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open file: the copy in another process opens it itself."""
-        return {key: value for key, value in self.__dict__.items() if key != "_cache"}
+        """Without the open file, which the copy in another process opens itself, and computing there."""
+        return {**{key: value for key, value in self.__dict__.items() if key != "_cache"}, "_compute": None}
 
 
 class _WatchedCache(ScoreCache):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.core.metrics import Compute
 from po_nas.spaces.base import Architecture, Space
 from po_nas.training.live_metrics import LiveMetrics
 from proxies.batch import Batch
@@ -21,7 +22,7 @@ _SIX = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
 
 
 class OwnMetrics:
-    """The six metrics of PO-NAS; implements `po_nas.core.metrics.MetricSource`.
+    """The six metrics of PO-NAS; implements `po_nas.core.metrics.ComputedMetrics`.
 
     `scoring` gives the options of the network and the batch when the first metric is asked for. Scores are kept in
     ``scores.sqlite`` of `folder`, if there is one.
@@ -31,15 +32,26 @@ class OwnMetrics:
 
     def __init__(self, space: Space, scoring: Callable[[], tuple[dict[str, Any], Batch]], folder: Path | None) -> None:
         self._space, self._scoring, self._folder = space, scoring, folder
+        self._compute: Compute | None = None
 
     @cached_property
     def _live(self) -> LiveMetrics:
+        if self._compute is not None:
+            # Images and cache are read where the scores are computed.
+            live = LiveMetrics(self._space, self.names, None)
+            live.compute_by(self._compute)
+            return live
         options, batch = self._scoring()
         cache = None
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             cache = self._folder / "scores.sqlite"
         return LiveMetrics(self._space, self.names, batch, network=options, cache=cache)
+
+    def compute_by(self, compute: Compute) -> None:
+        """Have others compute what is asked for from now on; before anything was asked for."""
+        self._compute = compute
+        self.__dict__.pop("_live", None)
 
     @property
     def origin(self) -> str:

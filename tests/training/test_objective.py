@@ -12,7 +12,8 @@ import yaml
 
 import po_nas
 from po_nas import benchmarks, spaces
-from po_nas.core.config import load_config
+from po_nas.core.api import run_search
+from po_nas.core.config import SearchConfig, load_config
 from po_nas.core.executors.base import Job, evaluate
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, MissingImagesError, NotATableError, RunDirectoryError, UnknownNameError
@@ -353,6 +354,31 @@ def test_po_nas_searches_with_metrics_of_the_data(tmp_path):
     values = objective.metrics.values(cells(2), ["synflow"])
     assert np.isfinite(values).all()
     assert objective.metrics.computed == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metrics", [{}, {"compute": ["params", "nwot"]}])
+def test_workers_that_train_compute_the_metrics_too(tmp_path, metrics):
+    """The search is that of one process, to the last score; the images are read by the workers alone."""
+    found = {}
+    for executor in ("inline", "process"):
+        config = SearchConfig(
+            benchmark="train/darts/digits",
+            method={"name": "po_nas", "pool": 8, "initial": 2, "by_metrics": 1},
+            budget={"max_evaluations": 3},
+            training=TINY,
+            metrics=metrics,
+            executor={"name": executor},
+        )
+        run_search(config, tmp_path / executor)
+        events = map(json.loads, (tmp_path / executor / "journal.jsonl").read_text().splitlines())
+        found[executor] = [
+            (e["architecture"], e["metrics"]["validation"] if e["event"] == "tell" else 0.0)
+            for e in events
+            if e["event"] in {"ask", "tell"}
+        ]
+        assert (tmp_path / executor / "artifacts/trainings/scores.sqlite").is_file()
+    assert found["inline"] == found["process"]
 
 
 def test_metrics_of_ones_own_choice_are_computed_on_the_networks_that_are_trained():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from po_nas.core.executors.base import Completed, Executor, ExecutorOptions, Job
+from po_nas.core.executors.base import Completed, Executor, ExecutorOptions, Job, Scoring
 from po_nas.registry import Entry, Registry
 
-__all__ = ["Completed", "Executor", "ExecutorOptions", "Job", "names", "register", "registry"]
+__all__ = ["Completed", "Executor", "ExecutorOptions", "Job", "Scoring", "names", "register", "registry"]
 
 registry: Registry[type[Executor]] = Registry("executor", "po_nas.executors")
 register = registry.register

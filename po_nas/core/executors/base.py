@@ -7,19 +7,33 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Objective, Outcome
+from po_nas.errors import ExecutorError
 
 if TYPE_CHECKING:
     from po_nas.core.config import SearchConfig
 
-__all__ = ["Answer", "Completed", "Executor", "ExecutorOptions", "Job", "Lost", "Timeout", "evaluate", "timed_out"]
+__all__ = [
+    "Answer",
+    "Completed",
+    "Executor",
+    "ExecutorOptions",
+    "Job",
+    "Lost",
+    "Scoring",
+    "Timeout",
+    "Work",
+    "evaluate",
+    "timed_out",
+]
 
 Timeout: TypeAlias = Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)]
 """Real seconds that one evaluation may take."""
@@ -44,6 +58,22 @@ class Job:
     seed: int
     fidelity: float | None = None
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Training-free metrics of several architectures to be computed; JSON-serialisable.
+
+    `number` is negative, so that it is no trial's.
+    """
+
+    number: int
+    architectures: tuple[str, ...]
+    metrics: tuple[str, ...]
+    attempt: int = 1
+
+
+Work: TypeAlias = Job | Scoring
 
 
 class Answer(NamedTuple):
@@ -102,6 +132,10 @@ class Executor(ABC):
     synchronous: ClassVar[bool]
     needs_directory: ClassVar[bool] = False
     """Whether it cannot do without a run directory; a comparison has none for its searches."""
+    scores: ClassVar[bool] = False
+    """Whether it takes `Scoring` too: training-free metrics are then computed where evaluations are made."""
+    scorings: ClassVar[int] = 4
+    """Into how many pieces for each worker metrics of many architectures are cut: more balance, fewer cost less."""
     Options: ClassVar[type[ExecutorOptions]] = ExecutorOptions
 
     def __init__(
@@ -121,6 +155,7 @@ class Executor(ABC):
         self.out = out
         self.on_lost: Callable[[Lost], None] = _ignore
         self._clock_s = 0.0
+        self._kept: list[Completed] = []
 
     @property
     def parallel(self) -> int:
@@ -142,6 +177,29 @@ class Executor(ABC):
         Raises `ExecutorError` when it cannot be had.
         """
 
+    def completed(self) -> list[Completed]:
+        """What `poll` returns, or what `finish` kept for later."""
+        kept, self._kept = self._kept, []
+        return kept or self.poll()
+
+    def finish(self, jobs: Sequence[Scoring]) -> list[Completed]:
+        """Wait until these jobs are complete; trials that complete meanwhile are kept for `completed`.
+
+        Raises `ExecutorError` as `poll` does, and when the executor is closed. Only where `scores` is true.
+        """
+        for job in jobs:
+            self.submit(job)  # type: ignore[arg-type] # those that score take them
+        missing = {job.number for job in jobs}
+        found: list[Completed] = []
+        while missing:
+            news = self.poll()
+            if not news:
+                raise ExecutorError("the executor was closed while it computed training-free metrics")
+            for done in news:
+                (found if done.number in missing else self._kept).append(done)
+                missing.discard(done.number)
+        return found
+
     @abstractmethod
     def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
         """Accept a job. `submitted_s` is given for a job that an earlier process had submitted at that clock time."""
@@ -161,8 +219,8 @@ class Executor(ABC):
         """Release what the executor holds, whatever it is doing. May be called again."""
 
 
-def evaluate(objective: Objective, job: Job, timeout_s: float | None) -> Answer:
-    """Evaluate a job; whatever goes wrong becomes a failed outcome.
+def evaluate(objective: Objective, job: Work, timeout_s: float | None) -> Answer:
+    """Do a job; whatever goes wrong becomes a failed outcome. That of a `Scoring` has metrics by ``ROW NAME``.
 
     With a timeout the evaluation runs in a daemon thread. One that overruns is abandoned, not killed: Python cannot
     stop a thread, so it may go on using its core until the process ends.
@@ -186,8 +244,10 @@ def timed_out(timeout_s: float, seconds: float) -> Answer:
     return Answer(Outcome.failed(f"timeout: no result after {timeout_s:g} s", timeout_s), seconds)
 
 
-def _guarded(objective: Objective, job: Job) -> tuple[Outcome, str | None]:
+def _guarded(objective: Objective, job: Work) -> tuple[Outcome, str | None]:
     try:
+        if isinstance(job, Scoring):
+            return _scored(objective, job), None
         architecture = objective.space.from_string(job.architecture)
         outcome = objective.evaluate(architecture, seed=job.seed, fidelity=job.fidelity)
         if not isinstance(outcome, Outcome):
@@ -197,3 +257,16 @@ def _guarded(objective: Objective, job: Job) -> tuple[Outcome, str | None]:
         return Outcome.ok(cost_s=outcome.cost_s, **{"validation": math.nan, **outcome.metrics}), None
     except (Exception, SystemExit) as error:
         return Outcome.failed(f"{type(error).__name__}: {error}"), traceback.format_exc()
+
+
+def _scored(objective: Objective, job: Scoring) -> Outcome:
+    source: MetricSource = objective.metrics  # type: ignore[attr-defined] # only such objectives are asked
+    before = source.computed
+    found = source.values([objective.space.from_string(text) for text in job.architectures], job.metrics)
+    values = {
+        f"{row} {name}": float(value)
+        for row, values in enumerate(found)
+        for name, value in zip(job.metrics, values, strict=True)
+        if math.isfinite(value)
+    }
+    return Outcome({"computed": float(source.computed - before), **values})

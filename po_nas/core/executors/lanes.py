@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from po_nas.core.executors.base import Answer, Completed, Executor, ExecutorOptions, Job, Lost
+from po_nas.core.executors.base import Answer, Completed, Executor, ExecutorOptions, Lost, Work
 from po_nas.core.objective import Objective, Outcome
 from po_nas.errors import ExecutorError, WorkerLostError
 
@@ -51,12 +51,13 @@ class LaneExecutor(Executor):
     """
 
     synchronous: ClassVar[bool] = False
+    scores: ClassVar[bool] = True
     Options: ClassVar[type[ExecutorOptions]] = LaneOptions
 
     def __init__(self, objective: Objective, **settings: Any) -> None:
         super().__init__(objective, **settings)
         self._began = time.perf_counter()
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[Work] = deque()
         self._changed = threading.Condition()
         self._news: queue.SimpleQueue[Completed | Lost | ExecutorError] = queue.SimpleQueue()
         self._lanes: list[threading.Thread] = []
@@ -73,7 +74,7 @@ class LaneExecutor(Executor):
     # -- for subclasses -------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def attempt(self, lane: int, job: Job) -> Answer:
+    def attempt(self, lane: int, job: Work) -> Answer:
         """Run a job on the worker of `lane` (0, 1, …), started if need be, and wait for the answer.
 
         Called in a thread of the lane. A timeout is a failed outcome; the worker is killed. Raises `WorkerLostError`
@@ -130,7 +131,7 @@ class LaneExecutor(Executor):
         for thread in self._lanes:
             thread.start()
 
-    def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
+    def submit(self, job: Work, *, submitted_s: float | None = None) -> None:
         """Queue a job; a free worker takes it at once."""
         self._pending += 1
         with self._changed:
@@ -198,7 +199,7 @@ class LaneExecutor(Executor):
         except Exception:
             _log.exception("the worker of lane %d could not be stopped", lane)
 
-    def _run(self, lane: int, job: Job) -> bool:
+    def _run(self, lane: int, job: Work) -> bool:
         """Try a job; False when there will never be a worker in this lane."""
         started = time.perf_counter()
         try:
@@ -222,12 +223,12 @@ class LaneExecutor(Executor):
         self._news.put(done)
         return True
 
-    def _take(self) -> Job | None:
+    def _take(self) -> Work | None:
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closing.is_set())
             return None if self._closing.is_set() else self._jobs.popleft()
 
-    def _lost(self, job: Job, reason: str, seconds: float) -> None:
+    def _lost(self, job: Work, reason: str, seconds: float) -> None:
         if self._closing.is_set():
             return
         lost_s = self._lost_s.pop(job.number, 0.0) + seconds
@@ -239,7 +240,7 @@ class LaneExecutor(Executor):
         self._news.put(Lost(job.number, job.attempt, reason, self.clock_s))
         self._put_back(replace(job, attempt=job.attempt + 1))
 
-    def _put_back(self, job: Job) -> None:
+    def _put_back(self, job: Work) -> None:
         with self._changed:
             self._jobs.appendleft(job)
             self._changed.notify()

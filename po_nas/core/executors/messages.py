@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas.core.config import SearchConfig
-from po_nas.core.executors.base import Answer, Executor, Job, evaluate
+from po_nas.core.executors.base import Answer, Executor, Job, Scoring, Work, evaluate
 from po_nas.core.objective import Objective, Outcome
 from po_nas.errors import ConfigError, ExecutorError
 from po_nas.registry import load_plugin
@@ -60,14 +60,23 @@ def built(text: str) -> Objective:
     return make_objective(config, None if content["out"] is None else Path(content["out"]))
 
 
-def text_of(job: Job) -> str:
+def text_of(job: Work) -> str:
     """A job as JSON."""
     return json.dumps(asdict(job))
 
 
+def _job(text: str) -> Work:
+    content = json.loads(text)
+    if "metrics" not in content:
+        return Job(**content)
+    return Scoring(
+        **{**content, "architectures": tuple(content["architectures"]), "metrics": tuple(content["metrics"])}
+    )
+
+
 def answered(objective: Objective, text: str) -> str:
-    """Evaluate a job; the answer as JSON."""
-    outcome, seconds, details = evaluate(objective, Job(**json.loads(text)), None)
+    """Do a job; the answer as JSON."""
+    outcome, seconds, details = evaluate(objective, _job(text), None)
     return json.dumps({**asdict(outcome), "seconds": seconds, "details": details})
 
 

@@ -15,7 +15,7 @@ import psutil
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from po_nas.core.environment import environment
-from po_nas.core.executors.base import Answer, ExecutorOptions, Job, timed_out
+from po_nas.core.executors.base import Answer, ExecutorOptions, Work, timed_out
 from po_nas.core.executors.gpus import check_share, room, share, visible
 from po_nas.core.executors.lanes import LaneExecutor, LaneOptions
 from po_nas.core.executors.messages import answer_of, check_ready, recipe, text_of
@@ -66,7 +66,7 @@ class ProcessExecutor(LaneExecutor):
         """As many workers as the GPUs allow."""
         return room(len(self._gpus), self._per_trial)
 
-    def attempt(self, lane: int, job: Job) -> Answer:
+    def attempt(self, lane: int, job: Work) -> Answer:
         """Send the job to the lane's process and watch it."""
         options = self.options
         assert isinstance(options, ProcessOptions)

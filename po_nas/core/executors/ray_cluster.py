@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from po_nas.core.executors.base import Answer, ExecutorOptions, Job, timed_out
+from po_nas.core.executors.base import Answer, ExecutorOptions, Work, timed_out
 from po_nas.core.executors.gpus import check_share, room
 from po_nas.core.executors.lanes import LaneExecutor, LaneOptions
 from po_nas.core.executors.messages import READY, answer_of, answered, broken, built, check_ready, recipe, text_of
@@ -130,7 +130,7 @@ class RayExecutor(LaneExecutor):
         machines = (node["Resources"].get("GPU", 0) for node in self._ray.nodes() if node["Alive"])
         return sum(room(int(gpus), self._per_trial) for gpus in machines)
 
-    def attempt(self, lane: int, job: Job) -> Answer:
+    def attempt(self, lane: int, job: Work) -> Answer:
         """Call the lane's actor."""
         actor = self._actors.get(lane) or self._start(lane)
         text = self._wait(actor.answer.remote(text_of(job)), self.timeout_s)

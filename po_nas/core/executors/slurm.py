@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from po_nas.core.executors.base import Answer, ExecutorOptions, Job, timed_out
+from po_nas.core.executors.base import Answer, ExecutorOptions, Scoring, Work, timed_out
 from po_nas.core.executors.lanes import LaneExecutor, LaneOptions
 from po_nas.core.executors.messages import READY, answer_of, answered, broken, built, check_ready, recipe, text_of
 from po_nas.core.objective import Objective
@@ -39,6 +40,7 @@ class SubmititExecutor(LaneExecutor):
     """
 
     needs_directory: ClassVar[bool] = True
+    scorings: ClassVar[int] = 1
     Options: ClassVar[type[ExecutorOptions]] = SubmititOptions
 
     def __init__(self, objective: Objective, **settings: Any) -> None:
@@ -63,7 +65,7 @@ class SubmititExecutor(LaneExecutor):
         self._recipe = recipe(self, cloudpickle.dumps)
         self._folder = self.out / "artifacts" / "jobs"
         self._submitting = threading.Lock()
-        self._running: dict[int, tuple[Job, Any]] = {}
+        self._running: dict[int, tuple[Work, Any]] = {}
 
     def prepare(self) -> None:
         """Set up submitit; nothing is submitted yet."""
@@ -83,7 +85,7 @@ class SubmititExecutor(LaneExecutor):
         except (NameError, ValueError, TypeError) as error:
             raise ConfigError("executor.slurm", options.slurm, f"submitit refuses it ({error})") from error
 
-    def attempt(self, lane: int, job: Job) -> Answer:
+    def attempt(self, lane: int, job: Work) -> Answer:
         """Submit the job, or find it again, and wait."""
         handle = self._handle(job)
         self._running[lane] = job, handle
@@ -112,7 +114,7 @@ class SubmititExecutor(LaneExecutor):
         check_ready(first)
         return answer_of(answer)
 
-    def _handle(self, job: Job) -> Any:
+    def _handle(self, job: Work) -> Any:
         """The submitted job. One that an earlier session submitted may be running still, or have a result."""
         record = self._file(job, "job")
         try:
@@ -125,12 +127,16 @@ class SubmititExecutor(LaneExecutor):
             raise ExecutorError(f"a job cannot be submitted ({_last_line(error)})") from error
         return handle
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: Work) -> None:
         """Let a resumed search submit the job anew, instead of finding what became of this one."""
         for kind in ("job", "begun"):
             self._file(job, kind).unlink(missing_ok=True)
 
-    def _file(self, job: Job, kind: str) -> Path:
+    def _file(self, job: Work, kind: str) -> Path:
+        if isinstance(job, Scoring):
+            # Numbers of these begin anew in each session; what is asked for says which it is.
+            asked = hashlib.sha256("\n".join((*job.metrics, *job.architectures)).encode()).hexdigest()[:24]
+            return self._folder / f"scores-{asked}-{job.attempt}.{kind}"
         return self._folder / f"trial-{job.number:06d}-{job.attempt}.{kind}"
 
     def stop(self, lane: int) -> None:
