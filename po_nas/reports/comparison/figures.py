@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure
+from po_nas.reports.trust import draw_trusts
 from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.significance import Ranking, rank_methods, wins
 
@@ -41,7 +42,18 @@ def make_figures(study: Study) -> dict[str, Figure]:
         found["critical_difference"] = _critical_difference(ranking)
     if len(study.methods) > 1 and (figure := _win_tie_loss(study)) is not None:
         found["win_tie_loss"] = figure
+    if study.trust:
+        found["trust"] = _trust(study)
     return found
+
+
+def _trust(study: Study) -> Figure:
+    means: dict[str, dict[str, dict[str, float]]] = {}
+    order = {name: place for place, name in enumerate(study.benchmarks)}
+    for trust in sorted(study.trust, key=lambda trust: order.get(trust.benchmark, len(order))):
+        weights = dict(zip(trust.metrics, np.nanmean(trust.weights, axis=0).tolist(), strict=True))
+        means.setdefault(trust.method, {})[trust.benchmark] = weights
+    return draw_trusts({method: means[method] for method in study.methods if method in means})
 
 
 def _figure(width: float, height: float) -> Figure:

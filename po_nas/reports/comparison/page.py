@@ -70,6 +70,8 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
         drawing = _drawn(figure, figures[figure]) if figure in figures else ""
         body = f'<div class="prose">{table.html()}</div>' if table.name in _WORDY else table.html()
         sections.append((table.name, table.title, drawing + body))
+    if "trust" in figures:
+        sections.append(("trust", FIGURE_TITLES["trust"], _drawn("trust", figures["trust"])))
     if study.benchmarks:
         sections.append(("architectures", "Architectures found", _architectures(study)))
     sections += [

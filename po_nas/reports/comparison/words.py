@@ -14,6 +14,7 @@ FIGURE_TITLES = {
     "anytime_seconds": "Anytime curves by recorded time",
     "critical_difference": "Critical differences",
     "win_tie_loss": "Wins, ties and losses",
+    "trust": "Trust in training-free metrics",
 }
 _BAND = "Median over seeds with quartiles, of the incumbent by validation; lower regret is better."
 CAPTIONS = {
@@ -24,6 +25,9 @@ CAPTIONS = {
     "differ at 5 % (Nemenyi's test).",
     "win_tie_loss": "Wins / ties / losses of the row against the column over pairs of benchmark and seed, by "
     "validation at the end; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
+    "trust": "The weight that a method came to give each metric for the architecture it found, mean over up to five "
+    "searches: the change of the objective, in its standard deviations among what was evaluated, for one deviation of "
+    "the metric. Red: the metric is held against an architecture.",
 }
 
 

@@ -17,13 +17,14 @@ from po_nas import benchmarks
 from po_nas.core.api import make_objective
 from po_nas.core.journal import read_journal
 from po_nas.core.objective import Objective
-from po_nas.core.run_directory import read_config, read_record
+from po_nas.core.run_directory import read_config, read_explanation, read_record
 from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.studies.comparison.cell import event_rows, load_objective
 from po_nas.studies.comparison.measures import MEASURES
 from po_nas.studies.comparison.store import COLUMNS, read_table
+from po_nas.studies.comparison.trust import TRUST, Trust, incumbent_rows, trust_of
 
 __all__ = ["Search", "Study"]
 
@@ -76,18 +77,21 @@ class Study:
     """A comparison, finished or not.
 
     `record` is the configuration, protocols, versions and failures; `searches` by benchmark, method and seed. A search
-    that ended before the budget keeps its last incumbent.
+    that ended before the budget keeps its last incumbent. `trust` is what methods that explain themselves have learned.
     """
 
     record: Mapping[str, Any]
     searches: Mapping[tuple[str, str, int], Search]
     table: pa.Table
+    trust: tuple[Trust, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Study:
         """Read ``results.parquet`` or the directory that holds it, also while the comparison runs."""
-        table, record = read_table(path / "results.parquet" if path.is_dir() else path)
-        return cls._of(table, record)
+        path = path / "results.parquet" if path.is_dir() else path
+        table, record = read_table(path)
+        trust = path.with_name("trust.parquet")
+        return cls._of(table, record, trust_of(read_table(trust)[0]) if trust.exists() else ())
 
     @classmethod
     def of_runs(cls, directories: Sequence[Path]) -> Study:
@@ -103,6 +107,7 @@ class Study:
         settings: list[Mapping[str, Any]] = []
         options: dict[str, Any] = {}
         versions: Mapping[str, str] = {}
+        learned: list[dict[str, Any]] = []
         for directory in directories:
             record = read_record(directory)
             search = record["search"]
@@ -123,6 +128,7 @@ class Study:
             rows += [
                 {"benchmark": key[0], "method": label, "seed": key[2], **row} for row in event_rows(events, objective)
             ]
+            learned += incumbent_rows(*key, read_explanation(directory))
             optimum = record.get("optimum", {})
             protocol = record.get("protocol", {}) | {
                 "optimum_validation": optimum.get("validation"),
@@ -153,10 +159,11 @@ class Study:
             table,
             {"config": config, "options": options, "benchmarks": protocols, "missing": {}, "versions": versions}
             | {"failed": [], "finished": len(seen), "searches": len(seen)},
+            trust_of(pa.Table.from_pylist(learned, schema=TRUST)),
         )
 
     @classmethod
-    def _of(cls, table: pa.Table, record: Mapping[str, Any]) -> Study:
+    def _of(cls, table: pa.Table, record: Mapping[str, Any], trust: tuple[Trust, ...] = ()) -> Study:
         names = [name for name in COLUMNS.names if COLUMNS.field(name).type == pa.float64()]
         floats = {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in names}
         benchmark, method = (table[name].to_pylist() for name in ("benchmark", "method"))
@@ -169,7 +176,7 @@ class Study:
             sign = -1.0 if record["benchmarks"][key[0]].get("direction") == "minimize" else 1.0
             columns = {name: column[found] for name, column in floats.items()}
             searches[key] = Search.of(*key, sign, [architecture[place] for place in found], columns)
-        return cls(record, searches, table)
+        return cls(record, searches, table, trust)
 
     # -- what was compared -----------------------------------------------------------------------------------------
 

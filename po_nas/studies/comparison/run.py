@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -25,9 +26,12 @@ from po_nas.studies.comparison.cell import run_cell
 from po_nas.studies.comparison.design import Cell, ComparisonConfig
 from po_nas.studies.comparison.plan import Plan, make_plan
 from po_nas.studies.comparison.store import COLUMNS, write_table
+from po_nas.studies.comparison.trust import TRUST, explained, trust_key, trust_rows
 from po_nas.studies.parts import Parts
 
 __all__ = ["Progress", "run_comparison"]
+
+_log = logging.getLogger(__name__)
 
 _EVERY_S = 20.0
 """Seconds between two writings of the partial results."""
@@ -76,19 +80,21 @@ class _Session:
         for number, cell in enumerate(plan.cells):
             if cell.key in self.parts:
                 self.tables[number] = _read(self.parts, cell)
+        self.explained = [number for number, cell in enumerate(plan.cells) if explained(cell, plan.config)]
 
     def run(self, workers: int) -> None:
         # Seed by seed, so that what is there at any time can be compared in pairs; benchmark by benchmark, so that a
         # process loads each once.
         order = {name: position for position, name in enumerate(self.plan.benchmarks)}
         todo = sorted(
-            (number for number in range(len(self.plan.cells)) if number not in self.tables),
+            {number for number in range(len(self.plan.cells)) if number not in self.tables}
+            | {number for number in self.explained if trust_key(self.plan.cells[number]) not in self.parts},
             key=lambda number: (order[self.plan.cells[number].search.benchmark], self.plan.cells[number].search.seed),
         )
         if workers <= 1:
             with threadpool_limits(1):
                 for number in todo:
-                    self._settle(number, _attempt(self.plan.cells[number], self.directory))
+                    self._settle(number, _attempt(self.plan.cells[number], self.directory, number in self.explained))
         elif todo:
             self._run_in_processes(todo, min(workers, len(todo)))
 
@@ -104,7 +110,8 @@ class _Session:
                 while True:
                     # A few more than there are workers: thousands of waiting ones would be sent at once otherwise.
                     for number in waiting:
-                        running[pool.submit(_attempt, self.plan.cells[number], self.directory)] = number
+                        cell, explain = self.plan.cells[number], number in self.explained
+                        running[pool.submit(_attempt, cell, self.directory, explain)] = number
                         if len(running) >= 2 * workers:
                             break
                     if not running:
@@ -143,8 +150,16 @@ class _Session:
         record = dict(self.plan.record) | {"failed": [self._failure(n) for n in sorted(self.failed)]}
         path = self.directory / "results.parquet"
         write_table(path, table, record | {"finished": len(self.tables), "searches": len(self.plan.cells)})
+        self._write_trust()
         self._written = time.monotonic()
         return path
+
+    def _write_trust(self) -> None:
+        cells = [self.plan.cells[number] for number in self.explained]
+        there = [cell for cell in cells if trust_key(cell) in self.parts]
+        if there:
+            tables = [_part(self.parts, cell, trust_key(cell), TRUST) for cell in there]
+            write_table(self.directory / "trust.parquet", pa.concat_tables(tables), {})
 
     def _failure(self, number: int) -> Mapping[str, Any]:
         cell = self.plan.cells[number]
@@ -161,25 +176,37 @@ def _words(cell: Cell) -> str:
 
 
 def _read(parts: Parts, cell: Cell) -> pa.Table:
-    path = parts.directory / f"{parts.name(cell.key)}.parquet"
+    return _part(parts, cell, cell.key, COLUMNS)
+
+
+def _part(parts: Parts, cell: Cell, key: Mapping[str, Any], columns: pa.Schema) -> pa.Table:
+    path = parts.directory / f"{parts.name(key)}.parquet"
     try:
-        table = pq.read_table(path).select(COLUMNS.names).cast(COLUMNS)
+        table = pq.read_table(path).select(columns.names).cast(columns)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the comparison again") from error
     # The label is the study's to choose, and may have changed since.
     place = table.schema.get_field_index("method")
-    return table.set_column(place, COLUMNS.field("method"), pa.array([cell.label] * len(table), pa.string()))
+    return table.set_column(place, columns.field("method"), pa.array([cell.label] * len(table), pa.string()))
 
 
-def _attempt(cell: Cell, directory: Path) -> str | None:
-    """Run a cell and keep its rows; the message of what it raised, or None."""
-    try:
-        rows = run_cell(cell)
-        if not rows:
-            return "it proposed nothing"
-    except Exception as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    Parts(directory).write(cell.key, rows)
+def _attempt(cell: Cell, directory: Path, explain: bool) -> str | None:
+    """Run a cell, unless it has been run, and keep its rows; the message of what it raised, or None."""
+    parts = Parts(directory)
+    if cell.key not in parts:
+        try:
+            rows = run_cell(cell)
+            if not rows:
+                return "it proposed nothing"
+        except Exception as error:
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        parts.write(cell.key, rows)
+    if explain and trust_key(cell) not in parts:
+        try:
+            parts.write(trust_key(cell), trust_rows(cell, _read(parts, cell)))
+        except Exception:
+            # The search is what counts; the next session asks again.
+            _log.exception("%s cannot say what it has learned", _words(cell))
     return None
 
 
