@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from po_nas.errors import ConfigError, suggest
 
-__all__ = ["Category", "Head", "Hyperparameter", "Labels", "LossSpec", "hyperparameters_of"]
+__all__ = ["Category", "Head", "Hyperparameter", "Labels", "LossSpec", "hyperparameters_of", "resolved"]
 
 Category = Literal["regression", "pairwise", "listwise", "weighted", "top-k", "schedule"]
 Labels = Literal["standardized", "fraction", "order"]
@@ -101,13 +101,18 @@ class LossSpec:
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
         """All hyper-parameters by name, `given` over the defaults; `ConfigError` for an unknown or forbidden one."""
-        known = {h.name: h for h in self.hyperparameters}
-        for key, value in given.items():
-            if key not in known:
-                near = suggest(key, known)
-                remedy = f"did you mean {near!r}?" if near else f"{self.name} has {', '.join(known) or 'none'}"
-                raise ConfigError(f"{self.name}.{key}", value, f"unknown hyper-parameter; {remedy}")
-        return {name: h.validate(self.name, given.get(name, h.default)) for name, h in known.items()}
+        return resolved(self.name, self.hyperparameters, given)
+
+
+def resolved(loss: str, hyperparameters: Sequence[Hyperparameter], given: Mapping[str, object]) -> dict[str, Any]:
+    """All hyper-parameters by name, `given` over the defaults; `ConfigError` for an unknown or forbidden one."""
+    known = {h.name: h for h in hyperparameters}
+    for key, value in given.items():
+        if key not in known:
+            near = suggest(key, known)
+            remedy = f"did you mean {near!r}?" if near else f"{loss} has {', '.join(known) or 'none'}"
+            raise ConfigError(f"{loss}.{key}", value, f"unknown hyper-parameter; {remedy}")
+    return {name: h.validate(loss, given.get(name, h.default)) for name, h in known.items()}
 
 
 def hyperparameters_of(function: Callable[..., Any]) -> tuple[Hyperparameter, ...]:

@@ -75,7 +75,7 @@ def test_readme_predictor_and_proxies(mark, tmp_path):
 
 
 def test_readme_names_every_benchmark_method_space_loss_and_executor():
-    import losses
+    import losses.classification
     from po_nas import benchmarks, methods, spaces
     from po_nas.core import executors
 
@@ -84,7 +84,8 @@ def test_readme_names_every_benchmark_method_space_loss_and_executor():
         family, task = name.partition("/")[0], name.rpartition("/")[2]
         assert f"`{family}/" in text
         assert family == "suite_zero" or f"`{task}`" in text or f"`{name}`" in text, name
-    for name in [*methods.names(), *spaces.names(), *losses.names(), *executors.names()]:
+    shown = [*methods.names(), *spaces.names(), *losses.names(), *executors.names()]
+    for name in [*shown, *losses.classification.names()]:
         assert f"`{name}`" in text, name
 
 
@@ -107,6 +108,7 @@ def test_the_options_of_every_executor_are_explained():
         "test_greedy.py",
         "test_chains.py",
         "test_huber.py",
+        "test_poly.py",
         "test_output_spread.py",
         pytest.param("test_background.py", marks=pytest.mark.slow),
     ],

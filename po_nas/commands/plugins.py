@@ -22,6 +22,7 @@ _REGISTRIES = (
     "po_nas.networks:registry",
     "proxies:registry",
     "losses:registry",
+    "losses.classification:registry",
     "surrogates:registry",
     "surrogates.networks:registry",
 )

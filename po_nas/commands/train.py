@@ -95,6 +95,7 @@ def _winner(run: Path) -> dict[str, Any]:
 
 def _folder(config: TrainConfig) -> Path:
     """The same for the same architecture, data set, recipe and seed, so that the command can be repeated."""
-    said = config.model_dump_json(include={"genotype", "space", "recipe", "changes", "samples"})
+    told = {"genotype", "space", "recipe", "changes", "samples"}
+    said = config.model_dump_json(include=told if config.training.loss is None else told | {"training"})
     name = hashlib.sha256(said.encode()).hexdigest()[:8]
     return Path("runs") / f"train_{config.dataset}_{name}_seed{config.seed}"

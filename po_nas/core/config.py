@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic_core import PydanticCustomError
 
 from po_nas.core.budget import Budget
 from po_nas.core.executors.base import Timeout
@@ -63,8 +64,16 @@ _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if is
 
 
 def _from_anywhere(training: dict[str, Any]) -> dict[str, Any]:
-    """Folders made absolute, so that workers find them and the run can be resumed from anywhere."""
+    """Folders made absolute and a loss read, so that workers find them and the run can be resumed from anywhere."""
     folders = {key: training[key] for key in ("data", "folder") if isinstance(training.get(key), str)}
+    loss = training.get("loss")
+    if isinstance(loss, str) and loss.endswith(".json"):
+        from po_nas import training as trainings
+
+        try:
+            training = training | {"loss": trainings.chosen_loss(loss)}
+        except ValueError as error:
+            raise PydanticCustomError("loss", "{reason}", {"reason": str(error)}) from error
     return training | {key: str(Path(value).expanduser().absolute()) for key, value in folders.items()}
 
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from po_nas.testing.classification_losses import ClassificationLossConformance
     from po_nas.testing.executors import ExecutorConformance
     from po_nas.testing.losses import LossConformance
     from po_nas.testing.proxies import ProxyConformance
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from po_nas.testing.surrogates import SurrogateConformance
 
 __all__ = [
+    "ClassificationLossConformance",
     "ExecutorConformance",
     "LossConformance",
     "ProxyConformance",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ClassificationLossConformance": "po_nas.testing.classification_losses",
     "ExecutorConformance": "po_nas.testing.executors",
     "LossConformance": "po_nas.testing.losses",
     "ProxyConformance": "po_nas.testing.proxies",

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from po_nas.training.computed import compute_metrics
     from po_nas.training.inputs import inputs_of
     from po_nas.training.live_metrics import LiveMetrics, with_live_metrics
+    from po_nas.training.loss import chosen_loss
 
-__all__ = ["LiveMetrics", "compute_metrics", "inputs_of", "with_live_metrics"]
+__all__ = ["LiveMetrics", "chosen_loss", "compute_metrics", "inputs_of", "with_live_metrics"]
 
-_PLACES = {"compute_metrics": "computed", "inputs_of": "inputs"}
+_PLACES = {"chosen_loss": "loss", "compute_metrics": "computed", "inputs_of": "inputs"}
 
 
 def __getattr__(name: str) -> Any:

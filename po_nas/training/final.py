@@ -15,7 +15,8 @@ from po_nas.errors import ConfigError
 from po_nas.training.data import image_set, locate, open_data
 from po_nas.training.files import save, write
 from po_nas.training.isolation import chosen_device
-from po_nas.training.recipe import recipe
+from po_nas.training.loss import LossChoice
+from po_nas.training.recipe import recipe, with_loss
 from po_nas.training.records import EpochRecord, TrainingResult
 from po_nas.training.scalars import tensorboard_writer
 from po_nas.training.shapes import network_options
@@ -24,6 +25,17 @@ from po_nas.training.trainer import Trainer
 __all__ = ["TrainConfig", "default_recipe", "train"]
 
 _OWN = {"digits": "digits", "fashion-mnist": "final_fashion", "cifar10": "final_cifar", "cifar100": "final_cifar100"}
+
+
+class TrainingSection(BaseModel):
+    """What a final training shares with the trainings of a search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss: LossChoice | None = Field(
+        None,
+        description="classification loss: a name, {name: …} with options, or a JSON file; default: the recipe's",
+    )
 
 
 class TrainConfig(BaseModel):
@@ -36,6 +48,7 @@ class TrainConfig(BaseModel):
     space: str = Field("darts", description="search space that the architecture is of")
     recipe: str | None = Field(None, description="a recipe's name; default: the final one of the data set")
     changes: Mapping[str, Any] = Field({}, description="settings of the recipe to change, as changes.epochs=100")
+    training: TrainingSection = Field(TrainingSection.model_validate({}), description="training.loss, as in a search")
     seed: NonNegativeInt = Field(0, description="seed of initial weights, order and augmentation of images")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
     data: str | None = Field(None, description="folder of the images; default: where the data set is looked for")
@@ -61,6 +74,7 @@ def train(
     """
     kind, space = image_set(config.dataset), spaces.get(config.space)
     chosen = recipe(config.recipe or default_recipe(kind.name), config.changes, prefix="changes.")
+    chosen = with_loss(chosen, config.training.loss, "training.")
     architecture = space.from_string(_text(config.genotype))
     device = chosen_device(config.device)
     folder = locate(kind, config.data)

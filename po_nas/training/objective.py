@@ -23,7 +23,7 @@ from po_nas.training.halving import Rungs
 from po_nas.training.isolation import chosen_device
 from po_nas.training.options import TrainingOptions
 from po_nas.training.own_metrics import OwnMetrics
-from po_nas.training.recipe import recipe
+from po_nas.training.recipe import recipe, with_loss
 from po_nas.training.records import TrainingResult
 from po_nas.training.scalars import tensorboard_writer
 from po_nas.training.shapes import network_options
@@ -58,11 +58,16 @@ class TrainingObjective:
     distinct: int | None = None
 
     def __init__(self, task: str, feedback: str, options: Mapping[str, Any] | None = None) -> None:
-        self._arguments = (task, feedback, dict(options or {}))
         space, _, dataset = task.partition("/")
         self.options = validated(TrainingOptions, options or {}, prefix="training.")
         self.kind, self._space = image_set(dataset), spaces.get(space)
-        self.recipe = recipe(feedback, self.options.recipe, prefix="training.recipe.")
+        self.recipe = with_loss(
+            recipe(feedback, self.options.recipe, prefix="training.recipe."), self.options.loss, "training."
+        )
+        self._arguments = (task, feedback, dict(options or {}))
+        if self.options.loss is not None:
+            # What the file holds, so that a worker elsewhere needs no file.
+            self._arguments[2]["loss"] = self.recipe.loss
         if self.recipe.validation == 0:
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
         network_options(self.recipe, self.kind)  # refuses what cannot be built

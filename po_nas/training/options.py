@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas.training.halving import Halving
+from po_nas.training.loss import LossChoice
 
 __all__ = ["TrainingOptions"]
 
@@ -20,6 +21,10 @@ class TrainingOptions(BaseModel):
     data: str | None = Field(None, description="folder of the images; default: where the data set is looked for")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
     recipe: Mapping[str, Any] = Field({}, description="settings of the recipe to change, as training.recipe.epochs=3")
+    loss: LossChoice | None = Field(
+        None,
+        description="classification loss: a name, {name: …} with options, or a JSON file; default: the recipe's",
+    )
     samples: PositiveInt | None = Field(None, description="so many of the training images; default: all")
     workers: NonNegativeInt = Field(4, description="processes that decode images, for sets that are streamed")
     halving: Halving | None = Field(None, description="end trainings that have fallen behind, as {first: 1, eta: 3}")

@@ -8,15 +8,36 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic_core import PydanticCustomError
 
 from po_nas.core.settings import validated
-from po_nas.errors import UnknownNameError
+from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.training.loss import DEFAULT, LossChoice, chosen_loss
 
-__all__ = ["Augmentation", "NetworkShape", "Recipe", "names", "recipe"]
+__all__ = ["Augmentation", "NetworkShape", "Recipe", "names", "recipe", "with_loss"]
 
 _FOLDER = Path(__file__).parent / "recipes"
 _Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _usable(choice: LossChoice) -> LossChoice:
+    try:
+        return chosen_loss(choice)
+    except ValueError as error:
+        said = f"{error.key}: {error.remedy}" if isinstance(error, ConfigError) else str(error)
+        raise PydanticCustomError("loss", "{reason}", {"reason": said}) from error
 
 
 class _Settings(BaseModel):
@@ -53,7 +74,9 @@ class Recipe(_Settings):
     `split_seed` decides which. `signal` is the epoch that is told: the last, or the best by validation. `precision`
     ``auto`` is bf16 (fp16 on GPUs without it) on a GPU and fp32 on a CPU. `ema` is the decay of a moving average of the
     weights, which is then what is validated. `parts` at most: on running out of device memory every batch is cut into
-    twice as many parts, whose gradients are added up.
+    twice as many parts, whose gradients are added up. `loss` is a classification loss by name, ``{name: …}`` with its
+    hyper-parameters, or the JSON file of an evolved one, whose content is then kept; `label_smoothing` smooths the
+    targets of every loss that does not say its own.
     """
 
     network: NetworkShape
@@ -70,6 +93,7 @@ class Recipe(_Settings):
     weight_decay: NonNegativeFloat = 3e-4
     clip: PositiveFloat | None = 5.0
     label_smoothing: _Share = 0.0
+    loss: Annotated[LossChoice, AfterValidator(_usable)] = DEFAULT
     auxiliary_weight: NonNegativeFloat = 0.4
     augmentation: Augmentation = Augmentation()
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -79,6 +103,14 @@ class Recipe(_Settings):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     keep_best: bool = Field(False, description="keep the weights of the best epoch by validation, and test them too")
     parts: PositiveInt = 8
+
+    @model_serializer(mode="wrap")
+    def _described(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the loss where it is the usual one: trainings and runs are known by this, those of before too."""
+        said: dict[str, Any] = handler(self)
+        if said.get("loss") == DEFAULT:
+            del said["loss"]
+        return said
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate of an epoch (from 0): after the warm-up from `learning_rate` towards the final one."""
@@ -108,6 +140,13 @@ def recipe(name: str, changes: Mapping[str, Any] | None = None, prefix: str = "r
         raise UnknownNameError("training recipe", name, names())
     raw = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     return validated(Recipe, _merged(raw, changes or {}), prefix=prefix)
+
+
+def with_loss(chosen: Recipe, loss: LossChoice | None, prefix: str) -> Recipe:
+    """The recipe under another loss, where one is given; errors name the key ``loss`` after `prefix`."""
+    if loss is None:
+        return chosen
+    return validated(Recipe, chosen.model_dump() | {"loss": loss}, prefix=prefix)
 
 
 def _merged(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from po_nas.errors import LossNotFiniteError, TrainingMemoryError, TrainingStorageError
@@ -22,6 +21,7 @@ from po_nas.training.checkpoint import Checkpoints
 from po_nas.training.data.opened import ImageData, Loader
 from po_nas.training.files import write
 from po_nas.training.isolation import isolated, reseed
+from po_nas.training.loss import DEFAULT, loss_of
 from po_nas.training.precision import Precision
 from po_nas.training.recipe import Recipe
 from po_nas.training.records import EpochRecord, TrainingResult
@@ -75,6 +75,9 @@ class Trainer:
         average = get_ema_multi_avg_fn(recipe.ema) if recipe.ema else None  # type: ignore[no-untyped-call]
         self._average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
         self._forward: Callable[[Tensor], Any] = torch.compile(self.network) if recipe.compile else self.network
+        loss = loss_of(recipe.loss, recipe.label_smoothing)
+        compiled = recipe.compile and recipe.loss != DEFAULT
+        self._loss: Callable[[Tensor, Tensor], Tensor] = torch.compile(loss) if compiled else loss
         text = json.dumps([recipe.model_dump(mode="json"), seed, identity, len(data.train)])
         self.checkpoints = Checkpoints(folder, hashlib.sha256(text.encode()).hexdigest())
         self._curve: list[EpochRecord] = []
@@ -186,9 +189,9 @@ class Trainer:
             with self.precision.autocast():
                 output = self._forward(part.contiguous(memory_format=self.precision.memory_format))
             logits, side = output if isinstance(output, tuple) else (output, None)
-            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+            loss = self._loss(logits, labels)
             if side is not None:
-                other = functional.cross_entropy(side.float(), labels, label_smoothing=recipe.label_smoothing)
+                other = self._loss(side, labels)
                 loss = loss + recipe.auxiliary_weight * other
             self._scaler.scale(loss * (len(labels) / len(y))).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * len(labels)

@@ -339,6 +339,11 @@ def test_the_result_is_printed_as_it_is(monkeypatch, run):
 def test_losses():
     assert {row["name"] for row in rows("losses", "list")} >= {"mse", "hr", "warp", "scheduled"}
     assert "margin" in invoke("losses", "describe", "hr").output
+    found = {row["name"]: row for row in rows("losses", "list", "--kind", "classification")}
+    assert found["baikal"]["formula"] == "div(y, p) - log(p)"
+    assert "arXiv" in found["focal"]["reference"]
+    assert "label_smoothing" in invoke("losses", "describe", "baikal").output
+    assert r"\frac{y}" in invoke("losses", "describe", "baikal").output
 
 
 def test_proxies():
