@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BudgetError",
@@ -69,7 +70,19 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
 
 
 class PoNasError(Exception):
-    """Base of all errors raised on purpose by po-nas, losses, proxies and surrogates."""
+    """Base of all errors raised on purpose by po-nas, losses, proxies and surrogates.
+
+    They can be sent to another process, with the data they carry, whatever their own arguments are.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[PoNasError], arguments: tuple[Any, ...]) -> PoNasError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
 
 
 class UnknownNameError(PoNasError, LookupError):
@@ -353,7 +366,6 @@ class ProxyError(PoNasError):
 
     def __init__(self, proxy: str, reason: str) -> None:
         self.proxy, self.reason = proxy, reason
-        # Both stay in `args`, so that the error can be sent to another process.
         super().__init__(proxy, reason)
 
     def __str__(self) -> str:
@@ -374,7 +386,6 @@ class MissingPassError(ProxyError, AttributeError):
     def __init__(self, proxy: str, attribute: str, needed: str) -> None:
         self.attribute, self.needed = attribute, needed
         super().__init__(proxy, f"context.{attribute} needs the pass {needed!r}; add it to the passes of the spec")
-        self.args = (proxy, attribute, needed)
 
 
 class ProxyFailedError(ProxyError):
@@ -407,4 +418,18 @@ class FormulaError(PoNasError, ValueError):
     def __init__(self, formula: str, reason: str) -> None:
         self.formula, self.reason = formula, reason
         super().__init__(f"formula {formula!r}: {reason}")
-        self.args = (formula, reason)
+
+
+class EvolvedMetricError(PoNasError, ValueError):
+    """A file of an evolved metric that is damaged, or does not fit what is here."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(str(path), reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+class ProblemError(PoNasError, ValueError):
+    """A problem, or a choice of problems, that no metric can be evolved on."""

@@ -172,8 +172,14 @@ def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
+_FILE_KINDS = {".json": "proxies.evolved.files:load_file"}
+"""Who reads plug-in files that are no code, by their suffix."""
+
+
 def load_plugin(where: str) -> ModuleType:
     """Import a plug-in given as a path to a ``.py`` file or as a module name, so that its decorators run.
+
+    Files of other kinds (`_FILE_KINDS`: a ``.json`` file of an evolved metric) are read by the module that knows them.
 
     The folder of a file joins ``sys.path`` (at its end), so that plug-in files may import each other; one whose name is
     taken by another module is imported under a private name. Raises `PluginError` when the file is absent or its code
@@ -182,6 +188,11 @@ def load_plugin(where: str) -> ModuleType:
     path = Path(where)
     before = {registry: dict(registry._entries) for registry in _REGISTRIES}
     try:
+        if path.suffix in _FILE_KINDS:
+            module, _, attribute = _FILE_KINDS[path.suffix].partition(":")
+            reader = importlib.import_module(module)
+            getattr(reader, attribute)(path)
+            return reader
         return _import_file(path.resolve()) if path.suffix == ".py" else importlib.import_module(where)
     except Exception as error:
         # What it registered before it failed goes too, so that the repaired one can be loaded.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from po_nas.errors import (
+    ConfigError,
     ProxyBatchError,
     ProxyError,
     ProxyFailedError,
@@ -28,7 +29,7 @@ from proxies.registration import expand, registry, spec
 
 __all__ = ["Proxy", "Scores", "evaluate", "resolve", "score"]
 
-ProxyFunction: TypeAlias = Callable[[ProxyContext], float]
+ProxyFunction: TypeAlias = Callable[[ProxyContext], float] | Callable[[Mapping[str, float]], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,15 @@ def evaluate(
     chosen = _proxies(wanted)
     checked = Batch.of(batch)
     scores = Scores()
+    everything = _with_needs(chosen)
     with isolated(module):
         for dtype in ("model", "float64"):
-            group = [proxy for proxy in chosen if proxy.spec.dtype == dtype]
+            group = [proxy for proxy in everything if proxy.spec.dtype == dtype and not proxy.spec.needs]
             if group:
                 _evaluate(module, checked, group, torch.float64 if dtype == "float64" else None, seed, loss, scores)
+    for proxy in everything:
+        if proxy.spec.needs:
+            _derive(proxy, seed, scores)
     order = [proxy.spec.name for proxy in chosen]
     return Scores(
         {name: scores.values[name] for name in order if name in scores.values},
@@ -117,6 +122,49 @@ def _proxies(wanted: str | Iterable[str] | Sequence[Proxy]) -> list[Proxy]:
     if given and all(isinstance(item, Proxy) for item in given):
         return [item for item in given if isinstance(item, Proxy)]
     return resolve(str(item) for item in given)
+
+
+def _with_needs(chosen: Sequence[Proxy]) -> list[Proxy]:
+    """The proxies and all that they need, each once, every one behind what it needs.
+
+    Raises `UnknownNameError` for a need that nobody has registered, `ConfigError` for proxies that need each other.
+    """
+    given = {proxy.spec.name: proxy for proxy in chosen}
+    found: dict[str, Proxy] = {}
+    open_: list[str] = []
+
+    def visit(proxy: Proxy) -> None:
+        name = proxy.spec.name
+        if name in found:
+            return
+        if name in open_:
+            raise ConfigError("needs", " -> ".join((*open_, name)), "is a circle; no proxy may need itself")
+        open_.append(name)
+        for need in proxy.spec.needs:
+            visit(given[need] if need in given else Proxy(spec(need), registry.get(need)))
+        open_.pop()
+        found[name] = proxy
+
+    for proxy in chosen:
+        visit(proxy)
+    return list(found.values())
+
+
+def _derive(proxy: Proxy, seed: int, scores: Scores) -> None:
+    """Score a proxy by the scores of others; one that has none because of them says so."""
+    name = proxy.spec.name
+    given = scores.filled(proxy.spec.needs)
+    try:
+        with seeded(derive_seed(seed, f"proxy/{name}")):
+            value: Any = cast("Callable[[Mapping[str, float]], float]", proxy.function)(given)
+        scores.values[name] = _number(name, value)
+    except Exception as error:
+        broken = next((need for need in proxy.spec.needs if need in scores.errors), None)
+        if broken is None:
+            scores.errors[name] = _failure(name, error, "it")
+        else:
+            problem = scores.errors[broken]
+            scores.errors[name] = type(problem)(name, f"needs {broken!r}, which has no score: {problem.reason}")
 
 
 def _evaluate(
@@ -183,7 +231,7 @@ def _score_one(proxy: Proxy, passes: Passes, seed: int, scores: Scores) -> None:
     try:
         with seeded(derive_seed(seed, f"proxy/{name}")):
             try:
-                value: Any = proxy.function(context)
+                value: Any = cast("Callable[[ProxyContext], float]", proxy.function)(context)
             finally:
                 context.close()
         scores.values[name] = _number(name, value)

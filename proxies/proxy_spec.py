@@ -57,7 +57,8 @@ class ProxySpec:
     `direction` is +1 where a higher score should mean a better network, -1 where a lower one should, None where nobody
     knows. `passes` are names of `PASSES`; `min_samples` is the smallest batch that has a score. `failure` says where
     the proxy is known to break. `version` belongs to the key of a cached score: raise it when the score changes.
-    `reference` is a publication with its arXiv id.
+    `reference` is a publication with its arXiv id. `needs` are other proxies whose scores it is computed from, instead
+    of passes: its function gets them as a mapping, NaN for one that has none.
     """
 
     name: str
@@ -70,11 +71,14 @@ class ProxySpec:
     failure: str = ""
     reference: str = ""
     version: int = 1
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.passes:
             if name not in PASSES:
                 raise UnknownNameError(f"pass of proxy {self.name!r}", name, PASSES)
+        if self.needs and self.passes:
+            raise ConfigError("needs", self.needs, f"of proxy {self.name!r} excludes passes; it gets scores alone")
         if self.direction not in (-1, 1, None):
             raise ConfigError("direction", self.direction, f"of proxy {self.name!r} must be +1, -1 or None")
         if self.dtype not in ("model", "float64"):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.registry import Entry, Registry
 from proxies.catalogue import CATALOGUE
+from proxies.evolved.files import declare_shipped
 from proxies.proxy_spec import CostClass, Precision, ProxySpec, closure
 
 if TYPE_CHECKING:
     from proxies.context import ProxyContext
 
-    ProxyFunction = Callable[[ProxyContext], float]
+    ProxyFunction = Callable[[ProxyContext], float] | Callable[[Mapping[str, float]], float]
 
 __all__ = ["expand", "names", "proxy", "registry", "spec"]
 
@@ -23,6 +24,7 @@ names = registry.names
 
 for _spec, _target, _summary in CATALOGUE:
     registry.add(Entry(_spec.name, _summary, f"proxies.metrics.{_target}", _spec.reference, (_spec.cost,), _spec))
+declare_shipped(registry)
 
 _LOSS = {"gradients", "activation_gradients", "hessian", "half_gradients"}
 _COST: tuple[tuple[CostClass, frozenset[str]], ...] = (
@@ -36,7 +38,8 @@ _COST: tuple[tuple[CostClass, frozenset[str]], ...] = (
 def proxy(
     name: str,
     *,
-    passes: Sequence[str] = ("forward",),
+    passes: Sequence[str] | None = None,
+    needs: Sequence[str] = (),
     direction: Literal[-1, 1] | None = None,
     needs_labels: bool | None = None,
     min_samples: int = 1,
@@ -52,18 +55,29 @@ def proxy(
         def output_spread(context):
             return float(context.outputs.std())
 
-    The arguments are those of `ProxySpec`. Left out, `needs_labels` follows from `passes` (those that take the loss
-    need labels) and `summary` is the first line of the docstring. The spec is also kept on the function, as
-    ``proxy_spec``, so an entry point of the group ``po_nas.proxies`` can name the function.
+    The arguments are those of `ProxySpec`. Left out, `passes` is the forward pass, `needs_labels` follows from `passes`
+    (those that take the loss need labels) and `summary` is the first line of the docstring. The spec is also kept on
+    the function, as ``proxy_spec``, so an entry point of the group ``po_nas.proxies`` can name the function.
+
+    With `needs` it is computed from other proxies' scores, which the engine has anyway or computes for it::
+
+        @proxies.proxy("both", needs=("nwot", "synflow"), direction=+1)
+        def both(scores):
+            return scores["nwot"] + scores["synflow"]
     """
+    passes = (() if needs else ("forward",)) if passes is None else passes
     needed = closure(_known(name, passes))
     cost: CostClass = next((cost for cost, kinds in _COST if needed & kinds), "count")
     labelled = bool(needed & _LOSS) if needs_labels is None else needs_labels
-    spec = ProxySpec(name, tuple(passes), direction, labelled, cost, min_samples, dtype, failure, reference, version)
+    if isinstance(needs, str):
+        raise ConfigError("needs", needs, f"of proxy {name!r} must be a tuple of names")
+    spec = ProxySpec(
+        name, tuple(passes), direction, labelled, cost, min_samples, dtype, failure, reference, version, tuple(needs)
+    )
 
     def decorator(function: ProxyFunction) -> ProxyFunction:
         first = (inspect.getdoc(function) or name).partition("\n")[0]
-        function.proxy_spec = spec  # type: ignore[attr-defined]
+        function.proxy_spec = spec  # type: ignore[union-attr]
         return registry.register(name, summary=summary or first, reference=reference, tags=(cost,), spec=spec)(function)
 
     return decorator

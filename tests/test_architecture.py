@@ -53,7 +53,7 @@ RULES = {
     "po_nas.spaces": Rule(BASE, ("po_nas.networks",), banned=("torch",)),
     "po_nas.networks": Rule((*BASE, "po_nas.spaces")),
     "po_nas.benchmarks": Rule(
-        (*BASE, "po_nas.spaces", "po_nas.core.metrics", "po_nas.core.objective"), banned=("torch",)
+        (*BASE, "po_nas.spaces", "po_nas.core.metrics", "po_nas.core.objective", "proxies.evolved"), banned=("torch",)
     ),
     "po_nas.training": Rule(
         (
@@ -66,6 +66,7 @@ RULES = {
     "po_nas.core": Rule(
         (*BASE, "po_nas.spaces", "=po_nas"), ("=po_nas.benchmarks", "=po_nas.methods", "=po_nas.training")
     ),
+    "po_nas.symbolic": Rule((*BASE, "po_nas.spaces", "po_nas.benchmarks", "proxies"), banned=("torch",)),
     "po_nas.evolution": Rule((*BASE, "po_nas.spaces")),
     "po_nas.methods": Rule(
         (*BASE, *WORDS, "po_nas.spaces", "po_nas.evolution", "surrogates", "proxies", "losses"),
@@ -75,7 +76,7 @@ RULES = {
     "po_nas.studies": Rule(
         (
             *(*BASE, *WORDS, "=po_nas", "po_nas.core", "po_nas.spaces", "po_nas.benchmarks", "po_nas.training"),
-            *("=po_nas.methods", "=po_nas.networks", "losses", "surrogates", "proxies"),
+            *("=po_nas.methods", "=po_nas.networks", "losses", "surrogates", "proxies", "po_nas.symbolic"),
         ),
     ),
     "po_nas.reports": Rule((*BASE, "po_nas.core", "po_nas.spaces", "po_nas.studies")),

@@ -10,7 +10,7 @@ import typer
 
 from po_nas.registry import load_plugin
 
-__all__ = ["Plugins", "split_settings"]
+__all__ = ["Plugins", "load_metrics", "split_settings"]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -21,7 +21,9 @@ def _load(plugins: list[str] | None) -> list[str] | None:
 
 Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", callback=_load, help="Python file or module to import first (repeatable)"),
+    typer.Option(
+        "--plugin", callback=_load, help="Python file, module or evolved metric (.json) to load first (repeatable)"
+    ),
 ]
 """Plug-ins, imported while the command line is parsed."""
 
@@ -33,3 +35,12 @@ def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, tuple[s
     if len(configs) > 1:
         raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
     return (Path(configs[0]) if configs else None), overrides
+
+
+def load_metrics(names: list[str] | None) -> list[str] | None:
+    """Names of proxies in which files of evolved metrics have been loaded and replaced by their names."""
+    if not any(name.endswith(".json") for name in names or ()):
+        return names
+    from proxies.evolved.files import load_file
+
+    return [load_file(Path(name)) if name.endswith(".json") else name for name in names or ()]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins
+from po_nas.commands.options import Plugins, load_metrics
 from po_nas.commands.tables import print_table
 from po_nas.errors import ConfigError
 
@@ -63,7 +63,12 @@ def describe(name: str, plugin: Plugins = None) -> None:
 def score(
     space: Annotated[str, typer.Argument(help="search space, such as nasbench201")],
     architecture: Annotated[str, typer.Argument(help="the architecture's string; 'random' draws one")],
-    proxy: Annotated[list[str] | None, typer.Option("--proxy", "-p", help="name or wildcard (repeatable)")] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy", "-p", callback=load_metrics, help="name, wildcard or evolved metric .json (repeatable)"
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="size of the batch")] = 32,
     size: Annotated[int, typer.Option(min=1, help="height and width of the images, pixels")] = 32,
     data: Annotated[Path | None, typer.Option(help=_DATA)] = None,
@@ -118,7 +123,13 @@ def correlate(
     groups: Annotated[bool, typer.Option(help="also within groups of alike architectures")] = False,
     out: Annotated[Path, typer.Option(help="directory for tables and figures")] = Path("runs/correlation"),
     proxy: Annotated[
-        list[str] | None, typer.Option("--proxy", "-p", help="compute this proxy for a sample instead (repeatable)")
+        list[str] | None,
+        typer.Option(
+            "--proxy",
+            "-p",
+            callback=load_metrics,
+            help="compute this proxy, or evolved metric .json, for a sample instead (repeatable)",
+        ),
     ] = None,
     sample: Annotated[int, typer.Option(min=10, help="architectures that --proxy is computed for")] = 100,
     cache: Annotated[str | None, typer.Option(help="file that keeps the scores of --proxy")] = None,

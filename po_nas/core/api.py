@@ -16,6 +16,7 @@ from po_nas.core.config import SearchConfig
 from po_nas.core.executors.base import Executor
 from po_nas.core.journal import SCHEMA, Journal
 from po_nas.core.loop import Loop, regret
+from po_nas.core.metric_objective import MetricObjective
 from po_nas.core.metrics import ComputedMetrics
 from po_nas.core.objective import Objective
 from po_nas.core.run_directory import RunDirectory, read_config, read_summary, read_warm_start
@@ -171,7 +172,8 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
 
 
 def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
-    """The objective that a configuration names, or the `given` one, with the metrics that are to be computed.
+    """The objective that a configuration names, or the `given` one, with the metrics that are to be computed, or one
+    of its metrics as the search signal.
 
     Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
     directory `out`, unless ``training.folder`` names a place.
@@ -184,11 +186,13 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective(config.benchmark, config.feedback, options)
     wanted = config.metrics
-    if not wanted.compute:
-        return given
-    from po_nas.training import compute_metrics
+    if wanted.compute:
+        from po_nas.training import compute_metrics
 
-    return compute_metrics(given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers)
+        given = compute_metrics(
+            given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
+        )
+    return given if wanted.objective is None else MetricObjective(given, wanted.objective)
 
 
 def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[WarmStart] = ()) -> Searcher:

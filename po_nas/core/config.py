@@ -49,7 +49,8 @@ class MetricsConfig(BaseModel):
 
     `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
     scores from one search to the next. With `workers` > 1 so many processes of this machine share the work, one thread
-    each; otherwise an executor's workers do it, if it has any.
+    each; otherwise an executor's workers do it, if it has any. With `objective`, that metric is the search signal:
+    nothing is evaluated, and the accuracy is only reported.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +58,7 @@ class MetricsConfig(BaseModel):
     samples: PositiveInt = 16
     cache: str | None = None
     workers: PositiveInt = 1
+    objective: str | None = None
 
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
@@ -101,7 +103,7 @@ class SearchConfig(BaseModel):
         (), description="directories of earlier runs in the same space: of this task, or of others"
     )
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
-    plugins: _Names = Field((), description="Python files or modules to import first")
+    plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
 
 
 _SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "metrics": "compute"}
@@ -123,4 +125,4 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Se
 
 
 def _absolute(plugin: Any) -> Any:
-    return str(Path(plugin).resolve()) if isinstance(plugin, str) and plugin.endswith(".py") else plugin
+    return str(Path(plugin).resolve()) if isinstance(plugin, str) and plugin.endswith((".py", ".json")) else plugin

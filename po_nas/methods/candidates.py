@@ -15,6 +15,8 @@ from po_nas.core.searcher import Domain
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
 from po_nas.methods.transferred import PREFIX, with_transferred
 from po_nas.spaces.base import Architecture, Space
+from proxies.proxy_spec import ProxySpec
+from proxies.registration import registry
 from surrogates.encodings import Encodings
 
 __all__ = ["POOL_OPTION", "Candidates", "Identity", "MetricPool", "candidates", "metric_pool", "require_metrics"]
@@ -139,15 +141,15 @@ def metric_pool(
 ) -> MetricPool:
     """The candidates of a search with their metrics, computed once in a process.
 
-    `metrics` are the names wanted, by default all that at least half of the candidates have; what is known of other
-    tasks is always among them. `size` is as for `candidates`, except that the sample of a space that cannot be
-    enumerated has 1,000 by default. Errors are those of `require_metrics`; `MetricsUnavailableError` also when no
-    metric covers half of the candidates.
+    `metrics` are the names wanted, by default all that at least half of the candidates have, without evolved metrics
+    over others that are there (these would count twice); what is known of other tasks is always among them. `size` is
+    as for `candidates`, except that the sample of a space that cannot be enumerated has 1,000 by default. Errors are
+    those of `require_metrics`; `MetricsUnavailableError` also when no metric covers half of the candidates.
     """
     source = require_metrics(domain, method, metrics)
-    names = source.names
+    names = tuple(name for name in source.names if not _composed(name, source.names))
     if metrics:
-        names = (*metrics, *(n for n in names if n.startswith(PREFIX) and n not in metrics))
+        names = (*metrics, *(n for n in source.names if n.startswith(PREFIX) and n not in metrics))
     if size is None and not domain.space.enumerable:
         size = _MEASURED
     pool = _metric_pool(candidates(domain, seed, size), cast(Hashable, source), tuple(names))
@@ -157,6 +159,12 @@ def metric_pool(
     if not pool.names:
         raise MetricsUnavailableError(method, domain.space.name, "none is known for half of the candidates")
     return pool
+
+
+def _composed(name: str, others: Sequence[str]) -> bool:
+    """Whether a metric is computed from others that are there as well."""
+    spec = registry.entry(name).spec if name in registry else None
+    return isinstance(spec, ProxySpec) and bool(spec.needs) and set(spec.needs) <= set(others)
 
 
 @lru_cache(maxsize=8)

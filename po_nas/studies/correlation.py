@@ -19,6 +19,7 @@ from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.studies import ranking
 from po_nas.studies.groups import groups_of
 from po_nas.training import LiveMetrics, inputs_of
+from proxies.evolved.metric import evolved_over, find
 from proxies.fusion import log_rank, mean_rank, oriented, single_best
 
 __all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "correlate_computed", "fusions"]
@@ -202,6 +203,8 @@ def correlate(
 ) -> tuple[list[Compared], list[str]]:
     """Scores and their fusions of every benchmark that matches, and of those whose data are not here how to get them.
 
+    Evolved metrics that are registered, and whose leaves a benchmark has, are among its scores.
+
     Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
     """
     sources: dict[Origin, list[str]] = {}
@@ -227,6 +230,12 @@ def correlate(
                 continue
             truth = _truth(benchmark, against)
             columns = {score: table.column(score) for score in table.names}
+            evolved = [
+                metric for n in evolved_over(table.names) if (metric := find(n)) and metric.proxies == metric.leaves
+            ]
+            columns |= {
+                metric.name: metric.fitted({leaf: table.column(leaf) for leaf in metric.leaves}) for metric in evolved
+            }
             columns |= fusions(columns, benchmark.validation if benchmark.metric.maximize else -benchmark.validation)
             sizes = columns.get("params")
             these = agreements(

@@ -16,7 +16,10 @@ from po_nas.core.metrics import Compute, MetricSource
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.graph_leaves import graph_leaves
 from proxies.cache import CacheKey, ScoreCache
+from proxies.evolved.metric import EvolvedMetric, find
+from proxies.evolved.reference import Reference, fit
 
 __all__ = ["LiveMetrics", "with_live_metrics", "with_metrics"]
 
@@ -29,6 +32,9 @@ class LiveMetrics:
     so a score is a function of the architecture. With `workers` > 1 processes share the work. Scores are kept in memory
     and, with a `cache`, in that file (SQLite, local disk), which several searches may use; what failed is NaN. Not to
     be shared by threads. Implements `ComputedMetrics`: where others compute, the cache is theirs.
+
+    An evolved metric is seen against a reference of this space, network and batch: the scores of its leaves for
+    `reference` architectures that are drawn from the space once (always the same).
 
     Raises `UnknownNameError` for a proxy that there is not.
     """
@@ -44,6 +50,7 @@ class LiveMetrics:
         workers: int = 1,
         init_seed: int = 0,
         seed: int = 0,
+        reference: int = 64,
     ) -> None:
         self._space, self._batch, self._network = space, batch, dict(network or {})
         self._specs = {spec.name: spec for spec in map(proxies.spec, proxies.expand(names))}
@@ -53,6 +60,9 @@ class LiveMetrics:
         self._computed: set[str] = set()
         self._compute: Compute | None = None
         self._computed_elsewhere = 0
+        self._size = reference
+        self._evolved = {name: metric for name in self._specs if (metric := find(name)) is not None}
+        self._references: dict[str, Reference] = {}
         self.reasons: dict[str, str] = {}
         """Why each metric that failed somewhere did so the last time."""
 
@@ -86,13 +96,46 @@ class LiveMetrics:
         for name in names:
             if name not in self._specs:
                 raise UnknownNameError(f"metric of {self._space.name}", name, self._specs)
+        # Where others compute, they compose too.
+        evolved = {name: self._evolved[name] for name in names if name in self._evolved and self._compute is None}
+        leaves = [leaf for metric in evolved.values() for leaf in metric.proxies]
+        raw = self._raw(architectures, [*(name for name in names if name not in evolved), *leaves])
+        found = np.empty((len(architectures), len(names)))
+        for place, name in enumerate(names):
+            if name in evolved:
+                found[:, place] = self._composed(name, architectures, raw)
+            else:
+                found[:, place] = raw[name] * (self._specs[name].direction or 1)
+        return found
+
+    def _raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Scores (n,) by name as they come."""
+        names = tuple(dict.fromkeys(names))
         for wanted, missing in self._missing(architectures, names).items():
             self._score(missing, wanted)
-        found = [
-            [self._known[architecture, name] * (self._specs[name].direction or 1) for name in names]
-            for architecture in architectures
-        ]
-        return np.array(found, dtype=np.float64).reshape(len(architectures), len(names))
+        return {name: np.array([self._known[a, name] for a in architectures], dtype=np.float64) for name in names}
+
+    def _composed(
+        self, name: str, architectures: Sequence[Architecture], raw: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """An evolved metric (n,) of n architectures from the scores of its leaves."""
+        metric = self._evolved[name]
+        if name not in self._references:
+            rng = np.random.default_rng(0)
+            sample = [self._space.sample(rng) for _ in range(self._size)]
+            columns = self._with_graph(metric, sample, self._raw(sample, metric.proxies))
+            self._references[name] = fit(metric.style.kind, columns, missing=metric.style.missing)
+        return metric.values(self._with_graph(metric, architectures, raw), self._references[name])
+
+    def _with_graph(
+        self, metric: EvolvedMetric, architectures: Sequence[Architecture], raw: Mapping[str, NDArray[np.float64]]
+    ) -> dict[str, NDArray[np.float64]]:
+        """The columns of a metric's leaves, features of the graph included."""
+        columns = {leaf: raw[leaf] for leaf in metric.proxies}
+        if len(columns) < len(metric.leaves):
+            features = graph_leaves(self._space, architectures)
+            columns |= {leaf: features[leaf] for leaf in metric.leaves if leaf in features}
+        return columns
 
     def _missing(
         self, architectures: Sequence[Architecture], names: Sequence[str]

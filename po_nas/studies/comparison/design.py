@@ -61,9 +61,11 @@ class Cell(BaseModel):
     def key(self) -> dict[str, Any]:
         """What the result depends on; the label is not part of it, the version is."""
         search = self.search.model_dump(mode="json", exclude={"method", "tracking", "plugins", "warm_start"})
+        # Where nothing trains and accuracy is the goal, keys are what they were before anything else could be.
         if not search["training"]:
-            # Where nothing trains, keys are what they were before anything could.
             del search["training"]
+        if search["metrics"]["objective"] is None:
+            del search["metrics"]["objective"]
         method = {"name": self.search.method.name, "options": self.options}
         return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search}
 
@@ -91,7 +93,7 @@ class ComparisonConfig(BaseModel):
     executor: Annotated[
         ExecutorConfig, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
     ] = Field(ExecutorConfig(), description="simulated: parallel workers on a virtual clock of recorded seconds")
-    plugins: _Names = Field((), description="Python files or modules to import first")
+    plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
     published: tuple[Published, ...] = Field((), description="file of published numbers to print beside ours")
     notes: str = Field("", description="a paragraph printed with the results")
 
@@ -207,4 +209,4 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
 
 def _located(plugin: Any, base: Path) -> Any:
     """Absolute, so that worker processes and later sessions find it."""
-    return str((base / plugin).resolve()) if isinstance(plugin, str) and plugin.endswith(".py") else plugin
+    return str((base / plugin).resolve()) if isinstance(plugin, str) and plugin.endswith((".py", ".json")) else plugin

@@ -1,0 +1,11 @@
+"""``po-nas evolve``: what people design by hand, found by evolution."""
+
+from __future__ import annotations
+
+import typer
+
+from po_nas.commands import evolve_proxy
+
+app = typer.Typer(help="Evolve training-free metrics (proxy) as readable formulas.", no_args_is_help=True)
+app.command("proxy")(evolve_proxy.proxy)
+app.command("reference")(evolve_proxy.reference)

@@ -1,0 +1,178 @@
+"""``po-nas evolve proxy`` and ``po-nas evolve reference``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from po_nas.commands.tables import print_table
+
+if TYPE_CHECKING:
+    from po_nas.studies.metric_evolution import Outcome
+    from proxies.evolved.metric import EvolvedMetric
+
+__all__ = ["proxy", "reference"]
+
+_PROBLEMS = "problems, families such as nasbench201, wildcards; comma-separated or repeated"
+
+
+def proxy(
+    train: Annotated[list[str], typer.Option(help=f"learn from these: {_PROBLEMS}")],
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help=f"never learn from these, judge on them: {_PROBLEMS}")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="independent runs; 31 is customary")] = 5,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes of one thread each; default: all cores")] = None,
+    out: Annotated[Path, typer.Option(help="directory; an unfinished evolution goes on")] = Path("runs/evolved"),
+    name: Annotated[str, typer.Option(help="name of the new proxy")] = "evolved",
+    population: Annotated[int, typer.Option(help="formulas in a generation")] = 200,
+    generations: Annotated[int, typer.Option(help="generations after the random one")] = 30,
+    max_depth: Annotated[int, typer.Option(help="largest depth of a tree")] = 6,
+    max_size: Annotated[int, typer.Option(help="largest number of nodes")] = 25,
+    parsimony: Annotated[float, typer.Option(help="fitness that a node costs")] = 0.001,
+    aggregate: Annotated[str, typer.Option(help="τ of several problems as one: mean, mean-sd or min")] = "mean",
+    sd_weight: Annotated[float, typer.Option(help="λ of mean-sd: mean − λ · standard deviation")] = 0.5,
+    normaliser: Annotated[str, typer.Option(help="of the leaves: rank, raw, signed_log or zscore")] = "rank",
+    objectives: Annotated[str, typer.Option(help="tau, or nsga2: τ, size and seconds of the proxies")] = "tau",
+    constants: Annotated[bool, typer.Option("--constants", help="numbers as weights and addends, tuned")] = False,
+    leaf: Annotated[
+        list[str] | None, typer.Option(help="leaf or wildcard (repeatable); default: what is there")
+    ] = None,
+    graph_features: Annotated[
+        bool, typer.Option("--graph-features", help="leaves g_…: such a metric is for benchmarks, not for networks")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=10, help="architectures of each problem to learn from")] = 200,
+    reference_sample: Annotated[
+        int, typer.Option("--reference", min=0, help="random networks that the new proxy is calibrated on; 0: none")
+    ] = 32,
+) -> None:
+    """Evolve a training-free metric over existing ones, and judge it where it was not evolved.
+
+    Writes the formula, the τ of all seeds, a figure and DIR/evolved.json. With --plugin DIR/evolved.json (or -p
+    DIR/evolved.json) that is a proxy like any other: for proxies score and correlate, as a metric of a search
+    (method.metrics), or as its only goal (metrics.objective). Finished seeds are kept: the same command goes on.
+    """
+    from po_nas.reports.metric_evolution import write_evolution
+    from po_nas.studies import metric_evolution as study
+    from po_nas.symbolic import Settings
+    from proxies.evolved.metric import save
+
+    settings = Settings(
+        population=population,
+        generations=generations,
+        max_depth=max_depth,
+        max_size=max_size,
+        parsimony=parsimony,
+        aggregate=cast(Any, aggregate),
+        sd_weight=sd_weight,
+        normaliser=cast(Any, normaliser),
+        objectives=cast(Any, objectives),
+        constants=constants,
+        leaves=tuple(leaf) if leaf else None,
+        graph_features=graph_features,
+    )
+    plan = study.make_plan(train, hold_out or (), seeds=seeds, rows=rows, settings=settings)
+    print(f"leaves: {', '.join(plan.settings.leaves or ())}", file=sys.stderr)
+    for column, reason in study.left_out(plan).items():
+        print(f"no leaf: {column}: {reason}", file=sys.stderr)
+    try:
+        with _bar(f"{name}: seeds", seeds) as update:
+            outcome = study.run(
+                plan,
+                out,
+                workers=workers or os.cpu_count() or 1,
+                name=name,
+                progress=lambda p: update(p.done + (p.generation.number / (generations + 1) if p.generation else 0)),
+            )
+        metric = _calibrated(outcome.metric, reference_sample)
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished seeds are kept, run the same command to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    save(metric, out / "evolved.json")
+    write_evolution(outcome, out / "evolved.png")
+    _show(metric, outcome)
+    print(f"results  {out / 'results.parquet'}\nfigure   {out / 'evolved.png'}\nproxy    {out / 'evolved.json'}")
+
+
+def reference(
+    file: Annotated[Path, typer.Argument(help="file of an evolved metric")],
+    space: Annotated[str, typer.Option(help="whose networks: nasbench201, darts, …")],
+    sample: Annotated[int, typer.Option(min=8, help="random networks that are scored")] = 32,
+    images: Annotated[int, typer.Option(min=1, help="made-up images in the batch, as --samples of proxies score")] = 32,
+    size: Annotated[int, typer.Option(min=1, help="their height and width, pixels")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="of the architectures, weights and images")] = 0,
+) -> None:
+    """Calibrate an evolved metric on random networks of a space, so that one network of it can be scored.
+
+    The file gets a reference sample of the scores of its leaves (no accuracies), which becomes its default. Benchmarks
+    and searches do not need it: they rank leaves among their own architectures.
+    """
+    from po_nas.studies.engine_reference import add_reference
+    from proxies.evolved.metric import load, save
+
+    metric = load(file)
+    with _bar(f"networks of {space}", sample) as update:
+        save(add_reference(metric, space, sample=sample, images=images, size=size, seed=seed, progress=update), file)
+    print(file)
+
+
+def _calibrated(metric: EvolvedMetric, sample: int) -> EvolvedMetric:
+    """With a reference of our own engine's scores for the first space that has networks, where that can be."""
+    from po_nas.errors import EvolvedMetricError
+    from po_nas.studies.engine_reference import SPACES, add_reference
+
+    spaces = [{"nasbench301": "darts"}.get(space, space) for space in metric.references]
+    space = next((space for space in spaces if space in SPACES), None)
+    if not sample or space is None:
+        return metric
+    try:
+        with _bar(f"calibrating on {space}", sample) as update:
+            return add_reference(metric, space, sample=sample, progress=update)
+    except EvolvedMetricError as error:
+        print(f"not calibrated, so it serves benchmarks and searches alone: {error}", file=sys.stderr)
+        return metric
+
+
+def _show(metric: EvolvedMetric, outcome: Outcome) -> None:
+    import numpy as np
+
+    from po_nas.formula import text
+    from po_nas.reports.metric_evolution import summary_rows
+
+    print(f"formula  {text(metric.formula)}\nLaTeX    ${metric.latex}$\n")
+    print_table(("problem", "rows", "evolved", *(b.name for b in outcome.baselines)), summary_rows(outcome))
+    print()
+    spread = []
+    for role in ("train", "held-out", "unseen"):
+        means = outcome.means(role)
+        if means:
+            quantiles = np.quantile(means, (0, 0.25, 0.5, 0.75, 1))
+            spread.append((role, str(len(means)), *(f"{q:+.3f}" for q in quantiles)))
+    print_table(("mean τ over problems", "seeds", "least", "25 %", "median", "75 %", "most"), spread)
+    print()
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Any]:
+    """A bar with an ETA on stderr; gives the function that is told how much is done."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    console = Console(stderr=True, highlight=False)
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)

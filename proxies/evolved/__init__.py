@@ -1,0 +1,1 @@
+"""Evolved metrics: formulas over other proxies that genetic programming found (`po-nas evolve proxy`)."""
