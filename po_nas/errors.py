@@ -80,7 +80,8 @@ class PoNasError(Exception):
 
 
 def _restored(kind: type[PoNasError], arguments: tuple[Any, ...]) -> PoNasError:
-    error = kind.__new__(kind)
+    # Not kind.__new__, which for a MemoryError is one that its instances are not made by.
+    error: PoNasError = BaseException.__new__(kind)
     error.args = arguments
     return error
 
