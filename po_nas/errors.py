@@ -80,8 +80,8 @@ class PoNasError(Exception):
 
 
 def _restored(kind: type[PoNasError], arguments: tuple[Any, ...]) -> PoNasError:
-    # Not kind.__new__, which for a MemoryError is one that its instances are not made by.
-    error: PoNasError = BaseException.__new__(kind)
+    # Not kind.__new__: where there are two bases, Python may find that of the wrong one.
+    error: PoNasError = (OSError if issubclass(kind, OSError) else BaseException).__new__(kind)
     error.args = arguments
     return error
 
