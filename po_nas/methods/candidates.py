@@ -96,7 +96,7 @@ def candidates(domain: Domain, seed: int, size: int | None = None) -> Candidates
     return _sampled(domain.space, domain.identity, seed, size or _SAMPLED)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _whole(space: Space, identity: Identity) -> Candidates:
     found: dict[Hashable, Architecture] = {}
     for architecture in space.enumerate():
@@ -104,7 +104,7 @@ def _whole(space: Space, identity: Identity) -> Candidates:
     return _listed(space, found)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _sampled(space: Space, identity: Identity, seed: int, size: int) -> Candidates:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 3)))
     found: dict[Hashable, Architecture] = {}
@@ -167,14 +167,14 @@ def _composed(name: str, others: Sequence[str]) -> bool:
     return isinstance(spec, ProxySpec) and bool(spec.needs) and set(spec.needs) <= set(others)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _metric_pool(listed: Candidates, source: MetricSource, names: tuple[str, ...]) -> MetricPool:
     values = np.asarray(source.values(listed.architectures, names), dtype=np.float64)
     # An infinite score orders nothing; it is as good as none.
     return MetricPool(listed, names, np.where(np.isfinite(values), values, np.nan))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _covered(pool: MetricPool) -> MetricPool:
     kept = np.flatnonzero(np.isfinite(pool.values).mean(axis=0) >= _COVERAGE)
     return MetricPool(pool.candidates, tuple(pool.names[k] for k in kept), pool.values[:, kept])

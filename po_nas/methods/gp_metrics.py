@@ -28,7 +28,7 @@ class GPMetrics(MetricBO):
         return _model(features)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _model(features: Features) -> AveragedGP:
     parts = described(features)
     hypotheses = (without_metrics(features, 0.5), Structure(parts, mean=True, probability=0.5))

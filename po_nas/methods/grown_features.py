@@ -40,6 +40,6 @@ def grown(base: Features, architectures: Sequence[Architecture], z: NDArray[np.f
     )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _encoder(base: Features) -> NGramEncoder:
     return NGramEncoder(base.pool.candidates.space, base.pool.candidates.architectures, 3)

@@ -77,7 +77,7 @@ class Features:
     sequences: NDArray[np.float64]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _features(pool: MetricPool) -> Features:
     architectures, space = pool.candidates.architectures, pool.candidates.space
     z = np.stack([_scores(column) for column in pool.values.T], axis=1)
@@ -221,7 +221,7 @@ class MetricBO(Searcher):
         return _array(torch.logsumexp(stacked + logs, dim=0))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def described(features: Features) -> tuple[Similarity, Similarity, Similarity]:
     """Similarity of vector encodings, of operation sequences, and of metrics; columns are shared by all searches."""
     return Similarity(features.vectors), Similarity(features.sequences), Similarity(features.z)

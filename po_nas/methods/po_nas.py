@@ -148,7 +148,7 @@ class PONAS(MetricBO):
             return _weights(features, self.model(features), found)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _model(features: Features, weights: Weights) -> AveragedGP:
     vectors, sequences, metrics = described(features)
     components: list[Component] = [vectors, sequences, metrics]

@@ -57,7 +57,7 @@ def pool_encoder(scaled: Scaled, options: EncoderOptions) -> Pretrained:
     return _pretrained(scaled, settings, options.pretraining_seed, options.checkpoints)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _pretrained(scaled: Scaled, settings: PretrainingSettings, seed: int, folder: str | None) -> Pretrained:
     inputs, metrics = scaled.pool.candidates.encodings, torch.as_tensor(scaled.values, dtype=torch.float32)
     # Two threads gain little on graphs this small, and wait for each other on a busy machine.
@@ -67,7 +67,7 @@ def _pretrained(scaled: Scaled, settings: PretrainingSettings, seed: int, folder
         return load_or_pretrain(folder, inputs, metrics, settings, seed)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def embedded(encoder: Pretrained, candidates: Candidates) -> Embeddings:
     """Embeddings of all candidates, computed once."""
     return encoder.embed(candidates.encodings)

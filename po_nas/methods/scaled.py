@@ -107,19 +107,19 @@ def _score(new: NDArray[np.float64], values: NDArray[np.float64], z: NDArray[np.
     return np.asarray(found + _SLOPE * np.sign(beyond) * np.log1p(np.abs(beyond) / spread), dtype=np.float64)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def min_max(pool: MetricPool) -> MinMax:
     """The same object for the same pool."""
     return MinMax(pool)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def ranks(pool: MetricPool) -> Ranks:
     """The same object for the same pool."""
     return Ranks(pool)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def scaled_features(features: Features) -> NormalScores:
     """The same object for the same candidates."""
     return NormalScores(features.pool, features.z)

@@ -77,7 +77,7 @@ class Transferred:
         return np.asarray(found.mean.numpy()[len(scores) :], dtype=np.float64)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def with_transferred(source: Hashable, space: Space, tasks: tuple[Elsewhere, ...]) -> Transferred:
     """A metric source, or None, with the metrics of `tasks`; the same object again, so that pools are shared."""
     return Transferred(cast("MetricSource | None", source), space, tasks)
