@@ -8,9 +8,8 @@ subsets depend on task, size and seed alone, so losses are compared in pairs.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 import losses
 import surrogates
+from po_nas.core.processes import processes
 from po_nas.errors import MissingDataError
 from po_nas.studies import ranking
 from po_nas.studies.loss_design import Case, LossStudyConfig
@@ -175,8 +175,7 @@ def run_loss_study(
             done += 1
             tell(Progress(done, len(cases), missing))
     elif todo:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with processes(workers) as pool:
             for future in as_completed([pool.submit(_job, case, directory) for case in todo]):
                 future.result()
                 done += 1

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +16,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from po_nas import __version__
-from po_nas.core.environment import environment
+from po_nas.core.processes import processes
 from po_nas.core.run_directory import RunDirectory
 from po_nas.errors import ProblemError, RunDirectoryError
 from po_nas.formula import Node, leaves, parse, text
@@ -38,7 +33,6 @@ __all__ = ["Baseline", "EvolutionPlan", "Judged", "Outcome", "Progress", "baseli
 Role = Literal["train", "held-out", "unseen"]
 """Rows that evolution saw; other rows of the same problems; problems that it did not see."""
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LOG_RANK = ("flops", "jacov", "nwot")
 _PRESENT = 0.5
 
@@ -212,14 +206,18 @@ def run(
                     _evolve(plan, seed, directory, partial(_tell_generation, tell, done, plan.seeds))
                     tell(Progress(done + 1, plan.seeds))
         else:
-            with _pool(min(workers, len(todo)), directory) as pool:
-                waiting = {pool.submit(_attempt, plan, seed, directory): seed for seed in todo}
-                for done, future in enumerate(as_completed(waiting), plan.seeds - len(todo) + 1):
-                    failure = future.result()
-                    if failure is not None:
-                        reason = f"seed {waiting[future]}: {failure}; finished seeds are kept"
-                        raise RunDirectoryError(directory, reason)
-                    tell(Progress(done, plan.seeds))
+            try:
+                with processes(min(workers, len(todo))) as pool:
+                    waiting = {pool.submit(_attempt, plan, seed, directory): seed for seed in todo}
+                    for done, future in enumerate(as_completed(waiting), plan.seeds - len(todo) + 1):
+                        failure = future.result()
+                        if failure is not None:
+                            reason = f"seed {waiting[future]}: {failure}; finished seeds are kept"
+                            raise RunDirectoryError(directory, reason)
+                        tell(Progress(done, plan.seeds))
+            except BrokenProcessPool as error:
+                reason = "a worker process died; finished seeds are kept, run the same command with fewer --workers"
+                raise RunDirectoryError(directory, reason) from error
         table = parts.gather([plan.key(seed) for seed in range(plan.seeds)], directory / "results.parquet")
     seed = _chosen(table)
     return Outcome(_metric(plan, table, seed, name), seed, table, tuple(baselines(plan)))
@@ -227,32 +225,6 @@ def run(
 
 def _tell_generation(tell: Callable[[Progress], None], done: int, total: int, generation: Generation) -> None:
     tell(Progress(done, total, generation))
-
-
-@contextmanager
-def _pool(workers: int, directory: Path) -> Iterator[ProcessPoolExecutor]:
-    with environment(dict.fromkeys(_THREADS, "1")):
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
-        try:
-            yield pool
-        except BrokenProcessPool as error:
-            reason = "a worker process died; finished seeds are kept, run the same command again with fewer --workers"
-            raise RunDirectoryError(directory, reason) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin() -> None:
-    """First thing in a worker: an interrupt ends it without a word, and so does the end of the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _attempt(plan: EvolutionPlan, seed: int, directory: Path) -> str | None:

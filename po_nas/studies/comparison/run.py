@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from po_nas.core.environment import environment
+from po_nas.core.processes import processes
 from po_nas.core.run_directory import RunDirectory
 from po_nas.errors import RunDirectoryError
-from po_nas.registry import load_plugin
 from po_nas.studies.comparison.cell import run_cell
 from po_nas.studies.comparison.design import Cell, ComparisonConfig
 from po_nas.studies.comparison.plan import Plan, make_plan
@@ -35,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 _EVERY_S = 20.0
 """Seconds between two writings of the partial results."""
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -99,12 +94,8 @@ class _Session:
             self._run_in_processes(todo, min(workers, len(todo)))
 
     def _run_in_processes(self, todo: Sequence[int], workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        with environment(dict.fromkeys(_THREADS, "1")):
-            pool = ProcessPoolExecutor(
-                workers, mp_context=context, initializer=_begin, initargs=(self.plan.config.plugins,)
-            )
-            try:
+        try:
+            with processes(workers, self.plan.config.plugins) as pool:
                 waiting = iter(todo)
                 running: dict[Future[str | None], int] = {}
                 while True:
@@ -118,15 +109,13 @@ class _Session:
                         break
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         self._settle(running.pop(future), future.result())
-            except BrokenProcessPool as error:
-                self.write()
-                raise RunDirectoryError(
-                    self.directory,
-                    "a worker process died, perhaps for want of memory; finished searches are kept, run the same "
-                    "command again, with fewer --workers if need be",
-                ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool as error:
+            self.write()
+            raise RunDirectoryError(
+                self.directory,
+                "a worker process died, perhaps for want of memory; finished searches are kept, run the same "
+                "command again, with fewer --workers if need be",
+            ) from error
 
     def _settle(self, number: int, error: str | None) -> None:
         cell = self.plan.cells[number]
@@ -208,22 +197,3 @@ def _attempt(cell: Cell, directory: Path, explain: bool) -> str | None:
             # The search is what counts; the next session asks again.
             _log.exception("%s cannot say what it has learned", _words(cell))
     return None
-
-
-def _begin(plugins: Sequence[str]) -> None:
-    """First thing in a worker process."""
-    import signal
-
-    # An interrupt ends a worker without a word; the main process says what there is to say.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    for plugin in plugins:
-        load_plugin(plugin)
-
-
-def _end_with_the_parent() -> None:
-    """A worker whose study was killed would otherwise wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
