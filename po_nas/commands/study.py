@@ -11,14 +11,10 @@ import typer
 from po_nas.commands.options import Plugins, split_settings
 
 if TYPE_CHECKING:
+    from po_nas.studies.evolved_proxies.run import Progress as EvolvedProgress
     from po_nas.studies.loss_study import Progress
 
 app = typer.Typer(help="Studies: many trainings or searches compared, with statistics.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `losses` a subcommand while it is the only one."""
 
 
 @app.command()
@@ -40,7 +36,7 @@ def losses(
 
     config = load_loss_study(*split_settings(settings))
     try:
-        with _Bar() as bar:
+        with _Bar("trainings") as bar:
             table = run_loss_study(config, out, workers, bar.update)
     except KeyboardInterrupt:
         print("\ninterrupted; finished trainings are kept, run the same command to go on", file=sys.stderr)
@@ -53,16 +49,55 @@ def losses(
     print("\n".join(f"figure   {path}" for path in figures))
 
 
+@app.command("evolved-proxies")
+def evolved_proxies(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="see configs/studies/evolved_proxies*.yaml")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value …]", help="e.g. seeds=3")] = None,
+    out: Annotated[Path, typer.Option(help="directory of the study; an unfinished one goes on")] = Path(
+        "runs/evolved_proxies"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    markdown: Annotated[Path | None, typer.Option(help="also put tables and figures into this page")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Evolved metrics: how well formulas found by genetic programming order architectures, on unseen spaces above all.
+
+    Every finished run is kept: an interrupted study goes on where it stopped.
+    """
+    from po_nas.reports.evolved_proxies.make import make_evolved_report, write_evolved_page
+    from po_nas.studies.evolved_proxies.design import load_evolved_study
+    from po_nas.studies.evolved_proxies.run import run_evolved_study
+    from po_nas.studies.evolved_proxies.search import run_searches
+
+    study = load_evolved_study(config, overrides or [])
+    try:
+        with _Bar("runs") as bar:
+            table = run_evolved_study(study, out, workers, bar.update)
+        with _Bar("searches") as bar:
+            searches = run_searches(study, table, out, workers, bar.update)
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished runs are kept, run the same command to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    tables = make_evolved_report(table, searches, study, out)
+    print(f"results  {out / 'results.parquet'}\ntables   {out / 'tables.md'}\nfigures  {out / 'figures'}")
+    if markdown is not None:
+        command = " ".join(
+            ["po-nas study evolved-proxies", str(config), *(overrides or []), "--markdown", str(markdown)]
+        )
+        write_evolved_page(tables, out, markdown, command)
+        print(f"page     {markdown}")
+
+
 class _Bar:
     """Progress with an ETA on a terminal; on a pipe, a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("trainings"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=self._console)
         self._task = self._bar.add_task("", total=None)
         self._told = False
@@ -74,7 +109,7 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Progress | EvolvedProgress) -> None:
         """Show how far the study is."""
         if not self._told:
             self._told = True

@@ -15,7 +15,7 @@ import numpy as np
 
 from po_nas.errors import ProblemError, UnknownNameError
 from po_nas.formula import Node, leaves, size
-from po_nas.symbolic.fitness import aggregate, seconds_of
+from po_nas.symbolic.fitness import F64, aggregate, seconds_of, space_means
 from po_nas.symbolic.front import Front, Ranked, survivors
 from po_nas.symbolic.grammar import Grammar, Tree
 from po_nas.symbolic.population import Population
@@ -198,7 +198,7 @@ class _Run:
         """Trees with their fitness; the best and the front are kept up to date."""
         numbers = [self.values.number(tree) for tree in trees]
         taus = self.values.taus(numbers)
-        totals = aggregate(taus, self.settings.aggregate, self.settings.sd_weight)
+        totals = aggregate(self.grouped(taus), self.settings.aggregate, self.settings.sd_weight)
         found = []
         for tree, number, tau, total in zip(trees, numbers, taus, totals, strict=True):
             used = {node.value for node in tree if node.arity == 0 and isinstance(node.value, str)}
@@ -210,6 +210,10 @@ class _Run:
             if self.best is None or member.fitness > self.best.fitness:
                 self.best = member
         return found
+
+    def grouped(self, taus: F64) -> F64:
+        """What is aggregated: τ (m, p) as they are, or their means over the problems of each space."""
+        return space_means(taus, [p.space for p in self.problems]) if self.settings.by_space else taus
 
     def next(self, members: list[Ranked]) -> list[Ranked]:
         settings = self.settings

@@ -14,7 +14,7 @@ from po_nas.symbolic.problem import Problem
 from proxies.evolved.functions import evaluate
 from proxies.evolved.reference import Reference, fit
 
-__all__ = ["Aggregate", "aggregate", "scores", "seconds_of", "tau"]
+__all__ = ["Aggregate", "aggregate", "scores", "seconds_of", "space_means", "tau"]
 
 F64: TypeAlias = NDArray[np.float64]
 Aggregate = Literal["mean", "mean-sd", "min"]
@@ -30,6 +30,12 @@ def aggregate(taus: F64, how: Aggregate, sd_weight: float = 0.5) -> F64:
     else:
         found = taus.min(axis=1)
     return np.where(np.isnan(found), -2.0, found)
+
+
+def space_means(taus: F64, spaces: Sequence[str]) -> F64:
+    """τ (m, p) of p problems averaged over the problems of each space, (m, s), in the order of first mention."""
+    where = np.array(spaces)
+    return np.stack([taus[:, where == space].mean(axis=1) for space in dict.fromkeys(spaces)], axis=1)
 
 
 def scores(formula: Node, problem: Problem, normaliser: str | Reference = "rank") -> F64:

@@ -8,6 +8,7 @@ one, are not used. Nothing is compiled: `po_nas.symbolic.population` evaluates t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
@@ -19,6 +20,9 @@ from po_nas.formula import Call, Node
 from proxies.evolved.functions import FUNCTIONS
 
 __all__ = ["Constant", "Grammar", "Score", "Tree", "formula_of"]
+
+_PATIENCE = 200
+"""Draws of too large a tree, after which its depth is lessened by one."""
 
 
 class Score:
@@ -79,11 +83,13 @@ class Grammar:
 
     def draw(self, rng: np.random.Generator, depth: int, *, full: bool = False) -> Tree:
         """A tree of at most that depth (``full``: all ways that deep), within `max_size`."""
-        while True:
+        for attempt in itertools.count():
             nodes: list[Any] = []
-            self._grow(nodes, rng, min(depth, self.max_depth), full)
+            # A full tree of functions of two arguments may be too large at any draw.
+            self._grow(nodes, rng, max(0, min(depth, self.max_depth) - attempt // _PATIENCE), full)
             if len(nodes) <= self.max_size:
                 return Tree(nodes)
+        raise AssertionError("a leaf fits always")
 
     def _grow(self, nodes: list[Any], rng: np.random.Generator, depth: int, full: bool) -> None:
         stop = depth == 0 or (not full and rng.random() < len(self.leaves) / (len(self.leaves) + len(self._functions)))

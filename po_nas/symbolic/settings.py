@@ -21,8 +21,10 @@ class Settings:
     tournaments of `tournament`; a child is made by crossover with the probability `crossover`, else by a subtree, point
     or hoist `mutation` (probabilities of the three, which sum to 1). `elite` best ones live on. `parsimony` is taken
     off a formula's fitness for each node. `aggregate` makes one number of the τ on the problems, `sd_weight` is λ of
-    ``mean-sd``. `normaliser` and `missing` treat the leaves (`proxies.evolved.reference`). `objectives` is ``tau``
-    (fitness alone) or ``nsga2`` (τ, size and seconds of the proxies). `constants` adds numbers, which are tuned at the
+    ``mean-sd``; with `by_space` the mean τ of every search space is aggregated, so that one with many problems
+    counts no more than one with a single problem. `normaliser` and `missing` treat the leaves
+    (`proxies.evolved.reference`). `objectives` is ``tau`` (fitness alone) or ``nsga2`` (τ, size and seconds of the
+    proxies). `constants` adds numbers, which are tuned at the
     end. `leaves` are the terminals, wildcards too (None: all columns); a column counts as there when the share
     `coverage` of the problems have it for half of their architectures. `graph_features` admits columns ``g_*``.
     """
@@ -38,6 +40,7 @@ class Settings:
     parsimony: float = 0.001
     aggregate: Aggregate = "mean"
     sd_weight: float = 0.5
+    by_space: bool = False
     normaliser: Kind = "rank"
     missing: Missing = "middle"
     objectives: Literal["tau", "nsga2"] = "tau"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, TypeAlias
@@ -13,14 +14,15 @@ from numpy.typing import NDArray
 from po_nas import benchmarks, spaces
 from po_nas.benchmarks import scores
 from po_nas.benchmarks.data import table
-from po_nas.errors import UnknownNameError
+from po_nas.benchmarks.suite_scores import suite_scores
+from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.darts import DARTSSpace
 from po_nas.spaces.graph_leaves import graph_leaves
 from po_nas.spaces.nasbench101 import NASBench101Space
 from po_nas.symbolic.problem import Problem
 
-__all__ = ["expand", "names", "problem"]
+__all__ = ["expand", "names", "problem", "suite_architectures"]
 
 F64: TypeAlias = NDArray[np.float64]
 
@@ -69,7 +71,7 @@ def problem(name: str) -> Problem:
     runs, of NAS-Bench-301 a surrogate's predictions, of NAS-Bench-101 the mean of the queried runs of a cell). One
     row per architecture, about 200 of ``suite_zero``, 292 of ``nasbench101`` and 660 to 725 of the others. Scores that
     were computed for a whole space fill columns that the sample lacks (zen, and synflow, epe_nas and fisher on
-    TransNAS-Bench-101), and so do scores of our own engine on NAS-Bench-201 (az_*, meco, swap).
+    TransNAS-Bench-101), and so do scores of our own engine (az_*, meco, swap; on NAS-Bench-101 nwot and zen).
 
     Raises `UnknownNameError` and, with the command that fetches it, `MissingDataError`.
     """
@@ -106,13 +108,18 @@ def _made(
     own = spaces.get(architectures[0].space)
     keys = [own.canonical(architecture) for architecture in architectures]
     _, classes = np.unique(np.array(keys), return_inverse=True)
-    columns = rows.columns | graph_leaves(own, architectures)
+    computed = {c: v for c, v in suite_scores(architectures).items() if c not in rows.columns}
+    columns = rows.columns | computed | graph_leaves(own, architectures)
     return Problem(name, space, accuracy, columns, classes.astype(np.int64), rows.seconds, source)
 
 
-def _fill(rows: _Rows, given: scores.ScoreTable, positions: NDArray[np.intp]) -> None:
-    """Add columns of a whole space that the sample lacks."""
+def _fill(
+    rows: _Rows, given: scores.ScoreTable, positions: NDArray[np.intp], only: Sequence[str] | None = None
+) -> None:
+    """Add columns of a whole space that the sample lacks (all, or `only` some)."""
     for place, column in enumerate(given.names):
+        if only is not None and column not in only:
+            continue
         values = given.values[positions, place]
         if column not in rows.columns and np.isfinite(values).mean() >= 0.5:
             rows.columns[column] = values
@@ -128,6 +135,12 @@ def _nasbench201(name: str, task: str) -> Problem:
     found = benchmarks.get(name)
     positions = np.array([row_of_tuple(text) for text in rows.texts], dtype=np.intp)
     _fill(rows, scores.load_own(name), positions)
+    if task == "cifar100":
+        # Forward passes do not see how many classes there are.
+        _fill(rows, scores.load_own("nasbench201/cifar10"), positions, ("swap", "az_expressivity", "az_progressivity"))
+    # The sample can do without what a second data set knows.
+    with suppress(MissingDataError):
+        _fill(rows, scores.load(name), positions, ("zen",))
     architectures = [found.rows.architecture(int(row)) for row in positions]
     source = "scores NAS-Bench-Suite-Zero (725 cells) and po-nas, accuracies NAS-Bench-201 (validation, mean of runs)"
     return _made(name, "nasbench201", rows, architectures, found.validation[positions], source)
@@ -210,6 +223,32 @@ def _suite_zero(name: str, task: str) -> Problem:
         architectures = [Architecture("transnas_micro", _integers(text)) for text in rows.texts]
     source = "NAS-Bench-Suite-Zero (about 200 architectures)"
     return _made(name, _SUITE_SPACES[family], rows, architectures, rows.accuracy, source)
+
+
+def suite_architectures(space: str) -> list[Architecture]:
+    """All architectures of a search space that the main tables of NAS-Bench-Suite-Zero sampled, twins included.
+
+    Raises `UnknownNameError` for a space without such a table and `MissingDataError`.
+    """
+    samples = {
+        "nasbench101": ("nasbench101-cifar10", "500"),
+        "darts": ("nasbench301-cifar10", "725"),
+        "transnas_micro": ("transbench101_micro-*", "725"),
+        "transnas_macro": ("transbench101_macro-*", "725"),
+    }
+    if space not in samples:
+        raise UnknownNameError("space of a sample", space, samples)
+    pattern, source = samples[space]
+    read = table("suite_zero", f"the sample of {space}").read(["problem", "source", "arch"])
+    keys = zip(read["problem"], read["source"], read["arch"], strict=True)
+    texts = sorted({str(arch) for key, where, arch in keys if where == source and fnmatchcase(str(key), pattern)})
+    if space == "darts":
+        return _darts(texts)
+    if space == "nasbench101":
+        own = spaces.get(space)
+        assert isinstance(own, NASBench101Space)
+        return [_cell101(own, text) for text in texts]
+    return [Architecture(space, tuple(c for c in _integers(text) if c or space == "transnas_micro")) for text in texts]
 
 
 _LOADERS: Mapping[str, Callable[[str, str], Problem]] = {

@@ -33,6 +33,7 @@ def composed_spec(registry: Registry[Any], name: str, needs: Sequence[str], deci
         (),
         +1,
         needs_labels=any(spec.needs_labels for spec in specs),
+        failure="never where a missing leaf counts as the middle of the reference; else where a leaf fails",
         cost=max((spec.cost for spec in specs), key=_COSTS.index, default="count"),
         min_samples=max((spec.min_samples for spec in specs), default=1),
         needs=tuple(needs),

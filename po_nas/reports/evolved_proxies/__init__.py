@@ -1,0 +1,1 @@
+"""The study of evolved metrics as tables, figures and a page."""

@@ -1,0 +1,1 @@
+"""The study of evolved metrics: how well formulas found by genetic programming order architectures, seen and unseen."""
