@@ -79,7 +79,15 @@ RULES = {
             *("=po_nas.methods", "=po_nas.networks", "losses", "surrogates", "proxies", "po_nas.symbolic"),
         ),
     ),
-    "po_nas.reports": Rule((*BASE, "po_nas.core", "po_nas.spaces", "po_nas.studies")),
+    "po_nas.loss_search": Rule(
+        (
+            *(*BASE, "losses", "surrogates.isolation", "po_nas.core", "po_nas.spaces"),
+            *("po_nas.networks", "po_nas.training", "po_nas.studies.parts"),
+        ),
+    ),
+    "po_nas.reports": Rule(
+        (*BASE, "losses.classification", "po_nas.core", "po_nas.spaces", "po_nas.studies", "po_nas.loss_search")
+    ),
     "po_nas.commands": Rule(BASE, ("po_nas", "losses", "proxies", "surrogates")),
     "po_nas.testing": Rule(
         (

@@ -44,8 +44,8 @@ app.add_typer(losses.app, name="losses")
 app.add_typer(proxies.app, name="proxies")
 app.add_typer(surrogates.app, name="surrogates")
 app.add_typer(study.app, name="study")
-app.add_typer(evolve.app, name="evolve")
 app.add_typer(data.app, name="data")
+app.add_typer(evolve.app, name="evolve")
 app.command("plugins", help="List every plug-in, built-in or installed.")(plugins.plugins)
 
 

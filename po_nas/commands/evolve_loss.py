@@ -1,0 +1,83 @@
+"""``po-nas evolve loss``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from po_nas.commands.options import Plugins, split_settings
+from po_nas.commands.tables import print_table
+
+if TYPE_CHECKING:
+    from po_nas.loss_search.run import Progress
+
+__all__ = ["loss"]
+
+
+def loss(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. children=50"),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="image data set: digits, fashion-mnist, cifar10")] = None,
+    preset: Annotated[str | None, typer.Option(help="sizes: laptop or paper")] = None,
+    out: Annotated[Path, typer.Option(help="directory; an unfinished evolution goes on")] = Path("runs/evolved_losses"),
+    workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="of graphs and trainings")] = None,
+    shared: Annotated[
+        Path | None, typer.Option(help="folder of trainings that several evolutions share; default: that of --out")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Evolve classification losses, and compare the best with known ones.
+
+    Writes losses.json, DIR/losses/NAME.json for training.loss=FILE, report.html, tables and figures. Finished trainings
+    are kept: the same command goes on where it stopped.
+    """
+    from po_nas.loss_search.config import load_evolve_loss
+    from po_nas.loss_search.run import evolve_loss
+    from po_nas.reports.evolved_losses.make import make_report
+
+    path, overrides = split_settings(settings)
+    options = {"dataset": dataset, "seed": seed}
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    config = load_evolve_loss(path, [*overrides, *given], preset)
+    try:
+        with _Bar() as bar:
+            result = evolve_loss(config, out, workers, bar.update, shared)
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished trainings are kept, run the same command to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    make_report(out)
+    found = ((one["name"], one["formula"], f"{one['sign']:+d}", f"{one['scale']:g}") for one in result["losses"])
+    print_table(("loss", "f(y, p)", "sign", "scale"), found)
+    print(f"losses   {out / 'losses.json'}\nreport   {out / 'report.html'}")
+    print(f"use one  training.loss={out / 'losses' / result['losses'][0]['name']}.json")
+
+
+class _Bar:
+    """Progress with an ETA on stderr."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._bar = Bar(*columns, *times, console=Console(stderr=True, highlight=False), speed_estimate_period=300)
+        self._task = self._bar.add_task("losses", total=None)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show how far the evolution is."""
+        self._bar.update(self._task, description=progress.phase, completed=progress.done, total=progress.total)

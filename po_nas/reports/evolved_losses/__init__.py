@@ -1,0 +1,1 @@
+"""Reports of evolutions of losses."""
