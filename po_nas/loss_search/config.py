@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
+from po_nas.core.config import ExecutorConfig
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.loss_search.networks import GENOTYPES
@@ -124,6 +134,9 @@ class EvolveLossConfig(_Settings):
         0, description="further losses, of all fitnesses, that climb every rung for comparison"
     )
     final: Final
+    executor: Annotated[
+        ExecutorConfig, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
+    ] = Field(ExecutorConfig(), description="where trainings run: process, ray, submitit; inline: see --workers")
 
     def model_post_init(self, _: Any) -> None:
         """See that what is named is there."""

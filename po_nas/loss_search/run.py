@@ -67,7 +67,7 @@ def evolve_loss(
             phase = name
             told(trainings.ended)
 
-        with Trainings(shared or directory, workers, told) as trainings:
+        with Trainings(shared or directory, workers, told, config.executor) as trainings:
             evolution = Evolution(config, trainings, enter)
             members = evolution.run()
             rounds = eliminate(config, members, trainings, enter)
@@ -77,7 +77,7 @@ def evolve_loss(
             enter("final comparison")
             final = compare(config, _compared(names), trainings)
             result = {
-                "config": config.model_dump(mode="json"),
+                "config": _determining(config),
                 "funnel": {"random": _funnel(evolution.drawn), "mutants": _funnel(evolution.by_mutation)},
                 "members": [_member(member) for member in evolution.members],
                 "rounds": [{str(number): _number(v) for number, v in scores.items()} for scores in rounds.scores],
@@ -119,11 +119,16 @@ def _total(config: EvolveLossConfig) -> int:
 
 def _claim(directory: Path, config: EvolveLossConfig) -> None:
     """Write the configuration, or see that the one that is there is the same."""
-    path, given = directory / "config.yaml", config.model_dump(mode="json")
+    path, given = directory / "config.yaml", _determining(config)
     if not path.is_file():
         write(path, yaml.safe_dump(given, sort_keys=False, allow_unicode=True))
     elif yaml.safe_load(path.read_text(encoding="utf-8")) != given:
         raise ConfigError("out", str(directory), "holds another evolution; choose another folder")
+
+
+def _determining(config: EvolveLossConfig) -> dict[str, Any]:
+    """The configuration without what makes no difference to the result."""
+    return config.model_dump(mode="json", exclude={"executor"})
 
 
 def _funnel(funnel: Funnel) -> dict[str, Any]:

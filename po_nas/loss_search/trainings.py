@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from po_nas.core.processes import processes
-from po_nas.errors import RunDirectoryError
+from po_nas.core import executors
+from po_nas.core.config import ExecutorConfig
+from po_nas.core.executors import Executor
+from po_nas.core.executors import Job as Work
+from po_nas.core.objective import Objective
+from po_nas.core.settings import validated
+from po_nas.errors import ExecutorError, RunDirectoryError
+from po_nas.loss_search.surrogates import Jobs, Surrogates
 from po_nas.loss_search.training import Job, Trained, train
 from po_nas.studies.parts import Parts
 from surrogates.isolation import single_thread
 
 __all__ = ["Trainings"]
 
+_log = logging.getLogger(__name__)
+
 
 class Trainings:
-    """A context: `workers` processes of one thread each (one: this process) that train jobs for `run`.
+    """A context: an executor that trains jobs for `run`.
 
-    `told` hears of every job that has ended, as the number of those ended so far, earlier sessions' included.
+    By default `workers` processes of one thread each (one: this process). `told` hears of every job that has ended, as
+    the number of those ended so far, earlier sessions' included.
     """
 
-    def __init__(self, directory: Path, workers: int = 1, told: Callable[[int], None] = lambda done: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        workers: int = 1,
+        told: Callable[[int], None] = lambda done: None,
+        executor: ExecutorConfig | None = None,
+    ) -> None:
         self.directory, self.workers, self._told = directory, workers, told
         self.parts = Parts(directory)
+        self._config = executor or ExecutorConfig()
+        self._executor: Executor | None = None
         self._known: dict[str, Trained] = {}
-        self._open = ExitStack()
-        self._pool: ProcessPoolExecutor | None = None
         self._ended: set[str] = set()
         self.seconds = 0.0
 
@@ -51,12 +65,14 @@ class Trainings:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        if self._executor is not None:
+            self._executor.close()
 
     def run(self, jobs: Sequence[Job]) -> list[Trained]:
         """The results of jobs, in their order; equal jobs are trained once.
 
-        Raises what a training raises that is no matter of its loss, and `RunDirectoryError` when a process died.
+        A loss that fails is a result. Raises what a training raises that is no matter of its loss; from an executor's
+        workers this is an `ExecutorError`, as it is when no worker is left.
         """
         names = [self.parts.name(job.key) for job in jobs]
         todo: dict[str, Job] = {}
@@ -67,31 +83,50 @@ class Trainings:
                 else:
                     todo[name] = job
         self._tell(name for name in names if name not in todo)
-        if self.workers <= 1:
+        if self.workers <= 1 and self._config.name == "inline":
             with single_thread():
                 for name, job in todo.items():
-                    self._keep(name, job, train(job))
+                    trained = train(job)
+                    self.parts.write(job.key, [dataclasses.asdict(trained)])
+                    self._keep(name, trained)
         elif todo:
-            self._in_processes(todo)
+            self._elsewhere(todo)
         return [self._known[name] for name in names]
 
-    def _in_processes(self, todo: dict[str, Job]) -> None:
-        if self._pool is None:
-            self._pool = self._open.enter_context(processes(self.workers))
-        try:
-            waiting = {self._pool.submit(train, job): name for name, job in todo.items()}
-            for future in as_completed(waiting):
-                name = waiting[future]
-                self._keep(name, todo[name], future.result())
-        except BrokenProcessPool as error:
-            raise RunDirectoryError(
-                self.directory,
-                "a worker process died, perhaps for want of memory; finished trainings are kept, run the same command "
-                "again, with fewer --workers if need be",
-            ) from error
+    def _elsewhere(self, todo: Mapping[str, Job]) -> None:
+        executor = self._executor = self._executor or self._made()
+        executor.open()
+        # By what they are: in another session an executor may still know a job by its number.
+        waiting = {int(name, 16) % 2**53: name for name in todo}
+        for number, name in waiting.items():
+            executor.submit(Work(number, Jobs().to_string(todo[name]), todo[name].seed))
+        while waiting:
+            news = executor.poll()
+            if not news:
+                raise ExecutorError("the executor was closed; finished trainings are kept")
+            for done in news:
+                if done.outcome.failure is not None:
+                    if done.details:
+                        _log.error("%s", done.details)
+                    raise ExecutorError(
+                        f"a training cannot be made ({done.outcome.failure}); finished ones are kept, run the same "
+                        "command again"
+                    )
+                name = waiting.pop(done.number)
+                self._keep(name, _read(self.parts, name))
 
-    def _keep(self, name: str, job: Job, trained: Trained) -> None:
-        self.parts.write(job.key, [dataclasses.asdict(trained)])
+    def _made(self) -> Executor:
+        options = self._config.options
+        if self._config.name == "inline":
+            kind, given = executors.registry.get("process"), {"cpus_per_trial": 1, "workers": self.workers}
+        else:
+            kind = executors.registry.get(self._config.name)
+            given = {"workers": self.workers} if self.workers > 1 else {}
+        made = validated(kind.Options, {**given, **options}, prefix="executor.")
+        objective = cast(Objective, Surrogates(self.directory))
+        return kind(objective, options=made, out=self.directory.absolute())
+
+    def _keep(self, name: str, trained: Trained) -> None:
         self._known[name] = trained
         self._tell([name])
 

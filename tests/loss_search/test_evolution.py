@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -18,13 +19,15 @@ from typer.testing import CliRunner
 
 import losses.classification as classification
 from po_nas.commands.app import app
-from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
+from po_nas.core.config import ExecutorConfig
+from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError, UnknownNameError
 from po_nas.loss_search import training
 from po_nas.loss_search.config import Setting, load_evolve_loss, presets
 from po_nas.loss_search.final import choose_rates, final_jobs
 from po_nas.loss_search.networks import build
 from po_nas.loss_search.regimes import REGIMES, augmentation
 from po_nas.loss_search.run import evolve_loss
+from po_nas.loss_search.surrogates import Jobs
 from po_nas.loss_search.training import Job, train
 from po_nas.loss_search.trainings import Trainings
 from po_nas.training.data import image_set
@@ -224,6 +227,23 @@ def test_processes_find_what_one_process_finds(tmp_path):
     with Trainings(tmp_path / "one") as one, Trainings(tmp_path / "two", workers=2) as two:
         assert [r.validation for r in one.run(jobs)] == [r.validation for r in two.run(jobs)]
     assert one.ended == two.ended == 2
+
+
+def test_a_job_is_its_text():
+    one = job({"name": "focal", "gamma": 2.0}, at=2)
+    assert Jobs().from_string(Jobs().to_string(one)) == one
+    assert Jobs().from_string(Jobs().to_string(one)).key == one.key
+
+
+def test_an_executor_says_what_is_wrong_and_keeps_what_is_done(tmp_path):
+    wanted = ExecutorConfig.model_validate({"name": "simulated"})
+    missing = dataclasses.replace(job(), dataset="cifar10", data=str(tmp_path / "nowhere"))
+    with Trainings(tmp_path, executor=wanted) as trainings:
+        (fine,) = trainings.run([job()])
+        with pytest.raises(ExecutorError, match=r"nowhere.*finished ones are kept"):
+            trainings.run([missing])
+    with Trainings(tmp_path) as trainings:
+        assert [one.validation for one in trainings.run([job()])] == [fine.validation]
 
 
 def test_a_damaged_result_is_named(tmp_path):
