@@ -52,7 +52,8 @@ VERBS = [
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
     ["study"], ["study", "losses"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
     ["proxies", "correlate"], ["proxies", "agree"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"],
-    ["surrogates", "describe"], ["compare"], ["train"],
+    ["surrogates", "describe"], ["compare"], ["train"], ["evolve"], ["evolve", "proxy"], ["evolve", "reference"],
+    ["evolve", "loss"], ["study", "evolved-proxies"],
 ]  # fmt: skip
 
 

@@ -13,13 +13,15 @@ from po_nas.core.config import load_config
 from po_nas.core.settings import validated
 from po_nas.studies.comparison.design import ComparisonConfig, load_comparison
 from po_nas.studies.comparison.measures import MEASURES
+from po_nas.studies.evolved_proxies.design import load_evolved_study
 from po_nas.studies.loss_design import load_loss_study
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 LOSSES = sorted(CONFIGS.glob("studies/losses_*.yaml"))
+EVOLVED = sorted(CONFIGS.glob("studies/evolved_proxies*.yaml"))
 PUBLISHED = sorted(CONFIGS.glob("published/*.yaml"))
 NUMBERS = {path: yaml.safe_load(path.read_text(encoding="utf-8")).get("published") for path in PUBLISHED}
-COMPARISONS = sorted({*CONFIGS.glob("studies/*.yaml"), *PUBLISHED} - set(LOSSES))
+COMPARISONS = sorted({*CONFIGS.glob("studies/*.yaml"), *PUBLISHED} - {*LOSSES, *EVOLVED})
 SEARCHES = sorted(CONFIGS.glob("*.yaml"))
 EVERY = sorted(CONFIGS.rglob("*.yaml"))
 
@@ -46,6 +48,11 @@ def test_no_key_hides_another(path):
 
 def test_repeated_keys_are_seen():
     assert repeated_keys(yaml.compose("methods: {a: x, b: [{c: 1, c: 2}], a: y}")) == ["a", "c"]
+
+
+@pytest.mark.parametrize("path", EVOLVED, ids=name)
+def test_studies_of_evolved_metrics_are_valid(path):
+    assert load_evolved_study(path).problems
 
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=name)
