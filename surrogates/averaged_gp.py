@@ -241,17 +241,23 @@ class _Fit:
     def __init__(self, model: AveragedGP, observed: Sequence[int], targets: torch.Tensor) -> None:
         rows = torch.as_tensor(observed)
         self._components = model.components
-        self._prepared = [tuple(p[rows].double() for p in c.columns(observed)) for c in model.components]
+        # Covariances are symmetric, and factors read the lower triangle alone.
+        self._lower = torch.tril_indices(len(rows), len(rows)).unbind()
+        self._prepared = [tuple(p[rows].double()[self._lower] for p in c.columns(observed)) for c in model.components]
         self._targets = targets
         self._mean = None if model.mean is None else model.mean[rows]
 
     def solve(self, scales: _Scales) -> _Solved:
         s, n = len(scales.noise), len(self._targets)
         lengths, shares = torch.as_tensor(scales.lengths), torch.as_tensor(scales.shares)
-        covariance = torch.diag_embed(torch.as_tensor(scales.noise)[:, None].expand(s, n)).clone()
+        lower = torch.zeros(s, len(self._lower[0]), dtype=torch.float64)
         for c, component in enumerate(self._components):
-            kernel = component.kernel(tuple(p[None] for p in self._prepared[c]), lengths[:, c, None, None])
-            covariance += shares[:, c, None, None] * kernel
+            # Most settings leave components out, by structure or by a tiny share.
+            part = torch.as_tensor(np.flatnonzero(scales.shares[:, c]))
+            kernel = component.kernel(tuple(p[None] for p in self._prepared[c]), lengths[part, c, None])
+            lower.index_add_(0, part, shares[part, c, None] * kernel)
+        covariance = torch.diag_embed(torch.as_tensor(scales.noise)[:, None].expand(s, n))
+        covariance[:, self._lower[0], self._lower[1]] += lower
         factor = torch.linalg.cholesky(covariance)
         residual = self._targets.expand(s, n)
         if self._mean is not None:
