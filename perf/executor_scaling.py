@@ -9,11 +9,15 @@ before the clock runs.
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from pathlib import Path
+
+import ray
 
 from po_nas import spaces
 from po_nas.core import executors
@@ -22,8 +26,9 @@ from po_nas.core.objective import Outcome
 from po_nas.testing import ToyObjective
 
 _OUT = Path(__file__).parents[1] / "docs" / "results" / "executors.md"
-_TRAININGS, _QUICK, _STEPS, _ROUNDS = 8, 200, 60, 3
+_TRAININGS, _QUICK, _STEPS, _ROUNDS = 8, 200, 120, 3
 _WARM, _TRAIN = 1, 2
+_LOAD = os.getloadavg()[0]
 
 
 class SmallTraining(ToyObjective):
@@ -54,7 +59,7 @@ class SmallTraining(ToyObjective):
             torch.nn.Linear(32, 10),
         )
         optimizer = torch.optim.SGD(network.parameters(), 0.1)
-        images, labels = torch.randn(64, 3, 32, 32), torch.randint(10, (64,))
+        images, labels = torch.randn(32, 3, 16, 16), torch.randint(10, (32,))
         for _ in range(steps):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(images), labels).backward()
@@ -74,40 +79,88 @@ def spent(executor: Executor, first: int, count: int, seed: int) -> float:
     return time.perf_counter() - started
 
 
-def measured(name: str, workers: int, **options) -> tuple[float, float]:
-    """Median seconds of the trainings, and milliseconds of a trial that does nothing."""
-    kind = executors.registry.get(name)
-    executor = kind(SmallTraining(), workers=workers, options=kind.Options(**options))
+class Bare:
+    """The same trainings in processes that know of no executor: what the machine itself allows."""
+
+    def __init__(self, workers: int) -> None:
+        self.pool = multiprocessing.get_context("spawn").Pool(workers)
+        self.workers = workers
+
+    def trainings(self) -> float:
+        started = time.perf_counter()
+        self.pool.map(_bare, [_TRAININGS // self.workers] * self.workers, chunksize=1)
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        self.pool.terminate()
+
+
+def _bare(count: int) -> None:
+    for _ in range(count):
+        SmallTraining().train(_STEPS)
+
+
+class Executed:
+    """Trainings on an executor."""
+
+    def __init__(self, name: str, workers: int, **options) -> None:
+        kind = executors.registry.get(name)
+        self.executor = kind(SmallTraining(), workers=workers, options=kind.Options(**options))
+        self.executor.open()
+        self.first = 0
+        spent(self.executor, 0, workers, _WARM)
+
+    def trainings(self) -> float:
+        self.first += 100
+        return spent(self.executor, self.first, _TRAININGS, _TRAIN)
+
+    def nothing(self) -> float:
+        """Milliseconds of a trial that does nothing."""
+        return spent(self.executor, 10_000, _QUICK, 0) / _QUICK * 1e3
+
+    def close(self) -> None:
+        self.executor.close()
+
+
+def measured(make) -> list[str]:
+    """Cells of a row: seconds with one and with two workers, in turns, their ratio, milliseconds per empty trial."""
+    both = [make(1), make(2)]
     try:
-        executor.open()
-        spent(executor, 0, workers, _WARM)
-        trainings = statistics.median(spent(executor, 100 * r, _TRAININGS, _TRAIN) for r in range(_ROUNDS))
-        return trainings, spent(executor, 1_000, _QUICK, 0) / _QUICK * 1e3
+        for one in both:
+            one.trainings()
+        rounds = [[one.trainings() for one in both] for _ in range(_ROUNDS)]
+        ratios = [slow / fast for slow, fast in rounds]
+        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        empty = [f"{one.nothing():.1f} ms" if isinstance(one, Executed) else "" for one in both]
+        spread = f"**{statistics.median(ratios):.2f} ×** ({min(ratios):.2f}–{max(ratios):.2f})"
+        return [*(f"{seconds:.1f} s" for seconds in medians), spread, *empty]
     finally:
-        executor.close()
+        for one in reversed(both):
+            one.close()
 
 
 def main() -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # workers inherit it
-    rows = []
-    for name, options in (("process", {"cpus_per_trial": 1}), ("ray", {"address": "local"})):
-        one, one_ms = measured(name, 1, **options)
-        two, two_ms = measured(name, 2, **options)
-        rows.append(
-            f"| `{name}` | {one:.1f} s | {two:.1f} s | **{one / two:.2f} ×** | ≥ 1.8 × | {one_ms:.1f} ms | {two_ms:.1f} ms |"
-        )
+    ray.init("local", num_cpus=3, include_dashboard=False, logging_level=logging.WARNING)  # idle ones count, too
+    rows = [
+        ("bare processes", "", measured(Bare)),
+        ("`process`", "", measured(lambda n: Executed("process", n, cpus_per_trial=1))),
+        ("`ray`", "≥ 1.8 ×", measured(lambda n: Executed("ray", n))),
+    ]
     lines = [
         "# Executors: two workers against one",
         "",
-        f"Regenerate with `python perf/executor_scaling.py` on an idle machine. {_TRAININGS} equal CPU trainings, median of "
-        f"{_ROUNDS} rounds, one thread a worker; {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}. The last two columns: milliseconds per trial of an objective that does nothing "
-        f"({_QUICK} of them), which is what a trial costs beside its training.",
+        f"Regenerate with `python perf/executor_scaling.py` on an idle machine. {_TRAININGS} equal CPU trainings, "
+        f"{_ROUNDS} rounds with one and with two workers in turns, medians (range of the ratio), one thread a worker; "
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load before "
+        f"{_LOAD:.1f}. Bare processes, which share nothing and ask nobody, are what the machine itself allows. The last "
+        f"two columns: milliseconds per trial of an objective that does nothing ({_QUICK} of them), which is what a "
+        "trial costs beside its training.",
         "",
-        "| executor | 1 worker | 2 workers | faster | target | per trial, 1 worker | per trial, 2 workers |",
+        "| trainings in | 1 worker | 2 workers | faster | target | per trial, 1 worker | per trial, 2 workers |",
         "|---|---|---|---|---|---|---|",
-        *rows,
+        *(f"| {name} | {c[0]} | {c[1]} | {c[2]} | {target} | {c[3]} | {c[4]} |" for name, target, c in rows),
         "",
     ]
     _OUT.parent.mkdir(parents=True, exist_ok=True)
