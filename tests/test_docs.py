@@ -63,6 +63,18 @@ def test_readme_proxy(tmp_path):
     assert "mean_gradient" in found
 
 
+def test_readme_study(examples, tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    study = next(b for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "# file: study.yaml" in b)
+    (examples / "study.yaml").write_text(study)
+    program = "from po_nas.commands.app import main; main()"
+    small = ("seeds=2", "budget=21", "at=21", "benchmarks=nasbench_graph/proteins", "--workers", "1")
+    found = run(sys.executable, "-c", program, "compare", "study.yaml", *small, "--out", str(tmp_path), cwd=examples)
+    assert "report.html" in found
+    tests = (tmp_path / "tables" / "validation.md").read_text(encoding="utf-8")
+    assert "| benchmark | evaluations | greedy | pwlnas | po_nas |" in tests
+
+
 def test_two_workers(tmp_path):
     (example,) = blocks("docs/distributed.md")
     (tmp_path / "two.py").write_text(example)

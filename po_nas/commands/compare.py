@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def compare(
 
     given = settings or []
     paths, overrides = [Path(s) for s in given if "=" not in s], [s for s in given if "=" in s]
-    if not paths and not report_only:
+    if not given and not report_only:
         raise typer.BadParameter("expected STUDY.yaml (see configs/studies/compare_quick.yaml) or run directories")
     found: list[tuple[Study, Path]] = []
     if paths and all(path.is_dir() for path in paths):
@@ -58,7 +59,7 @@ def compare(
     elif report_only:
         found += [(Study.load(directory), directory) for directory in _directories(paths, out)]
     else:
-        found += _run(paths, out, overrides, plugin or [], workers or os.cpu_count() or 1)
+        found += _run(paths or [None], out, overrides, plugin or [], workers or os.cpu_count() or 1)
     for study, directory in found:
         written = make_comparison_report(study, directory)
         if (directory / "results.parquet").exists():
@@ -76,7 +77,7 @@ def _directories(paths: list[Path], out: Path) -> list[Path]:
 
 
 def _run(
-    paths: list[Path], out: Path, overrides: list[str], plugins: list[str], workers: int
+    paths: Sequence[Path | None], out: Path, overrides: list[str], plugins: list[str], workers: int
 ) -> list[tuple[Study, Path]]:
     from po_nas.studies.comparison.design import load_comparison
     from po_nas.studies.comparison.results import Study
@@ -85,7 +86,7 @@ def _run(
     # All are checked before the first is run.
     configs = [load_comparison(path, overrides, plugins) for path in paths]
     found = []
-    for config, directory in zip(configs, _directories(paths, out), strict=True):
+    for config, directory in zip(configs, _directories([p for p in paths if p], out), strict=True):
         try:
             with _Bar(config.name) as bar:
                 run_comparison(config, directory, workers, bar.update)

@@ -12,7 +12,7 @@ from typing import Any
 from po_nas import __version__
 from po_nas.core.budget import Ledger
 from po_nas.core.callbacks import Callback, RunInfo
-from po_nas.core.config import SearchConfig
+from po_nas.core.config import MetricsConfig, SearchConfig
 from po_nas.core.executors.base import Executor
 from po_nas.core.journal import SCHEMA, Journal
 from po_nas.core.loop import Loop, regret
@@ -36,6 +36,7 @@ __all__ = [
     "resume",
     "run_search",
     "search",
+    "with_computed",
 ]
 
 _log = logging.getLogger(__name__)
@@ -185,7 +186,11 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
         if out is not None and benchmarks.trains(config.benchmark):
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective(config.benchmark, config.feedback, options)
-    wanted = config.metrics
+    return with_computed(given, config.metrics)
+
+
+def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
+    """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
     if wanted.compute:
         from po_nas.training import compute_metrics
 

@@ -68,8 +68,8 @@ class ZeroCost(Searcher):
     def _ordered(self) -> tuple[MetricPool, list[int]]:
         o = self.options
         wanted = o.metrics
-        if o.fusion == "single":
-            wanted = (o.metric,) if o.metric != "auto" else None
+        if o.fusion == "single" and o.metric != "auto":
+            wanted = (o.metric,)
         pool = metric_pool(self.domain, self.seed, "zero_cost", wanted, o.pool)
         ties = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 4))).permutation(len(pool.values))
         return pool, [int(place) for place in np.lexsort((ties, -self._scores(pool)))]

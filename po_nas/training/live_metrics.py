@@ -234,6 +234,11 @@ class _Measured:
         return self._objective.distinct
 
     @property
+    def validation(self) -> NDArray[np.float64] | None:
+        """The search signal of every row, where there is a table."""
+        return getattr(self._objective, "validation", None)
+
+    @property
     def optimum_validation(self) -> tuple[float, Architecture] | None:
         return self._objective.optimum_validation
 

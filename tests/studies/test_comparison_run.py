@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import po_nas
+import proxies
 from po_nas import benchmarks, methods
 from po_nas.benchmarks import BenchmarkSpec
 from po_nas.core.journal import read_journal
@@ -125,6 +127,7 @@ def test_a_study_is_read(tmp_path, plugin):
         ("executor=inlin", UnknownNameError, "did you mean 'inline'"),
         ("executor.timeout=3", ConfigError, r"executor\.timeout=3: unknown key; did you mean 'timeout_s'"),
         ("executor=submitit", ConfigError, "a comparison can use process or ray"),
+        ("metrics.objective=nwot", ConfigError, "is for po-nas search"),
         ("budgt=3", ConfigError, "did you mean 'budget'"),
         ("published=none.yaml", ConfigError, "cannot be read"),
         ("plugins=none.py", PluginError, "does not exist"),
@@ -134,6 +137,49 @@ def test_everything_is_checked_first(tmp_path, setting, error, words):
     path = study_file(tmp_path, f"benchmarks: {TASK}\nmethods: random\nseeds: 2\nbudget: 8\n")
     with pytest.raises(error, match=words):
         load_comparison(path, [setting])
+
+
+def test_a_proxy_of_ones_own_can_be_compared(tmp_path, monkeypatch):
+    (tmp_path / "kernels.py").write_text(
+        textwrap.dedent(
+            """
+            import proxies
+
+
+            @proxies.proxy("comparison_kernels", needs=("params",), direction=+1)
+            def comparison_kernels(scores):
+                "As many as there are parameters."
+                return scores["params"]
+            """
+        )
+    )
+    single = "{name: zero_cost, fusion: single, metric: comparison_kernels, pool: 4}"
+    path = study_file(
+        tmp_path,
+        f"""
+        benchmarks: nasbench201/cifar10
+        methods: {{mine: {single}, theirs: {single.replace("comparison_kernels", "params")}}}
+        metrics: comparison_kernels
+        plugins: kernels.py
+        seeds: 2
+        budget: 2
+        """,
+    )
+    config = load_comparison(path)
+    try:
+        run_comparison(config, tmp_path / "out")
+        monkeypatch.setattr(running, "_attempt", None)  # all of it is there, and is not run again
+        elsewhere = load_comparison(path, [f"metrics.cache={tmp_path / 'other.sqlite'}"])
+        rows = pq.read_table(run_comparison(elsewhere, tmp_path / "out"))
+        with pytest.raises(UnknownNameError, match="did you mean 'nwot'"):
+            run_comparison(load_comparison(path, ["metrics=nwto"]), tmp_path / "misspelt")
+    finally:
+        proxies.registry.remove("comparison_kernels")
+    found = rows.to_pandas().pivot(index=["seed", "evaluation"], columns="method", values="architecture")
+    assert len(rows) == 2 * 2 * 2
+    assert (found.mine == found.theirs).all()
+    assert np.isfinite(rows.column("rank").to_numpy()).all()
+    assert (tmp_path / "out" / "scores.sqlite").stat().st_size
 
 
 def test_published_numbers_are_checked(tmp_path):

@@ -10,8 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from po_nas import benchmarks
-from po_nas.core.api import make_executor, make_searcher
+from po_nas.core.api import make_executor, make_searcher, with_computed
 from po_nas.core.budget import Ledger
+from po_nas.core.config import MetricsConfig
 from po_nas.core.journal import Event, Journal
 from po_nas.core.loop import Loop
 from po_nas.core.objective import Objective
@@ -33,9 +34,9 @@ class _Events:
 
 
 @lru_cache(maxsize=2)
-def load_objective(name: str, feedback: str | None) -> Objective:
-    """A benchmark, kept by this process: cells of one benchmark follow each other."""
-    return benchmarks.get(name, feedback)
+def load_objective(name: str, feedback: str | None, metrics: MetricsConfig) -> Objective:
+    """A benchmark with the metrics that are computed for it, kept by this process: cells of one follow each other."""
+    return with_computed(benchmarks.get(name, feedback), metrics)
 
 
 def run_cell(cell: Cell) -> list[Row]:
@@ -44,7 +45,7 @@ def run_cell(cell: Cell) -> list[Row]:
     Raises whatever the method raises; a failing objective is a failed evaluation.
     """
     config = cell.search
-    objective = load_objective(config.benchmark, config.feedback)
+    objective = load_objective(config.benchmark, config.feedback, config.metrics)
     journal = _Events()
     executor = make_executor(config, objective)
     loop = Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), cast(Journal, journal))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas import __version__
-from po_nas.core.config import ExecutorConfig, MethodConfig, SearchConfig
+from po_nas.core.config import ExecutorConfig, MethodConfig, MetricsConfig, SearchConfig
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.registry import load_plugin
@@ -59,13 +59,14 @@ class Cell(BaseModel):
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the result depends on; the label is not part of it, the version is."""
+        """What the result depends on; the label is not part of it, the version is, where scores are kept is not."""
         search = self.search.model_dump(mode="json", exclude={"method", "tracking", "plugins", "warm_start"})
         # Where nothing trains and accuracy is the goal, keys are what they were before anything else could be.
         if not search["training"]:
             del search["training"]
         if search["metrics"]["objective"] is None:
             del search["metrics"]["objective"]
+        search["metrics"] |= {"cache": None, "workers": 1}
         method = {"name": self.search.method.name, "options": self.options}
         return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search}
 
@@ -93,18 +94,29 @@ class ComparisonConfig(BaseModel):
     executor: Annotated[
         ExecutorConfig, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
     ] = Field(ExecutorConfig(), description="simulated: parallel workers on a virtual clock of recorded seconds")
+    metrics: Annotated[
+        MetricsConfig,
+        BeforeValidator(lambda value: {"compute": value} if isinstance(value, str | list | tuple) else value),
+    ] = Field(MetricsConfig(), description="training-free metrics to compute; kept in scores.sqlite beside the results")
     plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
     published: tuple[Published, ...] = Field((), description="file of published numbers to print beside ours")
     notes: str = Field("", description="a paragraph printed with the results")
 
     def check(self) -> None:
-        """Raise `ConfigError` for seeds given twice, a report beyond the budget, or a reference that is no method."""
+        """Raise `ConfigError` for what no study can be.
+
+        That is seeds given twice, a report beyond the budget, a reference that is no method, a metric as search signal.
+        """
         twice = [str(seed) for seed, count in Counter(self.seeds).items() if count > 1]
         if twice:
             raise ConfigError("seeds", list(self.seeds), f"{', '.join(twice)} repeated; a seed run twice is one result")
         late = [n for n in self.at if n > self.budget]
         if late:
             raise ConfigError("at", late[0], f"is beyond the budget of {self.budget}; raise that or leave it out")
+        if self.metrics.objective is not None:
+            raise ConfigError(
+                "metrics.objective", self.metrics.objective, "is for po-nas search; a comparison tells its feedback"
+            )
         if self.reference and self.reference not in self.methods:
             raise ConfigError("reference", self.reference, f"is none of the methods: {', '.join(self.methods)}")
 
@@ -129,6 +141,7 @@ class ComparisonConfig(BaseModel):
                 "feedback": self.feedback,
                 "batch": self.batch,
                 "executor": self.executor,
+                "metrics": self.metrics,
                 "plugins": self.plugins,
             }
         )
@@ -175,7 +188,7 @@ class ComparisonConfig(BaseModel):
         return list(found)
 
 
-_SHORTHANDS = {"executor": "name"}
+_SHORTHANDS = {"executor": "name", "metrics": "compute"}
 
 
 def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> ComparisonConfig:

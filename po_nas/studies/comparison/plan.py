@@ -43,7 +43,7 @@ def make_plan(config: ComparisonConfig) -> Plan:
     refusals: dict[str, list[PoNasError]] = {label: [] for label in config.methods}
     for name in config.names():
         try:
-            objective = load_objective(name, config.feedback)
+            objective = load_objective(name, config.feedback, config.metrics)
         except MissingDataError as error:
             missing[name] = str(error)
             first_missing = first_missing or error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from po_nas import benchmarks
 from po_nas.core.api import make_objective
+from po_nas.core.config import MetricsConfig
 from po_nas.core.journal import read_journal
 from po_nas.core.objective import Objective
 from po_nas.core.run_directory import read_config, read_explanation, read_record
@@ -324,6 +325,6 @@ def _objective(directory: Path) -> Objective | None:
     try:
         if benchmarks.trains(config.benchmark):
             return make_objective(config, directory)  # its trainings are on record there
-        return load_objective(config.benchmark, config.feedback)
+        return load_objective(config.benchmark, config.feedback, MetricsConfig())
     except (PoNasError, DataError):
         return None

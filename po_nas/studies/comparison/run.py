@@ -52,6 +52,11 @@ def run_comparison(
     again in the next session. Raises `MissingDataError` when no benchmark has its data, `RunLockedError` when another
     process is at it.
     """
+    if config.metrics.compute and config.metrics.cache is None:
+        # All methods, seeds and processes share the scores.
+        directory.mkdir(parents=True, exist_ok=True)
+        kept = config.metrics.model_copy(update={"cache": str(directory / "scores.sqlite")})
+        config = config.model_copy(update={"metrics": kept})
     plan = make_plan(config)
     with RunDirectory(directory):
         session = _Session(plan, directory, progress or (lambda _: None))

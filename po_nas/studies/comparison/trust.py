@@ -60,7 +60,7 @@ def trust_key(cell: Cell) -> dict[str, Any]:
 
 def trust_rows(cell: Cell, evaluations: pa.Table) -> list[dict[str, Any]]:
     """Tell a fresh searcher what the search of a cell was told, and ask what it has learned; rows of `TRUST`."""
-    objective = load_objective(cell.search.benchmark, cell.search.feedback)
+    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.metrics)
     searcher = make_searcher(cell.search, objective)
     columns = (evaluations[name].to_pylist() for name in ("architecture", "validation", "cost_s"))
     for number, (text, validation, cost_s) in enumerate(zip(*columns, strict=True)):
