@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["seeded", "single_thread"]
 
@@ -21,10 +23,16 @@ def single_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        with threadpool_limits(limits=1):
+        with _libraries(len(sys.modules)).limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """The libraries that have threads; looked for again, which takes 5 ms, when Python has imported something."""
+    return ThreadpoolController()
 
 
 @contextmanager
