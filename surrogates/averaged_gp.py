@@ -252,7 +252,7 @@ class _Fit:
         lengths, shares = torch.as_tensor(scales.lengths), torch.as_tensor(scales.shares)
         lower = torch.zeros(s, len(self._lower[0]), dtype=torch.float64)
         for c, component in enumerate(self._components):
-            # Most settings leave components out, by structure or by a tiny share.
+            # Most structures leave components out.
             part = torch.as_tensor(np.flatnonzero(scales.shares[:, c]))
             kernel = component.kernel(tuple(p[None] for p in self._prepared[c]), lengths[part, c, None])
             lower.index_add_(0, part, shares[part, c, None] * kernel)

@@ -59,7 +59,9 @@ def compare(
     elif report_only:
         found += [(Study.load(directory), directory) for directory in _directories(paths, out)]
     else:
-        found += _run(paths or [None], out, overrides, plugin or [], workers or os.cpu_count() or 1)
+        found += _run(
+            paths or [None], _directories(paths, out), overrides, plugin or [], workers or os.cpu_count() or 1
+        )
     for study, directory in found:
         written = make_comparison_report(study, directory)
         if (directory / "results.parquet").exists():
@@ -77,7 +79,7 @@ def _directories(paths: list[Path], out: Path) -> list[Path]:
 
 
 def _run(
-    paths: Sequence[Path | None], out: Path, overrides: list[str], plugins: list[str], workers: int
+    paths: Sequence[Path | None], directories: list[Path], overrides: list[str], plugins: list[str], workers: int
 ) -> list[tuple[Study, Path]]:
     from po_nas.studies.comparison.design import load_comparison
     from po_nas.studies.comparison.results import Study
@@ -86,7 +88,7 @@ def _run(
     # All are checked before the first is run.
     configs = [load_comparison(path, overrides, plugins) for path in paths]
     found = []
-    for config, directory in zip(configs, _directories([p for p in paths if p], out), strict=True):
+    for config, directory in zip(configs, directories, strict=True):
         try:
             with _Bar(config.name) as bar:
                 run_comparison(config, directory, workers, bar.update)

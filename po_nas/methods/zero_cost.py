@@ -51,9 +51,12 @@ class ZeroCost(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
+        require_metrics(domain, "zero_cost", self._wanted)
+
+    @property
+    def _wanted(self) -> tuple[str, ...] | None:
         o = self.options
-        chosen = (o.metric,) if o.fusion == "single" and o.metric != "auto" else o.metrics
-        require_metrics(domain, "zero_cost", chosen)
+        return (o.metric,) if o.fusion == "single" and o.metric != "auto" else o.metrics
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The unseen candidate of the highest rank."""
@@ -66,11 +69,7 @@ class ZeroCost(Searcher):
 
     @cached_property
     def _ordered(self) -> tuple[MetricPool, list[int]]:
-        o = self.options
-        wanted = o.metrics
-        if o.fusion == "single" and o.metric != "auto":
-            wanted = (o.metric,)
-        pool = metric_pool(self.domain, self.seed, "zero_cost", wanted, o.pool)
+        pool = metric_pool(self.domain, self.seed, "zero_cost", self._wanted, self.options.pool)
         ties = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 4))).permutation(len(pool.values))
         return pool, [int(place) for place in np.lexsort((ties, -self._scores(pool)))]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
 from po_nas.reports.loss_results import LossResults, higher_is_better, unique
+from po_nas.reports.panels import panels
 from po_nas.studies.loss_design import Case, LossChoice, LossStudyConfig, TaskChoice
 from po_nas.studies.loss_study import BEST_AT, PERCENTS
 from po_nas.studies.statistics import mean_interval
@@ -59,16 +59,6 @@ def loss_figures(results: LossResults, config: LossStudyConfig, directory: Path)
     return paths
 
 
-def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.grid(alpha=0.25, lw=0.5)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _centre(
     results: LossResults, task: TaskChoice, predictor: str, loss: LossChoice, over: str, metric: str
 ) -> tuple[float, float]:
@@ -87,7 +77,7 @@ def _bars(results: LossResults, cases: Sequence[Case], over: str, metric: str) -
     tasks, (predictor, *_), chosen = unique(cases)
     columns = min(len(tasks), _COLUMNS)
     rows = -(-len(tasks) // columns)
-    figure, axes = _figure(rows, columns, 1.3 + 2.2 * columns, rows * (0.8 + 0.16 * len(chosen)))
+    figure, axes = panels(rows, columns, 1.3 + 2.2 * columns, rows * (0.8 + 0.16 * len(chosen)))
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
     colours = [_COLOURS[_CATEGORIES.get(loss.name, 3)] for loss in chosen]
@@ -124,7 +114,7 @@ def _sizes(results: LossResults, cases: Sequence[Case]) -> Figure:
     tasks, (predictor, *_), chosen = unique(cases)
     benchmarks = list(dict.fromkeys(task.benchmark for task in tasks))
     metrics = ("precision@0.5%", "best_rank@10", "kendall_b")
-    figure, axes = _figure(len(benchmarks), 3, 12, 3.4 * len(benchmarks) + 0.8)
+    figure, axes = panels(len(benchmarks), 3, 12, 3.4 * len(benchmarks) + 0.8)
     for row, benchmark in enumerate(benchmarks):
         sizes = [task for task in tasks if task.benchmark == benchmark]
         for axis, metric in zip(axes[row], metrics, strict=True):
@@ -148,7 +138,7 @@ def _sizes(results: LossResults, cases: Sequence[Case]) -> Figure:
 def _levels(results: LossResults, cases: Sequence[Case]) -> Figure:
     tasks, (predictor, *_), chosen = unique(cases)
     shown = list({task.benchmark.partition("/")[0]: task for task in tasks}.values())
-    figure, axes = _figure(2, len(shown), 0.6 + 2.6 * len(shown), 6.4)
+    figure, axes = panels(2, len(shown), 0.6 + 2.6 * len(shown), 6.4)
     for column, task in enumerate(shown):
         for loss, colour in zip(chosen, _colours(chosen), strict=True):
             style = {"ls": "-" if loss.name in _CATEGORIES else "--", "marker": "o", "ms": 3, "lw": 1, "color": colour}
@@ -172,7 +162,7 @@ def _levels(results: LossResults, cases: Sequence[Case]) -> Figure:
 def _by_predictor(results: LossResults, cases: Sequence[Case]) -> Figure:
     tasks, predictors, chosen = unique(cases)
     metrics = ("precision@0.5%", "best_rank@10", "kendall_b")
-    figure, axes = _figure(len(tasks), 3, 12, 3.2 * len(tasks) + 0.6)
+    figure, axes = panels(len(tasks), 3, 12, 3.2 * len(tasks) + 0.6)
     width = 0.8 / len(chosen)
     for row, task in enumerate(tasks):
         for axis, metric in zip(axes[row], metrics, strict=True):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from po_nas.reports.evolved_proxies.results import EvolvedResults, short
 from po_nas.reports.evolved_proxies.tables import best_single
 from po_nas.reports.evolved_proxies.tree import formula_figure
+from po_nas.reports.panels import panels
 from po_nas.studies.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.studies.evolved_proxies.picks import formula_of
 
@@ -41,30 +41,20 @@ def evolved_figures(results: EvolvedResults, config: EvolvedStudyConfig) -> dict
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _empty(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.grid(alpha=0.25, lw=0.5)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _seeds(results: EvolvedResults, config: EvolvedStudyConfig) -> Figure | None:
     label = config.shipped or results.variants[0]
     plain = label if results.runs("same_problem", label, "held_out") else results.variants[0]
-    panels = [
+    shown = [
         (f"other architectures of the same problems ({plain})", results.runs("same_problem", plain, "held_out")),
         (f"unseen space ({label})", results.runs("unseen_space", label, "unseen")),
     ]
-    panels = [(title, runs) for title, runs in panels if runs]
-    if not panels:
+    shown = [(title, runs) for title, runs in shown if runs]
+    if not shown:
         return None
-    figure, axes = _empty(13, 3.6 * len(panels) + 1.4, len(panels))
+    figure, axes = panels(len(shown), 1, 13, 3.6 * len(shown) + 1.4)
     single = best_single(results)
     hand = [*([single.label] if single is not None else []), *results.sums][: len(_MARKS)]
-    for axis, (title, runs) in zip(axes[:, 0], panels, strict=True):
+    for axis, (title, runs) in zip(axes[:, 0], shown, strict=True):
         names = [name for name in results.learned if name in runs]
         places = np.arange(len(names))
         style = {"color": _BLUE, "lw": 1.0}
@@ -99,7 +89,7 @@ def _spaces(results: EvolvedResults) -> Figure | None:
     if not entries:
         return None
     values = np.array([[*entry.means, entry.mean] for entry in entries])
-    figure, ((axis,),) = _empty(2.8 + 1.15 * values.shape[1], 1.4 + 0.29 * len(entries))
+    figure, ((axis,),) = panels(1, 1, 2.8 + 1.15 * values.shape[1], 1.4 + 0.29 * len(entries))
     axis.grid(False)
     axis.imshow(values, cmap="RdBu", vmin=-0.75, vmax=0.75, aspect="auto")
     axis.set_xticks(range(values.shape[1]), [*map(short, results.spaces), "mean"])
@@ -129,7 +119,7 @@ def _sizes(results: EvolvedResults) -> Figure | None:
             sizes[key] = row["size"]
     if not points:
         return None
-    figure, axes = _empty(10, 4.2, 1, 2)
+    figure, axes = panels(1, 2, 10, 4.2)
     for axis, (role, title) in zip(
         axes[0], (("train", "spaces evolved on"), ("unseen", "the space held out")), strict=True
     ):
