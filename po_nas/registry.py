@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 from po_nas.errors import DuplicateNameError, PluginError, PoNasError, UnknownNameError
 
-__all__ = ["CheckResult", "Entry", "PoNasError", "Registry", "UnknownNameError", "load_plugin"]
+__all__ = ["CheckResult", "Entry", "PoNasError", "Registry", "UnknownNameError", "kinds_of", "load_plugin"]
 
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741 - the decorated object keeps its own type
@@ -170,6 +170,16 @@ class Registry(Generic[T]):
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def kinds_of(module: str) -> frozenset[str]:
+    """The kinds of plug-ins that a module has registered by decorators."""
+    return frozenset(
+        registry.kind
+        for registry in _REGISTRIES
+        for entry in registry._entries.values()
+        if entry.origin.startswith(f"{module}.")
+    )
 
 
 _FILE_KINDS = {".json": "proxies.evolved.files:load_file"}

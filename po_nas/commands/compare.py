@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+_OUT = Path("runs/comparison")
+
 
 def compare(
     settings: Annotated[
@@ -31,7 +34,7 @@ def compare(
     out: Annotated[
         Path,
         typer.Option(help="directory of the study (of several: one folder in it for each); an unfinished one goes on"),
-    ] = Path("runs/comparison"),
+    ] = _OUT,
     workers: Annotated[int | None, typer.Option(min=1, help="processes of one thread each; default: all cores")] = None,
     markdown: Annotated[Path | None, typer.Option(help="also write one Markdown page, its figures beside it")] = None,
     report_only: Annotated[bool, typer.Option("--report-only", help="report on what is there, run nothing")] = False,
@@ -43,7 +46,7 @@ def compare(
     while it runs. Run directories of po-nas search can be compared as well.
     """
     from po_nas.reports.comparison.make import make_comparison_report, write_markdown
-    from po_nas.studies.comparison.results import Study
+    from po_nas.studies.comparison.runs import read_runs
 
     given = settings or []
     paths, overrides = [Path(s) for s in given if "=" not in s], [s for s in given if "=" in s]
@@ -55,9 +58,9 @@ def compare(
             raise ConfigError(
                 overrides[0].partition("=")[0], "", "cannot be set: run directories are compared as they are"
             )
-        found.append((Study.of_runs(paths), out))
+        found.append((read_runs(paths), out))
     elif report_only:
-        found += [(Study.load(directory), directory) for directory in _directories(paths, out)]
+        found += _reported(paths, _directories(paths, out), overrides, plugin or [])
     else:
         found += _run(
             paths or [None], _directories(paths, out), overrides, plugin or [], workers or os.cpu_count() or 1
@@ -69,13 +72,31 @@ def compare(
         print(f"tables   {directory / 'tables'}\nfigures  {directory / 'figures'}\nreport   {written.page}")
     if markdown is not None:
         # A report on what is there does not say how it was made.
-        command = "" if report_only else " ".join(["po-nas compare", *given, "--markdown", str(markdown)])
+        options = [word for name in plugin or () for word in ("--plugin", name)]
+        options += [] if out == _OUT else ["--out", str(out)]
+        words = ["po-nas", "compare", *given, *options, "--markdown", str(markdown)]
+        command = "" if report_only else shlex.join(words)
         write_markdown([study for study, _ in found], markdown, command)
         print(f"page     {markdown}")
 
 
 def _directories(paths: list[Path], out: Path) -> list[Path]:
     return [out] if len(paths) < 2 else [out / path.stem for path in paths]
+
+
+def _reported(
+    paths: Sequence[Path], directories: list[Path], overrides: list[str], plugins: list[str]
+) -> list[tuple[Study, Path]]:
+    """What is there, under the titles, notes and counts that the study's file says now."""
+    from po_nas.studies.comparison.design import load_comparison
+    from po_nas.studies.comparison.results import Study
+
+    if overrides and not paths:
+        raise ConfigError(overrides[0].partition("=")[0], "", "needs the study's YAML file beside --report-only")
+    studies = [Study.load(directory) for directory in directories]
+    for position, path in enumerate(paths):
+        studies[position] = studies[position].presented(load_comparison(path, overrides, plugins))
+    return list(zip(studies, directories, strict=True))
 
 
 def _run(
@@ -128,8 +149,8 @@ class _Bar:
         if not self._begun:
             self._begun = True
             self._bar.start()
-            for reason in progress.missing:
-                self._console.print(f"left out: {reason}", markup=False, soft_wrap=True)
+            for remark in progress.remarks:
+                self._console.print(remark, markup=False, soft_wrap=True)
         for message in progress.failed[self._said :]:
             self._console.print(f"failed: {message}", markup=False, soft_wrap=True)
         self._said = len(progress.failed)

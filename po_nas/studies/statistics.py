@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-__all__ = ["holm", "mean_interval", "paired_p"]
+__all__ = ["holm", "mean_interval", "paired_p", "signed_rank"]
 
 
 def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
@@ -17,6 +17,16 @@ def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[flo
     n = len(values)
     spread = float(np.std(values, ddof=1)) if n > 1 else float("nan")
     return float(np.mean(values)), float(student.ppf(0.5 + level / 2, n - 1) * spread / np.sqrt(n)) if n > 1 else spread
+
+
+def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Ranks of the (n,) pairs in which `first` is higher minus those in which it is lower, ranked as in `paired_p`.
+
+    Its sign is the direction that the test speaks of; that of the mean difference may be another where one pair
+    differs by far.
+    """
+    differences = first - second
+    return float(np.sum(np.sign(differences) * rankdata(np.abs(differences))))
 
 
 def paired_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -32,8 +32,26 @@ def test_from_a_file_to_a_report(tmp_path, study):
     assert f"report   {out}/report.html" in result.output
     assert Study.load(out).record["finished"] == 6
     (out / "report.html").unlink()
+    for name in ("failures.md", "tests_test.tex", "mine.md"):
+        (out / "tables" / name).touch()
     assert invoke("compare", "--report-only", "--out", out).exit_code == 0
     assert (out / "report.html").is_file()
+    # What an earlier report left is gone, what the user put there is not.
+    assert {path.name for path in (out / "tables").glob("*.*") if not path.read_text("latin1")} == {"mine.md"}
+
+
+def test_a_report_may_show_the_results_in_another_way(tmp_path, study):
+    out = ("--out", tmp_path / "out")
+    assert invoke("compare", study, *out, "--workers", "1").exit_code == 0
+    study.write_text(study.read_text() + "notes: said later\n")
+    page = tmp_path / "page.md"
+    assert invoke("compare", study, "at=[3,6]", "--report-only", *out, "--markdown", page).exit_code == 0
+    assert "said later" in page.read_text()
+    assert f"| {TASK} | 3 |" in (tmp_path / "out/tables/regret.md").read_text()
+    assert "needs the study's YAML" in str(refused("compare", "at=3", "--report-only", *out))
+    assert "beyond the 6" in str(refused("compare", study, "budget=9", "at=9", "--report-only", *out))
+    study.write_text(study.read_text().replace("local_search", "npenas"))
+    assert "is in no result here" in str(refused("compare", study, "--report-only", *out))
 
 
 def test_several_studies_have_a_folder_each(tmp_path, study):
@@ -45,7 +63,7 @@ def test_several_studies_have_a_folder_each(tmp_path, study):
     assert Study.load(tmp_path / "out/other").methods == ["random", "regularized_evolution"]
     text = page.read_text()
     assert text.startswith("# Comparisons\n")
-    assert f"Made by `po-nas compare {study} {other} seeds=1 --markdown {page}`" in text
+    assert f"Made by `po-nas compare {study} {other} seeds=1 --out {tmp_path / 'out'} --markdown {page}`" in text
     assert text.index("\n## mine\n") < text.index("\n### Simple regret") < text.index("\n## other\n")
     other.write_text("budget: x")
     assert isinstance(refused(*arguments, tmp_path / "new"), ConfigError)

@@ -13,8 +13,11 @@ from scipy.stats import wilcoxon
 import po_nas
 from po_nas import benchmarks
 from po_nas.errors import RunDirectoryError
+from po_nas.reports.comparison.figures import make_figures
+from po_nas.reports.comparison.protocol import protocol_line
 from po_nas.studies.comparison.results import Study
-from po_nas.studies.comparison.significance import least_p, paired_tests, rank_methods, too_few, wins
+from po_nas.studies.comparison.runs import read_runs
+from po_nas.studies.comparison.significance import least_p, paired_tests, rank_methods, too_few, twins, wins
 from tests.studies.comparison_toy import NAN, toy_study
 
 TWO = {("t", "a", 0): [3.0, NAN, 10.0, 7.0], ("t", "b", 0): [NAN, 5.0, 5.0, 8.0]}
@@ -40,7 +43,7 @@ def test_the_best_test_queried_is_not_the_incumbents(tmp_path):
     folder = tmp_path / "x"
     study = toy_study(folder, {("t", "a", 0): [3.0, 4.0, 2.0]})
     table = study.table.set_column(6, "test", pa.array([9.0, 1.0, 5.0]))
-    found = Study._of(table, study.record)
+    found = Study.of(table, study.record)
     assert found.values("test", "t", "a", 3) == {0: 1.0}
     assert found.values("best_test_queried", "t", "a", 3) == {0: 9.0}
 
@@ -102,6 +105,35 @@ def test_paired_tests_are_scipys_with_holms_adjustment(tmp_path):
     assert [t.verdict for t in paired_tests(other, "validation")] == ["worse", "worse"]
 
 
+def test_the_verdict_is_that_of_the_test(tmp_path):
+    """One pair that differs by far turns the mean, and not the ranks."""
+    runs = {("t", "a", seed): [10.0] for seed in range(20)} | {("t", "b", s): [10.1 + s / 100] for s in range(19)}
+    test = paired_tests(toy_study(tmp_path, runs | {("t", "b", 19): [0.0]}, optimum=20.0), "validation")[0]
+    assert test.gain > 0
+    assert (test.verdict, test.adjusted < 0.001) == ("worse", True)
+
+
+def test_what_feeds_back_the_same_counts_once(tmp_path):
+    study = toy_study(tmp_path, many({"a": 2.0, "b": 0.0, "c": 1.0}, tasks=3))
+    signals = {"t0": "x", "t1": "y", "t2": "x"}
+    protocols = {name: {**study.record["benchmarks"][name], "signal": signals[name]} for name in signals}
+    study = Study.of(study.table, {**study.record, "benchmarks": protocols})
+    assert twins(study) == {"t2": "t0"}
+    ranking = rank_methods(study, 2)
+    assert (ranking.blocks, ranking.left_out) == (16, {"t2": "feeds back what t0 does"})
+    assert wins(study, 2)[1] == 16
+
+
+def test_benchmarks_with_too_few_common_seeds_are_not_ranked(tmp_path):
+    runs = many({"a": 2.0, "b": 0.0, "c": 1.0}, tasks=3)
+    for seed in range(1, 8):
+        del runs["t1", "c", seed]
+    ranking = rank_methods(toy_study(tmp_path, runs), 2)
+    assert (ranking.blocks, ranking.left_out) == (16, {"t1": "fewer than 5 common seeds"})
+    one = {key: run for key, run in runs.items() if key[0] == "t1"}
+    assert rank_methods(toy_study(tmp_path / "one", one), 2) is None
+
+
 def test_ties_everywhere_are_no_difference(tmp_path):
     study = toy_study(tmp_path, {("t", m, s): [10.0] for m in "abc" for s in range(6)})
     assert {(t.p, t.verdict) for t in paired_tests(study, "validation")} == {(1.0, "")}
@@ -149,7 +181,7 @@ def test_run_directories_can_be_compared(tmp_path):
         for label, method in (("r", "random"), ("e", small))
         for seed in (0, 1)
     ]
-    study = Study.of_runs([tmp_path / name for name in ("r0", "r1", "e0", "e1")])
+    study = read_runs([tmp_path / name for name in ("r0", "r1", "e0", "e1")])
     assert study.methods == ["random", "regularized_evolution (population=5, sample=2)"]
     assert (study.budget, study.benchmarks, study.finished) == (8, [task], True)
     for run, (method, seed) in zip(runs, [(m, s) for m in study.methods for s in (0, 1)], strict=True):
@@ -159,9 +191,37 @@ def test_run_directories_can_be_compared(tmp_path):
         rank = study.values("rank", task, method, 8)[seed]
         assert rank == 1 + np.sum(benchmarks.get(task).validation > run.validation)
     with pytest.raises(RunDirectoryError, match="give one of them"):
-        Study.of_runs([tmp_path / "r0", tmp_path / "r0"])
+        read_runs([tmp_path / "r0", tmp_path / "r0"])
     with pytest.raises(RunDirectoryError, match="holds no run"):
-        Study.of_runs([tmp_path])
+        read_runs([tmp_path])
+
+
+def test_runs_that_are_not_alike_are_told_apart(tmp_path):
+    task = "nasbench_graph/proteins"
+    for name, settings in {
+        "short": {"budget": 4, "seed": 0},
+        "long": {"budget": 12, "seed": 1},
+        "warm": {"budget": 12, "seed": 1, "warm_start": (str(tmp_path / "short"),)},
+        "wide": {"budget": 12, "seed": 2, "batch": 4, "executor": "simulated"},
+    }.items():
+        po_nas.search(benchmark=task, method="random", out=tmp_path / name, **settings)
+    journal = tmp_path / "wide/journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:13]))
+    study = read_runs([tmp_path / name for name in ("short", "long", "warm", "wide")])
+    assert study.methods == [
+        "random (batch=1, executor=inline)",
+        "random (batch=1, executor=inline, warm start)",
+        "random (batch=4, executor=simulated)",
+    ]
+    assert (study.budget, study.finished) == (4, False)
+    assert {len(search) for search in study.searches.values()} == {4}
+    assert "have 4 to 12 evaluations and are compared after 4" in study.config["notes"]
+    assert "planned for different numbers of evaluations (12, 4)" in study.config["notes"]
+    line = protocol_line(study)
+    assert "trials at a time as the methods' names say" in line
+    assert "Not finished: 3 of 4 searches done" in line
+    assert "anytime_seconds" not in make_figures(study)
+    assert study.record["benchmarks"][task]["test_of_optimum_validation"] is not None
 
 
 def test_what_is_no_comparison_is_said_so(tmp_path):

@@ -284,13 +284,57 @@ def test_a_method_that_raises_fails_its_cells_alone(tmp_path, plugin):
     assert Study.load(tmp_path / "out").record["failed"] == []
 
 
+def test_an_edited_plugin_is_run_again_and_nothing_else(tmp_path, plugin):
+    def cells():
+        po_nas.registry.load_plugin(str(plugin))
+        study = config(methods={"random": None, "mine": "comparison_breaks"}, plugins=(str(plugin),))
+        return {cell.label: cell.key for cell in study.cells([TASK])}
+
+    before = cells()
+    assert cells() == before
+    assert "code" not in before["random"]
+    plugin.write_text(PLUGIN + "# edited\n")
+    after = cells()
+    assert after["random"] == before["random"]
+    assert after["mine"] != before["mine"]
+
+
+def test_a_plugin_that_all_methods_may_use_is_part_of_every_search(tmp_path, plugin, monkeypatch):
+    path = tmp_path / "comparison_metric.py"
+    path.write_text("VALUE = 1\n")
+    try:
+        keys = [cell.key for cell in config(plugins=(str(path),)).cells([TASK])]
+        path.write_text("VALUE = 2\n")
+        assert not any(cell.key in keys for cell in config(plugins=(str(path),)).cells([TASK]))
+    finally:
+        sys.modules.pop("comparison_metric", None)
+
+
+def test_test_values_that_come_later_are_filled_in(tmp_path, monkeypatch):
+    told = []
+    hidden = benchmarks.get(TASK)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(hidden), "optimum_test", None)
+        patch.setattr(type(hidden), "report", lambda self, architecture: {"test": None})
+        run_comparison(config(), tmp_path / "out", progress=told.append)
+    assert told[0].remarks[0].startswith(f"{TASK} is compared by validation alone")
+    assert np.isnan(np.array(table(tmp_path / "out")["test"])).all()
+    running._attempt.__globals__["run_cell"] = None
+    try:
+        run_comparison(config(), tmp_path / "out")
+    finally:
+        running._attempt.__globals__["run_cell"] = run_cell
+    run_comparison(config(), tmp_path / "anew")
+    assert table(tmp_path / "out").equals(table(tmp_path / "anew"))
+
+
 def test_a_benchmark_without_its_data_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv("PO_NAS_CACHE", str(tmp_path / "cache"))
     running.make_plan.__globals__["load_objective"].cache_clear()
     told = []
     absent = "transnas_micro/jigsaw"
     run_comparison(config(benchmarks=[absent, TASK]), tmp_path / "out", progress=told.append)
-    assert "po-nas data get transnasbench101" in told[0].missing[0]
+    assert "po-nas data get transnasbench101" in told[0].remarks[0]
     study = Study.load(tmp_path / "out")
     assert study.benchmarks == [TASK]
     assert list(study.record["missing"]) == [absent]
@@ -382,17 +426,24 @@ def test_a_killed_study_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_said_so(tmp_path):
+def test_a_search_of_which_its_process_dies_stops_no_other(tmp_path):
     plugin = tmp_path / "comparison_dies.py"
     plugin.write_text(PLUGIN.replace("comparison_breaks", "comparison_dies").replace(
         'raise RuntimeError("no memory\\nleft")', "import os; os._exit(9)"
-    ))  # fmt: skip
+    ).replace("self.seed == 1 ", "self.seed % 10 == 1 "))  # fmt: skip
     po_nas.registry.load_plugin(str(plugin))
     try:
-        dying = config(methods={"mine": "comparison_dies"}, plugins=(str(plugin),), seeds=(0, 1))
-        with pytest.raises(RunDirectoryError, match="a worker process died"):
-            run_comparison(dying, tmp_path / "out", workers=2)
+        dying = config(methods={"mine": "comparison_dies", "random": None}, plugins=(str(plugin),), seeds=(0, 1))
+        run_comparison(dying, tmp_path / "out", workers=2)
+        study = Study.load(tmp_path / "out")
+        hopeless = config(methods="comparison_dies", plugins=(str(plugin),), seeds=(1, 11, 21, 31))
+        with pytest.raises(RunDirectoryError, match="searches one after the other ended their process"):
+            run_comparison(hopeless, tmp_path / "hopeless", workers=2)
     finally:
         methods.registry.remove("comparison_dies")
         sys.modules.pop("comparison_dies", None)
-    assert (tmp_path / "out/results.parquet").exists()
+    assert study.seeds(TASK, "random") == [0, 1]
+    assert study.seeds(TASK, "mine") == [0]
+    (failure,) = study.record["failed"]
+    assert (failure["seed"], failure["error"]) == (1, "its process died, perhaps for want of memory")
+    assert (tmp_path / "hopeless/results.parquet").exists()

@@ -13,6 +13,7 @@ from po_nas.studies.comparison import run as running
 from po_nas.studies.comparison.design import ComparisonConfig
 from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.run import run_comparison
+from po_nas.studies.comparison.runs import read_runs
 
 TASK = "nasbench_graph/proteins"
 
@@ -80,6 +81,6 @@ def test_it_is_drawn(tmp_path):
 def test_run_directories_have_it_too(tmp_path):
     for seed in (0, 3):
         po_nas.search(benchmark=TASK, method="learned_toy", budget=6, seed=seed, out=tmp_path / str(seed))
-    (trust,) = Study.of_runs([tmp_path / "0", tmp_path / "3"]).trust
+    (trust,) = read_runs([tmp_path / "0", tmp_path / "3"]).trust
     assert trust.weights.shape == (2, 2)
-    assert Study.of_runs([tmp_path / "0"]).trust[0].weights[0, 1] == -6
+    assert read_runs([tmp_path / "0"]).trust[0].weights[0, 1] == -6

@@ -445,11 +445,11 @@ def test_the_streamed_set_trains(tmp_path, monkeypatch):
 
 def test_finished_searches_can_be_compared(tmp_path):
     """Test values of a search that trained are read from its directory."""
-    from po_nas.studies.comparison.results import Study
+    from po_nas.studies.comparison.runs import read_runs
 
     for method in ("random", "local_search"):
         po_nas.search(benchmark="train/darts/digits", method=method, budget=2, training=TINY, out=tmp_path / method)
-    study = Study.of_runs([tmp_path / "random", tmp_path / "local_search"])
+    study = read_runs([tmp_path / "random", tmp_path / "local_search"])
     for method in study.methods:
         assert np.isfinite(study.curves("test", "train/darts/digits", method)).all()
     longer = TINY | {"recipe": SMALL | {"epochs": 3}}
@@ -457,4 +457,4 @@ def test_finished_searches_can_be_compared(tmp_path):
         benchmark="train/darts/digits", method="random", budget=1, seed=1, training=longer, out=tmp_path / "longer"
     )
     with pytest.raises(RunDirectoryError, match=r"longer: cannot be compared .*: epochs is 3, theirs 2"):
-        Study.of_runs([tmp_path / "random", tmp_path / "longer"])
+        read_runs([tmp_path / "random", tmp_path / "longer"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure
 from po_nas.reports.comparison.figures import DASHES, PALETTE
+from po_nas.reports.comparison.words import RECORDED
 from po_nas.studies.comparison.results import Study
 
 __all__ = ["CHART_STYLE", "chart"]
@@ -46,7 +47,7 @@ def chart(study: Study) -> str:
         '<div id="controls"><div class="controls">'
         f'<label>task <select id="task">{options}</select></label>'
         f"<fieldset><legend>over</legend>{_radio('axis', 'evaluations', True)}"
-        f"{_radio('axis', 'seconds', False, 'recorded time')}</fieldset>"
+        f"{_radio('axis', 'seconds', False, 'time')}</fieldset>"
         f"<fieldset><legend>scale</legend>{_radio('scale', 'linear', True)}{_radio('scale', 'log', False)}</fieldset>"
         "</div>"
         f'<fieldset id="methods" class="legend"><legend>methods</legend>{boxes}</fieldset></div>'
@@ -95,7 +96,12 @@ def _data(study: Study) -> dict[str, Any]:
         {"name": name, "colour": _colour(k), "dashes": _dashes(k), "reference": name == study.baseline}
         for k, name in enumerate(study.methods)
     ]
-    return {"methods": methods, "tasks": tasks}
+    recorded = study.config["executor"]["name"] in RECORDED
+    return {
+        "methods": methods,
+        "tasks": tasks,
+        "clock": " of evaluation, as recorded" if recorded else " of the search",
+    }
 
 
 def _packed(band: Band | None) -> dict[str, list[float | None]] | None:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure
+from po_nas.reports.comparison.words import RECORDED
 from po_nas.reports.trust import draw_trusts
-from po_nas.studies.comparison.results import Study
+from po_nas.studies.comparison.results import MIXED, Study
 from po_nas.studies.comparison.significance import Ranking, rank_methods, wins
 
 __all__ = ["DASHES", "PALETTE", "make_figures"]
@@ -30,10 +31,11 @@ def make_figures(study: Study) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     if (figure := _anytime(study, by_evaluations, "evaluations")) is not None:
         found["anytime_evaluations"] = figure
-    if any(study.duration_s(b, m) > 0 for b in study.benchmarks for m in study.methods):
-        executor = study.config["executor"]["name"]
+    executor = study.config["executor"]["name"]
+    timed = any(study.duration_s(b, m) > 0 for b in study.benchmarks for m in study.methods)
+    if timed and MIXED not in (executor, study.config["batch"]):
         workers = 1 if executor == "inline" else study.config["batch"]
-        hours = "recorded hours of evaluation" if executor in {"inline", "simulated"} else "real hours"
+        hours = "hours of evaluation, as recorded" if executor in RECORDED else "real hours"
         label = f"{hours}, {workers} worker{'s' if workers > 1 else ''}"
         if (figure := _anytime(study, by_seconds, label)) is not None:
             found["anytime_seconds"] = figure

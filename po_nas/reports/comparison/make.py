@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from po_nas.reports.comparison.figures import make_figures
 from po_nas.reports.comparison.page import render_comparison
 from po_nas.reports.comparison.protocol import protocol_line
-from po_nas.reports.comparison.tables import make_tables
-from po_nas.reports.comparison.words import CAPTIONS, FIGURE_TITLES, headline
+from po_nas.reports.comparison.tables import TABLES, make_tables
+from po_nas.reports.comparison.words import FIGURE_TITLES, caption, headline
 from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.store import write_atomically
 
@@ -43,12 +43,16 @@ def make_comparison_report(study: Study, directory: Path) -> ComparisonPaths:
         stem = directory / "tables" / table.name
         for suffix, data in (
             (".md", table.markdown().encode()),
-            (".tex", table.latex().encode()),
+            (".tex", table.latex(f"{file_name(study)}:").encode()),
             (".parquet", _parquet(table.parquet())),
         ):
             written.append(stem.with_name(stem.name + suffix))
             write_atomically(written[-1], data)
     drawn = [_save(figure, directory / "figures" / f"{name}.png") for name, figure in figures.items()]
+    # What an earlier report had and this one has not would be taken for part of it.
+    for stale in {*directory.glob("tables/*"), *directory.glob("figures/*.png")} - {*written, *drawn}:
+        if stale.stem in TABLES or stale.stem in FIGURE_TITLES:
+            stale.unlink(missing_ok=True)
     page = directory / "report.html"
     write_atomically(page, render_comparison(study, tables, figures).encode())
     return ComparisonPaths(page, tuple(written), tuple(drawn))
@@ -69,15 +73,20 @@ def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> l
             lines += [str(study.config["notes"]).strip(), ""]
         lines += [sentence + "\n" for sentence in headline(study)]
         lines += [protocol_line(study), ""]
-        stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name.lower())
+        stem = file_name(study)
         for key, figure in make_figures(study).items():
             image = folder / f"{stem}-{key}.png"
             written.append(_save(figure, image))
             link = Path(os.path.relpath(image, path.parent)).as_posix()
-            lines += [f"![{FIGURE_TITLES[key]}]({link})", "", f"*{FIGURE_TITLES[key]}.* {CAPTIONS[key]}", ""]
+            lines += [f"![{FIGURE_TITLES[key]}]({link})", "", f"*{FIGURE_TITLES[key]}.* {caption(study, key)}", ""]
         lines += [table.markdown(level) for table in make_tables(study)]
     write_atomically(path, ("\n".join(lines).rstrip() + "\n").encode())
     return written
+
+
+def file_name(study: Study) -> str:
+    """The study's name as letters, digits and dashes."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in str(study.config["name"]).lower())
 
 
 def _save(figure: Figure, path: Path) -> Path:

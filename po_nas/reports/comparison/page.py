@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from po_nas.reports.comparison.chart import CHART_STYLE, chart
 from po_nas.reports.comparison.protocol import protocol_line, summary_line
 from po_nas.reports.comparison.table import Table
-from po_nas.reports.comparison.words import CAPTIONS, FIGURE_TITLES, headline
+from po_nas.reports.comparison.words import FIGURE_TITLES, caption, headline
 from po_nas.reports.drawing import cells, draw_graph
 from po_nas.reports.page import STYLE
 from po_nas.studies.comparison.results import Study
@@ -59,7 +59,7 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
     first = named.get("regret") or named.get("validation")
     sections: list[tuple[str, str, str]] = []
     if "anytime_evaluations" in figures:
-        note = f"<p class='dim note'>{escape(CAPTIONS['anytime_evaluations'])}</p>"
+        note = f"<p class='dim note'>{escape(caption(study, 'anytime_evaluations'))}</p>"
         sections.append(("curves", "Curves", chart(study) + note))
     if first is not None:
         sections.append((first.name, first.title, first.html()))
@@ -67,15 +67,19 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
         if table is first or table.name == "protocol" or table.name in {key for key, *_ in sections}:
             continue
         figure = _WITH_FIGURE.get(table.name, "")
-        drawing = _drawn(figure, figures[figure]) if figure in figures else ""
+        drawing = _drawn(study, figure, figures[figure]) if figure in figures else ""
         body = f'<div class="prose">{table.html()}</div>' if table.name in _WORDY else table.html()
         sections.append((table.name, table.title, drawing + body))
     if "trust" in figures:
-        sections.append(("trust", FIGURE_TITLES["trust"], _drawn("trust", figures["trust"])))
+        sections.append(("trust", FIGURE_TITLES["trust"], _drawn(study, "trust", figures["trust"])))
     if study.benchmarks:
         sections.append(("architectures", "Architectures found", _architectures(study)))
     sections += [
-        (f"figure-{name}", FIGURE_TITLES[name], f"<details><summary>show</summary>{_drawn(name, figure)}</details>")
+        (
+            f"figure-{name}",
+            FIGURE_TITLES[name],
+            f"<details><summary>show</summary>{_drawn(study, name, figure)}</details>",
+        )
         for name, figure in figures.items()
         if name.startswith("anytime")
     ]
@@ -123,11 +127,11 @@ def _warnings(study: Study) -> str:
     return "".join(f'<p class="warn">{escape(text)}</p>' for text in said)
 
 
-def _drawn(name: str, figure: Figure) -> str:
-    caption = f"<p class='dim note'>{escape(CAPTIONS[name])}</p>"
+def _drawn(study: Study, name: str, figure: Figure) -> str:
+    note = f"<p class='dim note'>{escape(caption(study, name))}</p>"
     # Curves of many searches are smaller as a picture.
     drawing = _png(name, figure) if name.startswith("anytime") else _svg(name, figure)
-    return f'<div class="figure" tabindex="0">{drawing}</div>{caption}'
+    return f'<div class="figure" tabindex="0">{drawing}</div>{note}'
 
 
 def _png(name: str, figure: Figure) -> str:

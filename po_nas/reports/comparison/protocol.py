@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from po_nas.reports.comparison.table import Table
-from po_nas.studies.comparison.results import Study
+from po_nas.studies.comparison.results import MIXED, Study
 
 __all__ = ["protocol_line", "protocol_table", "summary_line"]
 _FED_BACK = ("feedback_name", "dataset", "split", "epochs", "runs")
@@ -24,7 +24,9 @@ def protocol_line(study: Study) -> str:
     config = study.config
     batch, executor = config["batch"], config["executor"]["name"]
     parallel = "one evaluation at a time"
-    if batch > 1:
+    if MIXED in (batch, executor):
+        parallel = "trials at a time as the methods' names say"
+    elif batch > 1:
         how = {"inline": "told together", "simulated": "asynchronous, on a virtual clock of recorded seconds"}
         parallel = f"{batch} trials at a time, {how.get(executor, 'asynchronous')}"
     feedbacks = {
@@ -35,9 +37,18 @@ def protocol_line(study: Study) -> str:
         state = f" **{summary_line(study)}.**"
     return (
         f"Protocol: {study.budget} evaluations, initial and failed ones counted; {_seeds(config['seeds'])}, paired; "
-        f"feedback `{', '.join(sorted(feedbacks))}`; incumbent chosen by validation, test attached afterwards; not "
-        f"normalised; {parallel}.{state}"
+        f"feedback `{', '.join(sorted(feedbacks))}`; {_pools(study)}; incumbent chosen by validation, test attached "
+        "afterwards; values not normalised, training-free metrics scaled over the candidates of each search; "
+        f"{parallel}.{state}"
     )
+
+
+def _pools(study: Study) -> str:
+    sizes = {study.record["benchmarks"][name].get("pool_size") for name in study.benchmarks}
+    known = sorted(size for size in sizes if isinstance(size, int))
+    if len(known) < len(sizes) or not known:
+        return "pool: see the protocol of each benchmark"
+    return f"pool of {known[0]:,}" + (f" to {known[-1]:,}" if len(known) > 1 else "") + " architectures"
 
 
 def summary_line(study: Study) -> str:

@@ -37,6 +37,10 @@ _TEX = {
 }
 
 
+_ABREAST = 7
+"""Columns of numbers that a page has room for."""
+
+
 @dataclass(frozen=True)
 class Table:
     """`name` is its file's; `note` is printed below it, protocol included. `data` are the numbers, one row each."""
@@ -64,24 +68,44 @@ class Table:
         note = f"\n{self.note}\n" if self.note else ""
         return f"{'#' * level} {self.title}\n\n" + "\n".join(lines) + f"\n{note}"
 
-    def latex(self) -> str:
-        """A ``table`` environment with booktabs rules; needs ``\\usepackage{booktabs}``."""
-        columns = "".join("l" if left else "r" for left in self._left())
+    def latex(self, prefix: str = "") -> str:
+        """A ``table`` environment with booktabs rules, the note below; needs ``\\usepackage{booktabs}``.
+
+        Too many columns are broken into tabulars one below the other, each with the labels. `prefix` tells the label
+        from those of other studies.
+        """
+        body = [line for columns in self._abreast() for line in self._tabular(columns)]
+        note = [r"\par\medskip", rf"\parbox{{\linewidth}}{{\footnotesize {_tex(self.note)}}}"] if self.note else []
         lines = [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_tex(f'{self.title}. {self.note}'.strip())}}}",
-            rf"\label{{tab:{self.name}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(_tex, self.header)) + r" \\",
-            r"\midrule",
-            *(" & ".join(map(_tex, row)) + r" \\" for row in self.rows),
-            r"\bottomrule",
-            r"\end{tabular}",
+            rf"\caption{{{_tex(self.title)}}}",
+            rf"\label{{tab:{prefix}{self.name}}}",
+            *body,
+            *note,
             r"\end{table}",
         ]
         return "\n".join(lines) + "\n"
+
+    def _abreast(self) -> list[list[int]]:
+        """Columns that stand side by side on paper."""
+        labels, others = list(range(self.labels)), list(range(self.labels, len(self.header)))
+        blocks = -(-len(others) // _ABREAST) or 1
+        size = -(-len(others) // blocks)
+        return [[*labels, *others[first : first + size]] for first in range(0, max(1, len(others)), max(1, size))]
+
+    def _tabular(self, columns: Sequence[int]) -> list[str]:
+        left = self._left()
+        return [
+            rf"\begin{{tabular}}{{{''.join('l' if left[column] else 'r' for column in columns)}}}",
+            r"\toprule",
+            " & ".join(_tex(self.header[column]) for column in columns) + r" \\",
+            r"\midrule",
+            *(" & ".join(_tex(row[column]) for column in columns) + r" \\" for row in self.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
 
     def html(self) -> str:
         """The table alone, in a box that scrolls sideways, and the note."""

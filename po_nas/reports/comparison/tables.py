@@ -12,10 +12,25 @@ from po_nas.reports.comparison.protocol import protocol_line, protocol_table
 from po_nas.reports.comparison.table import Table
 from po_nas.studies.comparison.measures import MEASURES
 from po_nas.studies.comparison.results import Study
-from po_nas.studies.comparison.significance import FEWEST, LEVEL, least_p, paired_tests, rank_methods, too_few, wins
+from po_nas.studies.comparison.significance import (
+    FEWEST,
+    LEVEL,
+    least_p,
+    paired_tests,
+    rank_methods,
+    too_few,
+    twins,
+    wins,
+)
 from po_nas.studies.statistics import mean_interval
 
-__all__ = ["make_tables"]
+__all__ = ["TABLES", "make_tables"]
+
+TABLES = frozenset(
+    {*MEASURES, "to_optimum", "tests_validation", "tests_test", "ranks", "win_tie_loss", "overhead"}
+    | {"published", "failures", "protocol"}
+)
+"""Names of all tables that there may be."""
 
 
 def make_tables(study: Study) -> list[Table]:
@@ -49,11 +64,11 @@ def number(value: float, digits: int) -> str:
 
 
 def interval(values: Sequence[float], digits: int) -> str:
-    """Mean ± half the width of the 95 % confidence interval, or as much of it as there is."""
+    """Mean ± half the width of the 95 % confidence interval; of fewer than `FEWEST` values the mean alone."""
     if not len(values):
         return "–"
     mean, half = mean_interval(np.asarray(values, dtype=np.float64))
-    return number(mean, digits) + ("" if math.isnan(half) else f" ± {number(half, digits)}")
+    return number(mean, digits) + ("" if len(values) < FEWEST else f" ± {number(half, digits)}")
 
 
 _UNITLESS = 2
@@ -81,8 +96,11 @@ def _measure_table(study: Study, name: str, line: str) -> Table:
             means = {m: float(np.mean(v)) for m, v in values.items() if v}
             best = max((round(sign * mean, digits) for mean in means.values()), default=math.nan)
             row = [benchmark, str(at)]
+            most = max(map(len, values.values()))
             for method in study.methods:
                 text = interval(values[method], digits)
+                if 0 < len(values[method]) < most:
+                    text += f" (n = {len(values[method])})"
                 top = method in means and round(sign * means[method], digits) == best
                 row.append(f"**{text}**" if top else text)
                 if values[method]:
@@ -95,15 +113,17 @@ def _measure_table(study: Study, name: str, line: str) -> Table:
             rows.append(row)
     unit = "" if name == "rank" else f" Unit: {_units(study)}."
     few = f" {_FEW}" if too_few(study) else ""
+    early = "" if study.reported[0] == study.budget else f" {_EARLY.format(study.budget)}"
     explanation = measure.explanation[0].upper() + measure.explanation[1:]
     note = (
         f"{explanation}. Mean ± half the width of the 95 % confidence interval over seeds; bold: best mean."
-        f"{unit}{few} {line}"
+        f"{unit}{early}{few} {line}"
     )
     header = ("benchmark", "evaluations", *study.methods)
     return Table(name, measure.title[0].upper() + measure.title[1:], header, rows, note, data, labels=2)
 
 
+_EARLY = "All values are of the same searches, which were planned for {} evaluations."
 _FEW = f"Fewer than {FEWEST} seeds: no statistics from too few runs, so no tests; read these as single observations."
 
 
@@ -148,7 +168,10 @@ def _tests(study: Study, measure: str, line: str) -> Table | None:
         for at in study.reported:
             cells = [found.get((benchmark, at, rival)) for rival in rivals]
             if any(cells):
-                texts = ["–" if t is None else f"{t.gain:+.3f}, {_p(t.adjusted)}{marks[t.verdict]}" for t in cells]
+                digits = max(3, _digits(study, benchmark, measure))
+                texts = [
+                    "–" if t is None else f"{t.gain:+.{digits}f}, {_p(t.adjusted)}{marks[t.verdict]}" for t in cells
+                ]
                 rows.append([benchmark, str(at), *texts])
     data = [
         {"benchmark": t.benchmark, "evaluations": t.at, "reference": study.baseline, "rival": t.rival}
@@ -164,7 +187,7 @@ def _tests(study: Study, measure: str, line: str) -> Table | None:
     note = (
         f"Mean gain of {study.baseline} over the rival (positive: {study.baseline} is better) and p-value: Wilcoxon's "
         f"signed-rank test on paired seeds, two-sided, Holm-adjusted over all {len(tests)} comparisons of this table. "
-        f"* {study.baseline} better, ° worse, at 5 %.{weak} {line}"
+        f"* {study.baseline} better, ° worse, at 5 %, by the ranks that are tested.{weak} {line}"
     )
     title = f"Paired tests against {study.baseline}: {MEASURES[measure].title}"
     return Table(f"tests_{measure}", title, ("benchmark", "evaluations", *rivals), rows, note, data, labels=2)
@@ -187,10 +210,12 @@ def _ranks(study: Study, line: str) -> Table | None:
         if ranking.per_task
         else " They speak of these benchmarks alone: seeds of one benchmark are no further tasks."
     )
+    why = "; ".join(f"{name} ({reason})" for name, reason in ranking.left_out.items())
+    left_out = f" Not counted: {why}." if why else ""
     note = (
-        f"Mean rank by validation after {at} evaluations over {ranking.blocks} {over}; 1 is best, ties share their "
-        f"mean rank.{caution} Friedman's test: {_p(ranking.friedman_p)}. Two methods differ at 5 % when their mean "
-        f"ranks differ by more than {ranking.critical_difference:.2f} (Nemenyi). {line}"
+        f"Mean rank by validation after {at} evaluations over {ranking.blocks} {over}; 1 is best, ties share the mean "
+        f"rank.{caution}{left_out} Friedman's test: {_p(ranking.friedman_p)}. Two methods differ at 5 % when their "
+        f"mean ranks differ by more than {ranking.critical_difference:.2f} (Nemenyi). {line}"
     )
     data = [{"method": ranking.methods[i], "mean_rank": ranking.ranks[i]} for i in order]
     return Table("ranks", "Mean ranks", ("method", "mean rank"), rows, note, data)
@@ -212,9 +237,11 @@ def _wins(study: Study, line: str) -> Table | None:
                     {"method": method, "rival": rival, "wins": won, "ties": blocks - won - lost, "losses": lost}
                 )
         rows.append(row)
+    again = "; ".join(f"{twin} (feeds back what {first} does)" for twin, first in twins(study).items())
+    left_out = f" Not counted: {again}." if again else ""
     note = (
         f"How often the method of the row ended with better / equal / worse validation than that of the column after "
-        f"{at} evaluations, over {blocks} pairs of benchmark and seed. {line}"
+        f"{at} evaluations, over {blocks} pairs of benchmark and seed.{left_out} {line}"
     )
     return Table("win_tie_loss", "Wins, ties and losses", ("", *study.methods), rows, note, data)
 
@@ -225,10 +252,11 @@ def _overhead(study: Study, line: str) -> Table:
     rows, data = [], []
     for method in study.methods:
         by_task = [study.overhead_s(b, method) for b in study.benchmarks]
-        means = {b: float(np.mean(v)) for b, v in zip(study.benchmarks, by_task, strict=True) if len(v)}
+        # A machine that does something else meanwhile makes some searches slow; the median is of the method.
+        means = {b: float(np.median(v)) for b, v in zip(study.benchmarks, by_task, strict=True) if len(v)}
         slowest = max(means, key=lambda name: means[name])
         failed = sum(study.failures(b, method) for b in study.benchmarks)
-        mean = float(np.mean(np.concatenate(by_task)))
+        mean = float(np.mean([*means.values()]))
         rank = ranks.get(method, math.nan)
         rows.append(
             [method, f"{1000 * mean:,.1f}", f"{1000 * means[slowest]:,.1f} ({slowest})", number(rank, 2), str(failed)]
@@ -239,7 +267,8 @@ def _overhead(study: Study, line: str) -> Table:
         )
     note = (
         "Real milliseconds that the method itself took to propose one trial, on one thread of the machine that ran the "
-        f"comparison, beside what it buys: the mean rank by validation (1 is best). {line}"
+        "comparison (mean over a search, median over seeds, mean over benchmarks), beside what it buys: the mean rank "
+        f"by validation (1 is best). {line}"
     )
     header = ("method", "ms per evaluation", "slowest benchmark", "mean rank", "failed evaluations")
     return Table("overhead", "Overhead of the methods", header, rows, note, data)
@@ -261,7 +290,8 @@ def _published(study: Study, line: str) -> Table | None:
         ours = f"{interval(values, digits)} ({label})" if values else "–"
         claim = number(entry["value"], digits) + spread
         said = "; ".join(filter(None, (entry["source"], entry["note"])))
-        rows.append([entry["benchmark"], MEASURES[measure].title, str(at), entry["method"], claim, ours, said])
+        spent = "not said" if entry["evaluations"] is None else str(at)
+        rows.append([entry["benchmark"], MEASURES[measure].title, spent, entry["method"], claim, ours, said])
         mean = float(np.mean(values)) if values else math.nan
         data.append({**entry, "evaluations": at, "our_label": label, "our_mean": mean, "our_seeds": len(values)})
     note = (

@@ -7,28 +7,44 @@ import numpy as np
 from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.significance import FEWEST, LEVEL, least_p, paired_tests, rank_methods, too_few
 
-__all__ = ["CAPTIONS", "FIGURE_TITLES", "headline"]
+__all__ = ["FIGURE_TITLES", "RECORDED", "caption", "headline"]
 
 FIGURE_TITLES = {
     "anytime_evaluations": "Anytime curves by evaluations",
-    "anytime_seconds": "Anytime curves by recorded time",
+    "anytime_seconds": "Anytime curves by time",
     "critical_difference": "Critical differences",
     "win_tie_loss": "Wins, ties and losses",
     "trust": "Trust in training-free metrics",
 }
 _BAND = "Median over seeds with quartiles, of the incumbent by validation; lower regret is better."
-CAPTIONS = {
+_CAPTIONS = {
     "anytime_evaluations": _BAND,
-    "anytime_seconds": _BAND
-    + " Time is what the benchmark records of each evaluation, on the executor's clock, without the methods' overhead.",
+    "anytime_seconds": _BAND + " Time is the executor's clock: {clock}",
     "critical_difference": "Mean ranks by validation at the end, best to the left. Methods joined by a bar do not "
-    "differ at 5 % (Nemenyi's test).",
+    "differ at 5 % (Nemenyi's test).{caution}",
     "win_tie_loss": "Wins / ties / losses of the row against the column over pairs of benchmark and seed, by "
     "validation at the end; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
     "trust": "The weight that a method came to give each metric for the architecture it found, mean over up to five "
     "searches: the change of the objective, in its standard deviations among what was evaluated, for one deviation of "
     "the metric. Red: the metric is held against an architecture.",
 }
+
+
+RECORDED = frozenset({"inline", "simulated"})
+"""Executors whose clock counts what the benchmark records of an evaluation; that of others counts real seconds."""
+_CLOCKS = {
+    True: "what the benchmark records of each evaluation. It leaves out the methods' overhead and training-free "
+    "metrics, which are looked up here; where they must be computed, methods that need them start that much later.",
+    False: "real seconds of the search, the methods' overhead included.",
+}
+_CAUTION = " This holds for these benchmarks alone: seeds of one benchmark are no further tasks."
+
+
+def caption(study: Study, figure: str) -> str:
+    """What a figure shows."""
+    ranking = rank_methods(study, study.reported[-1])
+    caution = "" if ranking is None or ranking.per_task else _CAUTION
+    return _CAPTIONS[figure].format(clock=_CLOCKS[study.config["executor"]["name"] in RECORDED], caution=caution)
 
 
 def headline(study: Study) -> list[str]:
@@ -48,6 +64,7 @@ def headline(study: Study) -> list[str]:
             f"{ranking.ranks[best]:.2f} over {ranking.blocks} {over}; "
             + ("it differs from every other" if apart else "it does not differ from the next best")
             + f" at 5 % (Nemenyi, critical difference {ranking.critical_difference:.2f})."
+            + ("" if ranking.per_task else _CAUTION)
         )
     family = paired_tests(study, "validation")
     tests = [t for t in family if t.at == at]

@@ -18,7 +18,7 @@ from po_nas.core.loop import Loop
 from po_nas.core.objective import Objective
 from po_nas.studies.comparison.design import Cell
 
-__all__ = ["event_rows", "load_objective", "run_cell"]
+__all__ = ["event_rows", "for_the_reader", "load_objective", "run_cell"]
 
 Row = dict[str, Any]
 
@@ -76,7 +76,7 @@ def event_rows(events: Iterable[Event], objective: Objective | None) -> list[Row
                     "evaluation": len(rows) + 1,
                     "architecture": ask["architecture"],
                     "validation": float(validation),
-                    **_for_the_reader(objective, ask["architecture"], float(validation)),
+                    **for_the_reader(objective, ask["architecture"], float(validation)),
                     "cost_s": float(event["cost_s"]),
                     "overhead_s": float(ask.get("ask_s", 0.0)),
                     "clock_s": float(event.get("clock_s", math.nan)),
@@ -85,7 +85,8 @@ def event_rows(events: Iterable[Event], objective: Objective | None) -> list[Row
     return rows
 
 
-def _for_the_reader(objective: Objective | None, architecture: str, validation: float) -> Mapping[str, float]:
+def for_the_reader(objective: Objective | None, architecture: str, validation: float) -> Mapping[str, float]:
+    """Test value and rank by validation of an evaluation; NaN where they are not known."""
     if objective is None:
         return {"test": math.nan, "rank": math.nan}
     found = objective.report(objective.space.from_string(architecture)).get("test")

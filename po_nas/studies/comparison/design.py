@@ -14,6 +14,7 @@ from po_nas.core.config import ExecutorConfig, MethodConfig, MetricsConfig, Sear
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.registry import load_plugin
+from po_nas.studies.comparison.fingerprint import fingerprints
 from po_nas.studies.comparison.published import Published, read_published
 
 __all__ = ["Cell", "ComparisonConfig", "load_comparison"]
@@ -56,10 +57,12 @@ class Cell(BaseModel):
     search: SearchConfig
     options: dict[str, Any]
     """The method's options, defaults included."""
+    code: tuple[str, ...] = ()
+    """Hashes of the plug-ins that may decide the result."""
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the result depends on; the label is not part of it, the version is, where scores are kept is not."""
+        """What the result depends on: configuration, version and plug-ins; not the label, nor where scores are kept."""
         search = self.search.model_dump(mode="json", exclude={"method", "tracking", "plugins", "warm_start"})
         # Where nothing trains and accuracy is the goal, keys are what they were before anything else could be.
         if not search["training"]:
@@ -68,7 +71,8 @@ class Cell(BaseModel):
             del search["metrics"]["objective"]
         search["metrics"] |= {"cache": None, "workers": 1}
         method = {"name": self.search.method.name, "options": self.options}
-        return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search}
+        code = {"code": list(self.code)} if self.code else {}
+        return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search, **code}
 
 
 class ComparisonConfig(BaseModel):
@@ -155,8 +159,10 @@ class ComparisonConfig(BaseModel):
             label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
             for label, kind in kinds.items()
         }
+        code = {label: fingerprints(self.plugins, kind.__module__) for label, kind in kinds.items()}
+        plain = {label: found.model_dump(mode="json") for label, found in options.items()}
         return [
-            Cell(label=label, search=self.search(name, label, seed), options=options[label].model_dump(mode="json"))
+            Cell(label=label, search=self.search(name, label, seed), options=plain[label], code=code[label])
             for name in benchmarks
             for label in self.methods
             for seed in self.seeds

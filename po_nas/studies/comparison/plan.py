@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +14,24 @@ from po_nas.errors import BudgetError, MissingDataError, PoNasError
 from po_nas.studies.comparison.cell import load_objective
 from po_nas.studies.comparison.design import Cell, ComparisonConfig
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "make_plan", "optima"]
 
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "numpy", "scipy", "pyarrow")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells to run in the order of the results, benchmarks left out and why, and what to keep on record."""
+    """The cells to run in the order of the results, benchmarks left out and why, and what to keep on record.
+
+    `remarks` say which benchmarks are left out, or have no test values, and why.
+    """
 
     config: ComparisonConfig
     cells: tuple[Cell, ...]
     benchmarks: tuple[str, ...]
     missing: Mapping[str, str]
     record: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
 
 
 def make_plan(config: ComparisonConfig) -> Plan:
@@ -38,6 +43,7 @@ def make_plan(config: ComparisonConfig) -> Plan:
     """
     config.check()
     missing: dict[str, str] = {}
+    remarks: list[str] = []
     first_missing: MissingDataError | None = None
     protocols: dict[str, Mapping[str, Any]] = {}
     refusals: dict[str, list[PoNasError]] = {label: [] for label in config.methods}
@@ -46,6 +52,7 @@ def make_plan(config: ComparisonConfig) -> Plan:
             objective = load_objective(name, config.feedback, config.metrics)
         except MissingDataError as error:
             missing[name] = str(error)
+            remarks.append(f"left out: {error}")
             first_missing = first_missing or error
             continue
         if objective.distinct is not None and config.budget > objective.distinct:
@@ -58,6 +65,9 @@ def make_plan(config: ComparisonConfig) -> Plan:
             except PoNasError as error:
                 refusals[label].append(error)
         protocols[name] = _described(objective)
+        if objective.optimum_test is None:
+            report = protocols[name].get("report", "unknown")
+            remarks.append(f"{name} is compared by validation alone; its test values: {report}")
     if first_missing is not None and not protocols:
         raise first_missing
     for errors in refusals.values():
@@ -71,15 +81,25 @@ def make_plan(config: ComparisonConfig) -> Plan:
         "missing": missing,
         "versions": versions(_VERSIONS),
     }
-    return Plan(config, cells, tuple(protocols), missing, record)
+    return Plan(config, cells, tuple(protocols), missing, record, tuple(remarks))
 
 
 def _described(objective: Objective) -> dict[str, Any]:
     """Protocol and optima of a benchmark; metric, unit and direction are its metric's."""
+    return protocol_of(objective) | optima(objective)
+
+
+def optima(objective: Objective) -> dict[str, Any]:
+    """The best there is, None where it is not known.
+
+    `signal` is a hash of what is fed back of all architectures: some tasks differ in nothing but their test values.
+    """
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
     ceiling = None if optimum is None else objective.report(optimum[1]).get("test")
-    return protocol_of(objective) | {
+    column = getattr(objective, "validation", None)
+    return {
         "optimum_validation": None if optimum is None else float(optimum[0]),
         "optimum_test": None if optimum_test is None else float(optimum_test[0]),
         "test_of_optimum_validation": None if ceiling is None else float(ceiling),
+        "signal": None if column is None else hashlib.sha256(column.tobytes()).hexdigest(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from po_nas import benchmarks
-from po_nas.core.api import make_objective
-from po_nas.core.config import MetricsConfig
-from po_nas.core.journal import read_journal
-from po_nas.core.objective import Objective
-from po_nas.core.run_directory import read_config, read_explanation, read_record
-from po_nas.core.settings import flat
-from po_nas.errors import DataError, PoNasError, RunDirectoryError
-from po_nas.registry import load_plugin
-from po_nas.studies.comparison.cell import event_rows, load_objective
+from po_nas.errors import ConfigError
+from po_nas.studies.comparison.design import ComparisonConfig
 from po_nas.studies.comparison.measures import MEASURES
 from po_nas.studies.comparison.store import COLUMNS, read_table
-from po_nas.studies.comparison.trust import TRUST, Trust, incumbent_rows, trust_of
+from po_nas.studies.comparison.trust import Trust, trust_of
 
-__all__ = ["Search", "Study"]
+__all__ = ["MIXED", "Search", "Study"]
 
 Array = NDArray[np.float64]
+
+
+MIXED = "mixed"
+"""Stands for the executor or batch of a comparison whose runs had different ones; their labels say which."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,8 @@ class Search:
     def curve(self, measure: str, optimum: float | None) -> Array:
         """(n,) values of a measure after each evaluation, NaN where unknown."""
         if measure == "best_test_queried":
-            return self.sign * np.fmax.accumulate(self.sign * self.columns["test"])
+            test = np.where(np.isnan(self.columns["validation"]), np.nan, self.columns["test"])
+            return self.sign * np.fmax.accumulate(self.sign * test)
         column = self.columns["validation" if measure == "regret" else measure]
         found = np.where(self.incumbent < 0, np.nan, column[self.incumbent])
         if measure != "regret":
@@ -92,79 +89,23 @@ class Study:
         path = path / "results.parquet" if path.is_dir() else path
         table, record = read_table(path)
         trust = path.with_name("trust.parquet")
-        return cls._of(table, record, trust_of(read_table(trust)[0]) if trust.exists() else ())
+        return cls.of(table, record, trust_of(read_table(trust)[0]) if trust.exists() else ())
 
-    @classmethod
-    def of_runs(cls, directories: Sequence[Path]) -> Study:
-        """Read ordinary run directories; a method is called by its name and the options it was given.
+    def presented(self, config: ComparisonConfig) -> Study:
+        """The same results under the name, reported evaluations, reference, notes and published numbers of `config`.
 
-        Test values and ranks are looked up where the benchmark is at hand. Raises `RunDirectoryError` when two runs are
-        of one benchmark, method and seed, and when runs of a benchmark were told different things (another feedback,
-        other trainings).
+        Raises `ConfigError` when they are of another study: other methods, or evaluations beyond those that were run.
         """
-        rows: list[dict[str, Any]] = []
-        protocols: dict[str, Any] = {}
-        seen: dict[tuple[str, str, int], Path] = {}
-        settings: list[Mapping[str, Any]] = []
-        options: dict[str, Any] = {}
-        versions: Mapping[str, str] = {}
-        learned: list[dict[str, Any]] = []
-        for directory in directories:
-            record = read_record(directory)
-            search = record["search"]
-            for plugin in search.get("plugins", ()):
-                load_plugin(plugin)
-            given = {key: value for key, value in search["method"].items() if key != "name"}
-            described = ", ".join(f"{key}={value}" for key, value in given.items())
-            label = search["method"]["name"] + (f" ({described})" if described else "")
-            key = (search["benchmark"], label, int(search["seed"]))
-            if key in seen:
-                raise RunDirectoryError(
-                    directory, f"is {label} on {key[0]} with seed {key[2]}, and so is {seen[key]}; give one of them"
-                )
-            seen[key] = directory
-            objective = _objective(directory)
-            journal = directory / "journal.jsonl"
-            events = read_journal(journal).events if journal.exists() else ()
-            rows += [
-                {"benchmark": key[0], "method": label, "seed": key[2], **row} for row in event_rows(events, objective)
-            ]
-            learned += incumbent_rows(*key, read_explanation(directory))
-            optimum = record.get("optimum", {})
-            protocol = record.get("protocol", {}) | {
-                "optimum_validation": optimum.get("validation"),
-                "optimum_test": optimum.get("test"),
-            }
-            _check_alike(directory, protocols.setdefault(key[0], protocol), protocol)
-            settings.append(search)
-            options[label] = given
-            versions = record.get("versions", {})
-        if not rows:
-            raise RunDirectoryError(Path(), "no run directory with a finished evaluation was given")
-        table = pa.Table.from_pylist(rows, schema=COLUMNS)
-        budget = max(int(found["evaluation"]) for found in rows)
-        config = {
-            "name": "runs",
-            "methods": {label: {"name": label.partition(" ")[0]} for label in options},
-            "seeds": sorted({key[2] for key in seen}),
-            "budget": budget,
-            "at": [],
-            "batch": max(int(s.get("batch", 1)) for s in settings),
-            "executor": settings[0].get("executor", {"name": "inline"}),
-            "feedback": None,
-            "reference": "",
-            "notes": "",
-            "published": [],
-        }
-        return cls._of(
-            table,
-            {"config": config, "options": options, "benchmarks": protocols, "missing": {}, "versions": versions}
-            | {"failed": [], "finished": len(seen), "searches": len(seen)},
-            trust_of(pa.Table.from_pylist(learned, schema=TRUST)),
-        )
+        if unknown := [label for label in config.methods if label not in self.config["methods"]]:
+            raise ConfigError("methods", unknown[0], "is in no result here; run the study without --report-only")
+        if config.reported[-1] > self.budget:
+            raise ConfigError("at", config.reported[-1], f"is beyond the {self.budget} evaluations that were run")
+        shown = config.model_dump(mode="json", include={"name", "at", "reference", "notes", "published"})
+        return replace(self, record={**self.record, "config": {**self.config, **shown}})
 
     @classmethod
-    def _of(cls, table: pa.Table, record: Mapping[str, Any], trust: tuple[Trust, ...] = ()) -> Study:
+    def of(cls, table: pa.Table, record: Mapping[str, Any], trust: tuple[Trust, ...] = ()) -> Study:
+        """Of a table of `store.COLUMNS`, in which the rows of a search are in the order of completion."""
         names = [name for name in COLUMNS.names if COLUMNS.field(name).type == pa.float64()]
         floats = {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in names}
         benchmark, method = (table[name].to_pylist() for name in ("benchmark", "method"))
@@ -306,25 +247,3 @@ class Study:
             if place >= 0:
                 rows.append((seed, search.architecture[place], float(search.columns["validation"][place])))
         return sorted(rows, key=lambda row: (-self.sign(benchmark, "validation") * row[2], row[0]))
-
-
-def _check_alike(directory: Path, first: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
-    theirs, own = flat(first), flat(protocol)
-    for key in (*theirs, *own):
-        if theirs.get(key) != own.get(key):
-            raise RunDirectoryError(
-                directory,
-                f"cannot be compared with other runs of the same benchmark: {key} is {own.get(key)}, theirs "
-                f"{theirs.get(key)}",
-            )
-
-
-def _objective(directory: Path) -> Objective | None:
-    """What a run directory searched: it knows test values. None where its data are not here."""
-    config = read_config(directory)
-    try:
-        if benchmarks.trains(config.benchmark):
-            return make_objective(config, directory)  # its trainings are on record there
-        return load_objective(config.benchmark, config.feedback, MetricsConfig())
-    except (PoNasError, DataError):
-        return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from po_nas.core.processes import processes
 from po_nas.core.run_directory import RunDirectory
 from po_nas.errors import RunDirectoryError
-from po_nas.studies.comparison.cell import run_cell
+from po_nas.studies.comparison.cell import for_the_reader, load_objective, run_cell
 from po_nas.studies.comparison.design import Cell, ComparisonConfig
 from po_nas.studies.comparison.plan import Plan, make_plan
 from po_nas.studies.comparison.store import COLUMNS, write_table
@@ -31,16 +33,21 @@ _log = logging.getLogger(__name__)
 
 _EVERY_S = 20.0
 """Seconds between two writings of the partial results."""
+_DEATHS = 2
+"""Where more searches than that end their processes, and none beside them does not, it is not for the searches."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a comparison is: searches done and to do, messages of those that failed, benchmarks left out and why."""
+    """How far a comparison is: searches done and to do, messages of those that failed, and what is to be known.
+
+    `remarks` are of the benchmarks: left out, or without test values, and why.
+    """
 
     done: int
     total: int
     failed: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def run_comparison(
@@ -61,8 +68,11 @@ def run_comparison(
     with RunDirectory(directory):
         session = _Session(plan, directory, progress or (lambda _: None))
         session.tell()
-        session.run(workers)
-        return session.write()
+        try:
+            session.run(workers)
+        finally:
+            path = session.write()
+        return path
 
 
 class _Session:
@@ -95,32 +105,41 @@ class _Session:
             with threadpool_limits(1):
                 for number in todo:
                     self._settle(number, _attempt(self.plan.cells[number], self.directory, number in self.explained))
-        elif todo:
-            self._run_in_processes(todo, min(workers, len(todo)))
+        else:
+            self._run_in_processes(deque(todo), min(workers, len(todo)))
 
-    def _run_in_processes(self, todo: Sequence[int], workers: int) -> None:
+    def _run_in_processes(self, waiting: deque[int], workers: int) -> None:
+        while waiting:
+            # Alone, so that it is known which of them a worker dies of; the others go on.
+            suspects = self._until_a_worker_dies(waiting, workers)
+            died = [number for number in suspects if self._until_a_worker_dies(deque([number]), 1)]
+            for number in died:
+                self._settle(number, "its process died, perhaps for want of memory")
+            if len(died) > _DEATHS and len(died) == len(suspects):
+                raise RunDirectoryError(
+                    self.directory,
+                    f"{len(died)} searches one after the other ended their process; finished ones are kept, run the "
+                    "same command again, with fewer --workers if memory is short",
+                )
+
+    def _until_a_worker_dies(self, waiting: deque[int], workers: int) -> list[int]:
+        """Run the searches, taken from the left; those that were running when a worker died, else none."""
+        running: dict[Future[str | None], int] = {}
         try:
             with processes(workers, self.plan.config.plugins) as pool:
-                waiting = iter(todo)
-                running: dict[Future[str | None], int] = {}
-                while True:
+                while waiting or running:
                     # A few more than there are workers: thousands of waiting ones would be sent at once otherwise.
-                    for number in waiting:
+                    while waiting and len(running) < 2 * workers:
+                        number = waiting[0]
                         cell, explain = self.plan.cells[number], number in self.explained
                         running[pool.submit(_attempt, cell, self.directory, explain)] = number
-                        if len(running) >= 2 * workers:
-                            break
-                    if not running:
-                        break
+                        waiting.popleft()
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        self._settle(running.pop(future), future.result())
-        except BrokenProcessPool as error:
-            self.write()
-            raise RunDirectoryError(
-                self.directory,
-                "a worker process died, perhaps for want of memory; finished searches are kept, run the same "
-                "command again, with fewer --workers if need be",
-            ) from error
+                        error = future.result()
+                        self._settle(running.pop(future), error)
+        except BrokenProcessPool:
+            return sorted(running.values())
+        return []
 
     def _settle(self, number: int, error: str | None) -> None:
         cell = self.plan.cells[number]
@@ -135,7 +154,7 @@ class _Session:
     def tell(self) -> None:
         failed = tuple(f"{_words(self.plan.cells[n])}: {message}" for n, message in self.failed.items())
         done = len(self.tables) + len(self.failed)
-        self.progress(Progress(done, len(self.plan.cells), failed, tuple(self.plan.missing.values())))
+        self.progress(Progress(done, len(self.plan.cells), failed, self.plan.remarks))
 
     def write(self) -> Path:
         """Everything finished so far as one table, in the order of the cells."""
@@ -170,7 +189,19 @@ def _words(cell: Cell) -> str:
 
 
 def _read(parts: Parts, cell: Cell) -> pa.Table:
-    return _part(parts, cell, cell.key, COLUMNS)
+    """Its rows; test values and ranks that were not at hand when it ran are looked up."""
+    table = _part(parts, cell, cell.key, COLUMNS)
+    if not pc.all(pc.is_nan(table["test"])).as_py():
+        return table
+    columns = {name: table[name].to_pylist() for name in ("architecture", "validation")}
+    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.metrics)
+    if objective.optimum_test is None:
+        return table
+    found = [for_the_reader(objective, *row) for row in zip(*columns.values(), strict=True)]
+    for name in ("test", "rank"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, COLUMNS.field(name), pa.array([row[name] for row in found], pa.float64()))
+    return table
 
 
 def _part(parts: Parts, cell: Cell, key: Mapping[str, Any], columns: pa.Schema) -> pa.Table:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from po_nas.studies.comparison.results import Study
-from po_nas.studies.statistics import holm, paired_p
+from po_nas.studies.statistics import holm, paired_p, signed_rank
 
-__all__ = ["FEWEST", "LEVEL", "Paired", "Ranking", "least_p", "paired_tests", "rank_methods", "too_few", "wins"]
+__all__ = [
+    "FEWEST",
+    "LEVEL",
+    "Paired",
+    "Ranking",
+    "least_p",
+    "paired_tests",
+    "rank_methods",
+    "too_few",
+    "twins",
+    "wins",
+]
 
 FEWEST = 5
 """Seeds below which nothing is tested. (Of 5 pairs, not even 5 wins are significant at 5 %: p = 0.0625.)"""
@@ -26,8 +37,9 @@ _TASKS = 5
 class Paired:
     """`rival` against the study's reference on one benchmark after `at` evaluations, over `n` common seeds.
 
-    `gain` is the mean by which the reference is better, in the measure's unit (negative: worse); `p` Wilcoxon's
-    signed-rank p-value, `adjusted` Holm's over the whole family.
+    `gain` is the mean by which the reference is better, in the measure's unit (negative: worse); `ranks` the signed
+    rank sum, positive where the reference is better by the test; `p` Wilcoxon's signed-rank p-value, `adjusted` Holm's
+    over the whole family.
     """
 
     benchmark: str
@@ -35,22 +47,24 @@ class Paired:
     rival: str
     n: int
     gain: float
+    ranks: float
     p: float
     adjusted: float
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` (the reference, at 5 %), or nothing."""
-        if self.adjusted >= LEVEL or self.gain == 0:
+        """``better`` or ``worse`` (the reference, at 5 %, by the signed ranks that are tested), or nothing."""
+        if self.adjusted >= LEVEL:
             return ""
-        return "better" if self.gain > 0 else "worse"
+        return "better" if self.ranks > 0 else "worse"
 
 
 @dataclass(frozen=True)
 class Ranking:
     """Mean ranks (1 = best) over blocks; Friedman's p-value, and Nemenyi's critical difference at 5 %.
 
-    `per_task` says whether a block is a benchmark (mean over seeds) or a benchmark and seed.
+    `per_task` says whether a block is a benchmark (mean over seeds) or a benchmark and seed; `left_out` which
+    benchmarks do not count, and why.
     """
 
     methods: tuple[str, ...]
@@ -59,6 +73,7 @@ class Ranking:
     per_task: bool
     friedman_p: float
     critical_difference: float
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def alike(self) -> list[tuple[int, int]]:
         """Largest runs (first, last) of methods, ordered by rank, that differ by less than the critical difference."""
@@ -97,8 +112,9 @@ def paired_tests(study: Study, measure: str) -> list[Paired]:
                     continue
                 first, second = (np.array([values[seed] for seed in common]) for values in (ours, theirs))
                 gain = float(np.mean(sign * (first - second)))
-                found.append((benchmark, at, rival, len(common), gain, paired_p(first, second)))
-    adjusted = holm([row[5] for row in found])
+                ranks = sign * signed_rank(first, second)
+                found.append((benchmark, at, rival, len(common), gain, ranks, paired_p(first, second)))
+    adjusted = holm([row[6] for row in found])
     return [Paired(*row, p) for row, p in zip(found, adjusted, strict=True)]
 
 
@@ -107,44 +123,60 @@ def least_p(tests: Sequence[Paired]) -> float:
     return min(1.0, len(tests) * 2.0 ** (1 - max((t.n for t in tests), default=0))) if tests else 1.0
 
 
-def _blocks(study: Study, measure: str, at: int, per_task: bool) -> NDArray[np.float64]:
-    """(blocks, methods) values, higher is better; blocks that lack a method are left out."""
-    rows = []
+def twins(study: Study) -> dict[str, str]:
+    """Benchmarks that feed back the same values as an earlier one, by name; their searches are no further evidence."""
+    first: dict[str, str] = {}
+    found = {}
     for benchmark in study.benchmarks:
-        sign = study.sign(benchmark, measure)
-        values = [study.values(measure, benchmark, method, at) for method in study.methods]
-        common = sorted(set.intersection(*(set(v) for v in values)))
-        if not common:
-            continue
-        block = sign * np.array([[v[seed] for v in values] for seed in common])
-        rows.append(block.mean(axis=0, keepdims=True) if per_task else block)
+        signal = study.record["benchmarks"][benchmark].get("signal") or benchmark
+        if first.setdefault(signal, benchmark) != benchmark:
+            found[benchmark] = first[signal]
+    return found
+
+
+def _block(study: Study, benchmark: str, at: int) -> NDArray[np.float64]:
+    """(seeds, methods) validation values of the seeds that all methods have, higher is better."""
+    values = [study.values("validation", benchmark, method, at) for method in study.methods]
+    common = sorted(set.intersection(*(set(v) for v in values)))
+    found = np.array([[v[seed] for v in values] for seed in common]).reshape(-1, len(values))
     # Values that differ by rounding are equal: one architecture reached by two ways of summing.
-    return np.round(np.concatenate(rows), 9) if rows else np.empty((0, len(study.methods)))
+    return np.round(study.sign(benchmark, "validation") * found, 9)
 
 
 def rank_methods(study: Study, at: int) -> Ranking | None:
-    """Rank the methods by validation after `at` evaluations (Demšar, JMLR 2006); None for fewer than three methods,
-    fewer than two blocks or too few seeds.
+    """Rank the methods by validation after `at` evaluations (Demšar, JMLR 2006).
+
+    `twins`, and benchmarks on which the methods have fewer than `FEWEST` common seeds, do not count. None for fewer
+    than three methods or two blocks.
     """
-    per_task = len(study.benchmarks) >= _TASKS
-    values = _blocks(study, "validation", at, per_task)
-    blocks, k = values.shape
-    if k < 3 or blocks < 2 or too_few(study):
+    left_out = {twin: f"feeds back what {first} does" for twin, first in twins(study).items()}
+    blocks = {name: _block(study, name, at) for name in study.benchmarks if name not in left_out}
+    few = {name: f"fewer than {FEWEST} common seeds" for name, block in blocks.items() if len(block) < FEWEST}
+    counted = [block for name, block in blocks.items() if name not in few]
+    per_task = len(counted) >= _TASKS
+    rows = [block.mean(axis=0, keepdims=True) if per_task else block for block in counted]
+    k, n = len(study.methods), sum(map(len, rows))
+    if k < 3 or n < 2:
         return None
+    values = np.concatenate(rows)
     ranks = rankdata(-values, axis=1)
     means = ranks.mean(axis=0)
     equal = bool((ranks == ranks[:, :1]).all())
     p = 1.0 if equal else float(friedmanchisquare(*values.T).pvalue)
     q = float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / math.sqrt(2)
-    difference = q * math.sqrt(k * (k + 1) / (6 * blocks))
-    return Ranking(tuple(study.methods), tuple(float(r) for r in means), blocks, per_task, p, difference)
+    difference = q * math.sqrt(k * (k + 1) / (6 * n))
+    return Ranking(
+        tuple(study.methods), tuple(float(r) for r in means), n, per_task, p, difference, {**left_out, **few}
+    )
 
 
 def wins(study: Study, at: int) -> tuple[NDArray[np.int64], int]:
     """(methods, methods) counts of how often the row has better validation than the column, and the number of blocks.
 
-    A block is a benchmark and seed that all methods have finished; what neither wins is a tie.
+    A block is a benchmark (but no twin of another) and seed that all methods have finished; what neither wins is a tie.
     """
-    values = _blocks(study, "validation", at, per_task=False)
+    left_out = twins(study)
+    blocks = [_block(study, name, at) for name in study.benchmarks if name not in left_out]
+    values = np.concatenate([*blocks, np.empty((0, len(study.methods)))])
     better = values[:, :, None] > values[:, None, :]
     return better.sum(axis=0).astype(np.int64), len(values)
