@@ -17,7 +17,16 @@ from po_nas.reports.comparison.figures import make_figures
 from po_nas.reports.comparison.protocol import protocol_line
 from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.runs import read_runs
-from po_nas.studies.comparison.significance import least_p, paired_tests, rank_methods, too_few, twins, wins
+from po_nas.studies.comparison.significance import (
+    half_tests,
+    least_p,
+    paired_tests,
+    rank_methods,
+    to_match,
+    too_few,
+    twins,
+    wins,
+)
 from tests.studies.comparison_toy import NAN, toy_study
 
 TWO = {("t", "a", 0): [3.0, NAN, 10.0, 7.0], ("t", "b", 0): [NAN, 5.0, 5.0, 8.0]}
@@ -111,6 +120,18 @@ def test_the_verdict_is_that_of_the_test(tmp_path):
     test = paired_tests(toy_study(tmp_path, runs | {("t", "b", 19): [0.0]}, optimum=20.0), "validation")[0]
     assert test.gain > 0
     assert (test.verdict, test.adjusted < 0.001) == ("worse", True)
+
+
+def test_half_of_the_evaluations_may_be_enough(tmp_path):
+    runs = {("t", "a", seed): [1.0, 2.0, 3.0, 4.0 + seed / 10] for seed in range(6)}
+    runs |= {("t", "b", seed): [1.0, 5.0 + seed, 9.0, 10.0] for seed in range(6)}
+    runs |= {("t", "c", seed): [0.0, 0.0, 1.0, 2.0] for seed in range(6)}
+    study = toy_study(tmp_path, runs)
+    assert (to_match(study, "t", "a"), to_match(study, "t", "b"), to_match(study, "t", "c")) == (4, 2, math.inf)
+    fast, slow = half_tests(study)
+    assert (fast.rival, fast.at, fast.verdict, fast.gain) == ("b", 2, "", pytest.approx(4.25 - 7.5))
+    assert fast.p == pytest.approx(2 / 2**6)
+    assert (slow.rival, slow.gain) == ("c", 4.25)
 
 
 def test_what_feeds_back_the_same_counts_once(tmp_path):

@@ -15,9 +15,11 @@ from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.significance import (
     FEWEST,
     LEVEL,
+    half_tests,
     least_p,
     paired_tests,
     rank_methods,
+    to_match,
     too_few,
     twins,
     wins,
@@ -27,7 +29,7 @@ from po_nas.studies.statistics import mean_interval
 __all__ = ["TABLES", "make_tables"]
 
 TABLES = frozenset(
-    {*MEASURES, "to_optimum", "tests_validation", "tests_test", "ranks", "win_tie_loss", "overhead"}
+    {*MEASURES, "to_optimum", "to_match", "tests_validation", "tests_test", "ranks", "win_tie_loss", "overhead"}
     | {"published", "failures", "protocol"}
 )
 """Names of all tables that there may be."""
@@ -39,6 +41,7 @@ def make_tables(study: Study) -> list[Table]:
     found = [_measure_table(study, name, line) for name in MEASURES if _known(study, name)]
     makers: tuple[Callable[[Study, str], Table | None], ...] = (
         _to_optimum,
+        _to_match,
         *(lambda study, line, name=name: _tests(study, name, line) for name in ("validation", "test")),
         _ranks,
         _wins,
@@ -154,6 +157,40 @@ def _to_optimum(study: Study, line: str) -> Table | None:
         f"the share of searches that had found it within {within} evaluations. {line}"
     )
     return Table("to_optimum", "Evaluations to the optimum", ("benchmark", *study.methods), rows, note, data)
+
+
+def _to_match(study: Study, line: str) -> Table | None:
+    tests = {(t.benchmark, t.rival): t for t in half_tests(study)}
+    rivals = [m for m in study.methods if m != study.baseline]
+    if not tests:
+        return None
+    # The rival's view: it is the one with fewer evaluations.
+    marks = {"better": " °", "worse": " *", "": ""}
+    rows, data = [], []
+    for benchmark in study.benchmarks:
+        row = [benchmark]
+        digits = max(3, _digits(study, benchmark, "validation"))
+        for rival in rivals:
+            test, matched = tests.get((benchmark, rival)), to_match(study, benchmark, rival)
+            if test is None:
+                row.append("–")
+                continue
+            text = f"> {study.budget}" if math.isinf(matched) else f"{matched:g}"
+            row.append(f"{text} ({-test.gain:+.{digits}f}, {_p(test.adjusted)}{marks[test.verdict]})")
+            data.append(
+                {"benchmark": benchmark, "method": rival, "reference": study.baseline, "evaluations": matched}
+                | {"half": test.at, "gain_at_half": -test.gain, "p": test.p, "p_holm": test.adjusted}
+            )
+        rows.append(row)
+    note = (
+        f"Evaluations after which the mean validation of a method is at least as good as that of {study.baseline} "
+        f"after {study.budget}. In brackets its mean gain with {study.budget // 2} evaluations over {study.baseline} "
+        f"with {study.budget} (positive: the method is better with half of them) and the p-value: Wilcoxon's "
+        f"signed-rank test on paired seeds, Holm-adjusted over all {len(tests)} of this table. * the method better, ° "
+        f"{study.baseline} better, at 5 %. {line}"
+    )
+    title = f"Evaluations to match {study.baseline}"
+    return Table("to_match", title, ("benchmark", *rivals), rows, note, data)
 
 
 def _tests(study: Study, measure: str, line: str) -> Table | None:

@@ -97,14 +97,24 @@ def paired_tests(study: Study, measure: str) -> list[Paired]:
 
     Pairs of fewer than `FEWEST` common seeds are left out, and so are measures that are not known.
     """
+    return _family(study, measure, [(at, at) for at in study.reported])
+
+
+def half_tests(study: Study) -> list[Paired]:
+    """Every rival after half of the budget against the reference after all of it, by validation; `at` is the half."""
+    return _family(study, "validation", [(study.budget, study.budget // 2)]) if study.budget > 1 else []
+
+
+def _family(study: Study, measure: str, ats: Sequence[tuple[int, int]]) -> list[Paired]:
+    """Tests of the reference after so many evaluations against every rival after so many, as one family."""
     baseline = study.baseline
     if baseline is None:
         return []
     found = []
     for benchmark in study.benchmarks:
         sign = study.sign(benchmark, measure)
-        for at in study.reported:
-            ours = study.values(measure, benchmark, baseline, at)
+        for own, at in ats:
+            ours = study.values(measure, benchmark, baseline, own)
             for rival in study.methods:
                 theirs = study.values(measure, benchmark, rival, at)
                 common = sorted(ours.keys() & theirs.keys())
@@ -116,6 +126,28 @@ def paired_tests(study: Study, measure: str) -> list[Paired]:
                 found.append((benchmark, at, rival, len(common), gain, ranks, paired_p(first, second)))
     adjusted = holm([row[6] for row in found])
     return [Paired(*row, p) for row, p in zip(found, adjusted, strict=True)]
+
+
+def to_match(study: Study, benchmark: str, method: str) -> float:
+    """Evaluations after which the mean validation of a method is that of the reference at the end or better.
+
+    Means are over common seeds; infinite when it never is, NaN without common seeds.
+    """
+    baseline = study.baseline
+    curves = {
+        name: dict(zip(study.seeds(benchmark, name), study.curves("validation", benchmark, name), strict=True))
+        for name in (baseline, method)
+        if name is not None
+    }
+    common = sorted(set.intersection(*(set(by_seed) for by_seed in curves.values())))
+    if baseline is None or not common:
+        return math.nan
+    ours, theirs = (
+        study.sign(benchmark, "validation") * np.mean([curves[name][seed] for seed in common], axis=0)
+        for name in (baseline, method)
+    )
+    hit = theirs >= ours[-1] - 1e-9
+    return 1.0 + float(hit.argmax()) if hit.any() else math.inf
 
 
 def least_p(tests: Sequence[Paired]) -> float:
