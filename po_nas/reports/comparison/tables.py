@@ -283,6 +283,11 @@ def _wins(study: Study, line: str) -> Table | None:
     return Table("win_tie_loss", "Wins, ties and losses", ("", *study.methods), rows, note, data)
 
 
+def _duration(seconds: float) -> str:
+    size, unit = (3600, "hours") if seconds >= 7200 else (60, "minutes") if seconds >= 120 else (1, "s")
+    return f"{seconds / size:.1f} {unit}"
+
+
 def _overhead(study: Study, line: str) -> Table:
     ranking = rank_methods(study, study.reported[-1])
     ranks = {} if ranking is None else dict(zip(ranking.methods, ranking.ranks, strict=True))
@@ -302,10 +307,12 @@ def _overhead(study: Study, line: str) -> Table:
             {"method": method, "overhead_s": mean, "slowest": slowest, "overhead_s_slowest": means[slowest]}
             | {"mean_rank": rank, "failed_evaluations": failed}
         )
+    total = sum(float(search.columns["overhead_s"].sum()) for search in study.searches.values())
     note = (
         "Real milliseconds that the method itself took to propose one trial, on one thread of the machine that ran the "
         "comparison (mean over a search, median over seeds, mean over benchmarks), beside what it buys: the mean rank "
-        f"by validation (1 is best). {line}"
+        f"by validation (1 is best). All {len(study.searches):,} searches together took {_duration(total)} of one "
+        f"thread. {line}"
     )
     header = ("method", "ms per evaluation", "slowest benchmark", "mean rank", "failed evaluations")
     return Table("overhead", "Overhead of the methods", header, rows, note, data)
