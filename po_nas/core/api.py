@@ -90,6 +90,7 @@ def search(
     feedback: str | None = None,
     batch: int = 1,
     executor: str | Mapping[str, Any] = "inline",
+    metrics: Sequence[str] | Mapping[str, Any] = (),
     training: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
@@ -98,10 +99,11 @@ def search(
 
     `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
     ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
-    ``max_cost_s``, ``max_wallclock_s``; `training` holds the options of benchmarks that train; `warm_start` are
-    directories of earlier runs in the same space: evaluations of the same task are told to the method and not made
-    again, those of other tasks serve methods that use metrics as one more metric. Raises `ConfigError`
-    before anything is spent when an argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
+    ``max_cost_s``, ``max_wallclock_s``; `metrics` are training-free metrics to compute for the method, or a mapping of
+    all settings of metrics; `training` holds the options of benchmarks that train; `warm_start` are directories of
+    earlier runs in the same space: evaluations of the same task are told to the method and not made again, those of
+    other tasks serve methods that use metrics as one more metric. Raises `ConfigError` before anything is spent when an
+    argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
     """
     name = benchmark if isinstance(benchmark, str) else benchmark.name
     config = validated(
@@ -114,6 +116,7 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
+            "metrics": dict(metrics) if isinstance(metrics, Mapping) else {"compute": metrics},
             "training": dict(training or {}),
             "warm_start": [str(path) for path in warm_start],
         },

@@ -32,12 +32,12 @@ def test_from_a_file_to_a_report(tmp_path, study):
     assert f"report   {out}/report.html" in result.output
     assert Study.load(out).record["finished"] == 6
     (out / "report.html").unlink()
-    for name in ("failures.md", "tests_test.tex", "mine.md"):
+    for name in ("failures.md", "tests_test.tex", "regret.pdf"):
         (out / "tables" / name).touch()
     assert invoke("compare", "--report-only", "--out", out).exit_code == 0
     assert (out / "report.html").is_file()
     # What an earlier report left is gone, what the user put there is not.
-    assert {path.name for path in (out / "tables").glob("*.*") if not path.read_text("latin1")} == {"mine.md"}
+    assert {path.name for path in (out / "tables").glob("*.*") if not path.read_text("latin1")} == {"regret.pdf"}
 
 
 def test_a_report_may_show_the_results_in_another_way(tmp_path, study):
@@ -51,7 +51,9 @@ def test_a_report_may_show_the_results_in_another_way(tmp_path, study):
     assert "needs the study's YAML" in str(refused("compare", "at=3", "--report-only", *out))
     assert "beyond the 6" in str(refused("compare", study, "budget=9", "at=9", "--report-only", *out))
     study.write_text(study.read_text().replace("local_search", "npenas"))
-    assert "is in no result here" in str(refused("compare", study, "--report-only", *out))
+    assert "is not what these results are of" in str(refused("compare", study, "--report-only", *out))
+    study.write_text(study.read_text().replace("npenas", "local_search").replace(TASK, "nasbench_graph/cora"))
+    assert "nasbench_graph/cora" in str(refused("compare", study, "--report-only", *out))
 
 
 def test_several_studies_have_a_folder_each(tmp_path, study):

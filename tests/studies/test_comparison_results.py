@@ -13,6 +13,7 @@ from scipy.stats import wilcoxon
 import po_nas
 from po_nas import benchmarks
 from po_nas.errors import RunDirectoryError
+from po_nas.reports.comparison.curves import timed
 from po_nas.reports.comparison.figures import make_figures
 from po_nas.reports.comparison.protocol import protocol_line
 from po_nas.studies.comparison.results import Study
@@ -143,6 +144,13 @@ def test_what_feeds_back_the_same_counts_once(tmp_path):
     ranking = rank_methods(study, 2)
     assert (ranking.blocks, ranking.left_out) == (16, {"t2": "feeds back what t0 does"})
     assert wins(study, 2)[1] == 16
+    # The searches on t2 are others, so they are tested; the same ones would not be.
+    assert len(paired_tests(study, "validation")) == 6
+    column = study.table["validation"].to_numpy().copy()
+    first, last = (np.array(study.table["benchmark"].to_pylist()) == name for name in ("t0", "t2"))
+    column[last] = column[first]
+    same = Study.of(study.table.set_column(5, "validation", pa.array(column)), study.record)
+    assert [t.benchmark for t in paired_tests(same, "validation")] == ["t0", "t0", "t1", "t1"]
 
 
 def test_benchmarks_with_too_few_common_seeds_are_not_ranked(tmp_path):
@@ -237,12 +245,24 @@ def test_runs_that_are_not_alike_are_told_apart(tmp_path):
     assert (study.budget, study.finished) == (4, False)
     assert {len(search) for search in study.searches.values()} == {4}
     assert "have 4 to 12 evaluations and are compared after 4" in study.config["notes"]
-    assert "planned for different numbers of evaluations (12, 4)" in study.config["notes"]
+    assert "planned for different numbers of evaluations (4, 12)" in study.config["notes"]
     line = protocol_line(study)
     assert "trials at a time as the methods' names say" in line
     assert "Not finished: 3 of 4 searches done" in line
     assert "anytime_seconds" not in make_figures(study)
+    assert not timed(study)
     assert study.record["benchmarks"][task]["test_of_optimum_validation"] is not None
+
+
+def test_runs_towards_a_metric_have_no_regret(tmp_path):
+    for seed in (0, 1):
+        settings = {"benchmark": "nasbench_graph/proteins", "method": "random", "metrics": {"objective": "params"}}
+        po_nas.search(**settings, budget=4, seed=seed, out=tmp_path / f"{seed}")
+    study = read_runs([tmp_path / "0", tmp_path / "1"])
+    task = study.benchmarks[0]
+    for measure in ("regret", "rank"):
+        assert study.values(measure, task, "random", 4) == {}
+    assert len(study.values("test", task, "random", 4)) == 2
 
 
 def test_what_is_no_comparison_is_said_so(tmp_path):

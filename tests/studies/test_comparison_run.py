@@ -29,6 +29,7 @@ from po_nas.errors import (
     RunLockedError,
     UnknownNameError,
 )  # fmt: skip
+from po_nas.studies.comparison import fingerprint
 from po_nas.studies.comparison import run as running
 from po_nas.studies.comparison.cell import run_cell
 from po_nas.studies.comparison.design import ComparisonConfig, load_comparison
@@ -284,30 +285,86 @@ def test_a_method_that_raises_fails_its_cells_alone(tmp_path, plugin):
     assert Study.load(tmp_path / "out").record["failed"] == []
 
 
-def test_an_edited_plugin_is_run_again_and_nothing_else(tmp_path, plugin):
-    def cells():
-        po_nas.registry.load_plugin(str(plugin))
-        study = config(methods={"random": None, "mine": "comparison_breaks"}, plugins=(str(plugin),))
+@pytest.fixture
+def keys(tmp_path):
+    """The keys of a study by label, as a fresh process would find them."""
+    loaded = {}
+
+    def found(plugins, **labelled):
+        fingerprint._hash.cache_clear()
+        for plugin in plugins:
+            module = po_nas.registry.load_plugin(plugin)
+            loaded[module.__name__] = module
+        study = config(methods={"random": None, **labelled}, plugins=plugins)
         return {cell.label: cell.key for cell in study.cells([TASK])}
 
-    before = cells()
-    assert cells() == before
+    yield found
+    fingerprint._hash.cache_clear()
+    for name in loaded:
+        sys.modules.pop(name)
+    for name in methods.registry.names("comparison_*"):
+        methods.registry.remove(name)
+
+
+def test_an_edited_plugin_is_run_again_and_nothing_else(plugin, keys):
+    before = keys((str(plugin),), mine="comparison_breaks")
+    assert keys((str(plugin),), mine="comparison_breaks") == before
     assert "code" not in before["random"]
     plugin.write_text(PLUGIN + "# edited\n")
-    after = cells()
+    after = keys((str(plugin),), mine="comparison_breaks")
     assert after["random"] == before["random"]
     assert after["mine"] != before["mine"]
 
 
-def test_a_plugin_that_all_methods_may_use_is_part_of_every_search(tmp_path, plugin, monkeypatch):
+def test_what_a_plugin_derives_from_counts_too(tmp_path, monkeypatch, keys):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    parent, child = tmp_path / "comparison_parent.py", tmp_path / "comparison_child.py"
+    parent.write_text(PLUGIN)
+    child.write_text(
+        "import comparison_parent\nfrom po_nas import methods\n\n"
+        "@methods.register('comparison_child', summary='the same')\n"
+        "class Child(comparison_parent.Breaks):\n    pass\n"
+    )
+    both = (str(parent), str(child))
+    before = keys(both, mine="comparison_child")
+    parent.write_text(PLUGIN + "# edited\n")
+    assert keys(both, mine="comparison_child")["mine"] != before["mine"]
+
+
+def test_all_files_of_a_package_count(tmp_path, monkeypatch, keys):
+    package = tmp_path / "comparison_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from comparison_package import searchers\n")
+    (package / "searchers.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        before = keys(("comparison_package",), mine="comparison_breaks")
+        assert "code" in before["mine"]
+        assert "code" not in before["random"]
+        (package / "searchers.py").write_text(PLUGIN + "# edited\n")
+        assert keys(("comparison_package",), mine="comparison_breaks")["mine"] != before["mine"]
+    finally:
+        sys.modules.pop("comparison_package.searchers", None)
+
+
+def test_a_plugin_that_all_methods_may_use_is_part_of_every_search(tmp_path, keys):
     path = tmp_path / "comparison_metric.py"
     path.write_text("VALUE = 1\n")
-    try:
-        keys = [cell.key for cell in config(plugins=(str(path),)).cells([TASK])]
-        path.write_text("VALUE = 2\n")
-        assert not any(cell.key in keys for cell in config(plugins=(str(path),)).cells([TASK]))
-    finally:
-        sys.modules.pop("comparison_metric", None)
+    before = keys((str(path),))
+    path.write_text("VALUE = 2\n")
+    assert keys((str(path),))["random"] != before["random"]
+
+
+def test_a_search_is_not_kept_under_the_hash_of_other_code(tmp_path, plugin, keys):
+    """As in a worker that begins after the file was edited."""
+    keys((str(plugin),), mine="comparison_breaks")
+    (cell,) = config(methods={"mine": "comparison_breaks"}, plugins=(str(plugin),), seeds=(0,)).cells([TASK])
+    assert running._attempt(cell, tmp_path / "out", False) is None
+    (other,) = config(methods={"mine": "comparison_breaks"}, plugins=(str(plugin),), seeds=(2,)).cells([TASK])
+    plugin.write_text(PLUGIN + "# edited\n")
+    fingerprint._hash.cache_clear()
+    assert "was edited after the study had begun" in running._attempt(other, tmp_path / "out", False)
+    assert len([*(tmp_path / "out/parts").iterdir()]) == 1
 
 
 def test_test_values_that_come_later_are_filled_in(tmp_path, monkeypatch):
@@ -436,8 +493,8 @@ def test_a_search_of_which_its_process_dies_stops_no_other(tmp_path):
         dying = config(methods={"mine": "comparison_dies", "random": None}, plugins=(str(plugin),), seeds=(0, 1))
         run_comparison(dying, tmp_path / "out", workers=2)
         study = Study.load(tmp_path / "out")
-        hopeless = config(methods="comparison_dies", plugins=(str(plugin),), seeds=(1, 11, 21, 31))
-        with pytest.raises(RunDirectoryError, match="searches one after the other ended their process"):
+        hopeless = config(methods="comparison_dies", plugins=(str(plugin),), seeds=(1, 11, 21, 31, 41))
+        with pytest.raises(RunDirectoryError, match="4 searches ended their process and no other has finished"):
             run_comparison(hopeless, tmp_path / "hopeless", workers=2)
     finally:
         methods.registry.remove("comparison_dies")
@@ -447,3 +504,22 @@ def test_a_search_of_which_its_process_dies_stops_no_other(tmp_path):
     (failure,) = study.record["failed"]
     assert (failure["seed"], failure["error"]) == (1, "its process died, perhaps for want of memory")
     assert (tmp_path / "hopeless/results.parquet").exists()
+
+
+@pytest.mark.slow
+def test_a_search_outlives_what_it_cannot_explain(tmp_path):
+    plugin = tmp_path / "comparison_mute.py"
+    plugin.write_text(
+        "import os\nfrom po_nas import methods\nfrom po_nas.methods.random_search import RandomSearch\n\n"
+        "@methods.register('comparison_mute', summary='dies when asked')\n"
+        "class Mute(RandomSearch):\n    def explain(self):\n        os._exit(9)\n"
+    )
+    po_nas.registry.load_plugin(str(plugin))
+    try:
+        run_comparison(config(methods="comparison_mute", plugins=(str(plugin),)), tmp_path / "out", workers=2)
+        study = Study.load(tmp_path / "out")
+    finally:
+        methods.registry.remove("comparison_mute")
+        sys.modules.pop("comparison_mute", None)
+    assert study.seeds(TASK, "comparison_mute") == [0, 1]
+    assert (study.finished, study.record["failed"]) == (True, [])

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure
+from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
 from po_nas.reports.comparison.figures import DASHES, PALETTE
 from po_nas.reports.comparison.words import RECORDED
 from po_nas.studies.comparison.results import Study
@@ -84,7 +84,7 @@ def _data(study: Study) -> dict[str, Any]:
     tasks = {}
     for benchmark in study.benchmarks:
         protocol = study.record["benchmarks"][benchmark]
-        seconds = [_packed(by_seconds(study, benchmark, method)) for method in study.methods]
+        seconds = [_packed(by_seconds(study, benchmark, method)) for method in study.methods] if timed(study) else []
         tasks[benchmark] = {
             "measure": plotted_measure(study, benchmark),
             "unit": protocol.get("unit", ""),

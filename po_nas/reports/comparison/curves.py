@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.studies.comparison.results import Study
+from po_nas.studies.comparison.results import MIXED, Study
 
-__all__ = ["Band", "by_evaluations", "by_seconds", "plotted_measure"]
+__all__ = ["Band", "by_evaluations", "by_seconds", "plotted_measure", "timed"]
 
 Array = NDArray[np.float64]
 _TIMES = 160
@@ -31,6 +31,13 @@ def plotted_measure(study: Study, benchmark: str) -> str:
     """The regret, or the validation value where nobody knows the optimum."""
     known = study.record["benchmarks"][benchmark].get("optimum_validation") is not None
     return "regret" if known else "validation"
+
+
+def timed(study: Study) -> bool:
+    """Whether there is a clock to draw curves over, the same for all searches."""
+    if MIXED in (study.config["executor"]["name"], study.config["batch"]):
+        return False
+    return any(study.duration_s(benchmark, method) > 0 for benchmark in study.benchmarks for method in study.methods)
 
 
 def by_evaluations(study: Study, benchmark: str, method: str) -> Band | None:

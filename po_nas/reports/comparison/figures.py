@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure
+from po_nas.reports.comparison.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
 from po_nas.reports.comparison.words import RECORDED
 from po_nas.reports.trust import draw_trusts
-from po_nas.studies.comparison.results import MIXED, Study
+from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.significance import Ranking, rank_methods, wins
 
 __all__ = ["DASHES", "PALETTE", "make_figures"]
@@ -31,9 +31,8 @@ def make_figures(study: Study) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     if (figure := _anytime(study, by_evaluations, "evaluations")) is not None:
         found["anytime_evaluations"] = figure
-    executor = study.config["executor"]["name"]
-    timed = any(study.duration_s(b, m) > 0 for b in study.benchmarks for m in study.methods)
-    if timed and MIXED not in (executor, study.config["batch"]):
+    if timed(study):
+        executor = study.config["executor"]["name"]
         workers = 1 if executor == "inline" else study.config["batch"]
         hours = "hours of evaluation, as recorded" if executor in RECORDED else "real hours"
         label = f"{hours}, {workers} worker{'s' if workers > 1 else ''}"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from po_nas.errors import RunDirectoryError
 from po_nas.reports.comparison.figures import make_figures
 from po_nas.reports.comparison.page import render_comparison
 from po_nas.reports.comparison.protocol import protocol_line
@@ -50,9 +51,13 @@ def make_comparison_report(study: Study, directory: Path) -> ComparisonPaths:
             write_atomically(written[-1], data)
     drawn = [_save(figure, directory / "figures" / f"{name}.png") for name, figure in figures.items()]
     # What an earlier report had and this one has not would be taken for part of it.
-    for stale in {*directory.glob("tables/*"), *directory.glob("figures/*.png")} - {*written, *drawn}:
-        if stale.stem in TABLES or stale.stem in FIGURE_TITLES:
+    names = [directory / "tables" / f"{name}{suffix}" for name in TABLES for suffix in (".md", ".tex", ".parquet")]
+    names += [directory / "figures" / f"{name}.png" for name in FIGURE_TITLES]
+    for stale in {*names} - {*written, *drawn}:
+        try:
             stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunDirectoryError(stale, f"is of an earlier report and stays ({error.strerror})") from error
     page = directory / "report.html"
     write_atomically(page, render_comparison(study, tables, figures).encode())
     return ComparisonPaths(page, tuple(written), tuple(drawn))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from po_nas.studies.comparison.results import Study
 from po_nas.studies.comparison.significance import (
     FEWEST,
     LEVEL,
+    Paired,
     half_tests,
     least_p,
     paired_tests,
@@ -159,6 +160,18 @@ def _to_optimum(study: Study, line: str) -> Table | None:
     return Table("to_optimum", "Evaluations to the optimum", ("benchmark", *study.methods), rows, note, data)
 
 
+def _cautions(study: Study, tests: Collection[Paired]) -> str:
+    said = ""
+    if least_p([*tests]) >= LEVEL:
+        said += (
+            f" Of so few pairs the smallest of {len(tests)} p-values is {least_p([*tests]):.2g} or more after "
+            "adjustment, so none can be significant: run more seeds."
+        )
+    if twins(study):
+        said += " Where two benchmarks feed back the same, what came out the same is tested once."
+    return said
+
+
 def _to_match(study: Study, line: str) -> Table | None:
     tests = {(t.benchmark, t.rival): t for t in half_tests(study)}
     rivals = [m for m in study.methods if m != study.baseline]
@@ -187,7 +200,7 @@ def _to_match(study: Study, line: str) -> Table | None:
         f"after {study.budget}. In brackets its mean gain with {study.budget // 2} evaluations over {study.baseline} "
         f"with {study.budget} (positive: the method is better with half of them) and the p-value: Wilcoxon's "
         f"signed-rank test on paired seeds, Holm-adjusted over all {len(tests)} of this table. * the method better, ° "
-        f"{study.baseline} better, at 5 %. {line}"
+        f"{study.baseline} better, at 5 %, by the ranks that are tested.{_cautions(study, tests.values())} {line}"
     )
     title = f"Evaluations to match {study.baseline}"
     return Table("to_match", title, ("benchmark", *rivals), rows, note, data)
@@ -215,16 +228,10 @@ def _tests(study: Study, measure: str, line: str) -> Table | None:
         | {"measure": measure, "pairs": t.n, "gain": t.gain, "p": t.p, "p_holm": t.adjusted, "verdict": t.verdict}
         for t in tests
     ]
-    weak = (
-        f" Of so few pairs the smallest of {len(tests)} p-values is {least_p(tests):.2g} or more after adjustment, so "
-        "none can be significant: run more seeds."
-        if least_p(tests) >= LEVEL
-        else ""
-    )
     note = (
         f"Mean gain of {study.baseline} over the rival (positive: {study.baseline} is better) and p-value: Wilcoxon's "
         f"signed-rank test on paired seeds, two-sided, Holm-adjusted over all {len(tests)} comparisons of this table. "
-        f"* {study.baseline} better, ° worse, at 5 %, by the ranks that are tested.{weak} {line}"
+        f"* {study.baseline} better, ° worse, at 5 %, by the ranks that are tested.{_cautions(study, tests)} {line}"
     )
     title = f"Paired tests against {study.baseline}: {MEASURES[measure].title}"
     return Table(f"tests_{measure}", title, ("benchmark", "evaluations", *rivals), rows, note, data, labels=2)
@@ -337,7 +344,7 @@ def _published(study: Study, line: str) -> Table | None:
         spent = "not said" if entry["evaluations"] is None else str(at)
         rows.append([entry["benchmark"], MEASURES[measure].title, spent, entry["method"], claim, ours, said])
         mean = float(np.mean(values)) if values else math.nan
-        data.append({**entry, "evaluations": at, "our_label": label, "our_mean": mean, "our_seeds": len(values)})
+        data.append({**entry, "our_label": label, "our_mean": mean, "our_seeds": len(values)})
     note = (
         "Published numbers are copied from the papers named and were not measured here; ± is as printed there. Ours: "
         f"mean ± half the width of the 95 % confidence interval. Protocols may differ, see the notes. {line}"

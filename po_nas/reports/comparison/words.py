@@ -20,10 +20,10 @@ _BAND = "Median over seeds with quartiles, of the incumbent by validation; lower
 _CAPTIONS = {
     "anytime_evaluations": _BAND,
     "anytime_seconds": _BAND + " Time is the executor's clock: {clock}",
-    "critical_difference": "Mean ranks by validation at the end, best to the left. Methods joined by a bar do not "
-    "differ at 5 % (Nemenyi's test).{caution}",
+    "critical_difference": "Mean ranks by validation after {at} evaluations, best to the left. Methods joined by a bar "
+    "do not differ at 5 % (Nemenyi's test).{caution}",
     "win_tie_loss": "Wins / ties / losses of the row against the column over pairs of benchmark and seed, by "
-    "validation at the end; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
+    "validation after {at} evaluations; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
     "trust": "The weight that a method came to give each metric for the architecture it found, mean over up to five "
     "searches: the change of the objective, in its standard deviations among what was evaluated, for one deviation of "
     "the metric. Red: the metric is held against an architecture.",
@@ -42,9 +42,10 @@ _CAUTION = " This holds for these benchmarks alone: seeds of one benchmark are n
 
 def caption(study: Study, figure: str) -> str:
     """What a figure shows."""
-    ranking = rank_methods(study, study.reported[-1])
+    at = study.reported[-1]
+    ranking = rank_methods(study, at)
     caution = "" if ranking is None or ranking.per_task else _CAUTION
-    return _CAPTIONS[figure].format(clock=_CLOCKS[study.config["executor"]["name"] in RECORDED], caution=caution)
+    return _CAPTIONS[figure].format(clock=_CLOCKS[study.config["executor"]["name"] in RECORDED], caution=caution, at=at)
 
 
 def headline(study: Study) -> list[str]:

@@ -159,7 +159,7 @@ class ComparisonConfig(BaseModel):
             label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
             for label, kind in kinds.items()
         }
-        code = {label: fingerprints(self.plugins, kind.__module__) for label, kind in kinds.items()}
+        code = {label: fingerprints(self.plugins, kind) for label, kind in kinds.items()}
         plain = {label: found.model_dump(mode="json") for label, found in options.items()}
         return [
             Cell(label=label, search=self.search(name, label, seed), options=plain[label], code=code[label])

@@ -94,13 +94,17 @@ class Study:
     def presented(self, config: ComparisonConfig) -> Study:
         """The same results under the name, reported evaluations, reference, notes and published numbers of `config`.
 
-        Raises `ConfigError` when they are of another study: other methods, or evaluations beyond those that were run.
+        Raises `ConfigError` where they are of another study: what was run differs, or ended before what is reported.
         """
-        if unknown := [label for label in config.methods if label not in self.config["methods"]]:
-            raise ConfigError("methods", unknown[0], "is in no result here; run the study without --report-only")
+        asked = config.model_dump(mode="json")
+        for key in ("benchmarks", "methods", "feedback", "batch", "executor"):
+            if asked[key] != self.config[key]:
+                given = list(asked[key]) if key == "methods" else asked[key]
+                raise ConfigError(key, given, "is not what these results are of; run it without --report-only")
         if config.reported[-1] > self.budget:
             raise ConfigError("at", config.reported[-1], f"is beyond the {self.budget} evaluations that were run")
-        shown = config.model_dump(mode="json", include={"name", "at", "reference", "notes", "published"})
+        shown = {key: asked[key] for key in ("name", "notes", "published")}
+        shown |= {"at": list(config.reported), "reference": config.baseline}
         return replace(self, record={**self.record, "config": {**self.config, **shown}})
 
     @classmethod

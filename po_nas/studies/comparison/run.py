@@ -17,11 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from po_nas import methods
 from po_nas.core.processes import processes
 from po_nas.core.run_directory import RunDirectory
 from po_nas.errors import RunDirectoryError
 from po_nas.studies.comparison.cell import for_the_reader, load_objective, run_cell
 from po_nas.studies.comparison.design import Cell, ComparisonConfig
+from po_nas.studies.comparison.fingerprint import fingerprints
 from po_nas.studies.comparison.plan import Plan, make_plan
 from po_nas.studies.comparison.store import COLUMNS, write_table
 from po_nas.studies.comparison.trust import TRUST, explained, trust_key, trust_rows
@@ -33,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 _EVERY_S = 20.0
 """Seconds between two writings of the partial results."""
-_DEATHS = 2
-"""Where more searches than that end their processes, and none beside them does not, it is not for the searches."""
+_DEATHS = 4
+"""Where so many searches end their processes before any other finishes, it is not for the searches."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def run_comparison(
 ) -> Path:
     """Run (or go on with) a comparison; the path of its ``results.parquet``, which is also kept up to date meanwhile.
 
-    Everything is checked before the first search. Finished searches are kept and never run again; failed ones are run
+    Everything is checked before the first search. With one worker searches run in this process, and one that ends it
+    ends the comparison. Finished searches are kept and never run again; failed ones are run
     again in the next session. Raises `MissingDataError` when no benchmark has its data, `RunLockedError` when another
     process is at it.
     """
@@ -109,27 +112,33 @@ class _Session:
             self._run_in_processes(deque(todo), min(workers, len(todo)))
 
     def _run_in_processes(self, waiting: deque[int], workers: int) -> None:
+        done, deaths = len(self.tables), 0
         while waiting:
-            # Alone, so that it is known which of them a worker dies of; the others go on.
-            suspects = self._until_a_worker_dies(waiting, workers)
-            died = [number for number in suspects if self._until_a_worker_dies(deque([number]), 1)]
-            for number in died:
+            for number in self._until_a_worker_dies(waiting, workers):
+                # Alone, so that it is known which of them a worker dies of; the others go on.
+                if not self._until_a_worker_dies(deque([number]), 1):
+                    continue
+                if self.plan.cells[number].key in self.parts:
+                    _log.warning("%s cannot say what it has learned: its process died", _words(self.plan.cells[number]))
+                    self._settle(number, None)
+                    continue
                 self._settle(number, "its process died, perhaps for want of memory")
-            if len(died) > _DEATHS and len(died) == len(suspects):
-                raise RunDirectoryError(
-                    self.directory,
-                    f"{len(died)} searches one after the other ended their process; finished ones are kept, run the "
-                    "same command again, with fewer --workers if memory is short",
-                )
+                deaths += 1
+                if deaths >= _DEATHS and len(self.tables) == done:
+                    raise RunDirectoryError(
+                        self.directory,
+                        f"{deaths} searches ended their process and no other has finished; what was finished before is "
+                        "kept, run the same command again, with fewer --workers if memory is short",
+                    )
 
     def _until_a_worker_dies(self, waiting: deque[int], workers: int) -> list[int]:
-        """Run the searches, taken from the left; those that were running when a worker died, else none."""
+        """Run the searches, taken from the left; those that were sent when a worker died, else none."""
         running: dict[Future[str | None], int] = {}
         try:
             with processes(workers, self.plan.config.plugins) as pool:
                 while waiting or running:
-                    # A few more than there are workers: thousands of waiting ones would be sent at once otherwise.
-                    while waiting and len(running) < 2 * workers:
+                    # Two more than there are workers: thousands of waiting ones would be sent at once otherwise.
+                    while waiting and len(running) < workers + 2:
                         number = waiting[0]
                         cell, explain = self.plan.cells[number], number in self.explained
                         running[pool.submit(_attempt, cell, self.directory, explain)] = number
@@ -219,11 +228,13 @@ def _attempt(cell: Cell, directory: Path, explain: bool) -> str | None:
     """Run a cell, unless it has been run, and keep its rows; the message of what it raised, or None."""
     parts = Parts(directory)
     if cell.key not in parts:
+        if fingerprints(cell.search.plugins, methods.registry.get(cell.search.method.name)) != cell.code:
+            return "a plug-in was edited after the study had begun; run the same command again"
         try:
             rows = run_cell(cell)
             if not rows:
                 return "it proposed nothing"
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return f"{type(error).__name__}: {' '.join(str(error).split())}"
         parts.write(cell.key, rows)
     if explain and trust_key(cell) not in parts:

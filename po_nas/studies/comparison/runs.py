@@ -92,7 +92,9 @@ def read_runs(directories: Sequence[Path]) -> Study:
     for key, run in seen.items():
         of = dict(zip(("benchmark", "method", "seed"), key, strict=True))
         rows += [{**of, **row} for row in event_rows(run.events, run.objective)[:shortest]]
-        learned += incumbent_rows(*key, read_explanation(run.directory))
+        if run.evaluations == shortest:
+            # What a longer one has learned is of another incumbent than the one that is compared.
+            learned += incumbent_rows(*key, read_explanation(run.directory))
         if run.objective is not None:
             known = {name: value for name, value in optima(run.objective).items() if value is not None}
             protocols[key[0]] = protocols[key[0]] | known
@@ -152,7 +154,7 @@ def _config(seen: Mapping[tuple[str, str, int], _Run], differing: Sequence[str])
             "all of them have; leave the shortest out to compare after more."
         )
     if len(planned) > 1:
-        each = ", ".join(sorted("no limit" if n is None else str(n) for n in planned))
+        each = ", ".join([str(n) for n in sorted(n for n in planned if n)] + ["no limit"] * (None in planned))
         notes.append(f"They were planned for different numbers of evaluations ({each}), and methods plan by that.")
     first = next(iter(seen.values())).search
     return {
@@ -185,8 +187,8 @@ def _objective(directory: Path) -> Objective | None:
     """What a run directory searched: it knows test values. None where its data are not here."""
     config = read_config(directory)
     try:
-        if benchmarks.trains(config.benchmark):
-            return make_objective(config, directory)  # its trainings are on record there
+        if benchmarks.trains(config.benchmark) or config.metrics.objective is not None:
+            return make_objective(config, directory)  # its trainings or scores are on record there
         return load_objective(config.benchmark, config.feedback, MetricsConfig())
     except (PoNasError, DataError):
         return None

@@ -106,11 +106,15 @@ def half_tests(study: Study) -> list[Paired]:
 
 
 def _family(study: Study, measure: str, ats: Sequence[tuple[int, int]]) -> list[Paired]:
-    """Tests of the reference after so many evaluations against every rival after so many, as one family."""
+    """Tests of the reference after so many evaluations against every rival after so many, as one family.
+
+    What is the same on one of `twins` is tested once.
+    """
     baseline = study.baseline
     if baseline is None:
         return []
     found = []
+    again = twins(study)
     for benchmark in study.benchmarks:
         sign = study.sign(benchmark, measure)
         for own, at in ats:
@@ -119,6 +123,12 @@ def _family(study: Study, measure: str, ats: Sequence[tuple[int, int]]) -> list[
                 theirs = study.values(measure, benchmark, rival, at)
                 common = sorted(ours.keys() & theirs.keys())
                 if rival == baseline or len(common) < FEWEST:
+                    continue
+                twin = again.get(benchmark)
+                if twin and (ours, theirs) == (
+                    study.values(measure, twin, baseline, own),
+                    study.values(measure, twin, rival, at),
+                ):
                     continue
                 first, second = (np.array([values[seed] for seed in common]) for values in (ours, theirs))
                 gain = float(np.mean(sign * (first - second)))
@@ -131,22 +141,19 @@ def _family(study: Study, measure: str, ats: Sequence[tuple[int, int]]) -> list[
 def to_match(study: Study, benchmark: str, method: str) -> float:
     """Evaluations after which the mean validation of a method is that of the reference at the end or better.
 
-    Means are over common seeds; infinite when it never is, NaN without common seeds.
+    Means are over the seeds for which both have found something; infinite when it never is, NaN without such seeds.
     """
     baseline = study.baseline
-    curves = {
-        name: dict(zip(study.seeds(benchmark, name), study.curves("validation", benchmark, name), strict=True))
-        for name in (baseline, method)
-        if name is not None
-    }
-    common = sorted(set.intersection(*(set(by_seed) for by_seed in curves.values())))
-    if baseline is None or not common:
+    if baseline is None:
         return math.nan
-    ours, theirs = (
-        study.sign(benchmark, "validation") * np.mean([curves[name][seed] for seed in common], axis=0)
-        for name in (baseline, method)
-    )
-    hit = theirs >= ours[-1] - 1e-9
+    ends = [study.values("validation", benchmark, name, study.budget) for name in (baseline, method)]
+    common = sorted(ends[0].keys() & ends[1].keys())
+    if not common:
+        return math.nan
+    rows = [seed in common for seed in study.seeds(benchmark, method)]
+    curve = study.curves("validation", benchmark, method)[rows].mean(axis=0)
+    wanted = float(np.mean([ends[0][seed] for seed in common]))
+    hit = study.sign(benchmark, "validation") * (curve - wanted) >= -1e-9
     return 1.0 + float(hit.argmax()) if hit.any() else math.inf
 
 
