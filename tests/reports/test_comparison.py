@@ -104,7 +104,7 @@ def test_tests_name_the_family(tables):
     table = tables["tests_validation"]
     assert "Holm-adjusted over all 8 comparisons" in table.note
     assert "none can be significant" in table.note  # 8 comparisons of 6 pairs
-    assert all(re.match(r"[+-]\d+\.\d{3}, p [=<] [\d.]+( [*°])?$", cell) for row in table.rows for cell in row[2:])
+    assert all(re.match(r"[+-]?\d+\.\d{3}, p [=<] [\d.]+( [*°])?$", cell) for row in table.rows for cell in row[2:])
 
 
 def test_no_statistics_from_too_few_runs(tmp_path):
@@ -160,11 +160,14 @@ def test_markup():
     assert table.markdown() == "## T_x\n\n| a | b |\n|---|---:|\n| m_1 | **1 ± 2** |\n\n50 % & `full`\n"
     assert r"m\_1 & \textbf{1 $\pm$ 2} \\" in table.latex()
     assert r"\caption{T\_x}" in table.latex()
-    assert r"{\footnotesize 50 \% \& full}" in table.latex()
-    wide = Table("x", "T", [f"c{i}" for i in range(18)], [[f"v{i}" for i in range(18)]], labels=2)
+    assert r"\parbox{\linewidth}{50 \% \& full}" in table.latex()
+    wide = Table(
+        "x", "T", [f"c{i}" for i in range(12)], [["label", "label", *["1.234 (+0.123, p = 1.000)"] * 10]], labels=2
+    )
     blocks = re.findall(r"\\toprule\n(.*) .*\n\\midrule", wide.latex("study:"))
-    assert [block.count("&") for block in blocks] == [7, 7, 5]
+    assert [block.count("&") for block in blocks] == [4, 4, 4, 2]
     assert all(block.startswith("c0 & c1 & ") for block in blocks)
+    assert " & ".join(f"c{i}" for i in range(12)) in Table("x", "T", wide.header, [["1"] * 12]).latex()
     assert r"\label{tab:study:x}" in wide.latex("study:")
     assert "<th scope='row'>m_1</th><td><b>1 ± 2</b></td>" in table.html()
     assert table.parquet().to_pylist() == [{"a": "m_1", "b": "**1 ± 2**"}]

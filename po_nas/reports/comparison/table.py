@@ -37,8 +37,8 @@ _TEX = {
 }
 
 
-_ABREAST = 7
-"""Columns of numbers that a page has room for."""
+_LETTERS = 120
+"""Letters of a small type that a page has room for."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,13 @@ class Table:
         from those of other studies.
         """
         body = [line for columns in self._abreast() for line in self._tabular(columns)]
-        note = [r"\par\medskip", rf"\parbox{{\linewidth}}{{\footnotesize {_tex(self.note)}}}"] if self.note else []
+        note = [r"\par\medskip", rf"\parbox{{\linewidth}}{{{_tex(self.note)}}}"] if self.note else []
         lines = [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_tex(self.title)}}}",
             rf"\label{{tab:{prefix}{self.name}}}",
+            r"\footnotesize",
             *body,
             *note,
             r"\end{table}",
@@ -89,10 +90,16 @@ class Table:
 
     def _abreast(self) -> list[list[int]]:
         """Columns that stand side by side on paper."""
-        labels, others = list(range(self.labels)), list(range(self.labels, len(self.header)))
-        blocks = -(-len(others) // _ABREAST) or 1
-        size = -(-len(others) // blocks)
-        return [[*labels, *others[first : first + size]] for first in range(0, max(1, len(others)), max(1, size))]
+        cells = [self.header, *self.rows]
+        widths = [max(len(row[column].replace("**", "")) + 2 for row in cells) for column in range(len(self.header))]
+        labels = list(range(self.labels))
+        room = _LETTERS - sum(widths[column] for column in labels)
+        blocks: list[list[int]] = []
+        for column in range(self.labels, len(self.header)):
+            if not blocks or sum(widths[k] for k in blocks[-1]) + widths[column] > room:
+                blocks.append([])
+            blocks[-1].append(column)
+        return [[*labels, *block] for block in blocks or [[]]]
 
     def _tabular(self, columns: Sequence[int]) -> list[str]:
         left = self._left()

@@ -75,6 +75,12 @@ def interval(values: Sequence[float], digits: int) -> str:
     return number(mean, digits) + ("" if len(values) < FEWEST else f" ± {number(half, digits)}")
 
 
+def _gain(value: float, digits: int) -> str:
+    """With its sign, unless it is zero."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
 _UNITLESS = 2
 """Digits more for a metric without a unit, such as a similarity between 0 and 1."""
 
@@ -189,7 +195,7 @@ def _to_match(study: Study, line: str) -> Table | None:
                 row.append("–")
                 continue
             text = f"> {study.budget}" if math.isinf(matched) else f"{matched:g}"
-            row.append(f"{text} ({-test.gain:+.{digits}f}, {_p(test.adjusted)}{marks[test.verdict]})")
+            row.append(f"{text} ({_gain(-test.gain, digits)}, {_p(test.adjusted)}{marks[test.verdict]})")
             data.append(
                 {"benchmark": benchmark, "method": rival, "reference": study.baseline, "evaluations": matched}
                 | {"half": test.at, "gain_at_half": -test.gain, "p": test.p, "p_holm": test.adjusted}
@@ -220,7 +226,7 @@ def _tests(study: Study, measure: str, line: str) -> Table | None:
             if any(cells):
                 digits = max(3, _digits(study, benchmark, measure))
                 texts = [
-                    "–" if t is None else f"{t.gain:+.{digits}f}, {_p(t.adjusted)}{marks[t.verdict]}" for t in cells
+                    "–" if t is None else f"{_gain(t.gain, digits)}, {_p(t.adjusted)}{marks[t.verdict]}" for t in cells
                 ]
                 rows.append([benchmark, str(at), *texts])
     data = [
