@@ -23,6 +23,9 @@ from po_nas.studies.comparison.store import write_atomically
 
 __all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
 
+_SUFFIXES = (".md", ".tex", ".parquet")
+"""The formats of every table."""
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPaths:
@@ -41,17 +44,13 @@ def make_comparison_report(study: Study, directory: Path) -> ComparisonPaths:
     tables, figures = make_tables(study), make_figures(study)
     written: list[Path] = []
     for table in tables:
-        stem = directory / "tables" / table.name
-        for suffix, data in (
-            (".md", table.markdown().encode()),
-            (".tex", table.latex(f"{file_name(study)}:").encode()),
-            (".parquet", _parquet(table.parquet())),
-        ):
-            written.append(stem.with_name(stem.name + suffix))
+        texts = (table.markdown().encode(), table.latex(f"{_file_name(study)}:").encode())
+        for suffix, data in zip(_SUFFIXES, (*texts, _parquet(table.parquet())), strict=True):
+            written.append(directory / "tables" / f"{table.name}{suffix}")
             write_atomically(written[-1], data)
     drawn = [_save(figure, directory / "figures" / f"{name}.png") for name, figure in figures.items()]
     # What an earlier report had and this one has not would be taken for part of it.
-    names = [directory / "tables" / f"{name}{suffix}" for name in TABLES for suffix in (".md", ".tex", ".parquet")]
+    names = [directory / "tables" / f"{name}{suffix}" for name in TABLES for suffix in _SUFFIXES]
     names += [directory / "figures" / f"{name}.png" for name in FIGURE_TITLES]
     for stale in {*names} - {*written, *drawn}:
         try:
@@ -78,7 +77,7 @@ def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> l
             lines += [str(study.config["notes"]).strip(), ""]
         lines += [sentence + "\n" for sentence in headline(study)]
         lines += [protocol_line(study), ""]
-        stem = file_name(study)
+        stem = _file_name(study)
         for key, figure in make_figures(study).items():
             image = folder / f"{stem}-{key}.png"
             written.append(_save(figure, image))
@@ -89,7 +88,7 @@ def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> l
     return written
 
 
-def file_name(study: Study) -> str:
+def _file_name(study: Study) -> str:
     """The study's name as letters, digits and dashes."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in str(study.config["name"]).lower())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from po_nas.studies.comparison.significance import (
     least_p,
     paired_tests,
     rank_methods,
+    repeated,
     to_match,
     too_few,
     twins,
@@ -247,6 +248,11 @@ def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def _not_counted(reasons: Mapping[str, str]) -> str:
+    said = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+    return f" Not counted: {said}." if said else ""
+
+
 def _ranks(study: Study, line: str) -> Table | None:
     at = study.reported[-1]
     ranking = rank_methods(study, at)
@@ -260,12 +266,10 @@ def _ranks(study: Study, line: str) -> Table | None:
         if ranking.per_task
         else " They speak of these benchmarks alone: seeds of one benchmark are no further tasks."
     )
-    why = "; ".join(f"{name} ({reason})" for name, reason in ranking.left_out.items())
-    left_out = f" Not counted: {why}." if why else ""
     note = (
         f"Mean rank by validation after {at} evaluations over {ranking.blocks} {over}; 1 is best, ties share the mean "
-        f"rank.{caution}{left_out} Friedman's test: {_p(ranking.friedman_p)}. Two methods differ at 5 % when their "
-        f"mean ranks differ by more than {ranking.critical_difference:.2f} (Nemenyi). {line}"
+        f"rank.{caution}{_not_counted(ranking.left_out)} Friedman's test: {_p(ranking.friedman_p)}. Two methods differ "
+        f"at 5 % when their mean ranks differ by more than {ranking.critical_difference:.2f} (Nemenyi). {line}"
     )
     data = [{"method": ranking.methods[i], "mean_rank": ranking.ranks[i]} for i in order]
     return Table("ranks", "Mean ranks", ("method", "mean rank"), rows, note, data)
@@ -287,11 +291,9 @@ def _wins(study: Study, line: str) -> Table | None:
                     {"method": method, "rival": rival, "wins": won, "ties": blocks - won - lost, "losses": lost}
                 )
         rows.append(row)
-    again = "; ".join(f"{twin} (feeds back what {first} does)" for twin, first in twins(study).items())
-    left_out = f" Not counted: {again}." if again else ""
     note = (
         f"How often the method of the row ended with better / equal / worse validation than that of the column after "
-        f"{at} evaluations, over {blocks} pairs of benchmark and seed.{left_out} {line}"
+        f"{at} evaluations, over {blocks} pairs of benchmark and seed.{_not_counted(repeated(study))} {line}"
     )
     return Table("win_tie_loss", "Wins, ties and losses", ("", *study.methods), rows, note, data)
 

@@ -43,7 +43,7 @@ _CAUTION = " This holds for these benchmarks alone: seeds of one benchmark are n
 def caption(study: Study, figure: str) -> str:
     """What a figure shows."""
     at = study.reported[-1]
-    ranking = rank_methods(study, at)
+    ranking = rank_methods(study, at) if figure == "critical_difference" else None
     caution = "" if ranking is None or ranking.per_task else _CAUTION
     return _CAPTIONS[figure].format(clock=_CLOCKS[study.config["executor"]["name"] in RECORDED], caution=caution, at=at)
 

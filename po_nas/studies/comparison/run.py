@@ -58,9 +58,8 @@ def run_comparison(
     """Run (or go on with) a comparison; the path of its ``results.parquet``, which is also kept up to date meanwhile.
 
     Everything is checked before the first search. With one worker searches run in this process, and one that ends it
-    ends the comparison. Finished searches are kept and never run again; failed ones are run
-    again in the next session. Raises `MissingDataError` when no benchmark has its data, `RunLockedError` when another
-    process is at it.
+    ends the comparison. Finished searches are kept and never run again; failed ones are run again in the next session.
+    Raises `MissingDataError` when no benchmark has its data, `RunLockedError` when another process is at it.
     """
     if config.metrics.compute and config.metrics.cache is None:
         # All methods, seeds and processes share the scores.

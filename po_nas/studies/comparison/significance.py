@@ -18,9 +18,12 @@ __all__ = [
     "LEVEL",
     "Paired",
     "Ranking",
+    "half_tests",
     "least_p",
     "paired_tests",
     "rank_methods",
+    "repeated",
+    "to_match",
     "too_few",
     "twins",
     "wins",
@@ -173,6 +176,17 @@ def twins(study: Study) -> dict[str, str]:
     return found
 
 
+def repeated(study: Study) -> dict[str, str]:
+    """Why each of `twins` does not count in ranks and wins, by name."""
+    return {twin: f"feeds back what {first} does" for twin, first in twins(study).items()}
+
+
+def _blocks(study: Study, at: int) -> dict[str, NDArray[np.float64]]:
+    """The `_block` of every benchmark that is no twin of another."""
+    again = twins(study)
+    return {name: _block(study, name, at) for name in study.benchmarks if name not in again}
+
+
 def _block(study: Study, benchmark: str, at: int) -> NDArray[np.float64]:
     """(seeds, methods) validation values of the seeds that all methods have, higher is better."""
     values = [study.values("validation", benchmark, method, at) for method in study.methods]
@@ -188,8 +202,7 @@ def rank_methods(study: Study, at: int) -> Ranking | None:
     `twins`, and benchmarks on which the methods have fewer than `FEWEST` common seeds, do not count. None for fewer
     than three methods or two blocks.
     """
-    left_out = {twin: f"feeds back what {first} does" for twin, first in twins(study).items()}
-    blocks = {name: _block(study, name, at) for name in study.benchmarks if name not in left_out}
+    blocks = _blocks(study, at)
     few = {name: f"fewer than {FEWEST} common seeds" for name, block in blocks.items() if len(block) < FEWEST}
     counted = [block for name, block in blocks.items() if name not in few]
     per_task = len(counted) >= _TASKS
@@ -204,9 +217,8 @@ def rank_methods(study: Study, at: int) -> Ranking | None:
     p = 1.0 if equal else float(friedmanchisquare(*values.T).pvalue)
     q = float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / math.sqrt(2)
     difference = q * math.sqrt(k * (k + 1) / (6 * n))
-    return Ranking(
-        tuple(study.methods), tuple(float(r) for r in means), n, per_task, p, difference, {**left_out, **few}
-    )
+    left_out = repeated(study) | few
+    return Ranking(tuple(study.methods), tuple(float(r) for r in means), n, per_task, p, difference, left_out)
 
 
 def wins(study: Study, at: int) -> tuple[NDArray[np.int64], int]:
@@ -214,8 +226,6 @@ def wins(study: Study, at: int) -> tuple[NDArray[np.int64], int]:
 
     A block is a benchmark (but no twin of another) and seed that all methods have finished; what neither wins is a tie.
     """
-    left_out = twins(study)
-    blocks = [_block(study, name, at) for name in study.benchmarks if name not in left_out]
-    values = np.concatenate([*blocks, np.empty((0, len(study.methods)))])
+    values = np.concatenate([*_blocks(study, at).values(), np.empty((0, len(study.methods)))])
     better = values[:, :, None] > values[:, None, :]
     return better.sum(axis=0).astype(np.int64), len(values)
