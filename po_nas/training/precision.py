@@ -6,10 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from po_nas.training.recipe import Recipe
 
-__all__ = ["Precision"]
+__all__ = ["Precision", "safe_in_channels_last"]
+
+_VECTOR = 8
+"""Channels in one AVX2 vector of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +25,18 @@ class Precision:
     channels_last: bool
 
     @classmethod
-    def of(cls, recipe: Recipe, device: torch.device) -> Precision:
-        """What a recipe means on a device."""
+    def of(cls, recipe: Recipe, device: torch.device, network: nn.Module) -> Precision:
+        """The formats in which `recipe` trains `network` on `device`.
+
+        On a CPU, images are stored channels last where the recipe says so and `safe_in_channels_last` allows it.
+        """
         gpu = device.type == "cuda"
         name = recipe.precision
         if name == "auto":
             name = "fp32" if not gpu else "bf16" if _has_bf16(device) else "fp16"
         dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-        return cls(device, dtype, recipe.channels_last)
+        channels_last = recipe.channels_last and (device.type != "cpu" or safe_in_channels_last(network))
+        return cls(device, dtype, channels_last)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Run the network in the chosen format; weights stay in float32."""
@@ -44,6 +52,24 @@ class Precision:
     def memory_format(self) -> torch.memory_format:
         """How images and convolutions are stored."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def safe_in_channels_last(network: nn.Module) -> bool:
+    """Whether the CPU kernels of torch can train a network whose images are stored channels last.
+
+    On processors with AVX2 and without AVX-512, the backward pass of a 1 × 1 convolution with a stride and 2 to 7 input
+    channels writes past the end of its memory (torch 2.13, float32, one thread, whatever the number of output channels;
+    found with a guard page after every tensor). The answer does not depend on the processor, so that a training gives the same
+    numbers on all of them. Weights of modules other than `torch.nn.Conv2d` that have the shape of such a convolution
+    count as one, for their stride cannot be read.
+    """
+    for module in network.modules():
+        for weight in module.parameters(recurse=False):
+            if weight.dim() != 4 or weight.shape[2:] != (1, 1) or weight.shape[1] >= _VECTOR:
+                continue
+            if not (isinstance(module, nn.Conv2d) and all(step == 1 for step in module.stride)):
+                return False
+    return True
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -62,7 +62,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.data, self.seed, self.device = recipe, data, seed, device
         self.folder, self._on_epoch, self._stop = folder, on_epoch, stop
-        self.precision = Precision.of(recipe, device)
+        self.precision = Precision.of(recipe, device, network)
         self.network = network.to(device)
         self.network.to(memory_format=self.precision.memory_format)  # type: ignore[call-overload]
         self._optimiser = torch.optim.SGD(

@@ -33,7 +33,7 @@ from po_nas.training.recipe import recipe
 
 CELL = spaces.get("darts").sample(np.random.default_rng(0))
 GENOTYPE = spaces.get("darts").to_string(CELL)
-CHANGES = ("changes.network.channels=2", "changes.network.cells=2", "changes.epochs=3", "changes.batch=50")
+CHANGES = ("changes.network.channels=8", "changes.network.cells=2", "changes.epochs=3", "changes.batch=50")
 SMALL = ("dataset=digits", "samples=150", *CHANGES)
 
 
@@ -143,7 +143,7 @@ def test_onnx_computes_the_same(finished, tmp_path):
 
 
 def test_the_winner_of_a_search(tmp_path):
-    training = {"recipe": {"network": {"channels": 2, "cells": 2}, "epochs": 1, "batch": 50}, "samples": 150}
+    training = {"recipe": {"network": {"channels": 8, "cells": 2}, "epochs": 1, "batch": 50}, "samples": 150}
     found = po_nas.search(
         benchmark="train/darts/digits", method="random", budget=2, training=training, out=tmp_path / "run"
     )

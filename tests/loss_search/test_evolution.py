@@ -33,7 +33,7 @@ from po_nas.loss_search.trainings import Trainings
 from po_nas.training.data import image_set
 from po_nas.training.loss import chosen_loss
 
-TINY = "{epochs: 1, channels: 2, layers: 2, batch: 64}"
+TINY = "{epochs: 1, channels: 8, layers: 2, batch: 64}"
 SMALL = [
     *("initial=4", "population=3", "tournament=2", "children=3", "brood=2", "samples=200", "ladder=1"),
     *(f"screen={{keep: 3, settings: [{TINY}]}}", f"fitness={{keep: 2, settings: [{TINY}]}}"),

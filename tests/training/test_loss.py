@@ -26,7 +26,7 @@ from tests.training.toy_images import small, tiny_recipe, toy_data
 CPU = torch.device("cpu")
 _EDGES = ", ".join(f"('skip_connect', {i})" for i in (0, 1) * 4)
 _SKIPS = f"Genotype(normal=[{_EDGES}], normal_concat=[2, 3, 4, 5], reduce=[{_EDGES}], reduce_concat=[2, 3, 4, 5])"
-SMALL = {"network": {"channels": 2, "cells": 2}, "epochs": 1, "batch": 50}
+SMALL = {"network": {"channels": 8, "cells": 2}, "epochs": 1, "batch": 50}
 
 
 def trained(**changes):

@@ -31,7 +31,7 @@ from po_nas.training.trainer import Trainer
 from tests.training.toy_images import arrays, write_folders, write_parquet
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"network": {"channels": 2, "cells": 2}, "epochs": 2, "batch": 50}
+SMALL = {"network": {"channels": 8, "cells": 2}, "epochs": 2, "batch": 50}
 TINY = {"recipe": SMALL, "samples": 150, "scored": 8}
 
 
@@ -132,7 +132,7 @@ def test_an_outcome_and_what_the_reader_alone_may_know(tmp_path):
     assert metrics["validation"] == metrics["validation_last"] == metrics["validation_epoch_2"]
     assert metrics["validation_best"] == max(metrics["validation_epoch_1"], metrics["validation_epoch_2"])
     assert (metrics["epochs"], metrics["parts"], metrics["stopped"]) == (2, 1, 0)
-    built = objective.space.build(cell, channels=2, cells=2)
+    built = objective.space.build(cell, channels=8, cells=2)
     assert metrics["parameters_m"] * 1e6 == pytest.approx(sum(p.numel() for p in built.parameters()))
     assert not [name for name in metrics if "test" in name]
     assert 0 <= objective.report(cell)["test"] <= 100
@@ -349,7 +349,7 @@ def test_po_nas_searches_with_metrics_of_the_data(tmp_path):
     assert (tmp_path / "run/artifacts/trainings/scores.sqlite").is_file()
     objective = tiny()
     options, batch = objective.scoring()
-    assert (options["channels"], options["auxiliary"], batch.inputs[0].shape) == (2, False, (8, 3, 8, 8))
+    assert (options["channels"], options["auxiliary"], batch.inputs[0].shape) == (8, False, (8, 3, 8, 8))
     assert objective.metrics.computed == 0
     values = objective.metrics.values(cells(2), ["synflow"])
     assert np.isfinite(values).all()
@@ -384,7 +384,7 @@ def test_workers_that_train_compute_the_metrics_too(tmp_path, metrics):
 def test_metrics_of_ones_own_choice_are_computed_on_the_networks_that_are_trained():
     wrapped = compute_metrics(tiny(), ["params"])
     (cell,) = cells(1)
-    built = spaces.get("darts").build(cell, channels=2, cells=2)
+    built = spaces.get("darts").build(cell, channels=8, cells=2)
     found = wrapped.metrics.values([cell], ["params", "synflow"])[0]
     assert found[0] == sum(p.numel() for p in built.parameters())
     assert np.isfinite(found[1])
@@ -433,7 +433,7 @@ def test_the_streamed_set_trains(tmp_path, monkeypatch):
         {
             "data": str(tmp_path),
             "workers": 0,
-            "recipe": {"network": {"channels": 2, "cells": 2}, "batch": 8, "validation": 0.25, "learning_rate": 0.1},
+            "recipe": {"network": {"channels": 8, "cells": 2}, "batch": 8, "validation": 0.25, "learning_rate": 0.1},
         },
     )
     (cell,) = cells(1)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import math
 import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,11 +26,13 @@ from po_nas.training import checkpoint as checkpoints
 from po_nas.training import recipe as recipes
 from po_nas.training import trainer as trainers
 from po_nas.training.isolation import chosen_device, isolated, reseed
+from po_nas.training.precision import Precision, safe_in_channels_last
 from po_nas.training.records import TrainingResult
 from po_nas.training.trainer import Trainer
 from tests.training.toy_images import small, tiny_recipe, toy_data
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
 
 
 def trainer(recipe=None, seed=1, network=None, **options):
@@ -210,6 +215,62 @@ def test_the_moving_average_is_what_counts():
     for name, value in one.weights()["last"].items():
         if value.is_floating_point():
             torch.testing.assert_close(value, averages[name])
+
+
+class Strided(nn.Module):
+    """A 1 × 1 convolution with a stride behind another one."""
+
+    def __init__(self, channels, outputs, kernel=1, stride=2):
+        super().__init__()
+        self.stem = nn.Conv2d(3, channels, 3, padding=1)
+        self.reduce = nn.Conv2d(channels, outputs, kernel, stride)
+        self.classifier = nn.Linear(outputs, 10)
+
+    def forward(self, x):
+        return self.classifier(self.reduce(torch.relu(self.stem(x))).mean((2, 3)))
+
+
+class Functional(nn.Module):
+    """The same layer from a bare weight, whose stride no module tells."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, channels, 1, 1))
+
+    def forward(self, x):
+        return functional.conv2d(x, self.weight, stride=2)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 7, 8, 16])
+def test_channels_last_on_a_cpu_only_where_its_kernels_are_right(channels):
+    safe = channels >= 8
+    assert safe_in_channels_last(Strided(channels, 1)) is safe
+    assert safe_in_channels_last(nn.Sequential(Functional(channels))) is safe
+    assert safe_in_channels_last(Strided(channels, 1, stride=1))
+    assert safe_in_channels_last(Strided(channels, 1, kernel=3))
+    network = Strided(channels, 1)
+    assert Precision.of(tiny_recipe(), CPU, network).channels_last is safe
+    assert Precision.of(tiny_recipe(precision="fp32"), torch.device("cuda"), network).channels_last
+    assert not Precision.of(tiny_recipe(channels_last=False), CPU, network).channels_last
+
+
+_CORNER = """
+import torch
+from tests.training.test_trainer import Strided, tiny_recipe, trainer
+for channels in range(1, 10):
+    for outputs in (1, 2, 8):
+        trainer(tiny_recipe(epochs=1), network=Strided(channels, outputs)).run()
+print("trained")
+"""
+
+
+def test_convolutions_that_the_kernels_of_avx2_get_wrong():
+    """In a process of its own, for writing past the end of the heap ends it; the kernels of one thread do it."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", _CORNER], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=240
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "trained"), done.stderr
 
 
 def test_half_precision_and_channels_last():

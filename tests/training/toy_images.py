@@ -15,7 +15,7 @@ from po_nas.training.data.images import Images
 from po_nas.training.data.resident import ResidentLoader
 from po_nas.training.recipe import Recipe
 
-TINY = {"network": {"channels": 2, "cells": 2}, "epochs": 3, "batch": 20, "learning_rate": 0.05}
+TINY = {"network": {"channels": 8, "cells": 2}, "epochs": 3, "batch": 20, "learning_rate": 0.05}
 
 
 def tiny_recipe(**changes):
