@@ -1,5 +1,5 @@
 # make search   a budgeted search on real data, no download
-# make test     the fast tests;  make test-slow   the slow ones
+# make test     the fast tests;  make test-slow   the slow ones;  make test TESTS=tests/proxies   some of them
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
 # make figures  the picture in the README (perf/baselines.py makes those of docs/results/)
 PYTHON ?= python3
@@ -13,10 +13,10 @@ search: $(VENV)/.core
 	$(BIN)/po-nas search configs/quickstart.yaml
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0 $(TESTS)
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow --timeout 1800
+	$(BIN)/python -m pytest -m slow --timeout 1800 -o faulthandler_timeout=2400 $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
