@@ -21,8 +21,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from po_nas import benchmarks
-from po_nas.studies.curves import Curve, run_curve
-from po_nas.studies.statistics import holm, mean_interval, paired_p
+from po_nas.compare.anytime import Curve, run_curve
+from po_nas.compare.statistics import holm, mean_interval, paired_p
 
 _OUT = Path(__file__).parents[1] / "docs" / "results"
 BASELINES = {

@@ -14,10 +14,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from po_nas.loss_search.config import load_evolve_loss
-from po_nas.loss_search.run import Progress, evolve_loss
-from po_nas.reports.evolved_losses.make import make_report, write_markdown
-from po_nas.reports.evolved_losses.results import Evolved
+from po_nas.research.evolved_losses.config import load_evolve_loss
+from po_nas.research.evolved_losses.report import make_report, write_markdown
+from po_nas.research.evolved_losses.results import Evolved
+from po_nas.research.evolved_losses.run import Progress, evolve_loss
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("digits", "fashion")

@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import kendalltau
 
-from po_nas.symbolic import Problem, Settings, evolve, scores
-from po_nas.symbolic.evolve import _Run, references_of
-from po_nas.symbolic.grammar import Grammar, formula_of
-from po_nas.symbolic.kendall import Kendall
-from po_nas.symbolic.population import Population
+from po_nas.research.evolved_proxies.symbolic import Problem, Settings, evolve, scores
+from po_nas.research.evolved_proxies.symbolic.evolve import _Run, references_of
+from po_nas.research.evolved_proxies.symbolic.grammar import Grammar, formula_of
+from po_nas.research.evolved_proxies.symbolic.kendall import Kendall
+from po_nas.research.evolved_proxies.symbolic.population import Population
 
 _OUT = Path(__file__).parents[1] / "docs" / "results" / "evolved_proxies_speed.md"
 LEAVES = [f"metric_{k}" for k in range(12)]

@@ -20,9 +20,9 @@ from pathlib import Path
 import ray
 
 from po_nas import spaces
-from po_nas.core import executors
-from po_nas.core.executors import Executor, Job
 from po_nas.core.objective import Outcome
+from po_nas.runtime import executors
+from po_nas.runtime.executors import Executor, Job
 from po_nas.testing import ToyObjective
 
 _OUT = Path(__file__).parents[1] / "docs" / "results" / "executors.md"

@@ -17,14 +17,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from losses.classification import Program
-from po_nas.loss_search import curves
-from po_nas.loss_search.archive import Archive
-from po_nas.loss_search.checks import IntegrityCheck
-from po_nas.loss_search.config import Setting, load_evolve_loss
-from po_nas.loss_search.graph import mutate, sample
-from po_nas.loss_search.predictions import gain
-from po_nas.loss_search.probe import probe
-from po_nas.loss_search.training import Job, train
+from po_nas.research.evolved_losses import curves
+from po_nas.research.evolved_losses.archive import Archive
+from po_nas.research.evolved_losses.checks import IntegrityCheck
+from po_nas.research.evolved_losses.config import Setting, load_evolve_loss
+from po_nas.research.evolved_losses.graph import mutate, sample
+from po_nas.research.evolved_losses.predictions import gain
+from po_nas.research.evolved_losses.probe import probe
+from po_nas.research.evolved_losses.training import Job, train
 from surrogates.isolation import single_thread
 
 _OUT = Path(__file__).parents[1] / "docs" / "results" / "loss_search_speed.md"

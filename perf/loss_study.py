@@ -15,11 +15,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from po_nas.reports.loss_figures import loss_figures
-from po_nas.reports.loss_results import LossResults
-from po_nas.reports.loss_tables import loss_tables
-from po_nas.studies.loss_design import load_loss_study
-from po_nas.studies.loss_study import Progress, run_loss_study
+from po_nas.research.loss_study.design import load_loss_study
+from po_nas.research.loss_study.figures import loss_figures
+from po_nas.research.loss_study.results import LossResults
+from po_nas.research.loss_study.run import Progress, run_loss_study
+from po_nas.research.loss_study.tables import loss_tables
 
 _ROOT = Path(__file__).parents[1]
 _PAGE = _ROOT / "docs" / "loss_study.md"

@@ -51,8 +51,8 @@ _GP = """
 import json, time
 import numpy as np
 from po_nas import benchmarks
-from po_nas.core.api import make_searcher
-from po_nas.core.config import SearchConfig
+from po_nas.runtime.api import make_searcher
+from po_nas.runtime.config import SearchConfig
 task = benchmarks.get("nasbench201/cifar10")
 config = SearchConfig.model_validate(
     dict(benchmark=task.name, method=dict(name="gp_bo"), budget=dict(max_evaluations=200)))
@@ -77,7 +77,7 @@ print(json.dumps(seconds))
 _JOURNAL = """
 import json, tempfile, time
 from pathlib import Path
-from po_nas.core.journal import Journal
+from po_nas.runtime.journal import Journal
 with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.jsonl") as journal:
     event = dict(event="tell", number=0, architecture="|nor_conv_3x3~0|" * 6, metrics=dict(validation=91.0))
     times = []

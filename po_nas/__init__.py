@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from po_nas._version import __version__
 from po_nas.errors import PoNasError
 
 if TYPE_CHECKING:
-    from po_nas.core.api import Result, resume, search
+    from po_nas.runtime.api import Result, resume, search
 
 __all__ = ["PoNasError", "Result", "__version__", "resume", "search"]
-__version__ = "0.1.0"
 
 
 def __dir__() -> list[str]:
@@ -20,7 +20,7 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     """Import the search on first use, so that ``import po_nas`` stays light."""
     if name in {"Result", "resume", "search"}:
-        from po_nas.core import api
+        from po_nas.runtime import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'po_nas' has no attribute {name!r}")

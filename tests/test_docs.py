@@ -89,7 +89,7 @@ def test_readme_predictor_and_proxies(mark, tmp_path):
 def test_readme_names_every_benchmark_method_space_loss_and_executor():
     import losses.classification
     from po_nas import benchmarks, methods, spaces
-    from po_nas.core import executors
+    from po_nas.runtime import executors
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in benchmarks.names():
@@ -102,7 +102,7 @@ def test_readme_names_every_benchmark_method_space_loss_and_executor():
 
 
 def test_the_options_of_every_executor_are_explained():
-    from po_nas.core import executors
+    from po_nas.runtime import executors
 
     text = (ROOT / "docs/distributed.md").read_text(encoding="utf-8")
     rows = re.findall(r"\| `executor\.(\w+)` \| ([a-z, ]+) \|", text)

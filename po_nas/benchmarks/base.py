@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.rows import Rows
-from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Metric, Outcome
+from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import DataError, InvalidArchitectureError
 from po_nas.spaces.base import Architecture, Space
 
@@ -114,7 +114,7 @@ class Benchmark:
         return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost)
 
     @cached_property
-    def metrics(self) -> MetricSource | None:
+    def metrics(self) -> ProxySource | None:
         """Recorded training-free metrics of the architectures, None where there are none."""
         from po_nas.benchmarks.table_metrics import TableMetrics
 

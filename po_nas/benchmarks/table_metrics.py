@@ -20,7 +20,7 @@ __all__ = ["TableMetrics"]
 
 
 class TableMetrics:
-    """The scores of one benchmark, looked up by row; read on first use. Implements `po_nas.core.metrics.MetricSource`.
+    """The scores of one benchmark, looked up by row; read on first use.
 
     Scores of our own where they come with the package, else published ones. Registered evolved metrics whose leaves
     are recorded are offered as well, seen against a reference that is fitted on the whole table (its scores, nobody's

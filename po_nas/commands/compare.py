@@ -15,8 +15,8 @@ from po_nas.commands.options import Plugins
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from po_nas.studies.comparison.results import Study
-    from po_nas.studies.comparison.run import Progress
+    from po_nas.compare.results import Study
+    from po_nas.compare.run import Progress
 
 __all__ = ["compare"]
 
@@ -45,8 +45,8 @@ def compare(
     Every finished search is kept: an interrupted comparison goes on where it stopped, and results.parquet can be read
     while it runs. Run directories of po-nas search can be compared as well.
     """
-    from po_nas.reports.comparison.make import make_comparison_report, write_markdown
-    from po_nas.studies.comparison.runs import read_runs
+    from po_nas.compare.report import make_comparison_report, write_markdown
+    from po_nas.compare.runs import read_runs
 
     given = settings or []
     paths, overrides = [Path(s) for s in given if "=" not in s], [s for s in given if "=" in s]
@@ -88,8 +88,8 @@ def _reported(
     paths: Sequence[Path], directories: list[Path], overrides: list[str], plugins: list[str]
 ) -> list[tuple[Study, Path]]:
     """What is there, under the titles, notes and counts that the study's file says now."""
-    from po_nas.studies.comparison.design import load_comparison
-    from po_nas.studies.comparison.results import Study
+    from po_nas.compare.design import load_comparison
+    from po_nas.compare.results import Study
 
     if overrides and not paths:
         raise ConfigError(overrides[0].partition("=")[0], "", "needs the study's YAML file beside --report-only")
@@ -102,9 +102,9 @@ def _reported(
 def _run(
     paths: Sequence[Path | None], directories: list[Path], overrides: list[str], plugins: list[str], workers: int
 ) -> list[tuple[Study, Path]]:
-    from po_nas.studies.comparison.design import load_comparison
-    from po_nas.studies.comparison.results import Study
-    from po_nas.studies.comparison.run import run_comparison
+    from po_nas.compare.design import load_comparison
+    from po_nas.compare.results import Study
+    from po_nas.compare.run import run_comparison
 
     # All are checked before the first is run.
     configs = [load_comparison(path, overrides, plugins) for path in paths]

@@ -12,7 +12,7 @@ from po_nas.commands.options import Plugins, split_settings
 from po_nas.commands.tables import print_table
 
 if TYPE_CHECKING:
-    from po_nas.loss_search.run import Progress
+    from po_nas.research.evolved_losses.run import Progress
 
 __all__ = ["loss"]
 
@@ -37,9 +37,9 @@ def loss(
     Writes losses.json, DIR/losses/NAME.json for training.loss=FILE, report.html, tables and figures. Finished trainings
     are kept: the same command goes on where it stopped.
     """
-    from po_nas.loss_search.config import load_evolve_loss
-    from po_nas.loss_search.run import evolve_loss
-    from po_nas.reports.evolved_losses.make import make_report
+    from po_nas.research.evolved_losses.config import load_evolve_loss
+    from po_nas.research.evolved_losses.report import make_report
+    from po_nas.research.evolved_losses.run import evolve_loss
 
     path, overrides = split_settings(settings)
     options = {"dataset": dataset, "seed": seed}

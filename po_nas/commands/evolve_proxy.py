@@ -14,7 +14,7 @@ import typer
 from po_nas.commands.tables import print_table
 
 if TYPE_CHECKING:
-    from po_nas.studies.metric_evolution import Outcome
+    from po_nas.research.evolved_proxies.metric_evolution import Outcome
     from proxies.evolved.metric import EvolvedMetric
 
 __all__ = ["proxy", "reference"]
@@ -58,9 +58,9 @@ def proxy(
     DIR/evolved.json) that is a proxy like any other: for proxies score and correlate, as a metric of a search
     (method.metrics), or as its only goal (metrics.objective). Finished seeds are kept: the same command goes on.
     """
-    from po_nas.reports.metric_evolution import write_evolution
-    from po_nas.studies import metric_evolution as study
-    from po_nas.symbolic import Settings
+    from po_nas.research.evolved_proxies import metric_evolution as study
+    from po_nas.research.evolved_proxies.metric_evolution_report import write_evolution
+    from po_nas.research.evolved_proxies.symbolic import Settings
     from proxies.evolved.metric import save
 
     settings = Settings(
@@ -113,7 +113,7 @@ def reference(
     The file gets a reference sample of the scores of its leaves (no accuracies), which becomes its default. Benchmarks
     and searches do not need it: they rank leaves among their own architectures.
     """
-    from po_nas.studies.engine_reference import add_reference
+    from po_nas.research.evolved_proxies.engine_reference import add_reference
     from proxies.evolved.metric import load, save
 
     metric = load(file)
@@ -125,7 +125,7 @@ def reference(
 def _calibrated(metric: EvolvedMetric, sample: int) -> EvolvedMetric:
     """With a reference of our own engine's scores for the first space that has networks, where that can be."""
     from po_nas.errors import EvolvedMetricError
-    from po_nas.studies.engine_reference import SPACES, add_reference
+    from po_nas.research.evolved_proxies.engine_reference import SPACES, add_reference
 
     spaces = [{"nasbench301": "darts"}.get(space, space) for space in metric.references]
     space = next((space for space in spaces if space in SPACES), None)
@@ -143,7 +143,7 @@ def _show(metric: EvolvedMetric, outcome: Outcome) -> None:
     import numpy as np
 
     from po_nas.formula import text
-    from po_nas.reports.metric_evolution import summary_rows
+    from po_nas.research.evolved_proxies.metric_evolution_report import summary_rows
 
     print(f"formula  {text(metric.formula)}\nLaTeX    ${metric.latex}$\n")
     print_table(("problem", "rows", "evolved", *(b.name for b in outcome.baselines)), summary_rows(outcome))

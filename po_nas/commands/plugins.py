@@ -18,7 +18,7 @@ _REGISTRIES = (
     "po_nas.spaces:registry",
     "po_nas.benchmarks:registry",
     "po_nas.methods:registry",
-    "po_nas.core.executors:registry",
+    "po_nas.runtime.executors:registry",
     "po_nas.networks:registry",
     "proxies:registry",
     "losses:registry",

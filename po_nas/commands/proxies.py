@@ -18,7 +18,7 @@ from po_nas.errors import ConfigError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from po_nas.studies.score_table import Part
+    from po_nas.proxy_scores.tabulate import Part
     from proxies import Batch
 
 _DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: made-up images"
@@ -137,9 +137,9 @@ def correlate(
     plugin: Plugins = None,
 ) -> None:
     """Correlate scores and their fusions with the accuracies of benchmarks; with --proxy, proxies computed now."""
-    from po_nas.reports.correlation import write_correlation
-    from po_nas.studies.correlation import Origin, correlate_computed
-    from po_nas.studies.correlation import correlate as correlated
+    from po_nas.research.proxy_correlation.report import write_correlation
+    from po_nas.research.proxy_correlation.run import Origin, correlate_computed
+    from po_nas.research.proxy_correlation.run import correlate as correlated
 
     origins: dict[str, tuple[Origin, ...]] = {
         "own": ("own",),
@@ -187,8 +187,8 @@ def agree(
     plugin: Plugins = None,
 ) -> None:
     """Compare our own scores with the published ones, and show what makes them differ."""
-    from po_nas.reports.correlation import plain_table
-    from po_nas.studies import score_agreement as study
+    from po_nas.research.proxy_correlation import score_agreement as study
+    from po_nas.research.proxy_correlation.report import plain_table
 
     def show(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         print_table(header, rows)
@@ -203,7 +203,7 @@ def agree(
         ]
         show(("score", "architectures", "ρ with published", "isomorphic pairs", "ρ of published within pairs"), found)
         return
-    from po_nas.studies.score_table import load_recipe
+    from po_nas.proxy_scores.tabulate import load_recipe
     from proxies import ScoreCache
 
     plan = load_recipe(recipe)
@@ -229,7 +229,7 @@ def tabulate(
     plugin: Plugins = None,
 ) -> None:
     """Score a whole search space and write the table."""
-    from po_nas.studies import score_table
+    from po_nas.proxy_scores import tabulate as score_table
     from proxies import ScoreCache
 
     plan = score_table.load_recipe(recipe)

@@ -12,8 +12,8 @@ import typer
 from po_nas.commands.options import Plugins, split_settings
 
 if TYPE_CHECKING:
-    from po_nas.core.api import Result
-    from po_nas.core.callbacks import Callback
+    from po_nas.runtime.api import Result
+    from po_nas.runtime.callbacks import Callback
 
 __all__ = ["add_to"]
 
@@ -39,8 +39,8 @@ def search(
     quiet: _Quiet = False,
 ) -> None:
     """Search: spend a budget of evaluations and write what was found to a run directory."""
-    from po_nas.core.api import run_search
-    from po_nas.core.config import load_config
+    from po_nas.runtime.api import run_search
+    from po_nas.runtime.config import load_config
 
     path, overrides = split_settings(settings)
     config = load_config(path, overrides, plugins=plugin or ())
@@ -52,8 +52,8 @@ def search(
 
 def resume(directory: _RunDirectory, quiet: _Quiet = False) -> None:
     """Resume: go on with an interrupted search exactly where it stopped."""
-    from po_nas.core.api import resume as go_on
-    from po_nas.core.run_directory import read_config
+    from po_nas.runtime.api import resume as go_on
+    from po_nas.runtime.run_directory import read_config
 
     tracking = read_config(directory).tracking
     _with_progress(directory, tracking, quiet, lambda callbacks: go_on(directory, callbacks=callbacks))
@@ -62,8 +62,8 @@ def resume(directory: _RunDirectory, quiet: _Quiet = False) -> None:
 def _with_progress(
     directory: Path, tracking: tuple[str, ...], quiet: bool, run: Callable[[list[Callback]], Result]
 ) -> None:
-    from po_nas.core.tracking import make
-    from po_nas.core.tracking.console import ConsoleCallback
+    from po_nas.runtime.tracking import make
+    from po_nas.runtime.tracking.console import ConsoleCallback
 
     callbacks: list[Callback] = [make(name, directory) for name in tracking if name != "console"]
     console = ConsoleCallback(directory)

@@ -11,8 +11,8 @@ import typer
 from po_nas.commands.options import Plugins, split_settings
 
 if TYPE_CHECKING:
-    from po_nas.studies.evolved_proxies.run import Progress as EvolvedProgress
-    from po_nas.studies.loss_study import Progress
+    from po_nas.research.evolved_proxies.run import Progress as EvolvedProgress
+    from po_nas.research.loss_study.run import Progress
 
 app = typer.Typer(help="Studies: many trainings or searches compared, with statistics.", no_args_is_help=True)
 
@@ -28,11 +28,11 @@ def losses(
     plugin: Plugins = None,
 ) -> None:
     """Losses: compare training losses of performance predictors, after arXiv 2506.05869."""
-    from po_nas.reports.loss_figures import loss_figures
-    from po_nas.reports.loss_results import LossResults
-    from po_nas.reports.loss_tables import loss_tables
-    from po_nas.studies.loss_design import load_loss_study
-    from po_nas.studies.loss_study import run_loss_study
+    from po_nas.research.loss_study.design import load_loss_study
+    from po_nas.research.loss_study.figures import loss_figures
+    from po_nas.research.loss_study.results import LossResults
+    from po_nas.research.loss_study.run import run_loss_study
+    from po_nas.research.loss_study.tables import loss_tables
 
     config = load_loss_study(*split_settings(settings))
     try:
@@ -64,10 +64,10 @@ def evolved_proxies(
 
     Every finished run is kept: an interrupted study goes on where it stopped.
     """
-    from po_nas.reports.evolved_proxies.make import make_evolved_report, write_evolved_page
-    from po_nas.studies.evolved_proxies.design import load_evolved_study
-    from po_nas.studies.evolved_proxies.run import run_evolved_study
-    from po_nas.studies.evolved_proxies.search import run_searches
+    from po_nas.research.evolved_proxies.design import load_evolved_study
+    from po_nas.research.evolved_proxies.report import make_evolved_report, write_evolved_page
+    from po_nas.research.evolved_proxies.run import run_evolved_study
+    from po_nas.research.evolved_proxies.search import run_searches
 
     study = load_evolved_study(config, overrides or [])
     try:

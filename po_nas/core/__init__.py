@@ -1,1 +1,1 @@
-"""Budgeted search: trials, searchers, budget, journal, executors and the run loop."""
+"""The contracts of a search: objectives, trials, searchers, sources of proxy scores, transfer, settings."""

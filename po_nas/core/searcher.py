@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from po_nas.core.elsewhere import Elsewhere
-from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Outcome
+from po_nas.core.proxy_source import ProxySource
+from po_nas.core.transfer import SourceTask
 from po_nas.core.trial import Observation, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
@@ -34,7 +34,7 @@ class Domain:
 
     `max_evaluations` is the whole budget where it is counted in evaluations, else None; `distinct` the number of
     identities in the space, else None; `metrics` tells training-free metrics of architectures, where there are any;
-    `elsewhere` are evaluations on other tasks.
+    `source_tasks` are evaluations on other tasks.
     """
 
     space: Space
@@ -42,8 +42,8 @@ class Domain:
     maximize: bool = True
     max_evaluations: int | None = None
     distinct: int | None = None
-    metrics: MetricSource | None = None
-    elsewhere: tuple[Elsewhere, ...] = ()
+    metrics: ProxySource | None = None
+    source_tasks: tuple[SourceTask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Searcher(ABC):
     """
 
     Options: ClassVar[type[MethodOptions]] = MethodOptions
-    learns_elsewhere: ClassVar[bool] = False
-    """Whether it makes use of `Domain.elsewhere`."""
+    supports_transfer: ClassVar[bool] = False
+    """Whether it makes use of `Domain.source_tasks`."""
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         self.domain = domain

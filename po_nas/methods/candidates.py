@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.metrics import MetricSource
+from po_nas.core.proxy_source import ProxySource
 from po_nas.core.searcher import Domain
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
 from po_nas.methods.transferred import PREFIX, with_transferred
@@ -120,14 +120,14 @@ def _listed(space: Space, found: Mapping[Hashable, Architecture]) -> Candidates:
     return Candidates(tuple(found.values()), {key: place for place, key in enumerate(found)}, space)
 
 
-def require_metrics(domain: Domain, method: str, metrics: Sequence[str] | None = None) -> MetricSource:
+def require_metrics(domain: Domain, method: str, metrics: Sequence[str] | None = None) -> ProxySource:
     """The metrics of a search, those of other tasks included, for methods that cannot do without.
 
     Raises `MetricsUnavailableError` when there are none, `UnknownNameError` when one of `metrics` is not among them.
     """
     source = domain.metrics
-    if domain.elsewhere:
-        source = with_transferred(cast(Hashable, source), domain.space, domain.elsewhere)
+    if domain.source_tasks:
+        source = with_transferred(cast(Hashable, source), domain.space, domain.source_tasks)
     if source is None:
         raise MetricsUnavailableError(method, domain.space.name, "the objective tells none")
     for name in metrics or ():
@@ -168,7 +168,7 @@ def _composed(name: str, others: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _metric_pool(listed: Candidates, source: MetricSource, names: tuple[str, ...]) -> MetricPool:
+def _metric_pool(listed: Candidates, source: ProxySource, names: tuple[str, ...]) -> MetricPool:
     values = np.asarray(source.values(listed.architectures, names), dtype=np.float64)
     # An infinite score orders nothing; it is as good as none.
     return MetricPool(listed, names, np.where(np.isfinite(values), values, np.nan))

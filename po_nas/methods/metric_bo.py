@@ -135,7 +135,7 @@ class MetricBO(Searcher):
     """
 
     Options: ClassVar[type[MethodOptions]] = MetricBOOptions
-    learns_elsewhere = True
+    supports_transfer = True
     options: MetricBOOptions
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:

@@ -109,7 +109,7 @@ class PONASPaper(Searcher):
     """
 
     Options = _Options
-    learns_elsewhere = True
+    supports_transfer = True
     options: _Options
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:

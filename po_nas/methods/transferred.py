@@ -9,8 +9,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.elsewhere import Elsewhere
-from po_nas.core.metrics import MetricSource
+from po_nas.core.proxy_source import ProxySource
+from po_nas.core.transfer import SourceTask
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
@@ -29,10 +29,10 @@ class Transferred:
     """A metric per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
 
     It costs no evaluation here, so it is treated as any training-free metric is: methods learn how far to trust it.
-    The metrics of `source`, where there is one, come first. Implements `MetricSource`.
+    The metrics of `source`, where there is one, come first. Implements `ProxySource`.
     """
 
-    def __init__(self, source: MetricSource | None, space: Space, tasks: Sequence[Elsewhere]) -> None:
+    def __init__(self, source: ProxySource | None, space: Space, tasks: Sequence[SourceTask]) -> None:
         self._source, self._space = source, space
         self._tasks = {f"{PREFIX}{told.task}": told for told in tasks}
 
@@ -66,7 +66,7 @@ class Transferred:
                 found[:, column] = self._expected(self._tasks[name], architectures)
         return found
 
-    def _expected(self, told: Elsewhere, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+    def _expected(self, told: SourceTask, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         everything = (*told.architectures, *architectures)
         encoder = NGramEncoder(self._space, told.architectures)
         vectors = np.stack([self._space.encode_vector(architecture) for architecture in everything])
@@ -78,6 +78,6 @@ class Transferred:
 
 
 @lru_cache(maxsize=4)
-def with_transferred(source: Hashable, space: Space, tasks: tuple[Elsewhere, ...]) -> Transferred:
+def with_transferred(source: Hashable, space: Space, tasks: tuple[SourceTask, ...]) -> Transferred:
     """A metric source, or None, with the metrics of `tasks`; the same object again, so that pools are shared."""
-    return Transferred(cast("MetricSource | None", source), space, tasks)
+    return Transferred(cast("ProxySource | None", source), space, tasks)

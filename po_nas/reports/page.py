@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from po_nas.core.settings import flat
-from po_nas.reports.drawing import cells, draw_graph
+from po_nas.reports.architecture_svg import cells, draw_graph
 from po_nas.reports.regret import draw_regret
 from po_nas.reports.run import RunData, TrialData
 from po_nas.reports.trust import draw_trust

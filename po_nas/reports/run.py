@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from po_nas.core.journal import read_journal
-from po_nas.core.run_directory import read_explanation, read_record, read_summary
 from po_nas.registry import load_plugin
+from po_nas.runtime.journal import read_journal
+from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
 
 __all__ = ["RunData", "TrialData", "load_run"]
 

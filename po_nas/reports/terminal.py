@@ -11,7 +11,7 @@ from rich.table import Table
 from po_nas.reports.run import RunData
 
 if TYPE_CHECKING:
-    from po_nas.core.api import Result
+    from po_nas.runtime.api import Result
 
 __all__ = ["print_result", "print_status"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import spaces
-from po_nas.core import executors
-from po_nas.core.executors import Completed, Executor, Job, Scoring
 from po_nas.core.objective import Outcome
+from po_nas.runtime import executors
+from po_nas.runtime.executors import Completed, Executor, Job, Scoring
 from po_nas.spaces.base import Architecture
 from po_nas.testing.searchers import ToyObjective
 
@@ -24,7 +24,7 @@ _FOREVER_S = 3600.0
 
 
 class CodeMetrics:
-    """The sum of an architecture's code and its last digit, which is missing where it is 0; a `MetricSource`."""
+    """The sum of an architecture's code and its last digit, which is missing where it is 0; a `ProxySource`."""
 
     names: tuple[str, ...] = ("sum", "last")
     origin: str = "codes"
@@ -67,7 +67,7 @@ class Scripted(ToyObjective):
 
 
 class ExecutorConformance:
-    """Checks an executor against the contract of `po_nas.core.executors.Executor`; subclass it in a test module.
+    """Checks an executor against the contract of `po_nas.runtime.executors.Executor`; subclass it in a test module.
 
     Set `executor` to a registered name, `options` to options that make it quick, and `workers` to a number that it can
     have; `timeout_s` is the time limit where a limit is tried, longer than an ordinary evaluation takes. An executor is

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.metrics import Compute, ComputedMetrics, MetricSource
 from po_nas.core.objective import Objective
+from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture
 from po_nas.training.inputs import inputs_of
@@ -19,15 +19,15 @@ __all__ = ["BothMetrics", "compute_metrics"]
 
 class BothMetrics:
     """Two sources as one; where both have a metric, the first is asked. Implements
-    `ComputedMetrics`."""
+    `ComputedProxySource`."""
 
-    def __init__(self, first: MetricSource, second: MetricSource) -> None:
+    def __init__(self, first: ProxySource, second: ProxySource) -> None:
         self._first, self._second = first, second
 
     def compute_by(self, compute: Compute) -> None:
         """Have others compute what either source has to compute."""
         for source in (self._first, self._second):
-            if isinstance(source, ComputedMetrics):
+            if isinstance(source, ComputedProxySource):
                 source.compute_by(compute)
 
     @property

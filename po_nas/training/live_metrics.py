@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import proxies
-from po_nas.core.metrics import Compute, MetricSource
 from po_nas.core.objective import Metric, Objective, Outcome
+from po_nas.core.proxy_source import Compute, ProxySource
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.graph_leaves import graph_leaves
@@ -25,13 +25,13 @@ __all__ = ["LiveMetrics", "with_live_metrics", "with_metrics"]
 
 
 class LiveMetrics:
-    """Metrics of a space by building its networks; implements `po_nas.core.metrics.MetricSource`.
+    """Metrics of a space by building its networks; implements `po_nas.core.proxy_source.ProxySource`.
 
     `names` are proxies (patterns such as ``az_*`` are expanded), `batch` is what they are scored on, `network` are
     options of the space's networks (``{"classes": 10}``). Networks are initialised by `init_seed` and scored by `seed`,
     so a score is a function of the architecture. With `workers` > 1 processes share the work. Scores are kept in memory
     and, with a `cache`, in that file (SQLite, local disk), which several searches may use; what failed is NaN. Not to
-    be shared by threads. Implements `ComputedMetrics`: where others compute, the cache is theirs.
+    be shared by threads. Implements `ComputedProxySource`: where others compute, the cache is theirs.
 
     An evolved metric is seen against a reference of this space, network and batch: the scores of its leaves for
     `reference` architectures that are drawn from the space once (always the same).
@@ -205,7 +205,7 @@ class _WatchedCache(ScoreCache):
 class _Measured:
     """An objective whose metrics come from elsewhere."""
 
-    def __init__(self, objective: Objective, metrics: MetricSource) -> None:
+    def __init__(self, objective: Objective, metrics: ProxySource) -> None:
         self._objective, self.metrics = objective, metrics
 
     @property
@@ -250,7 +250,7 @@ class _Measured:
         return {**self._objective.protocol(), "metrics": self.metrics.origin}
 
 
-def with_metrics(objective: Objective, metrics: MetricSource) -> Objective:
+def with_metrics(objective: Objective, metrics: ProxySource) -> Objective:
     """The same objective with other `metrics`."""
     return _Measured(objective, metrics)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from po_nas import spaces
-from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Metric, Outcome
+from po_nas.core.proxy_source import ProxySource
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, TrainingCheckpointError, TrainingError, TrainingStorageError
 from po_nas.spaces.base import Architecture, Space
@@ -261,7 +261,7 @@ class TrainingObjective:
         return options, Batch.of((images.contiguous().cpu(), labels.cpu()))
 
     @cached_property
-    def metrics(self) -> MetricSource:
+    def metrics(self) -> ProxySource:
         """The six metrics of PO-NAS, computed when a method asks for them; kept in the folder."""
         return OwnMetrics(self._space, self.scoring, self._folder)
 

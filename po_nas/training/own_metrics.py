@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.metrics import Compute
+from po_nas.core.proxy_source import Compute
 from po_nas.spaces.base import Architecture, Space
 from po_nas.training.live_metrics import LiveMetrics
 from proxies.batch import Batch
@@ -22,7 +22,7 @@ _SIX = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
 
 
 class OwnMetrics:
-    """The six metrics of PO-NAS; implements `po_nas.core.metrics.ComputedMetrics`.
+    """The six metrics of PO-NAS; implements `po_nas.core.proxy_source.ComputedProxySource`.
 
     `scoring` gives the options of the network and the batch when the first metric is asked for. Scores are kept in
     ``scores.sqlite`` of `folder`, if there is one.

@@ -59,9 +59,9 @@ def safe_in_channels_last(network: nn.Module) -> bool:
 
     On processors with AVX2 and without AVX-512, the backward pass of a 1 × 1 convolution with a stride and 2 to 7 input
     channels writes past the end of its memory (torch 2.13, float32, one thread, whatever the number of output channels;
-    found with a guard page after every tensor). The answer does not depend on the processor, so that a training gives the same
-    numbers on all of them. Weights of modules other than `torch.nn.Conv2d` that have the shape of such a convolution
-    count as one, for their stride cannot be read.
+    found with a guard page after every tensor). The answer does not depend on the processor, so that a training gives
+    the same numbers on all of them. Weights of modules other than `torch.nn.Conv2d` that have the shape of such a
+    convolution count as one, for their stride cannot be read.
     """
     for module in network.modules():
         for weight in module.parameters(recurse=False):

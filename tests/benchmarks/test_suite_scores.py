@@ -10,7 +10,7 @@ import pytest
 from po_nas import spaces
 from po_nas.benchmarks.suite_scores import key_of, made_by, suite_scores
 from po_nas.core.settings import read_settings
-from po_nas.studies.evolved_proxies.suite_scores import SuiteRecipe, compute, write
+from po_nas.research.evolved_proxies.suite_scores import SuiteRecipe, compute, write
 from po_nas.training import LiveMetrics
 from proxies.synthetic import synthetic_images
 
@@ -60,7 +60,7 @@ def test_twins_share_scores_and_others_have_none():
 
 
 def test_a_recipe_is_computed_and_written(tmp_path, monkeypatch):
-    from po_nas.studies.evolved_proxies import suite_scores as tool
+    from po_nas.research.evolved_proxies import suite_scores as tool
 
     space = spaces.get("transnas_micro")
     some = [space.at(row) for row in (4000, 4090)]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import po_nas
+from po_nas.compare.design import load_comparison
+from po_nas.compare.results import Study
 from po_nas.errors import ConfigError, RunDirectoryError
-from po_nas.studies.comparison.design import load_comparison
-from po_nas.studies.comparison.results import Study
 from tests.commands.test_verbs import invoke, refused
 
 STUDIES = Path(__file__).parents[2] / "configs" / "studies"

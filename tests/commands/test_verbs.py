@@ -20,7 +20,7 @@ from po_nas.commands.app import app
 from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from po_nas.reports import terminal
 from po_nas.reports.run import load_run
-from po_nas.studies import correlation
+from po_nas.research.proxy_correlation import run as correlation
 
 
 def invoke(*arguments):

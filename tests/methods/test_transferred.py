@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import kendalltau
 
 from po_nas import methods, spaces
-from po_nas.core.elsewhere import Elsewhere
 from po_nas.core.searcher import Domain
+from po_nas.core.transfer import SourceTask
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
 from po_nas.methods.candidates import metric_pool
 from po_nas.methods.transferred import Transferred
@@ -21,10 +21,10 @@ def value(architecture) -> float:
     return float(SPACE.encode_vector(architecture) @ WEIGHTS)
 
 
-def evaluated(n: int, task: str = "other/task") -> Elsewhere:
+def evaluated(n: int, task: str = "other/task") -> SourceTask:
     chosen = np.random.default_rng(0).choice(len(ARCHITECTURES), n, replace=False)
     told = tuple(ARCHITECTURES[i] for i in chosen)
-    return Elsewhere(task, told, tuple(value(a) for a in told))
+    return SourceTask(task, told, tuple(value(a) for a in told))
 
 
 def test_the_other_task_is_a_metric_that_orders_what_it_was_not_told():
@@ -40,7 +40,7 @@ def test_the_other_task_is_a_metric_that_orders_what_it_was_not_told():
 
 
 def domain(*tasks, metrics=None):
-    return Domain(SPACE, SPACE.to_string, True, 50, metrics=metrics, elsewhere=tasks)
+    return Domain(SPACE, SPACE.to_string, True, 50, metrics=metrics, source_tasks=tasks)
 
 
 def test_a_pool_has_it_even_where_metrics_are_chosen():
@@ -63,7 +63,7 @@ def test_without_metrics_another_task_will_do():
 def test_a_task_that_says_the_opposite_is_found_out():
     kind = methods.registry.get("po_nas")
     opposite = evaluated(40)
-    opposite = Elsewhere("opposite", opposite.architectures, tuple(-s for s in opposite.scores))
+    opposite = SourceTask("opposite", opposite.architectures, tuple(-s for s in opposite.scores))
     search = kind(domain(opposite), seed=0, options=kind.Options(pool=800))
     drive(search, value, 25)
     assert search.trust(np.random.default_rng(0))[:, 0].mean() < 0.2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import po_nas
-from tests.core.helpers import Misbehaving
+from tests.runtime.helpers import Misbehaving
 
 OPTIMUM_GRAPH = "nasbench_graph/proteins"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from po_nas import spaces
-from po_nas.reports.drawing import cells, draw_graph
+from po_nas.reports.architecture_svg import cells, draw_graph
 from po_nas.spaces.base import OperationGraph
 
 SVG = "{http://www.w3.org/2000/svg}"

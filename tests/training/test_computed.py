@@ -6,10 +6,10 @@ import pytest
 import po_nas
 import proxies
 from po_nas import benchmarks, networks, spaces
-from po_nas.core.api import run_search
-from po_nas.core.config import SearchConfig
 from po_nas.errors import ConfigError, UnknownNameError
-from po_nas.studies.correlation import correlate_computed
+from po_nas.research.proxy_correlation.run import correlate_computed
+from po_nas.runtime.api import run_search
+from po_nas.runtime.config import SearchConfig
 from po_nas.testing import ToyObjective
 from po_nas.training import compute_metrics, inputs_of
 from tests.methods.toy import ToyMetrics

@@ -8,8 +8,8 @@ import pytest
 import po_nas
 import proxies
 from po_nas import spaces
-from po_nas.core.metrics import MetricSource
 from po_nas.core.objective import Objective
+from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import UnknownNameError
 from po_nas.testing import ToyObjective
 from po_nas.training import LiveMetrics, with_live_metrics
@@ -32,7 +32,7 @@ def source(**options):
 
 def test_scores_are_those_of_the_engine_turned_so_that_more_is_better():
     metrics = LiveMetrics(SPACE, ("snip", "epe_nas", "ntk"), BATCH, network=SMALL)
-    assert isinstance(metrics, MetricSource)
+    assert isinstance(metrics, ProxySource)
     (one,) = architectures(1, seed=3)
     names = metrics.names
     found = metrics.values([one], names)[0]

@@ -13,9 +13,9 @@ from torch.nn import functional
 from losses import classification
 from po_nas import benchmarks
 from po_nas.commands.train import _folder
-from po_nas.core.config import load_config
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, LossNotFiniteError, UnknownNameError
+from po_nas.runtime.config import load_config
 from po_nas.training.final import TrainConfig, train
 from po_nas.training.loss import loss_of
 from po_nas.training.recipe import Recipe, recipe

@@ -12,11 +12,11 @@ import yaml
 
 import po_nas
 from po_nas import benchmarks, spaces
-from po_nas.core.api import run_search
-from po_nas.core.config import SearchConfig, load_config
-from po_nas.core.executors.base import Job, evaluate
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, MissingImagesError, NotATableError, RunDirectoryError, UnknownNameError
+from po_nas.runtime.api import run_search
+from po_nas.runtime.config import SearchConfig, load_config
+from po_nas.runtime.executors.base import Job, evaluate
 from po_nas.training import compute_metrics
 from po_nas.training import objective as objectives
 from po_nas.training.data import image_set
@@ -445,7 +445,7 @@ def test_the_streamed_set_trains(tmp_path, monkeypatch):
 
 def test_finished_searches_can_be_compared(tmp_path):
     """Test values of a search that trained are read from its directory."""
-    from po_nas.studies.comparison.runs import read_runs
+    from po_nas.compare.runs import read_runs
 
     for method in ("random", "local_search"):
         po_nas.search(benchmark="train/darts/digits", method=method, budget=2, training=TINY, out=tmp_path / method)

@@ -1,0 +1,102 @@
+"""Running one cell of a comparison, in memory, and turning its events into rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+
+from po_nas import benchmarks
+from po_nas.compare.design import Cell
+from po_nas.core.objective import Objective
+from po_nas.runtime.api import make_executor, make_searcher, with_computed
+from po_nas.runtime.budget import Ledger
+from po_nas.runtime.config import MetricsConfig
+from po_nas.runtime.journal import Event, Journal
+from po_nas.runtime.loop import Loop
+
+__all__ = ["event_rows", "for_the_reader", "load_objective", "run_cell"]
+
+Row = dict[str, Any]
+
+
+class _Events:
+    """A journal in memory: a cell that is interrupted is run again as a whole."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, events: Iterable[Event]) -> None:
+        self.events.extend(events)
+
+
+@lru_cache(maxsize=2)
+def load_objective(name: str, feedback: str | None, metrics: MetricsConfig) -> Objective:
+    """A benchmark with the metrics that are computed for it, kept by this process: cells of one follow each other."""
+    return with_computed(benchmarks.get(name, feedback), metrics)
+
+
+def run_cell(cell: Cell) -> list[Row]:
+    """Run the search as ``po-nas search`` would with the same settings: one row per evaluation, as completed.
+
+    Raises whatever the method raises; a failing objective is a failed evaluation.
+    """
+    config = cell.search
+    objective = load_objective(config.benchmark, config.feedback, config.metrics)
+    journal = _Events()
+    executor = make_executor(config, objective)
+    loop = Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), cast(Journal, journal))
+    try:
+        loop.run()
+    finally:
+        executor.close()
+    rows = event_rows(journal.events, objective)
+    return [{"benchmark": config.benchmark, "method": cell.label, "seed": config.seed, **row} for row in rows]
+
+
+def event_rows(events: Iterable[Event], objective: Objective | None) -> list[Row]:
+    """The finished evaluations of a journal in the order of completion, with what only the reader may know.
+
+    `objective` tells test values and ranks; without one they are NaN. `overhead_s` is the method's time to propose the
+    trial in real seconds; `clock_s` is the executor's clock at completion.
+    """
+    asked: dict[int, Event] = {}
+    rows: list[Row] = []
+    for event in events:
+        if event["event"] == "ask":
+            asked[event["number"]] = event
+        elif event["event"] in {"tell", "fail"}:
+            ask = asked[event["number"]]
+            validation = event.get("metrics", {}).get("validation", math.nan)
+            rows.append(
+                {
+                    "evaluation": len(rows) + 1,
+                    "architecture": ask["architecture"],
+                    "validation": float(validation),
+                    **for_the_reader(objective, ask["architecture"], float(validation)),
+                    "cost_s": float(event["cost_s"]),
+                    "overhead_s": float(ask.get("ask_s", 0.0)),
+                    "clock_s": float(event.get("clock_s", math.nan)),
+                }
+            )
+    return rows
+
+
+def for_the_reader(objective: Objective | None, architecture: str, validation: float) -> Mapping[str, float]:
+    """Test value and rank by validation of an evaluation; NaN where they are not known."""
+    if objective is None:
+        return {"test": math.nan, "rank": math.nan}
+    found = objective.report(objective.space.from_string(architecture)).get("test")
+    return {"test": math.nan if found is None else float(found), "rank": _rank(objective, validation)}
+
+
+def _rank(objective: Objective, validation: float) -> float:
+    """1 + the number of the table's rows with a better search signal; NaN where there is no table."""
+    column = getattr(objective, "validation", None)
+    if column is None or math.isnan(validation):
+        return math.nan
+    better = column > validation if objective.metric.maximize else column < validation
+    return 1.0 + float(np.count_nonzero(better))

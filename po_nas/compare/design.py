@@ -1,0 +1,231 @@
+"""What a comparison runs: its configuration, and the cells (benchmark × method × seed) that it unfolds into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from po_nas._version import __version__
+from po_nas.compare.fingerprint import fingerprints
+from po_nas.compare.published import Published, read_published
+from po_nas.core.settings import read_settings, validated
+from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.registry import load_plugin
+from po_nas.runtime.config import ExecutorConfig, MethodConfig, MetricsConfig, SearchConfig
+
+__all__ = ["Cell", "ComparisonConfig", "load_comparison"]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+
+
+def _seeds(value: Any) -> Any:
+    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _named(value: Any) -> Any:
+    """``label: name`` for short; a list of names labels each by itself."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, (list, tuple)):
+        twice = [name for name, count in Counter(map(str, value)).items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is listed twice; give the two labels of their own, label: {{name: …}}")
+        value = {str(name): {"name": name} for name in value}
+    if isinstance(value, Mapping):
+        value = {
+            str(label): {"name": label} if method is None else {"name": method} if isinstance(method, str) else method
+            for label, method in value.items()
+        }
+    return value
+
+
+_Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+_Count = Annotated[int, Field(gt=0)]
+
+
+class Cell(BaseModel):
+    """One search of a comparison; `label` names its method in tables."""
+
+    model_config = ConfigDict(frozen=True)
+    label: str
+    search: SearchConfig
+    options: dict[str, Any]
+    """The method's options, defaults included."""
+    code: tuple[str, ...] = ()
+    """Hashes of the plug-ins that may decide the result."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What the result depends on: configuration, version and plug-ins; not the label, nor where scores are kept."""
+        search = self.search.model_dump(mode="json", exclude={"method", "tracking", "plugins", "warm_start"})
+        # Where nothing trains and accuracy is the goal, keys are what they were before anything else could be.
+        if not search["training"]:
+            del search["training"]
+        if search["metrics"]["objective"] is None:
+            del search["metrics"]["objective"]
+        search["metrics"] |= {"cache": None, "workers": 1}
+        method = {"name": self.search.method.name, "options": self.options}
+        code = {"code": list(self.code)} if self.code else {}
+        return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search, **code}
+
+
+class ComparisonConfig(BaseModel):
+    """Which methods are compared, where, how often and for how many evaluations."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("comparison", description="title of the report")
+    benchmarks: _Names = Field(min_length=1, description="benchmark names or wildcards, such as nasbench201/*")
+    methods: Annotated[dict[str, MethodConfig], BeforeValidator(_named)] = Field(
+        min_length=1, description="label: {name: …, options}, in the order of the tables"
+    )
+    seeds: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_seeds)] = Field(
+        min_length=1, description="number of seeds (0, 1, …), or a list"
+    )
+    budget: PositiveInt = Field(description="evaluations of each search, initial ones counted")
+    at: Annotated[tuple[_Count, ...], BeforeValidator(_listed)] = Field(
+        (), description="evaluations to report at; default: the budget"
+    )
+    reference: str = Field("", description="method that the others are tested against; default: the first")
+    feedback: str | None = Field(None, description="what the methods are told; default: each benchmark's first preset")
+    batch: PositiveInt = Field(1, description="trials evaluated at a time")
+    executor: Annotated[
+        ExecutorConfig, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
+    ] = Field(ExecutorConfig(), description="simulated: parallel workers on a virtual clock of recorded seconds")
+    metrics: Annotated[
+        MetricsConfig,
+        BeforeValidator(lambda value: {"compute": value} if isinstance(value, str | list | tuple) else value),
+    ] = Field(MetricsConfig(), description="training-free metrics to compute; kept in scores.sqlite beside the results")
+    plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
+    published: tuple[Published, ...] = Field((), description="file of published numbers to print beside ours")
+    notes: str = Field("", description="a paragraph printed with the results")
+
+    def check(self) -> None:
+        """Raise `ConfigError` for what no study can be.
+
+        That is seeds given twice, a report beyond the budget, a reference that is no method, a metric as search signal.
+        """
+        twice = [str(seed) for seed, count in Counter(self.seeds).items() if count > 1]
+        if twice:
+            raise ConfigError("seeds", list(self.seeds), f"{', '.join(twice)} repeated; a seed run twice is one result")
+        late = [n for n in self.at if n > self.budget]
+        if late:
+            raise ConfigError("at", late[0], f"is beyond the budget of {self.budget}; raise that or leave it out")
+        if self.metrics.objective is not None:
+            raise ConfigError(
+                "metrics.objective", self.metrics.objective, "is for po-nas search; a comparison tells its feedback"
+            )
+        if self.reference and self.reference not in self.methods:
+            raise ConfigError("reference", self.reference, f"is none of the methods: {', '.join(self.methods)}")
+
+    @property
+    def reported(self) -> tuple[int, ...]:
+        """Evaluation counts to report at, ascending."""
+        return tuple(sorted(set(self.at))) or (self.budget,)
+
+    @property
+    def baseline(self) -> str:
+        """The method that the others are tested against."""
+        return self.reference or next(iter(self.methods))
+
+    def search(self, benchmark: str, label: str, seed: int) -> SearchConfig:
+        """The configuration of one search, as ``po-nas search`` takes it."""
+        return SearchConfig.model_validate(
+            {
+                "benchmark": benchmark,
+                "method": self.methods[label],
+                "budget": {"max_evaluations": self.budget},
+                "seed": seed,
+                "feedback": self.feedback,
+                "batch": self.batch,
+                "executor": self.executor,
+                "metrics": self.metrics,
+                "plugins": self.plugins,
+            }
+        )
+
+    def cells(self, benchmarks: Sequence[str]) -> list[Cell]:
+        """All cells over these benchmarks, in the order of the results: benchmark, method, seed."""
+        from po_nas import methods
+
+        kinds = {label: methods.registry.get(method.name) for label, method in self.methods.items()}
+        options = {
+            label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
+            for label, kind in kinds.items()
+        }
+        code = {label: fingerprints(self.plugins, kind) for label, kind in kinds.items()}
+        plain = {label: found.model_dump(mode="json") for label, found in options.items()}
+        return [
+            Cell(label=label, search=self.search(name, label, seed), options=plain[label], code=code[label])
+            for name in benchmarks
+            for label in self.methods
+            for seed in self.seeds
+        ]
+
+    def names(self) -> list[str]:
+        """The benchmarks that the names and wildcards stand for, each once, in their order; wildcards mean tables.
+
+        Raises `UnknownNameError` for a name, and `ConfigError` for a wildcard, that fits none, and for a benchmark that
+        trains.
+        """
+        from po_nas import benchmarks
+
+        found: dict[str, None] = {}
+        for pattern in self.benchmarks:
+            if pattern in benchmarks.registry and benchmarks.trains(pattern):
+                raise ConfigError(
+                    "benchmarks",
+                    pattern,
+                    "trains its architectures, and a study has no settings for that; run po-nas search with each "
+                    "method and seed, then po-nas compare with their run directories",
+                )
+            matching = [name for name in benchmarks.names(pattern) if not benchmarks.trains(name)]
+            if not matching and any(sign in pattern for sign in "*?["):
+                raise ConfigError("benchmarks", pattern, "fits no benchmark with a table; see: po-nas benchmarks list")
+            if not matching:
+                raise UnknownNameError("benchmark", pattern, benchmarks.names())
+            found |= dict.fromkeys(matching)
+        return list(found)
+
+
+_SHORTHANDS = {"executor": "name", "metrics": "compute"}
+
+
+def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> ComparisonConfig:
+    """Read a study's YAML file and overrides such as ``seeds=5``; relative paths in it are relative to the file.
+
+    Its plug-ins are imported. Every name and option is checked: raises `ConfigError` or `UnknownNameError`.
+    """
+    raw = read_settings(path, overrides, _SHORTHANDS)
+    base = Path() if path is None else path.parent
+    if path is not None:
+        raw.setdefault("name", path.stem)
+    given = _listed(raw.get("plugins") or ())
+    raw["plugins"] = tuple(_located(plugin, base) for plugin in given) + tuple(_located(p, Path()) for p in plugins)
+    if isinstance(raw.get("published"), str):
+        raw["published"] = read_published(base / raw["published"])
+    config = validated(ComparisonConfig, raw)
+    config.check()
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    from po_nas.runtime import executors
+
+    kind = executors.registry.get(config.executor.name)
+    validated(kind.Options, config.executor.options, prefix="executor.")
+    if kind.needs_directory:
+        raise ConfigError(
+            "executor", config.executor.name, "needs a run directory; a comparison can use process or ray"
+        )
+    config.cells(config.names())
+    return config
+
+
+def _located(plugin: Any, base: Path) -> Any:
+    """Absolute, so that worker processes and later sessions find it."""
+    return str((base / plugin).resolve()) if isinstance(plugin, str) and plugin.endswith((".py", ".json")) else plugin

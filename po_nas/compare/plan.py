@@ -1,0 +1,105 @@
+"""What a comparison will do, checked as a whole before anything is spent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from po_nas.compare.cell import load_objective
+from po_nas.compare.design import Cell, ComparisonConfig
+from po_nas.core.objective import Objective
+from po_nas.errors import BudgetError, MissingDataError, PoNasError
+from po_nas.runtime.api import make_searcher, protocol_of
+from po_nas.runtime.run_directory import versions
+
+__all__ = ["Plan", "make_plan", "optima"]
+
+_VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "numpy", "scipy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells to run in the order of the results, benchmarks left out and why, and what to keep on record.
+
+    `remarks` say which benchmarks are left out, or have no test values, and why.
+    """
+
+    config: ComparisonConfig
+    cells: tuple[Cell, ...]
+    benchmarks: tuple[str, ...]
+    missing: Mapping[str, str]
+    record: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def make_plan(config: ComparisonConfig) -> Plan:
+    """Load every benchmark once and make every method for it; nothing is evaluated.
+
+    A benchmark without its public data is left out; `MissingDataError` when that leaves none. A budget that is larger
+    than a benchmark raises `BudgetError`. A method that refuses every benchmark raises its own error; one that refuses
+    some is recorded as failed there when its turn comes.
+    """
+    config.check()
+    missing: dict[str, str] = {}
+    remarks: list[str] = []
+    first_missing: MissingDataError | None = None
+    protocols: dict[str, Mapping[str, Any]] = {}
+    refusals: dict[str, list[PoNasError]] = {label: [] for label in config.methods}
+    for name in config.names():
+        try:
+            objective = load_objective(name, config.feedback, config.metrics)
+        except MissingDataError as error:
+            missing[name] = str(error)
+            remarks.append(f"left out: {error}")
+            first_missing = first_missing or error
+            continue
+        if objective.distinct is not None and config.budget > objective.distinct:
+            raise BudgetError(
+                "budget", config.budget, f"{name} has {objective.distinct} to evaluate; lower it or leave {name} out"
+            )
+        for label in config.methods:
+            try:
+                make_searcher(config.search(name, label, config.seeds[0]), objective)
+            except PoNasError as error:
+                refusals[label].append(error)
+        protocols[name] = _described(objective)
+        if objective.optimum_test is None:
+            report = protocols[name].get("report", "unknown")
+            remarks.append(f"{name} is compared by validation alone; its test values: {report}")
+    if first_missing is not None and not protocols:
+        raise first_missing
+    for errors in refusals.values():
+        if len(errors) == len(protocols):
+            raise errors[0]
+    cells = tuple(config.cells(list(protocols)))
+    record = {
+        "config": config.model_dump(mode="json"),
+        "options": {cell.label: cell.options for cell in cells},
+        "benchmarks": protocols,
+        "missing": missing,
+        "versions": versions(_VERSIONS),
+    }
+    return Plan(config, cells, tuple(protocols), missing, record, tuple(remarks))
+
+
+def _described(objective: Objective) -> dict[str, Any]:
+    """Protocol and optima of a benchmark; metric, unit and direction are its metric's."""
+    return protocol_of(objective) | optima(objective)
+
+
+def optima(objective: Objective) -> dict[str, Any]:
+    """The best there is, None where it is not known.
+
+    `signal` is a hash of what is fed back of all architectures: some tasks differ in nothing but their test values.
+    """
+    optimum, optimum_test = objective.optimum_validation, objective.optimum_test
+    ceiling = None if optimum is None else objective.report(optimum[1]).get("test")
+    column = getattr(objective, "validation", None)
+    return {
+        "optimum_validation": None if optimum is None else float(optimum[0]),
+        "optimum_test": None if optimum_test is None else float(optimum_test[0]),
+        "test_of_optimum_validation": None if ceiling is None else float(ceiling),
+        "signal": None if column is None else hashlib.sha256(column.tobytes()).hexdigest(),
+    }

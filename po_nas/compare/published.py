@@ -1,0 +1,47 @@
+"""Published numbers to print beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from po_nas.compare.measures import MEASURES
+from po_nas.errors import ConfigError
+
+__all__ = ["Published", "read_published"]
+
+
+class Published(BaseModel):
+    """One number of a paper: what it is of, and where it stands. `method` is its name there, `ours` a label of ours.
+
+    `value` (and `spread`, when the paper prints one) in our unit: an accuracy, where a paper prints an error.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    benchmark: str
+    method: str
+    value: float
+    spread: float | None = None
+    measure: str = Field("test", pattern=f"^({'|'.join(MEASURES)})$")
+    evaluations: int | None = None
+    ours: str = ""
+    source: str = Field(description="venue or arXiv id, and table")
+    note: str = ""
+
+
+def read_published(path: Path) -> list[Mapping[str, Any]]:
+    """A YAML list of entries; `ConfigError` when it is none."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("published", str(path), f"cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("published", str(path), f"is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(raw, list):
+        raise ConfigError("published", str(path), "must hold a list of {benchmark, method, measure, value, source}")
+    return raw

@@ -1,1 +1,0 @@
-"""The report of a comparison: tables in three formats, figures, one HTML page, one Markdown page."""

@@ -1,1 +1,0 @@
-"""The study of evolved metrics as tables, figures and a page."""

@@ -1,0 +1,1 @@
+"""Studies of parts of the framework, by subject, each with its run and its report."""

@@ -1,0 +1,1 @@
+"""Evolved proxies: formulas found by genetic programming, and how well they order architectures, seen and unseen."""

@@ -1,0 +1,253 @@
+"""Searches with an evolved metric: as the only goal, and as one more metric of Bayesian optimisation.
+
+The formula is one that was evolved without the space that is searched. Ranks are taken against a sample of random
+architectures, whose scores are known and whose accuracies nobody looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from po_nas import benchmarks
+from po_nas.benchmarks import scores
+from po_nas.benchmarks.base import Benchmark
+from po_nas.core.objective import Objective
+from po_nas.errors import MissingDataError, UnknownNameError
+from po_nas.formula import Node, leaves
+from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
+from po_nas.research.evolved_proxies.run import Progress
+from po_nas.research.evolved_proxies.selection import formula_of
+from po_nas.runtime.api import make_executor, make_searcher
+from po_nas.runtime.budget import Ledger
+from po_nas.runtime.config import SearchConfig
+from po_nas.runtime.journal import Event, Journal
+from po_nas.runtime.loop import Loop
+from po_nas.runtime.parts import Parts
+from po_nas.spaces.base import Architecture
+from po_nas.spaces.graph_leaves import GRAPH_LEAVES, graph_leaves
+from po_nas.training.live_metrics import with_metrics
+from proxies.evolved.functions import evaluate
+from proxies.evolved.reference import fit
+
+__all__ = ["Columns", "genetic_algorithm", "run_searches", "signals"]
+
+F64: TypeAlias = NDArray[np.float64]
+
+_POPULATION, _TOURNAMENT, _CROSSOVER = 20, 2, 0.9
+"""Of the genetic algorithm, as in the family that the method's authors use."""
+
+
+class Columns:
+    """Named values (rows,) of a benchmark's architectures as proxy scores."""
+
+    computed = 0
+    origin = "po-nas, evolved metrics among them"
+
+    def __init__(self, benchmark: Benchmark, columns: Mapping[str, F64]) -> None:
+        self._benchmark, self._columns = benchmark, dict(columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self._columns)
+
+    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> F64:
+        """Values (n, k)."""
+        for name in names:
+            if name not in self._columns:
+                raise UnknownNameError(f"metric of {self._benchmark.name}", name, self._columns)
+        rows = [self._benchmark.row(architecture) for architecture in architectures]
+        return np.stack([self._columns[name][rows] for name in names], axis=1)
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str) -> tuple[Benchmark, dict[str, F64]]:
+    """A benchmark and the raw scores of its architectures: our own, where a task lacks them those of CIFAR-10."""
+    benchmark = benchmarks.get(name)
+    family = name.partition("/")[0]
+    tables = [scores.load_own(name)] if scores.has_own(name) else []
+    tables += [scores.load_own(other) for other in scores.own_names() if other.partition("/")[0] == family]
+    tables += [scores.load(name)] if name in scores.names() else []
+    columns: dict[str, F64] = {}
+    for table in tables:
+        for column in table.names:
+            columns.setdefault(column, table.column(column))
+    every = [benchmark.rows.architecture(row) for row in range(len(benchmark.rows))]
+    return benchmark, columns | graph_leaves(benchmark.space, every)
+
+
+def signals(name: str, formulas: Mapping[str, Node], reference: int) -> dict[str, F64]:
+    """Values (rows,) of every architecture by name: of formulas, whose leaves are ranked against random architectures.
+
+    A leaf that is not known of the benchmark counts as missing.
+    """
+    benchmark, columns = _loaded(name)
+    n = len(benchmark.rows)
+    sample = np.random.default_rng(0).permutation(n)[:reference]
+    found = {}
+    for label, formula in formulas.items():
+        used = {leaf: columns.get(leaf, np.full(n, np.nan)) for leaf in leaves(formula)}
+        ranked = fit("rank", {leaf: values[sample] for leaf, values in used.items()})
+        ready = {leaf: ranked.transform(leaf, values) for leaf, values in used.items()}
+        found[label] = np.broadcast_to(evaluate(formula, ready), (n,)).astype(np.float64)
+    return found
+
+
+class _Events:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, events: Any) -> None:
+        self.events.extend(events)
+
+
+def _search(objective: Objective, method: Mapping[str, Any], budget: int, seed: int) -> list[str]:
+    """Architectures in the order of evaluation, the best by the search signal first."""
+    config = SearchConfig.model_validate(
+        {"benchmark": objective.name, "method": dict(method), "budget": {"max_evaluations": budget}, "seed": seed}
+    )
+    journal = _Events()
+    executor = make_executor(config, objective)
+    try:
+        Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), cast(Journal, journal)).run()
+    finally:
+        executor.close()
+    asked = {e["number"]: e["architecture"] for e in journal.events if e["event"] == "ask"}
+    told = [(e["metrics"]["validation"], asked[e["number"]]) for e in journal.events if e["event"] == "tell"]
+    order = np.argsort([-value for value, _ in told], kind="stable")
+    return [told[place][1] for place in order]
+
+
+def genetic_algorithm(objective: ProxyObjective, budget: int, rng: np.random.Generator) -> Architecture:
+    """The best of `budget` evaluations of a generational genetic algorithm with tournaments and one elite."""
+    space = objective.space
+    known: dict[Architecture, float] = {}
+
+    def value(architecture: Architecture) -> float:
+        if architecture not in known:
+            known[architecture] = objective.evaluate(architecture, seed=0).validation or -np.inf
+        return known[architecture]
+
+    members = [space.sample(rng) for _ in range(_POPULATION)]
+    spent = 0
+    while True:
+        for member in members:
+            value(member)
+        spent += len(members)
+        if spent + _POPULATION > budget:
+            return max(known, key=lambda a: known[a])
+        children = [max(members, key=value)]
+        while len(children) < _POPULATION:
+            pair = []
+            for _ in range(2):
+                drawn = rng.integers(len(members), size=_TOURNAMENT)
+                pair.append(max((members[int(i)] for i in drawn), key=value))
+            child = space.crossover(pair[0], pair[1], rng) if rng.random() < _CROSSOVER else pair[0]
+            children.append(space.mutate(child, rng))
+        members = children
+
+
+def run_searches(
+    config: EvolvedStudyConfig,
+    table: pa.Table,
+    directory: Path,
+    workers: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+) -> pa.Table | None:
+    """All searches of the configuration, kept like the other runs; None where it has none.
+
+    `table` holds the study's rows, whose final formula without a benchmark's space is used on that benchmark.
+    """
+    part = config.search
+    tell = progress or (lambda _: None)
+    parts = Parts(directory)
+    jobs = []
+    for benchmark in part.benchmarks:
+        try:
+            _loaded(benchmark)
+        except MissingDataError:
+            continue
+        formula = final_formula(config, table, benchmark.partition("/")[0])
+        for seed in range(part.seeds):
+            key = {"study": "evolved_searches", "version": 1, "benchmark": benchmark, "seed": seed, "formula": formula}
+            key |= {"evaluations": part.evaluations, "reference": part.reference}
+            key |= {"po_nas": part.po_nas_budget if seed < part.po_nas_seeds else 0}
+            jobs.append(key)
+    tell(Progress(0, len(jobs)))
+    for done, key in enumerate(jobs, 1):
+        if key not in parts:
+            parts.write(key, _one(key))
+        tell(Progress(done, len(jobs)))
+    return parts.gather(jobs, directory / "searches.parquet") if jobs else None
+
+
+def final_formula(config: EvolvedStudyConfig, table: pa.Table, held_out: str) -> str:
+    """The text of the formula that was chosen without looking at the space `held_out`."""
+    label = config.search.formulas_from or config.shipped or next(iter(config.variants))
+    for row in table.to_pylist():
+        if (row["method"], row["held_out"]) == (label, held_out) and row["rule"] in ("training", "validation"):
+            return str(row["formula"])
+    raise UnknownNameError("variant with a formula without this space", label, config.variants)
+
+
+_RIVALS = {
+    "flops": "flops",
+    "nwot": "nwot",
+    "log rank AZ-NAS": "log_abs(az_expressivity) + log_abs(az_progressivity) + log_abs(flops)",
+    "log rank flops+nwot": "log_abs(flops) + log_abs(nwot)",
+    "log rank flops+jacov+nwot": "log_abs(flops) + log_abs(jacov) + log_abs(nwot)",
+}
+
+
+def _one(key: Mapping[str, Any]) -> list[dict[str, Any]]:
+    name, seed = str(key["benchmark"]), int(key["seed"])
+    benchmark, raw = _loaded(name)
+    formulas = {"evolved": formula_of(str(key["formula"]))} | {n: formula_of(words) for n, words in _RIVALS.items()}
+    values = signals(name, formulas, int(key["reference"]))
+    objective = with_metrics(benchmark, Columns(benchmark, values))
+    rows = []
+
+    def add(method: str, signal: str, chosen: str, evaluations: int) -> None:
+        architecture = benchmark.space.from_string(chosen)
+        test = benchmark.report(architecture)["test"]
+        rows.append(
+            {
+                "benchmark": name,
+                "seed": seed,
+                "method": method,
+                "signal": signal,
+                "evaluations": evaluations,
+                "architecture": chosen,
+                "validation": float(benchmark.validation[benchmark.row(architecture)]),
+                "test": float("nan") if test is None else test,
+                "optimum": benchmark.optimum_validation[0],
+            }
+        )
+
+    budget = int(key["evaluations"])
+    for signal in values:
+        goal = ProxyObjective(objective, signal)
+        best = _search(goal, {"name": "regularized_evolution", "population": 50, "sample": 10}, budget, seed)[0]
+        add("regularised evolution", signal, best, budget)
+        found = genetic_algorithm(goal, budget, np.random.default_rng([seed, 7]))
+        add("genetic algorithm", signal, benchmark.space.to_string(found), budget)
+    if key["po_nas"]:
+        recorded = {column: v for column, v in raw.items() if column not in GRAPH_LEAVES}
+        usual = scores.load_own(name)
+        columns = {n: usual.column(n) * s for n, s in zip(usual.names, usual.signs, strict=True)}
+        assert set(columns) <= set(recorded)
+        for label, given in (("without", columns), ("with", columns | {"evolved": values["evolved"]})):
+            source = with_metrics(benchmark, Columns(benchmark, given))
+            best = _search(source, {"name": "po_nas", "metrics": list(given)}, int(key["po_nas"]), seed)[0]
+            add("po_nas", label, best, int(key["po_nas"]))
+    return rows

@@ -1,0 +1,1 @@
+"""How well proxies order the architectures of benchmarks: rank correlations, by task and stratum."""

@@ -1,0 +1,142 @@
+"""Agreement of training-free metrics with benchmarks, as heat maps, scatter plots and Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from po_nas.research.proxy_correlation.run import Agreement, Compared, as_table
+
+__all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "plain_table", "write_correlation"]
+
+
+def _cells(found: Sequence[Agreement], columns: str) -> dict[tuple[str, str], Agreement]:
+    return {(a.label, getattr(a, columns)): a for a in found}
+
+
+def _ordered(found: Sequence[Agreement]) -> list[str]:
+    """Scores by their mean |τ| over everything shown, strongest first."""
+    names = list(dict.fromkeys(a.label for a in found))
+    strength = {name: np.mean([abs(a.kendall) for a in found if a.label == name]) for name in names}
+    return sorted(names, key=lambda name: -strength[name])
+
+
+def draw_heat_map(found: Sequence[Agreement], columns: str = "benchmark") -> Figure:
+    """Kendall τ_b: one row per score, one column per benchmark, or per group with ``columns="group"``."""
+    shown = [a for a in found if columns == "group" or a.group == "all"]
+    scores, places = _ordered(shown), list(dict.fromkeys(getattr(a, columns) for a in shown))
+    cells = _cells(shown, columns)
+    values = np.full((len(scores), len(places)), np.nan)
+    for (score, place), agreement in cells.items():
+        values[scores.index(score), places.index(place)] = agreement.kendall
+    figure = Figure(figsize=(2.4 + 0.52 * len(places), 2.2 + 0.3 * len(scores)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.set_facecolor("#DDDDDD")
+    image = axis.imshow(values, vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
+    for row in range(len(scores)):
+        for column in range(len(places)):
+            if np.isfinite(values[row, column]):
+                dark = abs(values[row, column]) > 0.6
+                axis.text(
+                    column,
+                    row,
+                    f"{values[row, column]:.2f}".replace("0.", "."),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if dark else "black",
+                )
+    axis.set_xticks(range(len(places)), places, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axis.set_yticks(range(len(scores)), scores, fontsize=8)
+    axis.spines[:].set_visible(False)
+    figure.colorbar(image, label="Kendall τ_b", shrink=0.8)
+    return figure
+
+
+def draw_scatter(
+    scores: Mapping[str, NDArray[np.float64]], truth: NDArray[np.float64], label: str, most: int = 3000
+) -> Figure:
+    """Rank of every score against accuracy, one panel per score; at most `most` architectures, drawn evenly."""
+    columns = min(5, len(scores))
+    rows = -(-len(scores) // columns)
+    figure = Figure(figsize=(2.3 * columns + 0.4, 2.1 * rows + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat[len(scores) :]:
+        axis.set_visible(False)
+    for axis, (name, column) in zip(axes.flat, scores.items(), strict=False):
+        known = np.flatnonzero(np.isfinite(column) & np.isfinite(truth))
+        ranks = (rankdata(column[known]) - 1) / max(len(known) - 1, 1)
+        drawn = np.linspace(0, len(known) - 1, min(most, len(known))).astype(int)
+        axis.scatter(ranks[drawn], truth[known][drawn], s=2, alpha=0.25, linewidths=0, color="#0072B2", rasterized=True)
+        low = np.nanquantile(truth, 0.05)
+        axis.set_ylim(low, np.nanmax(truth) + 0.05 * (np.nanmax(truth) - low))
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("rank of the score, 0 to 1", fontsize=7)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(label, fontsize=7)
+    return figure
+
+
+def write_correlation(compared: Sequence[Compared], directory: Path) -> list[Path]:
+    """Figures as Parquet, a Markdown table and a heat map over benchmarks; of each benchmark a scatter plot of every
+    score and fusion, and where there are groups a heat map over them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    found = [a for one in compared for a in one.found]
+    paths = [directory / "correlation.parquet", directory / "correlation.md", directory / "correlation.png"]
+    pq.write_table(as_table(found), paths[0])
+    text = [f"Kendall τ_b ± half of its 95 % bootstrap interval.\n\n{agreement_table(found)}\n"]
+    draw_heat_map(found).savefig(paths[2], dpi=120)
+    for one in compared:
+        stem, label = one.benchmark.replace("/", "-"), one.found[0].against
+        paths.append(directory / f"{stem}-scatter.png")
+        draw_scatter(one.columns, one.truth, label, most=1500).savefig(paths[-1], dpi=70)
+        if any(a.group != "all" for a in one.found):
+            text.append(f"## {one.benchmark}, within groups\n\n{group_table(found, one.benchmark)}\n")
+            paths.append(directory / f"{stem}.png")
+            draw_heat_map(one.found, "group").savefig(paths[-1], dpi=120)
+    paths[1].write_text("\n".join(text), encoding="utf-8")
+    return paths
+
+
+def agreement_table(found: Sequence[Agreement]) -> str:
+    """Markdown: τ_b ± half of its 95 % interval, one row per score, one column per benchmark."""
+    shown = [a for a in found if a.group == "all"]
+    return _markdown(shown, "benchmark")
+
+
+def group_table(found: Sequence[Agreement], benchmark: str) -> str:
+    """Markdown: τ_b ± half of its 95 % interval of one benchmark, one column per group of architectures."""
+    return _markdown([a for a in found if a.benchmark == benchmark], "group")
+
+
+def _markdown(found: Sequence[Agreement], columns: str) -> str:
+    scores, places = _ordered(found), list(dict.fromkeys(getattr(a, columns) for a in found))
+    cells = _cells(found, columns)
+    rows = []
+    for score in scores:
+        row = [score]
+        for place in places:
+            a = cells.get((score, place))
+            half = (a.kendall_high - a.kendall_low) / 2 if a else 0.0
+            partial = f" ({a.coverage:.0%})" if a and a.coverage < 0.995 else ""
+            row.append(f"{a.kendall:.3f} ± {half:.3f}{partial}" if a else "–")
+        rows.append(row)
+    return plain_table(["score", *places], rows)
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,302 @@
+"""How well training-free metrics order architectures: over a whole benchmark and within groups of alike ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import proxies
+from po_nas import benchmarks
+from po_nas.benchmarks import scores
+from po_nas.benchmarks.base import Benchmark
+from po_nas.errors import MissingDataError, UnknownNameError
+from po_nas.research import ranking
+from po_nas.research.proxy_correlation.strata import groups_of
+from po_nas.training import LiveMetrics, inputs_of
+from proxies.evolved.metric import evolved_over, find
+from proxies.fusion import log_rank, mean_rank, oriented, single_best
+
+__all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "correlate_computed", "fusions"]
+
+_LARGEST_RESAMPLE = 500
+_KNOWN = 50
+"""Evaluated architectures that the single best score is chosen by."""
+_AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+
+Origin = Literal["published", "own"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Agreement of one score with one task, over the `rows` of a group that have both.
+
+    `coverage` is the share of the group's rows that have the score. `kendall` is τ_b with its bootstrap 95 % interval;
+    `precision` is Precision@5 % in %; `against` says whether validation or test was ordered. The sign is as it comes:
+    a score that falls with accuracy has a negative τ. `origin` is who computed the score.
+    """
+
+    benchmark: str
+    score: str
+    group: str
+    against: str
+    rows: int
+    coverage: float
+    kendall: float
+    kendall_low: float
+    kendall_high: float
+    spearman: float
+    ndcg10: float
+    precision: float
+    origin: Origin = "published"
+
+    @property
+    def label(self) -> str:
+        """The score, and who computed it if that was our engine."""
+        return f"{self.score} (own)" if self.origin == "own" else self.score
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One benchmark: what was ordered (higher is better), scores by label (rows,), and how well they do it."""
+
+    benchmark: str
+    truth: NDArray[np.float64]
+    columns: Mapping[str, NDArray[np.float64]]
+    found: list[Agreement]
+
+
+def agreements(
+    benchmark: Benchmark,
+    columns: Mapping[str, NDArray[np.float64]],
+    *,
+    against: str = "test",
+    sizes: NDArray[np.float64] | None = None,
+    within_groups: bool = True,
+    resamples: int = 100,
+    seed: int = 0,
+) -> list[Agreement]:
+    """Every score against a benchmark, over all architectures and, if asked, within the groups of `groups_of`.
+
+    `columns` are scores (rows,) in the benchmark's order, NaN where there is none (such rows are left out of that
+    score's figures, failed trainings rank last). `against` is ``"test"`` (validation where no test is recorded) or
+    ``"validation"``. The bootstrap resamples rows; above 500 it takes 500 out of n and rescales.
+    """
+    if against not in ("test", "validation"):
+        raise ValueError(f"against must be 'test' or 'validation', not {against!r}")
+    use_test = against == "test" and benchmark.test is not None
+    truth = _truth(benchmark, against)
+    groups = groups_of(benchmark, sizes) if within_groups else {"all": np.ones(len(truth), dtype=bool)}
+    found: list[Agreement] = []
+    for name, column in columns.items():
+        for group, mask in groups.items():
+            rows = np.flatnonzero(mask & np.isfinite(column))
+            if len(rows) < 10:
+                continue
+            rng = np.random.default_rng([seed, len(found)])
+            found.append(
+                _agreement(
+                    benchmark.name,
+                    name,
+                    group,
+                    "test" if use_test else "validation",
+                    column[rows],
+                    truth[rows],
+                    len(rows) / mask.sum(),
+                    resamples,
+                    rng,
+                )
+            )
+    return found
+
+
+def _truth(benchmark: Benchmark, against: str) -> NDArray[np.float64]:
+    use_test = against == "test" and benchmark.test is not None
+    values = benchmark.test if use_test and benchmark.test is not None else benchmark.validation
+    return values if benchmark.metric.maximize else -values
+
+
+def _agreement(
+    benchmark: str,
+    score: str,
+    group: str,
+    against: str,
+    column: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    coverage: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Agreement:
+    tau = ranking.kendall(column, truth)
+    low, high = _interval(column, truth, tau, resamples, rng)
+    return Agreement(
+        benchmark,
+        score,
+        group,
+        against,
+        len(column),
+        float(coverage),
+        tau,
+        low,
+        high,
+        ranking.spearman(column, truth),
+        ranking.ndcg_at(column, truth, 10),
+        ranking.precision_at(column, truth, 5),
+    )
+
+
+def _interval(
+    column: NDArray[np.float64], truth: NDArray[np.float64], tau: float, resamples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Normal bootstrap interval of τ, standard error from m out of n rows, scaled by sqrt(m / n)."""
+    n = len(column)
+    m = min(n, _LARGEST_RESAMPLE)
+    draws = [rng.integers(n, size=m) for _ in range(resamples)]
+    error = float(np.std([ranking.kendall(column[d], truth[d]) for d in draws], ddof=1)) * np.sqrt(m / n)
+    return max(-1.0, tau - 1.96 * error), min(1.0, tau + 1.96 * error)
+
+
+def fusions(
+    columns: Mapping[str, NDArray[np.float64]], validation: NDArray[np.float64], seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four, and ``single best``.
+
+    Members are scores of known direction that half of the rows have; a row without one of them has NaN, and ranks are
+    taken among the others, which is transductive. ``log rank`` is there when all four are (multiply-accumulates are its
+    complexity). ``single best`` is the member with the largest |τ_b| over 50 random rows of `validation` (rows,),
+    higher = better.
+    """
+    known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
+    members = [n for n in known if np.isfinite(columns[n]).mean() >= 0.5]
+    found: dict[str, NDArray[np.float64]] = {}
+
+    def fuse(name: str, chosen: Sequence[str], fusion: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> None:
+        turned = oriented({member: columns[member] for member in chosen})
+        rows = np.flatnonzero(np.isfinite(turned).all(axis=1))
+        if len(rows) >= _KNOWN:
+            found[name] = np.full(len(turned), np.nan)
+            found[name][rows] = fusion(turned[rows])
+
+    if len(members) > 1:
+        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(validation)))[:_KNOWN]
+        fuse("mean rank", members, mean_rank)
+        turned = oriented({member: columns[member] for member in members})
+        best = single_best(turned[evaluated], validation[evaluated])
+        found["single best"] = best.sign * turned[:, best.column]
+    if set(_AZ_NAS) <= set(members):
+        fuse("log rank (AZ-NAS)", _AZ_NAS, log_rank)
+    return found
+
+
+def correlate(
+    patterns: Sequence[str],
+    *,
+    origins: Sequence[Origin] = ("published", "own"),
+    against: str = "test",
+    within_groups: bool = True,
+    resamples: int = 100,
+) -> tuple[list[Compared], list[str]]:
+    """Scores and their fusions of every benchmark that matches, and of those whose data are not here how to get them.
+
+    Evolved metrics that are registered, and whose leaves a benchmark has, are among its scores.
+
+    Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
+    """
+    sources: dict[Origin, list[str]] = {}
+    if "published" in origins:
+        sources["published"] = scores.names()
+    if "own" in origins:
+        sources["own"] = scores.own_names()
+    names = [n for n in benchmarks.names() if any(n in known for known in sources.values())]
+    for pattern in patterns:
+        if not any(fnmatchcase(n, pattern) for n in names):
+            raise UnknownNameError(f"benchmark with {' or '.join(origins)} scores", pattern, names)
+    compared: list[Compared] = []
+    missing: list[str] = []
+    for name in (n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)):
+        found: list[Agreement] = []
+        shown: dict[str, NDArray[np.float64]] = {}
+        for origin in (o for o, known in sources.items() if name in known):
+            try:
+                benchmark = benchmarks.get(name)
+                table = scores.load(name) if origin == "published" else scores.load_own(name)
+            except MissingDataError as error:
+                missing.append(str(error))
+                continue
+            truth = _truth(benchmark, against)
+            columns = {score: table.column(score) for score in table.names}
+            evolved = [
+                metric for n in evolved_over(table.names) if (metric := find(n)) and metric.proxies == metric.leaves
+            ]
+            columns |= {
+                metric.name: metric.fitted({leaf: table.column(leaf) for leaf in metric.leaves}) for metric in evolved
+            }
+            columns |= fusions(columns, benchmark.validation if benchmark.metric.maximize else -benchmark.validation)
+            sizes = columns.get("params")
+            these = agreements(
+                benchmark, columns, against=against, sizes=sizes, within_groups=within_groups, resamples=resamples
+            )
+            these = [replace(a, origin=origin) for a in these]
+            found += these
+            shown |= {a.label: columns[a.score] for a in these}
+        if found:
+            compared.append(Compared(name, truth, shown, found))
+    return compared, missing
+
+
+def correlate_computed(
+    patterns: Sequence[str],
+    names: Sequence[str],
+    *,
+    sample: int = 100,
+    against: str = "test",
+    cache: str | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    resamples: int = 100,
+) -> tuple[list[Compared], list[str]]:
+    """Proxies computed now, a plug-in's for example, for `sample` random architectures of every benchmark that matches.
+
+    Networks are those of `po_nas.training.inputs_of`. Raises `UnknownNameError` for a benchmark or proxy that there is
+    not. Randomness: `seed`, which architectures.
+    """
+    tables = [e.name for e in benchmarks.registry.entries() if not getattr(e.spec, "trained", False)]
+    chosen = [n for n in tables if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    for pattern in patterns:
+        if not any(fnmatchcase(n, pattern) for n in chosen):
+            raise UnknownNameError("benchmark with a table", pattern, tables)
+    compared: list[Compared] = []
+    missing: list[str] = []
+    for name in chosen:
+        try:
+            benchmark = benchmarks.get(name)
+        except MissingDataError as error:
+            missing.append(str(error))
+            continue
+        network, batch = inputs_of(name, benchmark.space)
+        live = LiveMetrics(benchmark.space, names, batch, network=network, cache=cache, workers=workers)
+        truth = _truth(benchmark, against)
+        rows = np.sort(np.random.default_rng(seed).permutation(len(truth))[:sample])
+        # As they come, like all other scores here: a source of metrics turns them.
+        values = live.values([benchmark.rows.architecture(int(row)) for row in rows], live.names) * live.signs
+        columns = {score: np.full(len(truth), np.nan) for score in live.names}
+        for score, column in zip(live.names, values.T, strict=True):
+            columns[score][rows] = column
+        missing += [f"{name}: some have no {score}: {reason}" for score, reason in live.reasons.items()]
+        found = agreements(benchmark, columns, against=against, within_groups=False, resamples=resamples)
+        if not found:
+            missing.append(f"{name}: no proxy has ten scores")
+            continue
+        compared.append(Compared(name, truth, columns, found))
+    return compared, missing
+
+
+def as_table(found: list[Agreement]) -> pa.Table:
+    """The figures as one tidy table."""
+    rows: list[dict[str, Any]] = [asdict(agreement) for agreement in found]
+    return pa.Table.from_pylist(rows)

@@ -1,0 +1,1 @@
+"""Running a search: the loop, its journal and run directory, budget, executors and tracking."""

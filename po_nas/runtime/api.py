@@ -1,0 +1,395 @@
+"""Running a search from Python: `search`, `resume`, `Result`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from po_nas._version import __version__
+from po_nas.core.objective import Objective
+from po_nas.core.proxy_source import ComputedProxySource
+from po_nas.core.searcher import Domain, Searcher
+from po_nas.core.settings import validated
+from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.registry import load_plugin
+from po_nas.runtime.budget import Ledger
+from po_nas.runtime.callbacks import Callback, RunInfo
+from po_nas.runtime.config import MetricsConfig, SearchConfig
+from po_nas.runtime.executors.base import Executor
+from po_nas.runtime.journal import SCHEMA, Journal
+from po_nas.runtime.loop import Loop, regret
+from po_nas.runtime.run_directory import RunDirectory, read_config, read_summary, read_warm_start
+from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
+from po_nas.spaces.base import Architecture
+
+__all__ = [
+    "Result",
+    "make_executor",
+    "make_objective",
+    "make_searcher",
+    "protocol_of",
+    "resume",
+    "run_search",
+    "search",
+    "with_computed",
+]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a search; ``summary.json`` holds the same fields.
+
+    `incumbent` is the best architecture by validation, as a string (None when every trial failed); `test` its report
+    metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
+    search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
+    against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
+    objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
+    """
+
+    benchmark: str
+    method: str
+    seed: int
+    feedback: str | None
+    evaluations: int
+    failed: int
+    incumbent: str | None
+    validation: float | None
+    test: float | None
+    optimum_validation: float | None
+    optimum_test: float | None
+    test_of_optimum_validation: float | None
+    best_test_queried: float | None
+    regret_validation: float | None
+    regret_test: float | None
+    cost_s: float
+    clock_s: float
+    wall_s: float
+    overhead_s: float
+    ended: str
+    directory: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a dictionary."""
+        return asdict(self)
+
+
+def search(
+    *,
+    benchmark: str | Objective,
+    method: str | Mapping[str, Any],
+    budget: int | Mapping[str, Any],
+    out: str | Path,
+    seed: int = 0,
+    feedback: str | None = None,
+    batch: int = 1,
+    executor: str | Mapping[str, Any] = "inline",
+    metrics: Sequence[str] | Mapping[str, Any] = (),
+    training: Mapping[str, Any] | None = None,
+    warm_start: Sequence[str | Path] = (),
+    callbacks: Sequence[Callback] = (),
+) -> Result:
+    """Run a budgeted search and write it to the directory `out`.
+
+    `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
+    ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
+    ``max_cost_s``, ``max_wallclock_s``; `metrics` are training-free metrics to compute for the method, or a mapping of
+    all settings of metrics; `training` holds the options of benchmarks that train; `warm_start` are directories of
+    earlier runs in the same space: evaluations of the same task are told to the method and not made again, those of
+    other tasks serve methods that use metrics as one more metric. Raises `ConfigError` before anything is spent when an
+    argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
+    """
+    name = benchmark if isinstance(benchmark, str) else benchmark.name
+    config = validated(
+        SearchConfig,
+        {
+            "benchmark": name,
+            "method": {"name": method} if isinstance(method, str) else dict(method),
+            "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
+            "seed": seed,
+            "feedback": feedback,
+            "batch": batch,
+            "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
+            "metrics": dict(metrics) if isinstance(metrics, Mapping) else {"compute": metrics},
+            "training": dict(training or {}),
+            "warm_start": [str(path) for path in warm_start],
+        },
+    )
+    return run_search(
+        config, Path(out), callbacks=callbacks, objective=None if isinstance(benchmark, str) else benchmark
+    )
+
+
+def run_search(
+    config: SearchConfig, out: Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None
+) -> Result:
+    """Run a search from a checked configuration."""
+    _refuse_used(out)
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    named, objective = objective is None, make_objective(config, out, objective)
+    config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
+    earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
+    executor = make_executor(config, objective, named=named, out=out)
+    searcher = make_searcher(config, objective, earlier)
+    try:
+        executor.open()
+        with RunDirectory(out) as directory:
+            _refuse_used(out)  # another process may have come first
+            if earlier:
+                directory.write_warm_start(to_json(earlier))
+            optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
+            directory.write_config(
+                config,
+                _plain(protocol_of(objective)),
+                _plain({name: None if found is None else found[0] for name, found in optima.items()}),
+            )
+            return _run(config, directory, objective, searcher, executor, callbacks)
+    finally:
+        executor.close()
+
+
+def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None) -> Result:
+    """Go on with an interrupted run; a finished one is returned as it is.
+
+    `objective` must be given when the search was started with an objective that is not registered.
+    """
+    path = Path(out)
+    config = read_config(path)
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    named, objective = objective is None, make_objective(config, path, objective)
+    earlier = from_json(read_warm_start(path)) if config.warm_start else ()
+    executor = make_executor(config, objective, named=named, out=path)
+    searcher = make_searcher(config, objective, earlier)
+    try:
+        with RunDirectory(path) as directory:
+            return _run(config, directory, objective, searcher, executor, callbacks)
+    finally:
+        executor.close()
+
+
+def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
+    """The objective that a configuration names, or the `given` one, with the metrics that are to be computed, or one
+    of its metrics as the search signal.
+
+    Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
+    directory `out`, unless ``training.folder`` names a place.
+    """
+    from po_nas import benchmarks
+
+    options = config.training
+    if given is None:
+        if out is not None and benchmarks.trains(config.benchmark):
+            options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
+        given = benchmarks.objective(config.benchmark, config.feedback, options)
+    return with_computed(given, config.metrics)
+
+
+def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
+    """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
+    if wanted.compute:
+        from po_nas.training import compute_metrics
+
+        given = compute_metrics(
+            given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
+        )
+    return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
+
+
+def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[WarmStart] = ()) -> Searcher:
+    """The configured method over an objective's space; it has been told nothing but what `earlier` runs found.
+
+    Raises `ConfigError` when those are of other tasks and the method cannot learn from them.
+    """
+    from po_nas import methods
+
+    kind = methods.registry.get(config.method.name)
+    options = validated(kind.Options, config.method.options, prefix="method.")
+    domain = Domain(
+        objective.space,
+        objective.identity,
+        objective.metric.maximize,
+        config.budget.max_evaluations,
+        objective.distinct,
+        getattr(objective, "metrics", None),
+        source_tasks(earlier, objective.space),
+    )
+    if domain.source_tasks and not kind.supports_transfer:
+        able = ", ".join(name for name in methods.registry.names() if methods.registry.get(name).supports_transfer)
+        raise ConfigError(
+            "warm_start",
+            domain.source_tasks[0].task,
+            f"{config.method.name} learns from runs of the same task alone; from others do: {able}",
+        )
+    searcher = kind(domain, seed=config.seed, options=options)
+    tell(earlier, searcher)
+    return searcher
+
+
+def make_executor(
+    config: SearchConfig, objective: Objective, *, named: bool = True, out: Path | None = None
+) -> Executor:
+    """The configured executor of an objective; `named` unless the caller handed in an object that has no name.
+
+    `out` is the run directory. Metrics that cost time are computed by its workers too, if it has any, unless
+    ``metrics.workers`` wants processes of this machine. Raises `ConfigError` for its options.
+    """
+    from po_nas.runtime import executors
+    from po_nas.runtime.executors.scorer import Scorer
+
+    kind = executors.registry.get(config.executor.name)
+    options = validated(kind.Options, config.executor.options, prefix="executor.")
+    executor = kind(
+        objective,
+        workers=config.batch,
+        options=options,
+        config=config if named else None,
+        out=None if out is None else out.absolute(),
+    )
+    metrics = getattr(objective, "metrics", None)
+    if executor.scores and config.metrics.workers == 1 and isinstance(metrics, ComputedProxySource):
+        metrics.compute_by(Scorer(executor))
+    return executor
+
+
+def _run(
+    config: SearchConfig,
+    directory: RunDirectory,
+    objective: Objective,
+    searcher: Searcher,
+    executor: Executor,
+    callbacks: Sequence[Callback],
+) -> Result:
+    ledger = Ledger(config.budget)
+    optimum = objective.optimum_validation
+    info = RunInfo(
+        directory.path,
+        config.model_dump(mode="json"),
+        protocol_of(objective),
+        objective.metric,
+        config.budget.max_evaluations,
+        None if optimum is None else optimum[0],
+    )
+    with Journal(directory.journal) as journal:
+        events = journal.contents.events
+        loop = Loop(objective, searcher, executor, ledger, journal, callbacks, directory.save_details)
+        loop.replay(events)
+        if events and events[-1]["event"] == "end":
+            summary = read_summary(directory.path)
+            if summary is not None:
+                return Result(**summary)
+            reason = str(events[-1]["reason"])
+        else:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            start = {"event": "start", "schema": SCHEMA, "version": __version__, "time": now}
+            journal.append([start | {"resumed": bool(events), "elapsed_s": round(loop.elapsed_s, 6)}])
+            loop.notify("on_start", info)
+            try:
+                reason = loop.run()
+            except ExecutorError as error:
+                kept = f"nothing finished is lost, go on with: po-nas resume {directory.path}"
+                raise ExecutorError(f"{error}; {kept}") from error
+            journal.append([{"event": "end", "reason": reason, "elapsed_s": round(loop.elapsed_s, 6)}])
+        result = _result(config, directory.path, objective, searcher, loop, ledger, reason, executor.clock_s)
+        directory.write_summary(_plain(result.to_dict()))
+        _explain(searcher, directory)
+        loop.notify("on_end", result.to_dict())
+    return result
+
+
+def _explain(searcher: Searcher, directory: RunDirectory) -> None:
+    try:
+        found = searcher.explain()
+        if found is not None:
+            directory.write_explanation(_plain(found))
+    except Exception:
+        # The search is over and on disk; an explanation that fails must not take it away.
+        _log.exception("%s cannot say what it has learned", type(searcher).__name__)
+
+
+def _result(
+    config: SearchConfig,
+    path: Path,
+    objective: Objective,
+    searcher: Searcher,
+    loop: Loop,
+    ledger: Ledger,
+    reason: str,
+    clock_s: float,
+) -> Result:
+    """Attach the report metric, which the search never saw."""
+    progress = loop.progress()
+
+    def test_of(architecture: Architecture | None) -> float | None:
+        try:
+            value = None if architecture is None else objective.report(architecture).get("test")
+        except Exception:
+            # The search is over and on disk; a report that fails must not take it away.
+            _log.exception("%s: no report metric for %s", objective.name, architecture)
+            return None
+        return None if value is None else float(value)
+
+    tests = [test_of(o.trial.architecture) for o in searcher.successes if o.trial.number >= 0]
+    known = [t for t in tests if t is not None]
+    best = max if objective.metric.maximize else min
+    incumbent = loop.incumbent
+    test = test_of(None if incumbent is None else incumbent[0].architecture)
+    optimum, optimum_test = objective.optimum_validation, objective.optimum_test
+    protocol = protocol_of(objective)
+    regret_test = None
+    if test is not None and optimum_test is not None:
+        regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
+    return Result(
+        benchmark=config.benchmark,
+        method=config.method.name,
+        seed=config.seed,
+        feedback=protocol.get("feedback_name", config.feedback),
+        evaluations=ledger.told,
+        failed=ledger.failed,
+        incumbent=progress.incumbent,
+        validation=progress.incumbent_validation,
+        test=test,
+        optimum_validation=None if optimum is None else float(optimum[0]),
+        optimum_test=None if optimum_test is None else float(optimum_test[0]),
+        test_of_optimum_validation=test_of(None if optimum is None else optimum[1]),
+        best_test_queried=best(known) if known else None,
+        regret_validation=regret(objective, progress.incumbent_validation),
+        regret_test=regret_test,
+        cost_s=ledger.cost_s,
+        clock_s=clock_s,
+        wall_s=progress.elapsed_s,
+        overhead_s=progress.overhead_s,
+        ended=reason,
+        directory=str(path),
+    )
+
+
+def protocol_of(objective: Objective) -> dict[str, Any]:
+    """The objective's protocol; metric, unit and direction are its metric's, whatever the protocol says."""
+    metric = objective.metric
+    return {"space": objective.space.name, **objective.protocol()} | {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "direction": "maximize" if metric.maximize else "minimize",
+    }
+
+
+def _refuse_used(out: Path) -> None:
+    if (out / "config.yaml").exists() or (out / "journal.jsonl").exists():
+        raise RunDirectoryError(out, f"holds a run already; use po-nas resume {out}, or choose another --out")
+
+
+def _plain(value: Any) -> Any:
+    """`value` with numpy scalars and tuples turned into what YAML and JSON know."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value

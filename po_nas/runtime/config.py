@@ -1,0 +1,128 @@
+"""The configuration of a search: one YAML file plus ``key=value`` overrides, checked before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic_core import PydanticCustomError
+
+from po_nas.core.settings import read_settings, validated
+from po_nas.runtime.budget import Budget
+from po_nas.runtime.executors.base import Timeout
+
+__all__ = ["ExecutorConfig", "MethodConfig", "MetricsConfig", "SearchConfig", "load_config"]
+
+
+class MethodConfig(BaseModel):
+    """A method's registered name; every further key is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's own options as given."""
+        return dict(self.model_extra or {})
+
+
+class ExecutorConfig(BaseModel):
+    """Where evaluations run: a registered name; every further key is one of its options.
+
+    `timeout_s`, which every executor has, bounds one evaluation in real seconds.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "inline"
+    timeout_s: Timeout | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The executor's own options as given, and the common one."""
+        return {"timeout_s": self.timeout_s, **(self.model_extra or {})}
+
+
+class MetricsConfig(BaseModel):
+    """Training-free metrics that are computed by building networks, beside those that a benchmark has on record.
+
+    `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
+    scores from one search to the next. With `workers` > 1 so many processes of this machine share the work, one thread
+    each; otherwise an executor's workers do it, if it has any. With `objective`, that metric is the search signal:
+    nothing is evaluated, and the accuracy is only reported.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    compute: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
+    samples: PositiveInt = 16
+    cache: str | None = None
+    workers: PositiveInt = 1
+    objective: str | None = None
+
+
+_Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""One name may be given without brackets: ``tracking=tensorboard``."""
+
+
+def _from_anywhere(training: dict[str, Any]) -> dict[str, Any]:
+    """Folders made absolute and a loss read, so that workers find them and the run can be resumed from anywhere."""
+    folders = {key: training[key] for key in ("data", "folder") if isinstance(training.get(key), str)}
+    loss = training.get("loss")
+    if isinstance(loss, str) and loss.endswith(".json"):
+        from po_nas import training as trainings
+
+        try:
+            training = training | {"loss": trainings.chosen_loss(loss)}
+        except ValueError as error:
+            raise PydanticCustomError("loss", "{reason}", {"reason": str(error)}) from error
+    return training | {key: str(Path(value).expanduser().absolute()) for key, value in folders.items()}
+
+
+def _absolutes(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(Path(path).expanduser().absolute()) for path in paths)
+
+
+class SearchConfig(BaseModel):
+    """Everything that determines a search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    benchmark: str = Field(description="registered benchmark, such as nasbench201/cifar10")
+    method: MethodConfig = Field(description="registered method; its options as method.<option>")
+    budget: Budget = Field(description="number of evaluations, or budget.max_cost_s, budget.max_wallclock_s")
+    seed: NonNegativeInt = Field(0, description="seed of everything random in the search")
+    feedback: str | None = Field(None, description="what the method is told; default: the benchmark's first preset")
+    batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
+    executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
+    metrics: MetricsConfig = Field(MetricsConfig(), description="training-free metrics to compute for the method")
+    training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
+        {}, description="how to train, for benchmarks train/…, such as training.device"
+    )
+    warm_start: Annotated[_Names, AfterValidator(_absolutes)] = Field(
+        (), description="directories of earlier runs in the same space: of this task, or of others"
+    )
+    tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
+    plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
+
+
+_SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "metrics": "compute"}
+"""``method=gp_bo`` stands for ``method.name=gp_bo``, and so on."""
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> SearchConfig:
+    """Read a YAML file (or nothing) and apply ``key=value`` overrides; values are YAML, nested keys have dots.
+
+    Raises `ConfigError` that names the key, the value and the nearest valid choice.
+    """
+    raw = read_settings(path, overrides, _SHORTHANDS)
+    given = raw.get("plugins") or []
+    given = [given] if isinstance(given, str) else given
+    if isinstance(given, list):
+        # Absolute, so that the run can be resumed from anywhere.
+        raw["plugins"] = [_absolute(plugin) for plugin in (*given, *plugins)]
+    return validated(SearchConfig, raw)
+
+
+def _absolute(plugin: Any) -> Any:
+    return str(Path(plugin).resolve()) if isinstance(plugin, str) and plugin.endswith((".py", ".json")) else plugin

@@ -1,0 +1,226 @@
+"""The run loop: ask, journal, evaluate, journal, tell, until the budget is spent."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from po_nas.core.objective import Objective, Outcome
+from po_nas.core.searcher import Searcher
+from po_nas.core.trial import Trial
+from po_nas.errors import SearchExhaustedError
+from po_nas.runtime.budget import Ledger
+from po_nas.runtime.callbacks import Callback, Progress
+from po_nas.runtime.executors.base import Completed, Executor, Job, Lost
+from po_nas.runtime.journal import Event, Journal
+
+__all__ = ["Loop"]
+
+_log = logging.getLogger(__name__)
+
+
+class Loop:
+    """One run of a search; `replay` what the journal holds, then `run` what is left of the budget.
+
+    `save_details` is called with (trial number, traceback) when an evaluation failed with one.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        searcher: Searcher,
+        executor: Executor,
+        ledger: Ledger,
+        journal: Journal,
+        callbacks: Sequence[Callback] = (),
+        save_details: Callable[[int, str], None] = lambda number, text: None,
+    ) -> None:
+        self.objective, self.searcher, self.executor = objective, searcher, executor
+        self.ledger, self.journal, self.callbacks = ledger, journal, callbacks
+        self.save_details = save_details
+        executor.on_lost = self._lost
+        self.incumbent: tuple[Trial, Outcome] | None = None
+        self._elapsed_before = 0.0
+        self._started = time.perf_counter()
+        self._session_told = 0
+        self._answer_first = False
+
+    @property
+    def elapsed_s(self) -> float:
+        """Real seconds of this run, earlier sessions included."""
+        return self._elapsed_before + time.perf_counter() - self._started
+
+    def replay(self, events: Sequence[Event]) -> None:
+        """Bring searcher, ledger and executor to where the journal's events left them."""
+        submitted: dict[int, tuple[Trial, float]] = {}
+        clock = 0.0
+        attempts: dict[int, int] = {}
+        for event in events:
+            self._elapsed_before = max(self._elapsed_before, event.get("elapsed_s", 0.0))
+            clock = max(clock, event.get("clock_s", 0.0))
+            if event["event"] == "ask":
+                trial = Trial(
+                    event["number"],
+                    self.objective.space.from_string(event["architecture"]),
+                    event["origin"],
+                    event["seed"],
+                    event.get("fidelity"),
+                )
+                self.searcher.restore(trial)
+                self.ledger.asked += 1
+                submitted[trial.number] = (trial, event["clock_s"])
+            elif event["event"] in {"tell", "fail"}:
+                trial, _ = submitted.pop(event["number"])
+                outcome = (
+                    Outcome.failed(event["reason"], event["cost_s"])
+                    if event["event"] == "fail"
+                    else Outcome.ok(cost_s=event["cost_s"], **event["metrics"])
+                )
+                self._settle(trial, outcome, event["objective_s"])
+            elif event["event"] == "retry":
+                attempts[event["number"]] = event["attempt"] + 1
+            if event["event"] not in {"start", "retry"}:
+                # Where the journal ends with a question, the undisturbed run went on to wait for an answer.
+                self._answer_first = event["event"] == "ask"
+        self.executor.restore_clock(clock)
+        for trial, submitted_s in submitted.values():
+            self.executor.submit(self._job(trial, attempts.get(trial.number, 1)), submitted_s=submitted_s)
+
+    def run(self) -> str:
+        """Spend the budget. Returns why the search ended, in words."""
+        self.executor.open()
+        reason = None
+        while True:
+            if reason is None and not self._answer_first:
+                reason = self._ask()
+            self._answer_first = False
+            completed = self.executor.completed()
+            for done in completed:
+                self._tell(done)
+            if not completed and reason is not None:
+                return reason
+
+    def _ask(self) -> str | None:
+        """Fill the free workers; the reason to stop asking, or None."""
+        pending = len(self.searcher.pending)
+        if pending >= self.executor.workers or (pending and self.executor.synchronous):
+            return None
+        spent = self.ledger.exhausted(self.elapsed_s)
+        if spent:
+            return f"budget spent: {spent}"
+        room = self.ledger.room(self.elapsed_s)
+        wanted = self.executor.workers - pending
+        asked_at = time.perf_counter()
+        try:
+            trials = self.searcher.ask(wanted if room is None else min(room, wanted))
+        except SearchExhaustedError as error:
+            # With evaluations pending there may be something to propose later, but never for the built-in methods.
+            return f"nothing left to propose: {error}"
+        ask_s = time.perf_counter() - asked_at
+        clock = self.executor.clock_s
+        self.journal.append(self._ask_event(trial, trials, ask_s, clock) for trial in trials)
+        self.ledger.asked += len(trials)
+        self.notify("on_ask", trials)
+        for trial in trials:
+            self.executor.submit(self._job(trial))
+        return None
+
+    def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float) -> Event:
+        event: Event = {
+            "event": "ask",
+            "number": trial.number,
+            "architecture": self.objective.space.to_string(trial.architecture),
+            "origin": trial.origin,
+            "seed": trial.seed,
+            "group": [group[0].number, len(group)],
+            "clock_s": clock_s,
+            "ask_s": round(ask_s / len(group), 6),
+            "elapsed_s": round(self.elapsed_s, 6),
+        }
+        if trial.fidelity is not None:
+            event["fidelity"] = trial.fidelity
+        return event
+
+    def _tell(self, done: Completed) -> None:
+        trial, outcome = self.searcher.pending[done.number], done.outcome
+        event: Event = {
+            "event": "tell" if outcome.failure is None else "fail",
+            "number": trial.number,
+            "architecture": self.objective.space.to_string(trial.architecture),
+        }
+        event |= {"metrics": dict(outcome.metrics)} if outcome.failure is None else {"reason": outcome.failure}
+        event |= {
+            "cost_s": outcome.cost_s,
+            "clock_s": done.clock_s,
+            "objective_s": round(done.objective_s, 6),
+            "elapsed_s": round(self.elapsed_s, 6),
+        }
+        if done.attempts > 1:
+            event["attempts"] = done.attempts
+        if done.details is not None:
+            self.save_details(trial.number, done.details)
+        self.journal.append([event])
+        self._settle(trial, outcome, done.objective_s)
+        self._session_told += 1
+        self.notify("on_tell", trial, outcome, self.progress())
+
+    def _settle(self, trial: Trial, outcome: Outcome, objective_s: float) -> None:
+        self.searcher.tell(trial.number, outcome)
+        self.ledger.charge(outcome.cost_s, objective_s, failed=outcome.failure is not None)
+        if outcome.failure is None and (
+            self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])
+        ):
+            self.incumbent = (trial, outcome)
+
+    def _lost(self, lost: Lost) -> None:
+        if lost.number < 0:
+            _log.warning("training-free metrics lost their worker, which %s; they are tried again", lost.reason)
+            return
+        _log.warning("trial %d lost its worker, which %s; it is tried again", lost.number, lost.reason)
+        event = {"event": "retry", "number": lost.number, "attempt": lost.attempt, "reason": lost.reason}
+        self.journal.append([{**event, "clock_s": lost.clock_s, "elapsed_s": round(self.elapsed_s, 6)}])
+
+    def _job(self, trial: Trial, attempt: int = 1) -> Job:
+        text = self.objective.space.to_string(trial.architecture)
+        return Job(trial.number, text, trial.seed, trial.fidelity, attempt)
+
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        elapsed = self.elapsed_s
+        incumbent = self.incumbent
+        value = None if incumbent is None else incumbent[1].validation
+        limit = self.ledger.budget.max_evaluations
+        eta = None
+        if limit is not None and self._session_told:
+            eta = (time.perf_counter() - self._started) / self._session_told * (limit - self.ledger.told)
+        return Progress(
+            evaluations=self.ledger.told,
+            failed=self.ledger.failed,
+            incumbent=None if incumbent is None else self.objective.space.to_string(incumbent[0].architecture),
+            incumbent_validation=value,
+            regret_validation=regret(self.objective, value),
+            cost_s=self.ledger.cost_s,
+            elapsed_s=elapsed,
+            overhead_s=max(0.0, elapsed - self.ledger.objective_s / self.executor.parallel),
+            eta_s=eta,
+        )
+
+    def notify(self, hook: str, *arguments: Any) -> None:
+        """Call a hook of every callback."""
+        for callback in self.callbacks:
+            try:
+                getattr(callback, hook)(*arguments)
+            except Exception:
+                # A broken tracker must not cost the user a search that may have run for days.
+                _log.exception("%s.%s failed; the search goes on", type(callback).__name__, hook)
+
+
+def regret(objective: Objective, value: float | None) -> float | None:
+    """Simple regret of a search signal against the task's optimum, >= 0; None where either is unknown."""
+    optimum = objective.optimum_validation
+    if optimum is None or value is None:
+        return None
+    gap = float(optimum[0] - value if objective.metric.maximize else value - optimum[0])
+    return 0.0 if abs(gap) < 1e-9 else gap

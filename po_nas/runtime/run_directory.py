@@ -1,0 +1,191 @@
+"""The directory of a run: who holds it, its configuration, journal, artifacts and summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import socket
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from filelock import FileLock, Timeout
+
+from po_nas.core.settings import validated
+from po_nas.errors import RunDirectoryError, RunLockedError
+from po_nas.runtime.config import SearchConfig
+
+__all__ = [
+    "RunDirectory",
+    "read_config",
+    "read_explanation",
+    "read_record",
+    "read_summary",
+    "read_warm_start",
+    "versions",
+]
+
+_log = logging.getLogger(__name__)
+
+_EXPLANATION = Path("artifacts") / "explanation.json"
+_WARM_START = Path("artifacts") / "warm_start.json"
+_VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
+
+
+class RunDirectory:
+    """A run directory held by this process.
+
+    ``config.yaml`` is the resolved configuration with versions, ``journal.jsonl`` the events, ``artifacts/`` what
+    trials left behind, ``report/`` what was made from it, ``summary.json`` the result. Entering the context takes the
+    directory's lock; `RunLockedError` names the process that holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock", timeout=0)
+        self._holder = path / ".lock.holder"
+
+    @property
+    def journal(self) -> Path:
+        """Path of the journal."""
+        return self.path / "journal.jsonl"
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise RunLockedError(self.path, _read_holder(self._holder)) from None
+        except OSError as error:
+            raise RunDirectoryError(self.path, f"cannot be used ({error.strerror})") from error
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._holder.unlink(missing_ok=True)
+        self._lock.release()
+
+    def write_config(
+        self, config: SearchConfig, protocol: Mapping[str, Any], optimum: Mapping[str, float | None]
+    ) -> None:
+        """Write the resolved configuration, the protocol, the task's optima (for reports) and the versions in use."""
+        record = {
+            "search": config.model_dump(mode="json"),
+            "protocol": dict(protocol),
+            "optimum": dict(optimum),
+            "versions": versions(_VERSIONS),
+        }
+        _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json``."""
+        _write(self.path / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+    def write_explanation(self, explanation: Mapping[str, Any]) -> None:
+        """Write ``artifacts/explanation.json``: what the method has learned."""
+        (self.path / "artifacts").mkdir(exist_ok=True)
+        _write(self.path / _EXPLANATION, json.dumps(explanation, indent=1, ensure_ascii=False) + "\n")
+
+    def write_warm_start(self, text: str) -> None:
+        """Write ``artifacts/warm_start.json``: what earlier runs had told when this one began."""
+        (self.path / "artifacts").mkdir(exist_ok=True)
+        _write(self.path / _WARM_START, text)
+
+    def save_details(self, number: int, text: str) -> None:
+        """Keep the traceback of a failed trial under ``artifacts/``."""
+        folder = self.path / "artifacts" / f"trial-{number:06d}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            _log.warning("%s: the traceback of trial %d was not kept (%s)", folder, number, error.strerror)
+
+
+def read_config(path: Path) -> SearchConfig:
+    """The configuration of the run in `path`; `RunDirectoryError` when there is none."""
+    record = read_record(path)
+    return validated(SearchConfig, record["search"])
+
+
+def read_explanation(path: Path) -> dict[str, Any] | None:
+    """What the method of the run in `path` has learned, None where it says nothing or the file is damaged."""
+    try:
+        found = json.loads((path / _EXPLANATION).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def read_warm_start(path: Path) -> str:
+    """What `write_warm_start` wrote; `RunDirectoryError` when it is gone."""
+    try:
+        return (path / _WARM_START).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(path, f"its {_WARM_START} cannot be read ({error.strerror})") from error
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """The summary of the run in `path`, None while it is not finished or when the file is damaged.
+
+    Everything in it can be computed again from the journal, and `resume` does.
+    """
+    try:
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The whole of ``config.yaml``: search, protocol, versions; `RunDirectoryError` when there is none."""
+    try:
+        record = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunDirectoryError(
+            path, "holds no run (no config.yaml); start one with: po-nas search … --out DIR"
+        ) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise RunDirectoryError(path, f"its config.yaml cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(record, dict) or "search" not in record:
+        raise RunDirectoryError(path, "its config.yaml is not one that po-nas wrote")
+    return record
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return "unknown process"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write through a temporary file, so that a reader never sees half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error

@@ -1,0 +1,91 @@
+"""Live progress on a terminal, one line per few trials elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from po_nas.core.objective import Outcome
+from po_nas.core.trial import Trial
+from po_nas.runtime.callbacks import Callback, Progress, RunInfo
+
+__all__ = ["ConsoleCallback"]
+
+_LINES = 20
+"""About how many lines a whole run prints where there is no terminal."""
+
+
+class ConsoleCallback(Callback):
+    """Shows evaluations, incumbent, regret, seconds and the time left."""
+
+    def __init__(self, directory: Path, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stderr)
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._info: RunInfo | None = None
+        self._every = 1
+
+    def on_start(self, info: RunInfo) -> None:
+        """Say what is searched, under which protocol, and start the bar."""
+        self._info = info
+        config, protocol = info.config, info.protocol
+        epochs = str(protocol.get("epochs", "?"))
+        epochs += " epochs" if epochs.isdigit() else ""
+        self._console.print(
+            f"[bold]{config['method']['name']}[/bold] on [bold]{config['benchmark']}[/bold], seed {config['seed']}; "
+            f"told: {protocol.get('metric', info.metric.name)} on {protocol.get('dataset', '?')} "
+            f"({protocol.get('split', '?')}), {epochs}, {protocol.get('runs', '?')}; "
+            f"pool: {protocol.get('pool', '?')}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        self._every = max(1, (info.max_evaluations or 200) // _LINES)
+        if self._console.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.completed:.0f}/{task.fields[limit]} evaluations"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.description}"),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("", total=info.max_evaluations, limit=info.max_evaluations or "?")
+            self._bar.start()
+
+    def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
+        """Move the bar, or print every so many trials."""
+        text = self._text(progress)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress.evaluations, description=text)
+        elif progress.evaluations % self._every == 0:
+            limit = self._info.max_evaluations if self._info else None
+            count = f"{progress.evaluations}/{limit}" if limit else f"{progress.evaluations}"
+            self._console.print(f"{count} evaluations  {text}", highlight=False, soft_wrap=True)
+
+    def _text(self, progress: Progress) -> str:
+        unit = self._info.metric.unit if self._info else ""
+        parts = ["no success yet" if progress.incumbent_validation is None else ""]
+        if progress.incumbent_validation is not None:
+            parts = [f"best {progress.incumbent_validation:.4g} {unit}".rstrip()]
+        if progress.regret_validation is not None:
+            parts.append(f"regret {progress.regret_validation:.3g}")
+        if progress.failed:
+            parts.append(f"{progress.failed} failed")
+        parts.append(f"{progress.elapsed_s:.1f} s")
+        if progress.eta_s is not None:
+            parts.append(f"{progress.eta_s:.0f} s left")
+        return "  ".join(parts)
+
+    def on_end(self, summary: Mapping[str, Any]) -> None:
+        """Stop the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, also after an interruption."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

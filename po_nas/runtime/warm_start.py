@@ -1,0 +1,104 @@
+"""Runs that are over as a start of a search: evaluations of the same task, and of others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from po_nas.core.objective import Outcome
+from po_nas.core.searcher import Searcher
+from po_nas.core.transfer import SourceTask
+from po_nas.errors import ConfigError, RunDirectoryError
+from po_nas.runtime.journal import read_journal
+from po_nas.runtime.run_directory import read_record
+from po_nas.spaces.base import Space
+
+__all__ = ["WarmStart", "from_json", "gather", "source_tasks", "tell", "to_json"]
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What one run has told: `told` are architectures as strings and their search signals, None for failures.
+
+    `same` says that the task and its protocol are those of the search that is started.
+    """
+
+    task: str
+    same: bool
+    maximize: bool
+    told: tuple[tuple[str, float | None], ...]
+
+
+def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> tuple[WarmStart, ...]:
+    """What the runs in these directories have told; finished or not.
+
+    `protocol` is that of the search to start. Raises `RunDirectoryError` for what is no run or has told nothing yet,
+    `JournalError` for a damaged one, and `ConfigError` for a run in another space.
+    """
+    found: list[WarmStart] = []
+    for path in map(Path, paths):
+        record = read_record(path)
+        theirs = record.get("protocol", {})
+        if theirs.get("space") != space.name:
+            raise ConfigError(
+                "warm_start", str(path), f"searched {theirs.get('space')}, this search is in {space.name}"
+            )
+        told = _told(path)
+        if sum(value is not None for _, value in told) < 2:
+            raise RunDirectoryError(path, "has told fewer than two evaluations; there is nothing to start from")
+        task = str(record["search"]["benchmark"])
+        same = dict(theirs) == dict(protocol)
+        if not same and any(task == other.task and not other.same for other in found):
+            raise ConfigError("warm_start", str(path), f"is the second run on {task}; give one run of each other task")
+        found.append(WarmStart(task, same, theirs.get("direction") != "minimize", told))
+    return tuple(found)
+
+
+def _told(path: Path) -> tuple[tuple[str, float | None], ...]:
+    asked: dict[int, str] = {}
+    told: list[tuple[str, float | None]] = []
+    for event in read_journal(path / "journal.jsonl").events:
+        if event["event"] == "ask":
+            asked[event["number"]] = event["architecture"]
+        elif event["event"] in {"tell", "fail"}:
+            value = event.get("metrics", {}).get("validation")
+            told.append((asked[event["number"]], None if value is None else float(value)))
+    return tuple(told)
+
+
+def source_tasks(runs: Sequence[WarmStart], space: Space) -> tuple[SourceTask, ...]:
+    """The evaluations of other tasks, as a method is told them."""
+    found = []
+    for run in runs:
+        if not run.same:
+            sign = 1.0 if run.maximize else -1.0
+            known = [(space.from_string(text), sign * value) for text, value in run.told if value is not None]
+            architectures, scores = zip(*known, strict=True)
+            found.append(SourceTask(run.task, architectures, scores))
+    return tuple(found)
+
+
+def tell(runs: Sequence[WarmStart], searcher: Searcher) -> None:
+    """Tell a new searcher the evaluations of its own task; they are not counted, and not proposed again."""
+    for run in runs:
+        for text, value in run.told if run.same else ():
+            architecture = searcher.domain.space.from_string(text)
+            if not searcher.is_seen(architecture):
+                outcome = (
+                    Outcome.failed("it failed in an earlier run", 0.0) if value is None else Outcome.ok(value, 0.0)
+                )
+                searcher.tell_custom(architecture, outcome)
+
+
+def to_json(runs: Sequence[WarmStart]) -> str:
+    """All of it as text, so that a resumed search starts from the same however the other runs have gone on."""
+    return json.dumps([asdict(run) for run in runs], indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> tuple[WarmStart, ...]:
+    """What `to_json` wrote."""
+    rows = json.loads(text)
+    return tuple(WarmStart(**{**row, "told": tuple((a, value) for a, value in row["told"])}) for row in rows)

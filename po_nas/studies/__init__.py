@@ -1,1 +1,0 @@
-"""Many runs compared, with statistics one may publish."""

@@ -1,0 +1,89 @@
+"""The scores that come with the package are what their recipe gives."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+import proxies
+from po_nas import benchmarks, spaces
+from po_nas.benchmarks import scores
+from po_nas.benchmarks.own_scores import packaged
+from po_nas.proxy_scores import tabulate as score_table
+
+FILES = {path.name: path for path in files("po_nas.benchmarks").iterdir() if path.name.endswith("_scores.npz")}
+# Scores of samples have tests of their own, tests/benchmarks/test_suite_scores.py.
+SPACES = sorted(name.removesuffix("_scores.npz") for name in FILES if name != "suite_scores.npz")
+
+
+def test_they_are_small():
+    assert "nasbench_graph" in SPACES
+    assert sum(len(path.read_bytes()) for path in FILES.values()) <= 2_000_000
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_random_sample_computed_again(space):
+    """Cheap architectures, so that it takes seconds; every task and score that the file holds."""
+    if space.startswith("nasbench_graph"):
+        pytest.importorskip("torch_geometric")
+    table = packaged(space)
+    recipe = score_table.ScoreRecipe.model_validate(table.made_by["recipe"])
+    assert recipe.space == table.space == space
+    count = 4 if space.startswith("nasbench_graph") else 2
+    rng = np.random.default_rng(2)
+    for task, columns in table.tasks.items():
+        rows = [row for row in rng.permutation(len(table.classes))[:400] if _first(table.classes, row)]
+        known = np.isfinite([table.column(task, name) for name in columns]).mean(axis=0)
+        rows = [row for row in rows if known[row] == known[rows].max()][: 3 * count]
+        every = list(spaces.get(space).enumerate())
+        rows = sorted(rows, key=lambda row: _size(space, every[row]))[:count]
+        assert len(rows) == count
+        again = score_table.score_sample(recipe, task, tuple(columns), [every[row] for row in rows])
+        for result, row in zip(again, rows, strict=True):
+            for name in columns:
+                kept = table.column(task, name)
+                if np.isfinite(kept[row]):
+                    # Terms of both signs cancel in some scores: as exact as the usual size of the score allows.
+                    spread = np.nanmedian(np.abs(kept - np.nanmedian(kept)))
+                    assert result.values[name] == pytest.approx(kept[row], rel=1e-3, abs=1e-3 * spread), (task, name)
+
+
+def _first(classes, row):
+    """Whether a row stands for its class: scores of the others may be of an isomorphic network."""
+    return not (classes[:row] == classes[row]).any()
+
+
+def _size(space, architecture):
+    options = {"classes": 10} if space == "nasbench201" else {}
+    network = spaces.get(space).build(architecture, device="meta", **options)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_they_are_aligned_with_their_benchmarks(space):
+    names = [name for name in scores.own_names() if name.startswith(f"{space}/")]
+    assert names
+    for name in names if space == "nasbench201" else ["nasbench_graph/cora", "nasbench_graph/proteins"]:
+        table, benchmark = scores.load_own(name), benchmarks.get(name)
+        assert table.values.shape == (len(benchmark.rows), len(table.names))
+        assert not np.isinf(table.values).any()
+        assert len(table.signs) == len(table.names)
+        row = len(benchmark.rows) // 3
+        architecture = benchmark.rows.architecture(row)
+        # The small space of one data set has other numbers for the same names.
+        whole, text = spaces.get(space), benchmark.space.to_string(architecture)
+        index = whole.index(whole.from_string(text)) if space == "nasbench_graph" else row
+        packed = packaged(space)
+        task = name.partition("/")[2] if name.partition("/")[2] in packed.tasks else "any"
+        for score in packed.tasks[task]:
+            np.testing.assert_array_equal(table.column(score)[row], packed.column(task, score)[index])
+        metrics = benchmark.metrics
+        assert metrics.names[: len(table.names)] == table.names
+        # What is made of others comes after them.
+        assert all(proxies.spec(name).needs for name in metrics.names[len(table.names) :])
+        assert metrics.origin.startswith("po-nas ")
+        first = table.names[0]
+        found = metrics.values([architecture], [first])[0, 0]
+        np.testing.assert_array_equal(found, table.column(first)[row] * table.signs[0])

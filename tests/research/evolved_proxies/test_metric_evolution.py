@@ -1,0 +1,271 @@
+"""Evolution with several seeds: split, resumed, judged, calibrated, drawn, and from the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import proxies
+from po_nas.errors import EvolvedMetricError, PoNasError, ProblemError, UnknownNameError
+from po_nas.formula import text
+from po_nas.registry import load_plugin
+from po_nas.research.evolved_proxies import metric_evolution as study
+from po_nas.research.evolved_proxies.engine_reference import add_reference
+from po_nas.research.evolved_proxies.metric_evolution_report import summary_rows, write_evolution
+from po_nas.research.evolved_proxies.symbolic import Settings, evolve, sources, tau
+from proxies.evolved.metric import EvolvedMetric, load, save
+from proxies.evolved.reference import fit
+from tests.research.evolved_proxies.symbolic.toy import TOYS
+
+SETTINGS = Settings(population=20, generations=3)
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    monkeypatch.setattr(study, "problem", TOYS.__getitem__)
+    monkeypatch.setattr(study, "expand", lambda wanted: [wanted] if isinstance(wanted, str) else list(wanted))
+    study._parts.cache_clear()
+    yield
+    study._parts.cache_clear()
+
+
+def plan(seeds=3, **options):
+    given = {"seeds": seeds, "rows": 40, "settings": SETTINGS} | options
+    return study.make_plan(["toy/one", "toy/two"], ["toy/far"], **given)
+
+
+def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
+    told = []
+    outcome = study.run(plan(), tmp_path, name="found", progress=told.append)
+    rows = outcome.table.to_pylist()
+    assert {(r["problem"], r["role"]) for r in rows} == {
+        ("toy/one", "train"),
+        ("toy/one", "held-out"),
+        ("toy/two", "train"),
+        ("toy/two", "held-out"),
+        ("toy/far", "unseen"),
+    }
+    assert len(rows) == 15
+    held = outcome.means("held-out")
+    assert outcome.seed == int(np.argmax(held))
+    assert [j.tau for j in outcome.judged() if j.role == "unseen"] == [
+        pytest.approx(tau(outcome.metric.formula, TOYS["toy/far"]))
+    ]
+    learned = [part for part, _ in study._parts(plan())]
+    alone = evolve(learned, plan().settings, np.random.default_rng(outcome.seed))
+    assert text(alone.best.formula) == text(outcome.metric.formula)
+    assert (told[0].done, told[-1].done, told[-1].total) == (0, 3, 3)
+    assert any(t.generation and t.generation.number == 3 for t in told)
+    assert set(outcome.metric.references) == {"toy"}
+    assert outcome.metric.training["hold_out"] == ["toy/far"]
+    assert "jacov" not in study.left_out(plan())
+    assert study.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
+    header = summary_rows(outcome)
+    assert [r[1] for r in header if r[0] == "mean"] == ["train", "held-out", "unseen"]
+    assert len(header[0]) == 5
+    write_evolution(outcome, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_best_single_metric_is_the_best_single_metric(toys):
+    single, ranks = study.baselines(plan())
+    learned = [part for part, _ in study._parts(plan())]
+    best = max(abs(np.mean([tau(leaf, p) for p in learned])) for leaf in ("nwot", "flops", "snip", "jacov"))
+    assert np.mean([j.tau for j in single.judged if j.role == "train"]) == pytest.approx(best)
+    assert len(ranks.judged) == 5
+
+
+def test_an_interrupted_evolution_goes_on_where_it_stopped(toys, tmp_path):
+    def stop(progress):
+        if progress.done == 1 and progress.generation is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.run(plan(), tmp_path / "a", progress=stop)
+    kept = next((tmp_path / "a/parts").glob("*.parquet"))
+    stamp = kept.stat().st_mtime_ns
+    told = []
+    outcome = study.run(plan(), tmp_path / "a", progress=told.append)
+    assert told[0].done == 1
+    assert kept.stat().st_mtime_ns == stamp
+    assert outcome.table.equals(study.run(plan(), tmp_path / "b").table)
+    other = study.run(plan(seeds=1, settings=dataclasses.replace(SETTINGS, generations=1)), tmp_path / "a")
+    assert len(other.table) == 5
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from po_nas.research import metric_evolution as study
+from po_nas.research.evolved_proxies.symbolic import Settings
+from tests.research.evolved_proxies.symbolic.toy import TOYS
+assert "torch" not in sys.modules
+study.problem = TOYS.__getitem__
+study.expand = lambda wanted: list(wanted)
+plan = study.make_plan(
+    ["toy/one", "toy/two"], ["toy/far"], seeds=3, rows=40, settings=Settings(population=20, generations=3)
+)
+def die(progress):
+    if progress.done == 1 and progress.generation is not None:
+        (Path(sys.argv[1]) / "parts" / "torn.tmp").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+study.run(plan, Path(sys.argv[1]), progress=die)
+"""
+
+
+def test_so_does_one_that_was_killed(toys, tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, timeout=200)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    told = []
+    outcome = study.run(plan(), tmp_path, progress=told.append)
+    assert told[0].done == 1
+    assert len(outcome.table) == 15
+    assert not list(tmp_path.rglob("torn.tmp"))
+
+
+def test_plans_are_checked(toys):
+    with pytest.raises(ProblemError, match="no problem"):
+        study.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
+    with pytest.raises(ProblemError, match="same time"):
+        study.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
+    with pytest.raises(UnknownNameError, match="snip"):
+        plan(settings=dataclasses.replace(SETTINGS, leaves=("snipp",)))
+
+
+def metric(formula="params", **options):
+    return EvolvedMetric("evo_c", formula, {"toy": fit("rank", {formula: [1.0, 2.0]})}, **options)
+
+
+def test_calibration_on_networks_of_a_space(tmp_path):
+    told = []
+    found = add_reference(metric(), "nasbench201", sample=8, images=2, size=8, progress=told.append)
+    assert told == list(range(1, 9))
+    assert found.default == "nasbench201_networks"
+    sample = found.references["nasbench201_networks"].samples["params"]
+    assert len(sample) == 8
+    assert 70_000 < min(sample) < max(sample) < 2_000_000
+    save(found, tmp_path / "evo.json")
+    load_plugin(str(tmp_path / "evo.json"))
+    try:
+        assert proxies.names("evo_c*") == ["evo_c", "evo_c@nasbench201_networks"]
+    finally:
+        for name in proxies.names("evo_c*"):
+            proxies.registry.remove(name)
+    with pytest.raises(UnknownNameError, match="nasbench201"):
+        add_reference(metric(), "nasbench20")
+    with pytest.raises(EvolvedMetricError, match="g_conv"):
+        add_reference(metric("g_conv"), "nasbench201")
+
+
+def command(*arguments):
+    from po_nas.commands.app import app
+
+    found = CliRunner().invoke(app, ["evolve", *map(str, arguments)])
+    return found.exit_code, found.output, found.exception
+
+
+SMALL = ["--population", 12, "--generations", 2, "--seeds", 2, "--name", "evo_d", "--rows", 60]
+SMALL += ["--leaf", "params", "--leaf", "flops", "--leaf", "synflow"]
+SMALL += ["--train", "nasbench201/cifar10", "--hold-out", "suite_zero/nasbench301-svhn,nasbench101"]
+
+
+def test_the_command_writes_what_it_promises(public_data, tmp_path):
+    public_data("suite_zero")
+    code, output, error = command("proxy", *SMALL, "--workers", 1, "--reference", 8, "--out", tmp_path)
+    assert code == 0, (output, error)
+    assert "formula" in output
+    assert "LaTeX    $" in output
+    assert "unseen" in output
+    assert (tmp_path / "evolved.png").is_file()
+    found = load(tmp_path / "evolved.json")
+    assert found.name == "evo_d"
+    assert set(found.leaves) <= {"params", "flops", "synflow"}
+    assert found.default == "nasbench201_networks"
+    assert any("unseen" in key for key in found.training["tau"])
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(public_data, tmp_path):
+    public_data("suite_zero")
+    for workers in (1, 2):
+        code, _, error = command(
+            "proxy", *SMALL, "--workers", workers, "--reference", 0, "--out", tmp_path / str(workers)
+        )
+        assert code == 0, error
+    one, two = (load(tmp_path / str(workers) / "evolved.json").state() for workers in (1, 2))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["proxy", "--train", "nasbench210"], "nasbench201"),
+        (["proxy", "--train", "nasbench201/cifar10", "--normaliser", "rnak"], "rank"),
+        (["proxy", "--train", "nasbench201/cifar10", "--aggregate", "means"], "mean"),
+        (["proxy", "--train", "nasbench101"], "po-nas data get suite_zero"),
+        (["reference", "/nowhere.json", "--space", "darts"], "cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments, reason, tmp_path):
+    sources.problem.cache_clear()
+    study._parts.cache_clear()
+    code, _, error = command(*arguments, *(["--out", tmp_path] if arguments[0] == "proxy" else []))
+    assert code != 0
+    assert isinstance(error, PoNasError)
+    assert reason in str(error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_metric_as_the_only_goal_of_a_search(tmp_path):
+    """Evolution, without one evaluation of an accuracy, climbs the metric; the accuracy is reported at the end."""
+    from po_nas import benchmarks
+    from po_nas.runtime import api
+    from po_nas.runtime.config import load_config
+
+    path = tmp_path / "evo.json"
+    found = EvolvedMetric("evo_e", "nwot", {"toy": fit("rank", {"nwot": [1.0, 2.0]})})
+    save(found, path)
+    common = ["benchmark=nasbench201/cifar10", "budget=80", f"plugins=[{path}]"]
+    try:
+        config = load_config(None, [*common, "method=regularized_evolution", "metrics.objective=evo_e"])
+        result = api.run_search(config, tmp_path / "run")
+        assert 0.9 < result.validation <= 1
+        table = benchmarks.get("nasbench201/cifar10")
+        assert table.evaluate(table.space.from_string(result.incumbent)).validation > 85
+        config = load_config(None, [*common, "method=zero_cost", "method.metrics=[evo_e]", "budget=1"])
+        result = api.run_search(config, tmp_path / "best")
+        assert result.validation > 85
+        wrong = load_config(None, [*common, "method=regularized_evolution", "metrics.objective=evo_f"])
+        with pytest.raises(UnknownNameError, match="evo_e"):
+            api.run_search(wrong, tmp_path / "wrong")
+    finally:
+        for name in proxies.names("evo_e*"):
+            proxies.registry.remove(name)
+
+
+def test_networks_that_are_built_are_ranked_among_their_own(monkeypatch):
+    from po_nas import spaces
+    from po_nas.training import LiveMetrics
+    from proxies.evolved.metric import register
+    from proxies.synthetic import synthetic_images
+
+    register(metric(), "test")
+    try:
+        space = spaces.get("nasbench201")
+        live = LiveMetrics(
+            space, ["evo_c", "params"], synthetic_images(2, 10, 8), network={"channels": 4}, reference=10
+        )
+        rng = np.random.default_rng(3)
+        drawn = [space.sample(rng) for _ in range(6)]
+        found = live.values(drawn, ["evo_c", "params"])
+        assert np.array_equal(np.argsort(found[:, 1], kind="stable"), np.lexsort((found[:, 1], found[:, 0])))
+        assert len(set(found[:, 0])) > 2
+        assert live.values(drawn[:1], ["evo_c"])[0, 0] == found[0, 0]
+    finally:
+        proxies.registry.remove("evo_c")

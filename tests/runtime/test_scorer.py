@@ -1,0 +1,136 @@
+"""Training-free metrics that an executor's workers compute."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import po_nas
+from po_nas import spaces
+from po_nas.core.objective import Outcome
+from po_nas.core.proxy_source import ComputedProxySource
+from po_nas.errors import WorkerLostError
+from po_nas.runtime.executors.base import Answer, evaluate
+from po_nas.runtime.executors.lanes import LaneExecutor
+from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
+from po_nas.runtime.executors.scorer import Scorer
+from po_nas.testing import ToyObjective
+from po_nas.testing.executors import CodeMetrics, Scripted
+
+SPACE = spaces.get("transnas_micro")
+POOL = list(SPACE.enumerate())[:40]
+
+
+class Here(LaneExecutor):
+    """Works in the lane's thread; a piece with more than `most` architectures is lost, one with `bad` fails."""
+
+    most = 99
+    bad = None
+
+    def attempt(self, lane, job):
+        if len(getattr(job, "architectures", ())) > self.most:
+            raise WorkerLostError("was too small")
+        if self.bad is not None and SPACE.to_string(self.bad) in job.architectures:
+            return Answer(Outcome.failed("memory: all of it"), 0.0)
+        return evaluate(self.objective, job, None)
+
+    def stop(self, lane):
+        pass
+
+
+@pytest.fixture
+def executor():
+    made = Here(Scripted(), workers=2)
+    yield made
+    made.close()
+
+
+def expected(names):
+    return CodeMetrics().values(POOL, names)
+
+
+@pytest.mark.parametrize("names", [("sum", "last"), ("last",), ("last", "sum")])
+def test_values_are_those_of_the_source(executor, names):
+    found, computed = Scorer(executor)(POOL, names)
+    np.testing.assert_array_equal(found, expected(names))
+    assert computed == 0
+    assert Scorer(executor)([], names)[0].shape == (0, len(names))
+
+
+def test_what_fails_together_is_tried_one_by_one(executor, caplog):
+    executor.most = 1
+    found, _ = Scorer(executor)(POOL, ("sum",))
+    np.testing.assert_array_equal(found, expected(("sum",)))
+    assert "was too small" in caplog.text
+
+
+def test_what_fails_alone_has_no_metrics(executor, caplog):
+    executor.bad = POOL[7]
+    found, _ = Scorer(executor)(POOL, ("sum",))
+    assert np.isnan(found[7]).all()
+    np.testing.assert_array_equal(np.delete(found, 7, 0), np.delete(expected(("sum",)), 7, 0))
+    assert "no metrics of 1 of 40 architectures" in caplog.text
+
+
+class Costly(CodeMetrics):
+    """Says in which processes it computed; the first of them is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.compute, self.computed = str(folder), None, 0
+
+    def compute_by(self, compute):
+        self.compute = compute
+
+    def __getstate__(self):
+        return {**self.__dict__, "compute": None}
+
+    def values(self, architectures, names):
+        if self.compute is not None:
+            found, computed = self.compute(architectures, names)
+            self.computed += computed
+            return found
+        with Path(self.folder, "processes").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if len(self.processes()) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.computed += len(architectures)
+        return super().values(architectures, names)
+
+    def processes(self):
+        return [int(line) for line in Path(self.folder, "processes").read_text().split()]
+
+
+class Measured(ToyObjective):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(SPACE)
+        self.metrics = Costly(folder)
+
+
+def test_a_search_has_its_metrics_computed_by_the_workers_one_of_which_is_killed(tmp_path):
+    objective = Measured(tmp_path)
+    assert isinstance(objective.metrics, ComputedProxySource)
+    arguments = {"benchmark": objective, "method": {"name": "zero_cost", "fusion": "single"}, "budget": 3}
+    found = po_nas.search(**arguments, out=tmp_path / "run", executor={"name": "process", "workers": 1})
+    assert found.evaluations == 3
+    assert os.getpid() not in objective.metrics.processes()
+    assert len(set(objective.metrics.processes())) == 2
+    journal = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    assert "retry" not in {event["event"] for event in journal}, "metrics are no trials"
+    here = Measured(tmp_path)  # the file says that somebody was killed already
+    same = po_nas.search(**{**arguments, "benchmark": here}, out=tmp_path / "here")
+    assert same.incumbent == found.incumbent
+    assert objective.metrics.computed == here.metrics.computed > 1000
+    assert os.getpid() in here.metrics.processes()
+
+
+def test_a_closed_executor_says_so():
+    made = ProcessExecutor(Scripted(), workers=1, options=ProcessOptions(workers=1))
+    made.open()
+    made.close()
+    with pytest.raises(po_nas.errors.ExecutorError, match="closed"):
+        Scorer(made)(POOL, ("sum",))
