@@ -17,9 +17,8 @@ from typing import Any, Self
 import yaml
 from filelock import FileLock, Timeout
 
-from po_nas.core.settings import validated
 from po_nas.errors import RunDirectoryError, RunLockedError
-from po_nas.runtime.config import SearchConfig
+from po_nas.runtime.config import SearchConfig, search_config
 
 __all__ = [
     "RunDirectory",
@@ -113,7 +112,7 @@ class RunDirectory:
 def read_config(path: Path) -> SearchConfig:
     """The configuration of the run in `path`; `RunDirectoryError` when there is none."""
     record = read_record(path)
-    return validated(SearchConfig, record["search"])
+    return search_config(record["search"])
 
 
 def read_explanation(path: Path) -> dict[str, Any] | None:
