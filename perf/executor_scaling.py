@@ -21,8 +21,10 @@ import ray
 
 from po_nas import spaces
 from po_nas.core.objective import Outcome
+from po_nas.core.trial import Trial
 from po_nas.runtime import executors
-from po_nas.runtime.executors import Executor, Job
+from po_nas.runtime.executors import Executor
+from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, evaluation
 from po_nas.testing import ToyObjective
 
 _OUT = Path(__file__).parents[1] / "docs" / "results" / "executors.md"
@@ -69,12 +71,13 @@ class SmallTraining(ToyObjective):
 def spent(executor: Executor, first: int, count: int, seed: int) -> float:
     """Seconds from the first submission to the last answer."""
     started = time.perf_counter()
+    space = spaces.get("transnas_micro")
     for number in range(first, first + count):
-        executor.submit(Job(number, executor.objective.space.to_string(executor.objective.space.at(number)), seed))
+        executor.submit(evaluation(Trial(number, space.at(number), "random", seed), space))
     done = 0
     while done < count:
         for completed in executor.poll():
-            assert completed.outcome.failure is None, completed.outcome.failure
+            assert completed.answer.failure is None, completed.answer.failure
             done += 1
     return time.perf_counter() - started
 
@@ -105,7 +108,7 @@ class Executed:
 
     def __init__(self, name: str, workers: int, **options) -> None:
         kind = executors.registry.get(name)
-        self.executor = kind(SmallTraining(), workers=workers, options=kind.Options(**options))
+        self.executor = kind(ObjectiveWorkload(SmallTraining()), workers=workers, options=kind.Options(**options))
         self.executor.open()
         self.first = 0
         spent(self.executor, 0, workers, _WARM)

@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -55,7 +56,9 @@ def result(out: Path, executor: str) -> object:
     found = trials(out)
     if executor != "process":
         return found
-    return sorted((e["number"], e["event"], e["architecture"], e.get("metrics", {}).get("validation", 0)) for e in found)
+    return sorted(
+        (e["number"], e["event"], e["architecture"], e.get("metrics", {}).get("validation", 0)) for e in found
+    )
 
 
 # -- kills ------------------------------------------------------------------------------------------------------------
@@ -100,7 +103,9 @@ def go_on(out: Path, settings: dict) -> None:
         po_nas.search(out=out, **settings)
 
 
-def killed(name: tuple[str, str, int], quota: int, draw: random.Random, folder: Path, show: Callable[[int], None]) -> Counter:
+def killed(
+    name: tuple[str, str, int], quota: int, draw: random.Random, folder: Path, show: Callable[[int], None]
+) -> Counter:
     method, executor, batch = name
     found: Counter = Counter()
     while found["kills"] < quota:
@@ -117,12 +122,12 @@ def killed(name: tuple[str, str, int], quota: int, draw: random.Random, folder: 
         for path in (whole, out):
             shutil.rmtree(path, ignore_errors=True)
         started = time.perf_counter()
-        os.waitpid(forked(lambda s=settings: po_nas.search(out=whole, **s)), 0)
+        os.waitpid(forked(partial(po_nas.search, out=whole, **settings)), 0)
         seconds = time.perf_counter() - started
         expected = result(whole, executor)
         for _ in range(10_000):
             before = trials(out) if (out / "journal.jsonl").exists() else []
-            worker = forked(lambda s=settings: go_on(out, s))
+            worker = forked(partial(go_on, out, settings))
             wait = seconds * draw.random() ** 2 * 0.7
             ended = (0, 0)
             until = time.perf_counter() + wait
@@ -173,7 +178,9 @@ def damages(data: bytes, draw: random.Random) -> Iterator[tuple[str, bytes]]:
         yield "a digit changed", data[:at] + digit + data[at + 1 :]
         event = json.loads(lines[row])
         key = draw.choice(sorted(event))
-        event[key] = draw.choice([None, -1, 1e300, "", "x", [], {}, True, [[]], 10**30, "|none~0|", event.get("number")])
+        event[key] = draw.choice(
+            [None, -1, 1e300, "", "x", [], {}, True, [[]], 10**30, "|none~0|", event.get("number")]
+        )
         yield "a value changed", b"".join([*lines[:row], json.dumps(event).encode() + b"\n", *lines[row + 1 :]])
         constant = lines[row].replace(b":", draw.choice([b":NaN,", b":1e999,", b":" + b"9" * 5000 + b",", b":[[["]), 1)
         yield "no JSON", b"".join([*lines[:row], constant, *lines[row + 1 :]])
@@ -204,7 +211,10 @@ def damaged(count: int, draw: random.Random, folder: Path, show: Callable[[int],
         try:
             shown = [t.architecture for t in load_run(out).trials]
             po_nas.resume(out)
-            same = trials(out) == expected and shown == [e["architecture"] for e in expected if e["event"] == "ask"][: len(shown)]
+            same = (
+                trials(out) == expected
+                and shown == [e["architecture"] for e in expected if e["event"] == "ask"][: len(shown)]
+            )
             row["unchanged" if changed == data else "went on to the same end" if same else "silent"] += 1
         except PoNasError:
             row["refused"] += 1
@@ -239,7 +249,11 @@ def joined(pieces: tuple[str, ...], between: str, draw: random.Random) -> str:
     text = between.join(draw.choice(pieces) for _ in range(draw.randint(1, 5)))
     if draw.random() < 0.4:
         at = draw.randrange(len(text) + 1)
-        text = text[:at] + draw.choice(["", "{", "[", "!", "&", "*", "\\", "\x07", "#", "\u2028"]) + text[at + draw.randint(0, 4) :]
+        text = (
+            text[:at]
+            + draw.choice(["", "{", "[", "!", "&", "*", "\\", "\x07", "#", "\u2028"])
+            + text[at + draw.randint(0, 4) :]
+        )
     return text
 
 
@@ -259,7 +273,11 @@ def fuzzed(count: int, draw: random.Random, folder: Path, show: Callable[[int], 
         load_config(None, pairs)
 
     def formula() -> None:
-        parse(joined(FORMULAS, draw.choice(["", " ", " + "]), draw), functions={"add": 2, "mul": 2, "sub": 2, "neg": 1}, variables=["x", "y"])
+        parse(
+            joined(FORMULAS, draw.choice(["", " ", " + "]), draw),
+            functions={"add": 2, "mul": 2, "sub": 2, "neg": 1},
+            variables=["x", "y"],
+        )
 
     def architecture() -> None:
         space = spaces.get(draw.choice(names))
@@ -267,7 +285,11 @@ def fuzzed(count: int, draw: random.Random, folder: Path, show: Callable[[int], 
 
         text = space.to_string(space.sample(np.random.default_rng(draw.randrange(2**32))))
         at = draw.randrange(len(text))
-        space.from_string(text[:at] + draw.choice(["", "9", "|", "(", "nan", "-1", "\x00", "9" * 5000, "[" * 5000]) + text[at + draw.randint(0, 3) :])
+        space.from_string(
+            text[:at]
+            + draw.choice(["", "9", "|", "(", "nan", "-1", "\x00", "9" * 5000, "[" * 5000])
+            + text[at + draw.randint(0, 3) :]
+        )
 
     def files() -> None:
         path.write_bytes(joined(JSONS, "", draw).encode("utf-8", "surrogatepass"))
@@ -276,7 +298,13 @@ def fuzzed(count: int, draw: random.Random, folder: Path, show: Callable[[int], 
         else:
             metric.load(path)
 
-    kinds = {"configurations": settings, "overrides": overrides, "formulas": formula, "architectures": architecture, "JSON files": files}
+    kinds = {
+        "configurations": settings,
+        "overrides": overrides,
+        "formulas": formula,
+        "architectures": architecture,
+        "JSON files": files,
+    }
     found = {name: Counter() for name in kinds}
     for number in range(count):
         name, read = list(kinds.items())[number % len(kinds)]
@@ -313,12 +341,17 @@ class Bar:
         if now - self.shown > 1 or self.done == self.total:
             self.shown = now
             left = (now - self.began) / max(1, self.done) * (self.total - self.done)
-            print(f"\r{self.name}: {self.done}/{self.total}, {left:,.0f} s left   ", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{self.name}: {self.done}/{self.total}, {left:,.0f} s left   ", end="", file=sys.stderr, flush=True
+            )
 
 
 def main() -> None:
     given = dict(argument.split("=") for argument in sys.argv[1:] if "=" in argument)
-    counts = {name: int(given.get(name, default)) for name, default in (("kills", 1000), ("journals", 5000), ("inputs", 50_000))}
+    counts = {
+        name: int(given.get(name, default))
+        for name, default in (("kills", 1000), ("journals", 5000), ("inputs", 50_000))
+    }
     draw = random.Random(0)
     torch.set_num_threads(1)
     lines = [
@@ -330,15 +363,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         if counts["kills"]:
-            lines += ["", "## Killed and resumed", "", "| method | executor | workers | kills | searches | outcomes lost | other trials | failed to go on |", "|---|---|---:|---:|---:|---:|---:|---:|"]
+            lines += [
+                "",
+                "## Killed and resumed",
+                "",
+                "| method | executor | workers | kills | searches | outcomes lost | other trials | failed to go on |",
+                "|---|---|---:|---:|---:|---:|---:|---:|",
+            ]
             bar, total = Bar("kills", counts["kills"]), Counter()
             rest = [name for name in SEARCHES if name[1] not in SHARE]
             for name in SEARCHES:
                 share = SHARE.get(name[1], (1 - sum(SHARE.values())) / len(rest))
                 row = killed(name, -(-int(counts["kills"] * share * 1000) // 1000) or 1, draw, folder, bar)
                 total += row
-                lines.append(f"| {' | '.join(map(str, name))} | {row['kills']} | {row['searches']} | {row['lost']} | {row['different']} | {row['failed to go on']} |")
-            lines.append(f"| all | | | **{total['kills']}** | {total['searches']} | **{total['lost']}** | **{total['different']}** | **{total['failed to go on']}** |")
+                lines.append(
+                    f"| {' | '.join(map(str, name))} | {row['kills']} | {row['searches']} | {row['lost']} | {row['different']} | {row['failed to go on']} |"
+                )
+            lines.append(
+                f"| all | | | **{total['kills']}** | {total['searches']} | **{total['lost']}** | **{total['different']}** | **{total['failed to go on']}** |"
+            )
         if counts["journals"]:
             table = damaged(counts["journals"], draw, folder, Bar("journals", counts["journals"]))
             keys = ("journals", "refused", "went on to the same end", "unchanged", "silent", "tracebacks")
@@ -350,10 +393,20 @@ def main() -> None:
             table = fuzzed(counts["inputs"], draw, folder, Bar("inputs", counts["inputs"]))
             executed = table.pop("all")["code executed"]
             keys = ("inputs", "read", "refused", "tracebacks")
-            lines += ["", "## Inputs that are none", "", f"| kind | {' | '.join(keys)} |", "|---|" + "---:|" * len(keys)]
+            lines += [
+                "",
+                "## Inputs that are none",
+                "",
+                f"| kind | {' | '.join(keys)} |",
+                "|---|" + "---:|" * len(keys),
+            ]
             for name, row in table.items():
                 lines.append(f"| {name} | {' | '.join(str(row[key]) for key in keys)} |")
-            lines += [f"| all | {' | '.join(f'**{sum(row[key] for row in table.values())}**' for key in keys)} |", "", f"Code executed: **{executed}** times."]
+            lines += [
+                f"| all | {' | '.join(f'**{sum(row[key] for row in table.values())}**' for key in keys)} |",
+                "",
+                f"Code executed: **{executed}** times.",
+            ]
     print("", file=sys.stderr)
     print("\n".join(lines))
     if "--write" in sys.argv:

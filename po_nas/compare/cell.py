@@ -5,32 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from po_nas import benchmarks
 from po_nas.compare.design import Cell
 from po_nas.core.objective import Objective
-from po_nas.runtime.api import make_executor, make_searcher, with_computed
+from po_nas.runtime.api import delegate_scoring, make_executor, make_searcher, with_computed
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import MetricsConfig
-from po_nas.runtime.journal import Event, Journal
+from po_nas.runtime.events import EventList
+from po_nas.runtime.journal import Event
 from po_nas.runtime.loop import Loop
 
 __all__ = ["event_rows", "for_the_reader", "load_objective", "run_cell"]
 
 Row = dict[str, Any]
-
-
-class _Events:
-    """A journal in memory: a cell that is interrupted is run again as a whole."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def append(self, events: Iterable[Event]) -> None:
-        self.events.extend(events)
 
 
 @lru_cache(maxsize=2)
@@ -46,9 +37,10 @@ def run_cell(cell: Cell) -> list[Row]:
     """
     config = cell.search
     objective = load_objective(config.benchmark, config.feedback, config.metrics)
-    journal = _Events()
+    journal = EventList()
     executor = make_executor(config, objective)
-    loop = Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), cast(Journal, journal))
+    delegate_scoring(config, objective, executor)
+    loop = Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), journal)
     try:
         loop.run()
     finally:

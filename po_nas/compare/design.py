@@ -15,7 +15,7 @@ from po_nas.compare.published import Published, read_published
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.registry import load_plugin
-from po_nas.runtime.config import ExecutorConfig, MethodConfig, MetricsConfig, SearchConfig
+from po_nas.runtime.config import ERRORS, NAMED, ExecutorConfig, MethodConfig, MetricsConfig, SearchConfig
 
 __all__ = ["Cell", "ComparisonConfig", "load_comparison"]
 
@@ -202,7 +202,7 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
 
     Its plug-ins are imported. Every name and option is checked: raises `ConfigError` or `UnknownNameError`.
     """
-    raw = read_settings(path, overrides, _SHORTHANDS)
+    raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED)
     base = Path() if path is None else path.parent
     if path is not None:
         raw.setdefault("name", path.stem)
@@ -210,7 +210,7 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
     raw["plugins"] = tuple(_located(plugin, base) for plugin in given) + tuple(_located(p, Path()) for p in plugins)
     if isinstance(raw.get("published"), str):
         raw["published"] = read_published(base / raw["published"])
-    config = validated(ComparisonConfig, raw)
+    config = validated(ComparisonConfig, raw, errors=ERRORS)
     config.check()
     for plugin in config.plugins:
         load_plugin(plugin)

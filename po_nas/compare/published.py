@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from po_nas.compare.measures import MEASURES
+from po_nas.core.yaml_reader import read_yaml
 from po_nas.errors import ConfigError
 
 __all__ = ["Published", "read_published"]
@@ -36,12 +36,7 @@ class Published(BaseModel):
 
 def read_published(path: Path) -> list[Mapping[str, Any]]:
     """A YAML list of entries; `ConfigError` when it is none."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("published", path, f"cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("published", path, f"is not YAML ({' '.join(str(error).split())})") from error
+    raw = read_yaml(path, "published")
     if not isinstance(raw, list):
         raise ConfigError("published", path, "must hold a list of {benchmark, method, measure, value, source}")
     return raw

@@ -22,7 +22,7 @@ from po_nas.registry import load_plugin
 from po_nas.runtime.api import make_objective
 from po_nas.runtime.config import MetricsConfig
 from po_nas.runtime.journal import Event, read_journal
-from po_nas.runtime.run_directory import read_config, read_explanation, read_record
+from po_nas.runtime.run_directory import Record, read_config, read_explanation, read_record
 
 __all__ = ["read_runs"]
 
@@ -35,13 +35,13 @@ class _Run:
     """A run directory: its settings, events and what its benchmark knows for the reader."""
 
     directory: Path
-    record: Mapping[str, Any]
+    record: Record
     events: Sequence[Event]
     objective: Objective | None
 
     @property
     def search(self) -> Mapping[str, Any]:
-        return dict(self.record["search"])
+        return self.record.config.model_dump(mode="json")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -56,9 +56,9 @@ class _Run:
         return bool(self.events) and self.events[-1]["event"] == "end"
 
     def protocol(self) -> dict[str, Any]:
-        optimum = self.record.get("optimum", {})
+        optimum = self.record.optimum
         known = {"optimum_validation": optimum.get("validation"), "optimum_test": optimum.get("test")}
-        return {**self.record.get("protocol", {}), **known}
+        return {**self.record.protocol, **known}
 
 
 def read_runs(directories: Sequence[Path]) -> Study:
@@ -103,7 +103,7 @@ def read_runs(directories: Sequence[Path]) -> Study:
         "options": {label: run.options for (_, label, _), run in seen.items()},
         "benchmarks": protocols,
         "missing": {},
-        "versions": runs[-1].record.get("versions", {}),
+        "versions": runs[-1].record.versions,
         "failed": [],
         "finished": sum(run.ended for run in runs),
         "searches": len(runs),
@@ -114,7 +114,7 @@ def read_runs(directories: Sequence[Path]) -> Study:
 
 def _read(directory: Path) -> _Run:
     record = read_record(directory)
-    for plugin in record["search"].get("plugins", ()):
+    for plugin in record.config.plugins:
         load_plugin(plugin)
     journal = directory / "journal.jsonl"
     return _Run(directory, record, read_journal(journal).events if journal.exists() else (), _objective(directory))

@@ -3,69 +3,71 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from po_nas.errors import BudgetError, ConfigError
+from po_nas.core.yaml_reader import read_yaml, yaml_value
+from po_nas.errors import ConfigError
 
 __all__ = ["flat", "read_settings", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
 
 
-_COMMON: Mapping[str, tuple[str, ...]] = {"method": (), "executor": ("timeout_s",)}
-"""Sections whose keys are options of the thing that they name, and those that all such things have."""
-
-
 def read_settings(
-    path: Path | None, overrides: Sequence[str] = (), shorthands: Mapping[str, str] | None = None
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    shorthands: Mapping[str, str] | None = None,
+    *,
+    named: Mapping[str, tuple[str, ...]] | None = None,
+    within: Callable[[dict[str, Any]], dict[str, Any]] = lambda content: content,
 ) -> dict[str, Any]:
     """Read a YAML file (or nothing) and apply ``key=value`` overrides; values are YAML, nested keys have dots.
 
-    With the shorthand ``{"method": "name"}``, ``method=x`` stands for ``method.name=x``. Raises `ConfigError`.
+    Args:
+        path: The file; None for overrides alone.
+        overrides: ``key=value`` texts, applied in their order.
+        shorthands: With ``{"method": "name"}``, ``method=x`` stands for ``method.name=x``.
+        named: Sections among the shorthands whose keys are options of the thing that they name: when another one is
+            named, the options go, but for those listed here, which all such things have.
+        within: Takes the settings out of what is in the file.
+
+    Raises `ConfigError`.
     """
-    shorthands = shorthands or {}
+    shorthands, named = shorthands or {}, named or {}
     raw: dict[str, Any] = {}
     if path is not None:
-        raw = _read_yaml(path)
+        raw = within(_read_pairs(path))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError("override", override, "write key=value, for example budget=50")
-        try:
-            value = yaml.safe_load(text) if text else None
-        except yaml.YAMLError as error:
-            raise ConfigError(key, text, f"not a YAML value ({_first_line(error)})") from error
-        _assign(raw, key.split("."), value, shorthands)
+        value = yaml_value(text, key, text) if text else None
+        _assign(raw, key.split("."), value, shorthands, named)
     return {
         key: {shorthands[key]: value} if key in shorthands and not isinstance(value, dict) else value
         for key, value in raw.items()
     }
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("config", path, f"cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("config", path, f"is not YAML ({_first_line(error)})") from error
+def _read_pairs(path: Path) -> dict[str, Any]:
+    raw = read_yaml(path, "config")
     if not isinstance(raw, dict):
         raise ConfigError("config", path, "must hold key: value pairs")
-    # The record of a run holds its configuration in a section of its own.
-    return raw["search"] if isinstance(raw.get("search"), dict) and "versions" in raw else raw
+    return raw
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _assign(raw: dict[str, Any], path: list[str], value: Any, shorthands: Mapping[str, str]) -> None:
+def _assign(
+    raw: dict[str, Any],
+    path: list[str],
+    value: Any,
+    shorthands: Mapping[str, str],
+    named: Mapping[str, tuple[str, ...]],
+) -> None:
     *parents, last = path
     node = raw
     for depth, key in enumerate(parents):
@@ -81,26 +83,40 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any, shorthands: Mappin
     if not parents and last in shorthands and isinstance(node.get(last), dict) and not isinstance(value, dict):
         shorthand = shorthands[last]
         known = node[last]
-        # Another method or executor has other options; all else is kept.
-        if last in _COMMON and known.get(shorthand, value) != value:
-            known = {name: known[name] for name in _COMMON[last] if name in known}
+        # Another thing of the kind has other options.
+        if last in named and known.get(shorthand, value) != value:
+            known = {name: known[name] for name in named[last] if name in known}
         node[last] = {**known, shorthand: value}
     else:
         node[last] = value
 
 
-def validated(model: type[M], raw: Mapping[str, Any], prefix: str = "") -> M:
-    """Validate `raw` against a pydantic model; the first problem becomes a one-line `ConfigError`."""
+def validated(
+    model: type[M],
+    raw: Mapping[str, Any],
+    prefix: str = "",
+    errors: Mapping[str, type[ConfigError]] | None = None,
+) -> M:
+    """Validate `raw` against a pydantic model; the first problem becomes a one-line `ConfigError`.
+
+    Args:
+        model: The model.
+        raw: Values by key.
+        prefix: What is put before keys in messages.
+        errors: Subclasses of `ConfigError` to raise for values in the sections of these names.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         problems = error.errors()
         # A misspelt key also makes the right one missing; the misspelling is what the user wants to hear of.
         unknown = [p for p in problems if p["type"] == "extra_forbidden"]
-        raise _config_error(model, (unknown or problems)[0], prefix) from None
+        raise _config_error(model, (unknown or problems)[0], prefix, errors or {}) from None
 
 
-def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) -> ConfigError:
+def _config_error(
+    model: type[BaseModel], problem: ErrorDetails, prefix: str, errors: Mapping[str, type[ConfigError]]
+) -> ConfigError:
     key = prefix + ".".join(str(part) for part in problem["loc"])
     value = problem.get("input")
     if problem["type"] == "extra_forbidden":
@@ -112,7 +128,7 @@ def _config_error(model: type[BaseModel], problem: ErrorDetails, prefix: str) ->
     if problem["type"] == "missing":
         description = model.model_fields[key].description if key in model.model_fields else None
         return ConfigError(key, "", f"is required: {description}" if description else "is required")
-    kind = BudgetError if key.startswith("budget") else ConfigError
+    kind = errors.get(str(problem["loc"][0]), ConfigError) if problem["loc"] else ConfigError
     return kind(key, value, problem["msg"][0].lower() + problem["msg"][1:])
 
 

@@ -5,13 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from po_nas.registry import load_plugin
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
 
 __all__ = ["RunData", "TrialData", "load_run"]
+
+
+class _TrustRow(BaseModel):
+    label: str
+    architectures: int = Field(ge=0)
+    weights: list[Annotated[float, Field(allow_inf_nan=False)]]
+
+
+class _Trust(BaseModel):
+    """What a method writes to its explanation: a weight of each metric for the incumbent and for clusters."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    metrics: list[str] = Field(min_length=1)
+    rows: list[_TrustRow] = Field(min_length=1)
+    believed: float | None = Field(None, ge=0, le=1)
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _aligned(self) -> _Trust:
+        if any(len(row.weights) != len(self.metrics) for row in self.rows):
+            raise ValueError("a row has another number of weights than there are metrics")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +77,11 @@ class RunData:
     ended: str | None
 
     def trust(self) -> Mapping[str, Any] | None:
-        """The weights of training-free metrics that the method came to, None where it has none."""
-        found = (read_explanation(self.directory) or {}).get("trust")
-        return found if isinstance(found, dict) and found.get("metrics") and found.get("rows") else None
+        """The weights of training-free metrics that the method came to, None where it has none or they are damaged."""
+        try:
+            return _Trust.model_validate((read_explanation(self.directory) or {}).get("trust")).model_dump()
+        except ValidationError:
+            return None
 
     @property
     def told(self) -> list[TrialData]:
@@ -136,10 +163,11 @@ def load_run(directory: Path) -> RunData:
     `JournalError` when its journal is damaged and `PluginError` when a plug-in is gone.
     """
     record = read_record(directory)
-    for plugin in record["search"].get("plugins", ()):
+    for plugin in record.config.plugins:
         load_plugin(plugin)
     path = directory / "journal.jsonl"
     events = read_journal(path).events if path.exists() else ()
+    summary = read_summary(directory)
     asked: dict[int, dict[str, Any]] = {}
     ended = None
     for completed, event in enumerate(events):
@@ -158,11 +186,11 @@ def load_run(directory: Path) -> RunData:
             ended = str(event["reason"])
     return RunData(
         directory=directory,
-        config=record["search"],
-        protocol=record.get("protocol", {}),
-        optimum=record.get("optimum", {}),
-        versions=record.get("versions", {}),
+        config=record.config.model_dump(mode="json"),
+        protocol=record.protocol,
+        optimum=record.optimum,
+        versions=record.versions,
         trials=tuple(TrialData(**fields) for fields in asked.values()),
-        summary=read_summary(directory),
+        summary=None if summary is None else summary.to_dict(),
         ended=ended,
     )

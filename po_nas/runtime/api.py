@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from po_nas import benchmarks, methods, training
 from po_nas._version import __version__
 from po_nas.core.objective import Objective
 from po_nas.core.proxy_source import ComputedProxySource
-from po_nas.core.searcher import Domain, Searcher
+from po_nas.core.searcher import Domain, MethodOptions, Searcher
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.registry import load_plugin
+from po_nas.runtime import executors
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, RunInfo
-from po_nas.runtime.config import MetricsConfig, SearchConfig
-from po_nas.runtime.executors.base import Executor
+from po_nas.runtime.config import MetricsConfig, SearchConfig, search_config
+from po_nas.runtime.executors.base import Executor, ExecutorOptions
+from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.journal import SCHEMA, Journal
 from po_nas.runtime.loop import Loop, regret
-from po_nas.runtime.run_directory import RunDirectory, read_config, read_summary, read_warm_start
+from po_nas.runtime.run_directory import Result, RunDirectory, read_config, read_summary, read_warm_start
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
 from po_nas.spaces.base import Architecture
 
 __all__ = [
     "Result",
+    "check_options",
+    "delegate_scoring",
     "make_executor",
     "make_objective",
     "make_searcher",
+    "objective_of_worker",
     "protocol_of",
     "resume",
     "run_search",
@@ -40,44 +46,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of a search; ``summary.json`` holds the same fields.
-
-    `incumbent` is the best architecture by validation, as a string (None when every trial failed); `test` its report
-    metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
-    search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
-    against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
-    objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
-    """
-
-    benchmark: str
-    method: str
-    seed: int
-    feedback: str | None
-    evaluations: int
-    failed: int
-    incumbent: str | None
-    validation: float | None
-    test: float | None
-    optimum_validation: float | None
-    optimum_test: float | None
-    test_of_optimum_validation: float | None
-    best_test_queried: float | None
-    regret_validation: float | None
-    regret_test: float | None
-    cost_s: float
-    clock_s: float
-    wall_s: float
-    overhead_s: float
-    ended: str
-    directory: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as a dictionary."""
-        return asdict(self)
 
 
 def search(
@@ -106,8 +74,7 @@ def search(
     argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
     """
     name = benchmark if isinstance(benchmark, str) else benchmark.name
-    config = validated(
-        SearchConfig,
+    config = search_config(
         {
             "benchmark": name,
             "method": {"name": method} if isinstance(method, str) else dict(method),
@@ -130,13 +97,17 @@ def run_search(
     config: SearchConfig, out: Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None
 ) -> Result:
     """Run a search from a checked configuration."""
+    # Whatever an objective does to the working directory, this is where the run is.
+    out = out.absolute()
     _refuse_used(out)
     for plugin in config.plugins:
         load_plugin(plugin)
+    check_options(config)
     named, objective = objective is None, make_objective(config, out, objective)
     config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
     earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
+    delegate_scoring(config, objective, executor)
     searcher = make_searcher(config, objective, earlier)
     try:
         executor.open()
@@ -160,13 +131,15 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
 
     `objective` must be given when the search was started with an objective that is not registered.
     """
-    path = Path(out)
+    path = Path(out).absolute()
     config = read_config(path)
     for plugin in config.plugins:
         load_plugin(plugin)
+    check_options(config)
     named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
+    delegate_scoring(config, objective, executor)
     searcher = make_searcher(config, objective, earlier)
     try:
         with RunDirectory(path) as directory:
@@ -182,8 +155,6 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
     Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
     directory `out`, unless ``training.folder`` names a place.
     """
-    from po_nas import benchmarks
-
     options = config.training
     if given is None:
         if out is not None and benchmarks.trains(config.benchmark):
@@ -195,12 +166,29 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
 def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
     """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
     if wanted.compute:
-        from po_nas.training import compute_metrics
-
-        given = compute_metrics(
+        given = training.compute_metrics(
             given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
         )
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
+
+
+def check_options(config: SearchConfig) -> None:
+    """Check the options of the method and of the executor; nothing is loaded or started for it.
+
+    Raises `UnknownNameError` for a name, `ConfigError` for an option.
+    """
+    _method_of(config)
+    _executor_of(config)
+
+
+def _method_of(config: SearchConfig) -> tuple[type[Searcher], MethodOptions]:
+    kind = methods.registry.get(config.method.name)
+    return kind, validated(kind.Options, config.method.options, prefix="method.")
+
+
+def _executor_of(config: SearchConfig) -> tuple[type[Executor], ExecutorOptions]:
+    kind = executors.registry.get(config.executor.name)
+    return kind, validated(kind.Options, config.executor.options, prefix="executor.")
 
 
 def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[WarmStart] = ()) -> Searcher:
@@ -208,10 +196,7 @@ def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[
 
     Raises `ConfigError` when those are of other tasks and the method cannot learn from them.
     """
-    from po_nas import methods
-
-    kind = methods.registry.get(config.method.name)
-    options = validated(kind.Options, config.method.options, prefix="method.")
+    kind, options = _method_of(config)
     domain = Domain(
         objective.space,
         objective.identity,
@@ -236,27 +221,39 @@ def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[
 def make_executor(
     config: SearchConfig, objective: Objective, *, named: bool = True, out: Path | None = None
 ) -> Executor:
-    """The configured executor of an objective; `named` unless the caller handed in an object that has no name.
+    """The configured executor of an objective; nothing is started yet.
 
-    `out` is the run directory. Metrics that cost time are computed by its workers too, if it has any, unless
-    ``metrics.workers`` wants processes of this machine. Raises `ConfigError` for its options.
+    Args:
+        config: The search; its ``batch`` is the number of workers where the executor's options say nothing else.
+        objective: What is evaluated.
+        named: Whether workers build the objective anew from `config`; otherwise (the caller handed in an object that
+            has no name) the object itself is sent to them.
+        out: The run directory, where there is one.
+
+    Raises `ConfigError` for its options, and for an object that cannot be sent.
     """
-    from po_nas.runtime import executors
-    from po_nas.runtime.executors.scorer import Scorer
+    kind, options = _executor_of(config)
+    out = None if out is None else out.absolute()
+    rebuild = partial(objective_of_worker, config, out) if named else None
+    return kind(ObjectiveWorkload(objective, rebuild), workers=config.batch, options=options, out=out)
 
-    kind = executors.registry.get(config.executor.name)
-    options = validated(kind.Options, config.executor.options, prefix="executor.")
-    executor = kind(
-        objective,
-        workers=config.batch,
-        options=options,
-        config=config if named else None,
-        out=None if out is None else out.absolute(),
-    )
-    metrics = getattr(objective, "metrics", None)
-    if executor.scores and config.metrics.workers == 1 and isinstance(metrics, ComputedProxySource):
-        metrics.compute_by(Scorer(executor))
-    return executor
+
+def objective_of_worker(config: SearchConfig, out: Path | None) -> Objective:
+    """What `make_objective` makes, in another process, where plug-ins are not loaded yet."""
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    return make_objective(config, out)
+
+
+def delegate_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
+    """Have proxy scores that cost time computed by the executor's workers from now on, beside its trials.
+
+    Nothing changes where it has none outside of this process, where ``metrics.workers`` wants processes of this
+    machine, or where scores are on record.
+    """
+    source = getattr(objective, "metrics", None)
+    if executor.remote and config.metrics.workers == 1 and isinstance(source, ComputedProxySource):
+        source.compute_by(Scorer(executor, objective.space))
 
 
 def _run(
@@ -284,7 +281,7 @@ def _run(
         if events and events[-1]["event"] == "end":
             summary = read_summary(directory.path)
             if summary is not None:
-                return Result(**summary)
+                return summary
             reason = str(events[-1]["reason"])
         else:
             now = datetime.now(UTC).isoformat(timespec="seconds")

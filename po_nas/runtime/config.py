@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic_core import PydanticCustomError
 
+from po_nas import training as trainings
 from po_nas.core.settings import read_settings, validated
+from po_nas.errors import BudgetError
 from po_nas.runtime.budget import Budget
 from po_nas.runtime.executors.base import Timeout
 
-__all__ = ["ExecutorConfig", "MethodConfig", "MetricsConfig", "SearchConfig", "load_config"]
+__all__ = [
+    "ERRORS",
+    "NAMED",
+    "ExecutorConfig",
+    "MethodConfig",
+    "MetricsConfig",
+    "SearchConfig",
+    "load_config",
+    "search_config",
+]
 
 
 class MethodConfig(BaseModel):
@@ -70,17 +82,20 @@ def _from_anywhere(training: dict[str, Any]) -> dict[str, Any]:
     folders = {key: training[key] for key in ("data", "folder") if isinstance(training.get(key), str)}
     loss = training.get("loss")
     if isinstance(loss, str) and loss.endswith(".json"):
-        from po_nas import training as trainings
-
         try:
             training = training | {"loss": trainings.chosen_loss(loss)}
         except ValueError as error:
             raise PydanticCustomError("loss", "{reason}", {"reason": str(error)}) from error
-    return training | {key: str(Path(value).expanduser().absolute()) for key, value in folders.items()}
+    return training | {key: _absolute_folder(value) for key, value in folders.items()}
 
 
 def _absolutes(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(Path(path).expanduser().absolute()) for path in paths)
+    return tuple(map(_absolute_folder, paths))
+
+
+def _absolute_folder(path: str) -> str:
+    # Unlike that of `Path`, this expansion leaves the home of an unknown user as it is.
+    return str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111
 
 
 class SearchConfig(BaseModel):
@@ -110,18 +125,34 @@ _SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations"
 """``method=gp_bo`` stands for ``method.name=gp_bo``, and so on."""
 
 
+NAMED: Mapping[str, tuple[str, ...]] = {"method": (), "executor": ("timeout_s",)}
+"""Sections whose keys are options of the thing that they name, and those that all such things have."""
+ERRORS = {"budget": BudgetError}
+"""What is raised for sections of which more is known than that they are settings."""
+
+
+def search_config(raw: Mapping[str, Any]) -> SearchConfig:
+    """The search that settings describe; `ConfigError` where they do not."""
+    return validated(SearchConfig, raw, errors=ERRORS)
+
+
+def _search_of(content: dict[str, Any]) -> dict[str, Any]:
+    """The settings in a file, which may be the record of a run: that has them in a section of its own."""
+    return content["search"] if isinstance(content.get("search"), dict) and "versions" in content else content
+
+
 def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> SearchConfig:
     """Read a YAML file (or nothing) and apply ``key=value`` overrides; values are YAML, nested keys have dots.
 
     Raises `ConfigError` that names the key, the value and the nearest valid choice.
     """
-    raw = read_settings(path, overrides, _SHORTHANDS)
+    raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED, within=_search_of)
     given = raw.get("plugins") or []
     given = [given] if isinstance(given, str) else given
     if isinstance(given, list):
         # Absolute, so that the run can be resumed from anywhere.
         raw["plugins"] = [_absolute(plugin) for plugin in (*given, *plugins)]
-    return validated(SearchConfig, raw)
+    return search_config(raw)
 
 
 def _absolute(plugin: Any) -> Any:

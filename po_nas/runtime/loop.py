@@ -13,8 +13,10 @@ from po_nas.core.trial import Trial
 from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, Progress
-from po_nas.runtime.executors.base import Completed, Executor, Job, Lost
-from po_nas.runtime.journal import Event, Journal
+from po_nas.runtime.events import EventSink
+from po_nas.runtime.executors.base import Completed, Executor, Lost
+from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
+from po_nas.runtime.journal import Event
 
 __all__ = ["Loop"]
 
@@ -33,7 +35,7 @@ class Loop:
         searcher: Searcher,
         executor: Executor,
         ledger: Ledger,
-        journal: Journal,
+        journal: EventSink,
         callbacks: Sequence[Callback] = (),
         save_details: Callable[[int, str], None] = lambda number, text: None,
     ) -> None:
@@ -83,7 +85,8 @@ class Loop:
                 self._answer_first = event["event"] == "ask"
         self.executor.restore_clock(clock)
         for trial, submitted_s in submitted.values():
-            self.executor.submit(self._job(trial, attempts.get(trial.number, 1)), submitted_s=submitted_s)
+            task = evaluation(trial, self.objective.space, attempts.get(trial.number, 1))
+            self.executor.submit(task, submitted_s=submitted_s)
 
     def _asked_before(self, line: int, event: Event) -> Trial:
         """The trial of an ``ask``, checked against what this search asks for."""
@@ -139,7 +142,7 @@ class Loop:
         self.ledger.asked += len(trials)
         self.notify("on_ask", trials)
         for trial in trials:
-            self.executor.submit(self._job(trial))
+            self.executor.submit(evaluation(trial, self.objective.space))
         return None
 
     def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float) -> Event:
@@ -159,7 +162,8 @@ class Loop:
         return event
 
     def _tell(self, done: Completed) -> None:
-        trial, outcome = self.searcher.pending[done.number], done.outcome
+        task, answer = done.task, done.answer
+        trial, outcome = self.searcher.pending[task.payload["number"]], outcome_of(answer)
         event: Event = {
             "event": "tell" if outcome.failure is None else "fail",
             "number": trial.number,
@@ -169,15 +173,15 @@ class Loop:
         event |= {
             "cost_s": outcome.cost_s,
             "clock_s": done.clock_s,
-            "objective_s": round(done.objective_s, 6),
+            "objective_s": round(answer.seconds, 6),
             "elapsed_s": round(self.elapsed_s, 6),
         }
-        if done.attempts > 1:
-            event["attempts"] = done.attempts
-        if done.details is not None:
-            self.save_details(trial.number, done.details)
+        if task.attempt > 1:
+            event["attempts"] = task.attempt
+        if answer.details is not None:
+            self.save_details(trial.number, answer.details)
         self.journal.append([event])
-        self._settle(trial, outcome, done.objective_s)
+        self._settle(trial, outcome, answer.seconds)
         self._session_told += 1
         self.notify("on_tell", trial, outcome, self.progress())
 
@@ -190,16 +194,14 @@ class Loop:
             self.incumbent = (trial, outcome)
 
     def _lost(self, lost: Lost) -> None:
-        if lost.number < 0:
-            _log.warning("training-free metrics lost their worker, which %s; they are tried again", lost.reason)
+        task = lost.task
+        if task.kind != EVALUATE:
+            _log.warning("%s lost its worker, which %s; it is tried again", task.name, lost.reason)
             return
-        _log.warning("trial %d lost its worker, which %s; it is tried again", lost.number, lost.reason)
-        event = {"event": "retry", "number": lost.number, "attempt": lost.attempt, "reason": lost.reason}
+        number = task.payload["number"]
+        _log.warning("trial %d lost its worker, which %s; it is tried again", number, lost.reason)
+        event = {"event": "retry", "number": number, "attempt": task.attempt, "reason": lost.reason}
         self.journal.append([{**event, "clock_s": lost.clock_s, "elapsed_s": round(self.elapsed_s, 6)}])
-
-    def _job(self, trial: Trial, attempt: int = 1) -> Job:
-        text = self.objective.space.to_string(trial.architecture)
-        return Job(trial.number, text, trial.seed, trial.fidelity, attempt)
 
     def progress(self) -> Progress:
         """Where the run stands."""

@@ -8,6 +8,7 @@ import os
 import platform
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,13 +17,17 @@ from typing import Any, Self
 
 import yaml
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from po_nas.core.settings import validated
-from po_nas.errors import RunDirectoryError, RunLockedError
-from po_nas.runtime.config import SearchConfig
+from po_nas.core.yaml_reader import read_yaml
+from po_nas.errors import ConfigError, RunDirectoryError, RunLockedError
+from po_nas.runtime.config import SearchConfig, search_config
 from po_nas.runtime.journal import cut_journal
 
 __all__ = [
+    "Record",
+    "Result",
     "RunDirectory",
     "read_config",
     "read_explanation",
@@ -38,6 +43,47 @@ _log = logging.getLogger(__name__)
 _EXPLANATION = Path("artifacts") / "explanation.json"
 _WARM_START = Path("artifacts") / "warm_start.json"
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a search; ``summary.json`` holds the same fields.
+
+    `incumbent` is the best architecture by validation, as a string (None when every trial failed); `test` its report
+    metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
+    search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
+    against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
+    objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
+    """
+
+    benchmark: str
+    method: str
+    seed: int
+    feedback: str | None
+    evaluations: int
+    failed: int
+    incumbent: str | None
+    validation: float | None
+    test: float | None
+    optimum_validation: float | None
+    optimum_test: float | None
+    test_of_optimum_validation: float | None
+    best_test_queried: float | None
+    regret_validation: float | None
+    regret_test: float | None
+    cost_s: float
+    clock_s: float
+    wall_s: float
+    overhead_s: float
+    ended: str
+    directory: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a dictionary."""
+        return asdict(self)
+
+
+_SUMMARY = TypeAdapter(Result)
 
 
 class RunDirectory:
@@ -136,15 +182,14 @@ def repair(path: Path, lines: int) -> Path:
 
 def read_config(path: Path) -> SearchConfig:
     """The configuration of the run in `path`; `RunDirectoryError` when there is none."""
-    record = read_record(path)
-    return validated(SearchConfig, record["search"])
+    return read_record(path).config
 
 
 def read_explanation(path: Path) -> dict[str, Any] | None:
     """What the method of the run in `path` has learned, None where it says nothing or the file is damaged."""
     try:
         found = json.loads((path / _EXPLANATION).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -153,34 +198,48 @@ def read_warm_start(path: Path) -> str:
     """What `write_warm_start` wrote; `RunDirectoryError` when it is gone."""
     try:
         return (path / _WARM_START).read_text(encoding="utf-8")
-    except OSError as error:
-        raise RunDirectoryError(path, f"its {_WARM_START} cannot be read ({error.strerror})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(path, f"its {_WARM_START} cannot be read ({error})") from error
 
 
-def read_summary(path: Path) -> dict[str, Any] | None:
-    """The summary of the run in `path`, None while it is not finished or when the file is damaged.
+def read_summary(path: Path) -> Result | None:
+    """The summary of the run in `path`, None while it is not finished or when the file is damaged or incomplete.
 
     Everything in it can be computed again from the journal, and `resume` does.
     """
     try:
-        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return _SUMMARY.validate_json((path / "summary.json").read_bytes(), strict=True)
+    except (OSError, ValidationError):
         return None
-    return summary if isinstance(summary, dict) else None
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The whole of ``config.yaml``: search, protocol, versions; `RunDirectoryError` when there is none."""
+class Record(BaseModel):
+    """What ``config.yaml`` holds: the resolved configuration, the protocol, the task's optima, versions in use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    search: dict[str, Any]
+    protocol: dict[str, Any] = {}
+    optimum: dict[str, float | None] = {}
+    versions: dict[str, str] = {}
+
+    @property
+    def config(self) -> SearchConfig:
+        """The configuration, checked; `ConfigError`."""
+        return search_config(self.search)
+
+
+def read_record(path: Path) -> Record:
+    """The whole of ``config.yaml``; `RunDirectoryError` when there is none, or none that po-nas wrote."""
+    file = path / "config.yaml"
+    if not file.exists():
+        raise RunDirectoryError(path, "holds no run (no config.yaml); start one with: po-nas search … --out DIR")
     try:
-        record = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunDirectoryError(
-            path, "holds no run (no config.yaml); start one with: po-nas search … --out DIR"
-        ) from None
-    except (OSError, yaml.YAMLError) as error:
-        raise RunDirectoryError(path, f"its config.yaml cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(record, dict) or "search" not in record:
-        raise RunDirectoryError(path, "its config.yaml is not one that po-nas wrote")
+        content = read_yaml(file, "config.yaml")
+        record = validated(Record, content if isinstance(content, dict) else {})
+        record.config  # noqa: B018 - checked here, so that nobody reads half a configuration
+    except ConfigError as error:
+        raise RunDirectoryError(path, f"its config.yaml cannot be read ({error})") from error
     return record
 
 

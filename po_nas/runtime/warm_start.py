@@ -41,15 +41,13 @@ def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> t
     found: list[WarmStart] = []
     for path in map(Path, paths):
         record = read_record(path)
-        theirs = record.get("protocol", {})
+        theirs = record.protocol
         if theirs.get("space") != space.name:
-            raise ConfigError(
-                "warm_start", str(path), f"searched {theirs.get('space')}, this search is in {space.name}"
-            )
+            raise ConfigError("warm_start", path, f"searched {theirs.get('space')}, this search is in {space.name}")
         told = _told(path)
         if sum(value is not None for _, value in told) < 2:
             raise RunDirectoryError(path, "has told fewer than two evaluations; there is nothing to start from")
-        task = str(record["search"]["benchmark"])
+        task = record.config.benchmark
         same = dict(theirs) == dict(protocol)
         if not same and any(task == other.task and not other.same for other in found):
             raise ConfigError("warm_start", path, f"is the second run on {task}; give one run of each other task")

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 import po_nas
 from po_nas import spaces
@@ -104,3 +105,80 @@ def test_a_report_that_cannot_be_written(finished, tmp_path):
     (out / "report").write_text("a file in the way")
     with pytest.raises(RunDirectoryError, match="its report cannot be written \\(File exists\\)"):
         make_report(out)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    ["{}", "[]", "null", "3", "{", "\xff", '{"test": 1}', "[" * 100_000],
+)
+def test_a_damaged_summary_is_none_and_computed_again(finished, tmp_path, summary):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    whole = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(summary, encoding="latin-1")
+    assert load_run(out).summary is None
+    assert make_report(out).page.is_file()
+    po_nas.resume(out)
+    remade = json.loads((out / "summary.json").read_text())
+    assert remade | {k: whole[k] for k in ("wall_s", "overhead_s", "directory")} == whole
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("evaluations", "25"), ("validation", [1]), ("ended", None), ("seed", 1.5), ("cost_s", None)]
+)
+def test_a_summary_with_a_wrong_value_is_none(finished, tmp_path, key, value):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    whole = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(json.dumps(whole | {key: value}))
+    assert load_run(out).summary is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "search: {}", "search: [1]", "search: {benchmark: 3}", "search: null", "budget: 0b_", "x: !!bool maybe", "a: " + "[" * 3000,
+        "search: &a {benchmark: *a}", "\x00", "search: 2026-13-01", "- 1", "",
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_record_that_po_nas_did_not_write(finished, tmp_path, text):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    (out / "config.yaml").write_text(text)
+    for read in (load_run, po_nas.resume):
+        with pytest.raises(RunDirectoryError) as caught:
+            read(out)
+        assert caught.value.path == out
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("part", "value"), [("protocol", [1]), ("optimum", {"validation": "high"}), ("versions", 3)])
+def test_other_parts_of_the_record_are_checked(finished, tmp_path, part, value):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    record = yaml.safe_load((out / "config.yaml").read_text())
+    (out / "config.yaml").write_text(yaml.safe_dump(record | {part: value}))
+    with pytest.raises(RunDirectoryError):
+        load_run(out)
+
+
+@pytest.mark.parametrize(
+    "trust",
+    [
+        None, 3, [], {}, {"metrics": ["a"]}, {"metrics": "a", "rows": []}, {"metrics": ["a"], "rows": []},
+        {"metrics": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [1.0, 2.0]}]},
+        {"metrics": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [None]}]},
+        {"metrics": ["a"], "rows": [{"label": 3, "architectures": 1, "weights": [1.0]}]},
+        {"metrics": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [float("nan")]}]},
+        {"metrics": ["a"], "believed": "yes", "rows": [{"label": "x", "architectures": 1, "weights": [1.0]}]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_odd_explanation_is_left_out(finished, tmp_path, trust):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    (out / "artifacts").mkdir(exist_ok=True)
+    (out / "artifacts" / "explanation.json").write_text(json.dumps({"trust": trust}))
+    assert load_run(out).trust() is None
+    assert make_report(out).page.is_file()

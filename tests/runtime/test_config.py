@@ -155,7 +155,7 @@ def test_the_last_override_counts(assignments):
         ("tracking=[5]", "tracking.0=5: input should be a valid string"),
         ("seed", "override='seed': write key=value, for example budget=50"),
         ("=5", "override='=5': write key=value"),
-        ("seed=[1", "seed='[1': not a YAML value"),
+        ("seed=[1", "seed='[1': is not YAML"),
         ("seed.x.y=1", "seed={'x': {'y': 1}}: input should be a valid integer"),
         ("benchmark.x=1", "benchmark.x=1: benchmark is 'nasbench201/cifar10' and has no keys"),
         ("1=2", "1=2: unknown key"),

@@ -12,13 +12,12 @@ import pytest
 
 import po_nas
 from po_nas import spaces
-from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.errors import WorkerLostError
-from po_nas.runtime.executors.base import Answer, evaluate
+from po_nas.runtime.executors.base import Answer, execute
 from po_nas.runtime.executors.lanes import LaneExecutor
+from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
-from po_nas.runtime.executors.scorer import Scorer
 from po_nas.testing import ToyObjective
 from po_nas.testing.executors import CodeMetrics, Scripted
 
@@ -32,12 +31,12 @@ class Here(LaneExecutor):
     most = 99
     bad = None
 
-    def attempt(self, lane, job):
-        if len(getattr(job, "architectures", ())) > self.most:
+    def attempt(self, lane, task):
+        if len(task.payload["architectures"]) > self.most:
             raise WorkerLostError("was too small")
-        if self.bad is not None and SPACE.to_string(self.bad) in job.architectures:
-            return Answer(Outcome.failed("memory: all of it"), 0.0)
-        return evaluate(self.objective, job, None)
+        if self.bad is not None and SPACE.to_string(self.bad) in task.payload["architectures"]:
+            return Answer.failed("memory: all of it")
+        return execute(self.workload, task, None)
 
     def stop(self, lane):
         pass
@@ -45,7 +44,7 @@ class Here(LaneExecutor):
 
 @pytest.fixture
 def executor():
-    made = Here(Scripted(), workers=2)
+    made = Here(ObjectiveWorkload(Scripted()), workers=2)
     yield made
     made.close()
 
@@ -56,22 +55,28 @@ def expected(names):
 
 @pytest.mark.parametrize("names", [("sum", "last"), ("last",), ("last", "sum")])
 def test_values_are_those_of_the_source(executor, names):
-    found, computed = Scorer(executor)(POOL, names)
+    found, computed = Scorer(executor, SPACE)(POOL, names)
     np.testing.assert_array_equal(found, expected(names))
     assert computed == 0
-    assert Scorer(executor)([], names)[0].shape == (0, len(names))
+    assert Scorer(executor, SPACE)([], names)[0].shape == (0, len(names))
+
+
+def test_an_architecture_that_is_asked_for_twice_is_scored_once(executor):
+    pool = [*POOL[:3], POOL[0]]
+    found, _ = Scorer(executor, SPACE)(pool, ("sum",))
+    np.testing.assert_array_equal(found, CodeMetrics().values(pool, ("sum",)))
 
 
 def test_what_fails_together_is_tried_one_by_one(executor, caplog):
     executor.most = 1
-    found, _ = Scorer(executor)(POOL, ("sum",))
+    found, _ = Scorer(executor, SPACE)(POOL, ("sum",))
     np.testing.assert_array_equal(found, expected(("sum",)))
     assert "was too small" in caplog.text
 
 
 def test_what_fails_alone_has_no_metrics(executor, caplog):
     executor.bad = POOL[7]
-    found, _ = Scorer(executor)(POOL, ("sum",))
+    found, _ = Scorer(executor, SPACE)(POOL, ("sum",))
     assert np.isnan(found[7]).all()
     np.testing.assert_array_equal(np.delete(found, 7, 0), np.delete(expected(("sum",)), 7, 0))
     assert "no metrics of 1 of 40 architectures" in caplog.text
@@ -129,8 +134,8 @@ def test_a_search_has_its_metrics_computed_by_the_workers_one_of_which_is_killed
 
 
 def test_a_closed_executor_says_so():
-    made = ProcessExecutor(Scripted(), workers=1, options=ProcessOptions(workers=1))
+    made = ProcessExecutor(ObjectiveWorkload(Scripted()), workers=1, options=ProcessOptions(workers=1))
     made.open()
     made.close()
     with pytest.raises(po_nas.errors.ExecutorError, match="closed"):
-        Scorer(made)(POOL, ("sum",))
+        Scorer(made, SPACE)(POOL, ("sum",))

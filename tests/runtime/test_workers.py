@@ -17,6 +17,7 @@ from po_nas.errors import ConfigError, ExecutorError, JournalError, MissingExtra
 from po_nas.runtime import executors
 from po_nas.runtime.environment import environment
 from po_nas.runtime.executors.gpus import check_share, room, share, visible
+from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload
 from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
 from po_nas.runtime.journal import Journal
 
@@ -363,7 +364,7 @@ def test_threads_of_a_worker_do_not_depend_on_what_starts_beside_it(folder, monk
     """While one starts, its variables are those of this process."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    executor = ProcessExecutor(SourceTask(folder), workers=2, options=ProcessOptions())
+    executor = ProcessExecutor(ObjectiveWorkload(SourceTask(folder)), workers=2, options=ProcessOptions())
     alone = executor._variables(0)
     assert int(alone["OMP_NUM_THREADS"]) >= 1
     with environment(alone):

@@ -13,10 +13,12 @@ import yaml
 import po_nas
 from po_nas import benchmarks, spaces
 from po_nas.core.settings import validated
+from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, MissingImagesError, NotATableError, RunDirectoryError, UnknownNameError
 from po_nas.runtime.api import run_search
 from po_nas.runtime.config import SearchConfig, load_config
-from po_nas.runtime.executors.base import Job, evaluate
+from po_nas.runtime.executors.messages import answer_of, answered, text_of
+from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, evaluation, outcome_of
 from po_nas.training import compute_metrics
 from po_nas.training import objective as objectives
 from po_nas.training.data import image_set
@@ -150,9 +152,9 @@ def test_it_travels_as_its_name_and_options(tmp_path):
     first = objective.evaluate(cell, seed=3)
     elsewhere = pickle.loads(pickle.dumps(tiny()))
     assert "data" not in elsewhere.__dict__
-    job = Job(0, objective.space.to_string(cell), 3)
-    answer = evaluate(elsewhere, job, None)
-    assert timeless(answer.outcome) == timeless(first)
+    task = evaluation(Trial(0, cell, "random", 3), objective.space)
+    answer = answer_of(answered(ObjectiveWorkload(elsewhere), text_of(task)))
+    assert timeless(outcome_of(answer)) == timeless(first)
     assert elsewhere.report(cell) == objective.report(cell)
 
 

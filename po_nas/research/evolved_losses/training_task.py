@@ -1,48 +1,61 @@
-"""Trainings of losses as executors see them: what is evaluated is a job, written as JSON."""
+"""Trainings of losses as tasks of an executor."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 from pathlib import Path
+from typing import Any
 
-from po_nas.core.objective import Outcome
+from po_nas.errors import ExecutorError
 from po_nas.research.evolved_losses.config import Setting
-from po_nas.research.evolved_losses.training import Job, train
+from po_nas.research.evolved_losses.training import Job, Trained, train
+from po_nas.runtime.executors import Answer, Task, Workload
 from po_nas.runtime.parts import Parts
 
-__all__ = ["Jobs", "Surrogates"]
+__all__ = ["LossTrainings", "job_of", "task_of", "trained_of"]
+
+TRAIN = "train"
+_ACCURACIES = ("training", "validation", "test")
 
 
-class Jobs:
-    """The space of all jobs, as far as an executor needs one: from and to text."""
-
-    name = "trainings of losses"
-
-    def to_string(self, job: Job) -> str:
-        """A job as JSON."""
-        return json.dumps(dataclasses.asdict(job) | {"setting": job.setting.model_dump(mode="json")}, sort_keys=True)
-
-    def from_string(self, text: str) -> Job:
-        """The job of a text."""
-        content = json.loads(text)
-        return Job(**{**content, "setting": Setting.model_validate(content["setting"])})
+def task_of(job: Job) -> Task:
+    """The task of a job, named after what its result depends on."""
+    payload = dataclasses.asdict(job) | {"setting": job.setting.model_dump(mode="json")}
+    return Task(f"training-{Parts.name(job.key)}", TRAIN, payload)
 
 
-class Surrogates:
-    """Trains jobs and keeps what came of them as parts of `directory`, which all workers share.
+def job_of(task: Task) -> Job:
+    """The job of a task."""
+    return Job(**{**task.payload, "setting": Setting.model_validate(task.payload["setting"])})
 
-    An outcome says only that the part is there: a loss that fails is a result like any other.
-    """
 
-    name = "surrogate trainings"
+def trained_of(answer: Answer) -> Trained:
+    """What came of a job; a loss that failed is a result like any other."""
+    value: dict[str, Any] = dict(answer.value)
+    return Trained(**value | {name: math.nan for name in _ACCURACIES if value[name] is None})
+
+
+class LossTrainings(Workload):
+    """Trains jobs and keeps what came of them as parts of `directory`, which all workers share."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = str(directory.absolute())
-        self.space = Jobs()
 
-    def evaluate(self, architecture: Job, *, seed: int, fidelity: float | None = None) -> Outcome:
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "trainings of losses"
+
+    def run(self, task: Task) -> Answer:
         """Train a job. Raises what is wrong beside its loss."""
-        trained = train(architecture)
-        Parts(Path(self.directory)).write(architecture.key, [dataclasses.asdict(trained)])
-        return Outcome.ok(0.0, trained.seconds)
+        if task.kind != TRAIN:
+            raise ExecutorError(f"{self.name} know no task of the kind {task.kind!r}")
+        job = job_of(task)
+        trained = train(job)
+        # Kept here and now: whoever asked may be gone.
+        Parts(Path(self.directory)).write(job.key, [dataclasses.asdict(trained)])
+        value = dataclasses.asdict(trained)
+        return Answer(
+            value | {name: None if math.isnan(value[name]) else value[name] for name in _ACCURACIES}, trained.seconds
+        )

@@ -7,20 +7,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from po_nas.core.objective import Objective
 from po_nas.core.settings import validated
 from po_nas.errors import ExecutorError, RunDirectoryError
 from po_nas.research.evolved_losses.training import Job, Trained, train
-from po_nas.research.evolved_losses.training_task import Jobs, Surrogates
+from po_nas.research.evolved_losses.training_task import LossTrainings, task_of, trained_of
 from po_nas.runtime import executors
 from po_nas.runtime.config import ExecutorConfig
 from po_nas.runtime.executors import Executor
-from po_nas.runtime.executors import Job as Work
 from po_nas.runtime.parts import Parts
 from surrogates.isolation import single_thread
 
@@ -90,30 +87,29 @@ class Trainings:
                     self.parts.write(job.key, [dataclasses.asdict(trained)])
                     self._keep(name, trained)
         elif todo:
-            self._elsewhere(todo)
+            self._by_executor(todo)
         return [self._known[name] for name in names]
 
-    def _elsewhere(self, todo: Mapping[str, Job]) -> None:
+    def _by_executor(self, todo: Mapping[str, Job]) -> None:
         executor = self._executor = self._executor or self._made()
         executor.open()
-        # By what they are: in another session an executor may still know a job by its number.
-        waiting = {int(name, 16) % 2**53: name for name in todo}
-        for number, name in waiting.items():
-            executor.submit(Work(number, Jobs().to_string(todo[name]), todo[name].seed))
+        tasks = {name: task_of(job) for name, job in todo.items()}
+        waiting = {task.name: name for name, task in tasks.items()}
+        for task in tasks.values():
+            executor.submit(task)
         while waiting:
             news = executor.poll()
             if not news:
                 raise ExecutorError("the executor was closed; finished trainings are kept")
             for done in news:
-                if done.outcome.failure is not None:
-                    if done.details:
-                        _log.error("%s", done.details)
+                if done.answer.failure is not None:
+                    if done.answer.details:
+                        _log.error("%s", done.answer.details)
                     raise ExecutorError(
-                        f"a training cannot be made ({done.outcome.failure}); finished ones are kept, run the same "
+                        f"a training cannot be made ({done.answer.failure}); finished ones are kept, run the same "
                         "command again"
                     )
-                name = waiting.pop(done.number)
-                self._keep(name, _read(self.parts, name))
+                self._keep(waiting.pop(done.task.name), trained_of(done.answer))
 
     def _made(self) -> Executor:
         options = self._config.options
@@ -123,8 +119,7 @@ class Trainings:
             kind = executors.registry.get(self._config.name)
             given = {"workers": self.workers} if self.workers > 1 else {}
         made = validated(kind.Options, {**given, **options}, prefix="executor.")
-        objective = cast(Objective, Surrogates(self.directory))
-        return kind(objective, options=made, out=self.directory.absolute())
+        return kind(LossTrainings(self.directory), options=made, out=self.directory.absolute())
 
     def _keep(self, name: str, trained: Trained) -> None:
         self._known[name] = trained

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ from po_nas.research.evolved_proxies.selection import formula_of
 from po_nas.runtime.api import make_executor, make_searcher
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import SearchConfig
-from po_nas.runtime.journal import Event, Journal
+from po_nas.runtime.events import EventList
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.parts import Parts
 from po_nas.spaces.base import Architecture
@@ -101,25 +101,15 @@ def signals(name: str, formulas: Mapping[str, Node], reference: int) -> dict[str
     return found
 
 
-class _Events:
-    """A journal in memory."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def append(self, events: Any) -> None:
-        self.events.extend(events)
-
-
 def _search(objective: Objective, method: Mapping[str, Any], budget: int, seed: int) -> list[str]:
     """Architectures in the order of evaluation, the best by the search signal first."""
     config = SearchConfig.model_validate(
         {"benchmark": objective.name, "method": dict(method), "budget": {"max_evaluations": budget}, "seed": seed}
     )
-    journal = _Events()
+    journal = EventList()
     executor = make_executor(config, objective)
     try:
-        Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), cast(Journal, journal)).run()
+        Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), journal).run()
     finally:
         executor.close()
     asked = {e["number"]: e["architecture"] for e in journal.events if e["event"] == "ask"}

@@ -1,11 +1,21 @@
-"""Where evaluations run: the contract `Executor` and its registry."""
+"""Where tasks are done: the contract `Executor` and its registry."""
 
 from __future__ import annotations
 
 from po_nas.registry import Entry, Registry
-from po_nas.runtime.executors.base import Completed, Executor, ExecutorOptions, Job, Scoring
+from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Task, Workload
 
-__all__ = ["Completed", "Executor", "ExecutorOptions", "Job", "Scoring", "names", "register", "registry"]
+__all__ = [
+    "Answer",
+    "Completed",
+    "Executor",
+    "ExecutorOptions",
+    "Task",
+    "Workload",
+    "names",
+    "register",
+    "registry",
+]
 
 registry: Registry[type[Executor]] = Registry("executor", "po_nas.executors")
 register = registry.register

@@ -1,42 +1,35 @@
-"""The contract of an executor: submit jobs, poll for what is complete."""
+"""The contract of an executor: a workload that its workers hold, tasks submitted to them, answers polled."""
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from po_nas.core.objective import Objective, Outcome
-from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import ExecutorError
-
-if TYPE_CHECKING:
-    from po_nas.runtime.config import SearchConfig
 
 __all__ = [
     "Answer",
     "Completed",
     "Executor",
     "ExecutorOptions",
-    "Job",
     "Lost",
-    "Scoring",
+    "Task",
     "Timeout",
-    "Work",
-    "evaluate",
+    "Workload",
+    "execute",
     "timed_out",
 ]
 
 Timeout: TypeAlias = Annotated[float, Field(gt=0, le=threading.TIMEOUT_MAX)]
-"""Real seconds that one evaluation may take."""
+"""Real seconds that one task may take."""
 
 
 class ExecutorOptions(BaseModel):
@@ -47,84 +40,102 @@ class ExecutorOptions(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One evaluation to be made; JSON-serialisable, so that it can travel to another process or machine.
+class Task:
+    """One piece of work for a worker; JSON-serialisable, so that it can travel to another process or machine.
 
-    `attempt` counts from 1; a job whose worker was lost is tried again.
+    Attributes:
+        name: Its identity, which may be part of a file name: ``trial-000003``. No two tasks that an executor holds at
+            a time have the same, and an executor that outlives a session may know a task by it in the next.
+        kind: What is to be done, by a name that the executor's workload knows: ``evaluate``, ``score``, ``train``.
+        payload: What it is to be done with: JSON values.
+        attempt: Counts from 1; a task whose worker was lost is tried again.
     """
 
-    number: int
-    architecture: str
-    seed: int
-    fidelity: float | None = None
+    name: str
+    kind: str
+    payload: Mapping[str, Any]
     attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
-    """Training-free metrics of several architectures to be computed; JSON-serialisable.
+class Answer:
+    """What came of a task.
 
-    `number` is negative, so that it is no trial's.
+    Attributes:
+        value: The result: JSON values, by a layout that belongs to the task's kind; empty for a failure.
+        cost_s: What the task cost in the workload's own seconds: those recorded in a table, or measured.
+        failure: Why there is no result, None where there is one.
+        seconds: Real seconds spent by the worker.
+        details: A traceback, where the task raised.
     """
 
-    number: int
-    architectures: tuple[str, ...]
-    metrics: tuple[str, ...]
-    attempt: int = 1
-
-
-Work: TypeAlias = Job | Scoring
-
-
-class Answer(NamedTuple):
-    """What came of a job: the outcome, real seconds spent in the objective, and a traceback if there is one."""
-
-    outcome: Outcome
-    seconds: float
+    value: Mapping[str, Any] = field(default_factory=dict)
+    cost_s: float = 0.0
+    failure: str | None = None
+    seconds: float = 0.0
     details: str | None = None
+
+    @classmethod
+    def failed(cls, failure: str, cost_s: float = 0.0, seconds: float = 0.0, details: str | None = None) -> Answer:
+        """A failure: the reason in words, and the rest as in `Answer`."""
+        return cls({}, cost_s, failure, seconds, details)
+
+
+class Workload(ABC):
+    """What workers hold and do tasks with: an objective, say. Each worker has its own copy, made by pickling.
+
+    A subclass whose state cannot be pickled, or is better built anew than sent, says so with ``__reduce__``.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What messages call it."""
+
+    @abstractmethod
+    def run(self, task: Task) -> Answer:
+        """Do a task; `Answer.seconds` and `Answer.details` are filled in by the caller.
+
+        Raises whatever goes wrong, which becomes a failure, and `ExecutorError` for a kind of task that it does not
+        know.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A finished job.
+    """A finished task.
 
-    `objective_s` are the real seconds spent in the objective, lost attempts included; `clock_s` the executor's clock
-    when it finished (virtual for `simulated`), `details` a traceback for the run's artifacts, if there is one, and
-    `attempts` how often it was tried.
+    Attributes:
+        task: As it was last tried; `Task.attempt` says how often.
+        answer: What came of it; its `seconds` include attempts whose worker was lost.
+        clock_s: The executor's clock when it finished (virtual for `simulated`).
     """
 
-    number: int
-    outcome: Outcome
-    objective_s: float
+    task: Task
+    answer: Answer
     clock_s: float
-    details: str | None = None
-    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An attempt whose worker was lost; the job is tried again."""
+    """An attempt at a task whose worker was lost; the task is tried again."""
 
-    number: int
-    attempt: int
+    task: Task
     reason: str
     clock_s: float
 
 
 def _ignore(lost: Lost) -> None:
-    """Nobody wants to know."""
+    """The `on_lost` of an executor to which nobody listens."""
 
 
 class Executor(ABC):
-    """Runs evaluations.
+    """Runs the tasks of a workload.
 
     `workers` is the capacity. A synchronous executor is asked for a new batch only when the last one is complete; an
     asynchronous one is handed a trial whenever a worker is free. `timeout_s` (real seconds, None: no limit) bounds one
-    evaluation; one that takes longer fails.
-
-    `config` is the search that the objective belongs to, from which other processes build it anew; without one the
-    objective itself has to be sent to them. `out` is the run directory, if there is one. `on_lost` is called by `poll`
-    for every attempt that is lost and repeated.
+    task; one that takes longer fails. `out` is the run directory, if there is one. `on_lost` is called by `poll` for
+    every attempt that is lost and repeated.
 
     `po_nas.testing.ExecutorConformance` checks the contract.
     """
@@ -132,26 +143,19 @@ class Executor(ABC):
     synchronous: ClassVar[bool]
     needs_directory: ClassVar[bool] = False
     """Whether it cannot do without a run directory; a comparison has none for its searches."""
-    scores: ClassVar[bool] = False
-    """Whether it takes `Scoring` too: training-free metrics are then computed where evaluations are made."""
-    scorings: ClassVar[int] = 4
-    """Into how many pieces for each worker metrics of many architectures are cut: more balance, fewer cost less."""
+    remote: ClassVar[bool] = False
+    """Whether tasks are done outside of this process, so that long computations are better handed to it."""
+    pieces: ClassVar[int] = 4
+    """Into how many tasks for each worker a large computation is cut: more balance better, fewer cost less."""
     Options: ClassVar[type[ExecutorOptions]] = ExecutorOptions
 
     def __init__(
-        self,
-        objective: Objective,
-        *,
-        workers: int = 1,
-        options: ExecutorOptions | None = None,
-        config: SearchConfig | None = None,
-        out: Path | None = None,
+        self, workload: Workload, *, workers: int = 1, options: ExecutorOptions | None = None, out: Path | None = None
     ) -> None:
-        self.objective = objective
+        self.workload = workload
         self.workers = workers
         self.options = options if options is not None else self.Options()
         self.timeout_s = self.options.timeout_s
-        self.config = config
         self.out = out
         self.on_lost: Callable[[Lost], None] = _ignore
         self._clock_s = 0.0
@@ -159,7 +163,7 @@ class Executor(ABC):
 
     @property
     def parallel(self) -> int:
-        """How many evaluations share the real time: 1 where they are made in this process."""
+        """How many tasks share the real time: 1 where they are done in this process."""
         return 1
 
     @property
@@ -182,91 +186,66 @@ class Executor(ABC):
         kept, self._kept = self._kept, []
         return kept or self.poll()
 
-    def finish(self, jobs: Sequence[Scoring]) -> list[Completed]:
-        """Wait until these jobs are complete; trials that complete meanwhile are kept for `completed`.
+    def finish(self, tasks: Sequence[Task]) -> list[Completed]:
+        """Submit tasks and wait until they are complete; others that complete meanwhile are kept for `completed`.
 
-        Raises `ExecutorError` as `poll` does, and when the executor is closed. Only where `scores` is true.
+        Raises `ExecutorError` as `poll` does, and when the executor is closed.
         """
-        for job in jobs:
-            self.submit(job)  # type: ignore[arg-type] # those that score take them
-        missing = {job.number for job in jobs}
+        for task in tasks:
+            self.submit(task)
+        missing = {task.name for task in tasks}
         found: list[Completed] = []
         while missing:
             news = self.poll()
             if not news:
-                raise ExecutorError("the executor was closed while it computed training-free metrics")
+                raise ExecutorError(f"the executor was closed before {len(missing)} tasks were complete")
             for done in news:
-                (found if done.number in missing else self._kept).append(done)
-                missing.discard(done.number)
+                (found if done.task.name in missing else self._kept).append(done)
+                missing.discard(done.task.name)
         return found
 
     @abstractmethod
-    def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
-        """Accept a job. `submitted_s` is given for a job that an earlier process had submitted at that clock time."""
+    def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
+        """Accept a task. `submitted_s` is given for one that an earlier process had submitted at that clock time."""
 
     @abstractmethod
     def poll(self) -> list[Completed]:
-        """Wait until at least one job is complete and return what is; empty when nothing was submitted.
+        """Wait until at least one task is complete and return what is; empty when nothing was submitted.
 
         Raises `ExecutorError` when no worker is left and none can be started.
         """
-
-    @abstractmethod
-    def cancel(self, number: int) -> bool:
-        """Drop a job that has not started; False when it has or is unknown."""
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing
         """Release what the executor holds, whatever it is doing. May be called again."""
 
 
-def evaluate(objective: Objective, job: Work, timeout_s: float | None) -> Answer:
-    """Do a job; whatever goes wrong becomes a failed outcome. That of a `Scoring` has metrics by ``ROW NAME``.
+def execute(workload: Workload, task: Task, timeout_s: float | None) -> Answer:
+    """Do a task in this process; whatever goes wrong becomes a failure.
 
-    With a timeout the evaluation runs in a daemon thread. One that overruns is abandoned, not killed: Python cannot
-    stop a thread, so it may go on using its core until the process ends.
+    With a timeout (real seconds) the task runs in a daemon thread. One that overruns is abandoned, not killed: Python
+    cannot stop a thread, so it may go on using its core until the process ends.
     """
     started = time.perf_counter()
     if timeout_s is None:
-        outcome, details = _guarded(objective, job)
-        return Answer(outcome, time.perf_counter() - started, details)
-    box: list[tuple[Outcome, str | None]] = []
-    thread = threading.Thread(target=lambda: box.append(_guarded(objective, job)), daemon=True)
+        answer = _guarded(workload, task)
+        return replace(answer, seconds=time.perf_counter() - started)
+    box: list[Answer] = []
+    thread = threading.Thread(target=lambda: box.append(_guarded(workload, task)), daemon=True)
     thread.start()
     thread.join(timeout_s)
     seconds = time.perf_counter() - started
     if thread.is_alive() or not box:
         return timed_out(timeout_s, seconds)
-    return Answer(box[0][0], seconds, box[0][1])
+    return replace(box[0], seconds=seconds)
 
 
 def timed_out(timeout_s: float, seconds: float) -> Answer:
-    """The failure of an evaluation that took too long."""
-    return Answer(Outcome.failed(f"timeout: no result after {timeout_s:g} s", timeout_s), seconds)
+    """The failure of a task that took too long: its limit and the real seconds that it took."""
+    return Answer.failed(f"timeout: no result after {timeout_s:g} s", timeout_s, seconds)
 
 
-def _guarded(objective: Objective, job: Work) -> tuple[Outcome, str | None]:
+def _guarded(workload: Workload, task: Task) -> Answer:
     try:
-        if isinstance(job, Scoring):
-            return _scored(objective, job), None
-        architecture = objective.space.from_string(job.architecture)
-        outcome = objective.evaluate(architecture, seed=job.seed, fidelity=job.fidelity)
-        if not isinstance(outcome, Outcome):
-            return Outcome.failed(f"the objective returned {type(outcome).__name__}, expected an Outcome"), None
-        if outcome.failure is not None:
-            return Outcome.failed(outcome.failure, outcome.cost_s), None
-        return Outcome.ok(cost_s=outcome.cost_s, **{"validation": math.nan, **outcome.metrics}), None
+        return workload.run(task)
     except (Exception, SystemExit) as error:
-        return Outcome.failed(f"{type(error).__name__}: {error}"), traceback.format_exc()
-
-
-def _scored(objective: Objective, job: Scoring) -> Outcome:
-    source: ProxySource = objective.metrics  # type: ignore[attr-defined] # only such objectives are asked
-    before = source.computed
-    found = source.values([objective.space.from_string(text) for text in job.architectures], job.metrics)
-    values = {
-        f"{row} {name}": float(value)
-        for row, values in enumerate(found)
-        for name, value in zip(job.metrics, values, strict=True)
-        if math.isfinite(value)
-    }
-    return Outcome({"computed": float(source.computed - before), **values})
+        return Answer.failed(f"{type(error).__name__}: {error}", details=traceback.format_exc())

@@ -1,4 +1,4 @@
-"""Evaluation by workers outside of this process: what `process`, `ray` and `submitit` have in common."""
+"""Tasks done by workers outside of this process: what `process`, `ray` and `submitit` have in common."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from po_nas.core.objective import Objective, Outcome
 from po_nas.errors import ExecutorError, WorkerLostError
-from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Lost, Work
+from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Lost, Task, Workload
 
 __all__ = ["LaneExecutor", "LaneOptions"]
 
@@ -39,11 +38,11 @@ class LaneOptions(ExecutorOptions):
 
 
 class LaneExecutor(Executor):
-    """Asynchronous evaluation on real time: a thread of this process for each worker, feeding it job after job.
+    """Workers on real time: a thread of this process for each, feeding it task after task.
 
-    Subclasses implement `attempt`, which runs one job on the worker of a lane and waits for it, and `stop`, which kills
-    the worker. An attempt whose worker is lost is repeated, at once and on whichever worker is free,
-    `Options.attempts` times in all; then the trial has failed. A worker whose trial raised is replaced, because what
+    Subclasses implement `attempt`, which does one task on the worker of a lane and waits for the answer, and `stop`,
+    which kills the worker. An attempt whose worker is lost is repeated, at once and on whichever worker is free,
+    `Options.attempts` times in all; then the task has failed. A worker whose task raised is replaced, because what
     went wrong (a CUDA error, say) may have left it unusable. A lane whose worker cannot be started is given up; the
     search goes on with the others and ends with `ExecutorError` when none is left.
 
@@ -51,20 +50,20 @@ class LaneExecutor(Executor):
     """
 
     synchronous: ClassVar[bool] = False
-    scores: ClassVar[bool] = True
+    remote: ClassVar[bool] = True
     Options: ClassVar[type[ExecutorOptions]] = LaneOptions
 
-    def __init__(self, objective: Objective, **settings: Any) -> None:
-        super().__init__(objective, **settings)
+    def __init__(self, workload: Workload, **settings: Any) -> None:
+        super().__init__(workload, **settings)
         self._began = time.perf_counter()
-        self._jobs: deque[Work] = deque()
+        self._tasks: deque[Task] = deque()
         self._changed = threading.Condition()
         self._news: queue.SimpleQueue[Completed | Lost | ExecutorError] = queue.SimpleQueue()
         self._lanes: list[threading.Thread] = []
         self._closing = threading.Event()
         self._pending = 0
         self._broken: ExecutorError | None = None
-        self._lost_s: dict[int, float] = {}
+        self._lost_s: dict[str, float] = {}
 
     @property
     def lane_options(self) -> LaneOptions:
@@ -74,10 +73,10 @@ class LaneExecutor(Executor):
     # -- for subclasses -------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def attempt(self, lane: int, job: Work) -> Answer:
-        """Run a job on the worker of `lane` (0, 1, …), started if need be, and wait for the answer.
+    def attempt(self, lane: int, task: Task) -> Answer:
+        """Do a task on the worker of `lane` (0, 1, …), started if need be, and wait for the answer.
 
-        Called in a thread of the lane. A timeout is a failed outcome; the worker is killed. Raises `WorkerLostError`
+        Called in a thread of the lane. A timeout is a failure; the worker is killed. Raises `WorkerLostError`
         when the worker went away, `ExecutorError` when none can be started.
         """
 
@@ -119,7 +118,7 @@ class LaneExecutor(Executor):
         self._clock_s, self._began = clock_s, time.perf_counter()
 
     def open(self) -> None:
-        """Settle how many workers there are and start their lanes; a worker itself starts with its first job."""
+        """Settle how many workers there are and start their lanes; a worker itself starts with its first task."""
         if self._lanes:
             return
         self.prepare()
@@ -131,15 +130,15 @@ class LaneExecutor(Executor):
         for thread in self._lanes:
             thread.start()
 
-    def submit(self, job: Work, *, submitted_s: float | None = None) -> None:
-        """Queue a job; a free worker takes it at once."""
+    def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
+        """Queue a task; a free worker takes it at once."""
         self._pending += 1
         with self._changed:
-            self._jobs.append(job)
+            self._tasks.append(task)
             self._changed.notify()
 
     def poll(self) -> list[Completed]:
-        """Wait for the next job that is complete."""
+        """Wait for the next task that is complete."""
         found: list[Completed] = []
         while self._pending and not found and not self.closing:
             self.open()
@@ -163,17 +162,8 @@ class LaneExecutor(Executor):
         else:
             self._broken = self._broken or news
 
-    def cancel(self, number: int) -> bool:
-        """Drop a job that no worker has taken."""
-        with self._changed:
-            kept = deque(job for job in self._jobs if job.number != number)
-            dropped = len(self._jobs) - len(kept)
-            self._jobs = kept
-        self._pending -= dropped
-        return dropped > 0
-
     def close(self) -> None:
-        """Kill the workers and end the lanes; jobs that are not complete are dropped."""
+        """Kill the workers and end the lanes; tasks that are not complete are dropped."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -186,61 +176,60 @@ class LaneExecutor(Executor):
 
     def _work(self, lane: int) -> None:
         try:
-            while (job := self._take()) is not None:
-                if not self._run(lane, job):
+            while (task := self._take()) is not None:
+                if not self._run(lane, task):
                     break
         finally:
             self._end(lane)
 
     def _end(self, lane: int) -> None:
-        """Stop the worker; a lane goes on even when that fails, for somebody waits for its job."""
+        """Stop the worker; a lane goes on even when that fails, for somebody waits for its task."""
         try:
             self.stop(lane)
         except Exception:
             _log.exception("the worker of lane %d could not be stopped", lane)
 
-    def _run(self, lane: int, job: Work) -> bool:
-        """Try a job; False when there will never be a worker in this lane."""
+    def _run(self, lane: int, task: Task) -> bool:
+        """Try a task; False when there will never be a worker in this lane."""
         started = time.perf_counter()
         try:
-            answer = self.attempt(lane, job)
+            answer = self.attempt(lane, task)
         except WorkerLostError as error:
             self._end(lane)
-            self._lost(job, str(error), time.perf_counter() - started)
+            self._lost(task, str(error), time.perf_counter() - started)
             return True
         except Exception as error:
             if not isinstance(error, ExecutorError):
                 _log.error("%s failed", type(self).__name__, exc_info=error)
             trouble = error if isinstance(error, ExecutorError) else ExecutorError(f"{type(error).__name__}: {error}")
             # Another lane may have a worker to do it.
-            self._put_back(job)
+            self._put_back(task)
             self._news.put(trouble)
             return False
         if answer.details is not None:
             self._end(lane)
-        seconds = answer.seconds + self._lost_s.pop(job.number, 0.0)
-        done = Completed(job.number, answer.outcome, seconds, self.clock_s, answer.details, job.attempt)
-        self._news.put(done)
+        whole = replace(answer, seconds=answer.seconds + self._lost_s.pop(task.name, 0.0))
+        self._news.put(Completed(task, whole, self.clock_s))
         return True
 
-    def _take(self) -> Work | None:
+    def _take(self) -> Task | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closing.is_set())
-            return None if self._closing.is_set() else self._jobs.popleft()
+            self._changed.wait_for(lambda: self._tasks or self._closing.is_set())
+            return None if self._closing.is_set() else self._tasks.popleft()
 
-    def _lost(self, job: Work, reason: str, seconds: float) -> None:
+    def _lost(self, task: Task, reason: str, seconds: float) -> None:
         if self._closing.is_set():
             return
-        lost_s = self._lost_s.pop(job.number, 0.0) + seconds
-        if job.attempt >= self.lane_options.attempts:
-            outcome = Outcome.failed(f"quarantined: lost its worker {job.attempt} times, at last: {reason}", lost_s)
-            self._news.put(Completed(job.number, outcome, lost_s, self.clock_s, None, job.attempt))
+        lost_s = self._lost_s.pop(task.name, 0.0) + seconds
+        if task.attempt >= self.lane_options.attempts:
+            words = f"quarantined: lost its worker {task.attempt} times, at last: {reason}"
+            self._news.put(Completed(task, Answer.failed(words, lost_s, lost_s), self.clock_s))
             return
-        self._lost_s[job.number] = lost_s
-        self._news.put(Lost(job.number, job.attempt, reason, self.clock_s))
-        self._put_back(replace(job, attempt=job.attempt + 1))
+        self._lost_s[task.name] = lost_s
+        self._news.put(Lost(task, reason, self.clock_s))
+        self._put_back(replace(task, attempt=task.attempt + 1))
 
-    def _put_back(self, job: Work) -> None:
+    def _put_back(self, task: Task) -> None:
         with self._changed:
-            self._jobs.appendleft(job)
+            self._tasks.appendleft(task)
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""What travels between a search and its workers, as JSON text: the objective's recipe, jobs and answers."""
+"""What travels between a search and its workers, as text: the workload's recipe, and tasks and answers as JSON."""
 
 from __future__ import annotations
 
@@ -9,84 +9,66 @@ import pickle
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from po_nas.core.objective import Objective, Outcome
 from po_nas.errors import ConfigError, ExecutorError
-from po_nas.registry import load_plugin
-from po_nas.runtime.config import SearchConfig
-from po_nas.runtime.executors.base import Answer, Executor, Job, Scoring, Work, evaluate
+from po_nas.runtime.executors.base import Answer, Executor, Task, Workload, execute
 
 __all__ = ["READY", "answer_of", "answered", "broken", "built", "check_ready", "recipe", "text_of"]
 
 READY = '"ready"'
-"""What a worker says when it has built the objective."""
+"""What a worker says when it has built the workload."""
 
 
 _log = logging.getLogger(__name__)
 
 
 def recipe(executor: Executor, dumps: Callable[[Any], bytes] = pickle.dumps) -> str:
-    """How workers come by an executor's objective: the search that names it, or the object itself, written by `dumps`.
+    """How workers come by an executor's workload: pickled by `dumps`, as text.
 
-    Raises `ConfigError` for an object that cannot be sent.
+    Raises `ConfigError` for a workload that cannot be sent.
     """
-    config, out, objective = executor.config, executor.out, executor.objective
-    if config is not None:
-        return json.dumps({"search": config.model_dump(mode="json"), "out": None if out is None else str(out)})
+    workload = executor.workload
     try:
-        return json.dumps({"pickled": base64.b64encode(dumps(objective)).decode()})
+        return base64.b64encode(dumps(workload)).decode()
     except Exception as error:
         raise ConfigError(
             "executor",
             type(executor).__name__,
-            f"the objective {objective.name} cannot be sent to workers ({type(error).__name__}: {error}); define its "
+            f"the objective {workload.name} cannot be sent to workers ({type(error).__name__}: {error}); define its "
             "class in an importable module and open files in evaluate(), or register it as a benchmark",
         ) from error
 
 
-def built(text: str) -> Objective:
-    """The objective of a recipe, in a worker. Raises whatever is wrong with it."""
-    content = json.loads(text)
-    if "pickled" in content:
-        found: Objective = pickle.loads(base64.b64decode(content["pickled"]))
-        return found
-    from po_nas.runtime.api import make_objective
-
-    config = SearchConfig.model_validate(content["search"])
-    for plugin in config.plugins:
-        load_plugin(plugin)
-    return make_objective(config, None if content["out"] is None else Path(content["out"]))
+def built(text: str) -> Workload:
+    """The workload of a recipe, in a worker. Raises whatever is wrong with it."""
+    workload = pickle.loads(base64.b64decode(text))
+    assert isinstance(workload, Workload)
+    return workload
 
 
-def text_of(job: Work) -> str:
-    """A job as JSON."""
-    return json.dumps(asdict(job))
+def text_of(task: Task) -> str:
+    """A task as JSON."""
+    return json.dumps(asdict(task), allow_nan=False)
 
 
-def _job(text: str) -> Work:
-    content = json.loads(text)
-    if "metrics" not in content:
-        return Job(**content)
-    return Scoring(
-        **{**content, "architectures": tuple(content["architectures"]), "metrics": tuple(content["metrics"])}
-    )
-
-
-def answered(objective: Objective, text: str) -> str:
-    """Do a job; the answer as JSON."""
-    outcome, seconds, details = evaluate(objective, _job(text), None)
-    return json.dumps({**asdict(outcome), "seconds": seconds, "details": details})
+def answered(workload: Workload, text: str) -> str:
+    """Do the task of a text; the answer as JSON."""
+    answer = execute(workload, Task(**json.loads(text)), None)
+    try:
+        return json.dumps(asdict(answer), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        failure = f"the answer of {workload.name} is no JSON ({error})"
+        return json.dumps(asdict(Answer.failed(failure, seconds=answer.seconds, details=traceback.format_exc())))
 
 
 def broken(error: Exception) -> str:
-    """What a worker says that could not build the objective."""
+    """What a worker says that could not build the workload."""
     return json.dumps({"broken": f"{type(error).__name__}: {error}", "details": traceback.format_exc()})
 
 
 def check_ready(text: str) -> None:
-    """Raise `ExecutorError` when a worker says that it could not build the objective."""
+    """Raise `ExecutorError` when a worker says that it could not build the workload."""
     if text == READY:
         return
     content = json.loads(text)
@@ -96,6 +78,4 @@ def check_ready(text: str) -> None:
 
 def answer_of(text: str) -> Answer:
     """The answer that a worker wrote."""
-    content = json.loads(text)
-    seconds, details = content.pop("seconds"), content.pop("details")
-    return Answer(Outcome(**content), seconds, details)
+    return Answer(**json.loads(text))

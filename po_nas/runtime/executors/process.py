@@ -1,31 +1,42 @@
-"""Worker processes on this machine, one for each GPU."""
+"""Worker processes on this machine, one for each GPU: the side that watches them, and what runs in one."""
 
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any, ClassVar
 
 import psutil
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from po_nas.core.objective import Objective, Outcome
 from po_nas.errors import ExecutorError, WorkerLostError
 from po_nas.runtime.environment import environment
-from po_nas.runtime.executors.base import Answer, ExecutorOptions, Work, timed_out
+from po_nas.runtime.executors.base import Answer, ExecutorOptions, Task, Workload, timed_out
 from po_nas.runtime.executors.gpus import check_share, room, share, visible
 from po_nas.runtime.executors.lanes import LaneExecutor, LaneOptions
-from po_nas.runtime.executors.messages import answer_of, check_ready, recipe, text_of
-from po_nas.runtime.executors.worker import BEAT, serve
+from po_nas.runtime.executors.messages import (
+    READY,
+    answer_of,
+    answered,
+    broken,
+    built,
+    check_ready,
+    recipe,
+    text_of,
+)
 
 __all__ = ["ProcessExecutor", "ProcessOptions", "resident_mb"]
 
 _TICK_S = 0.25
+_BEAT = '"beat"'
+_BEAT_S = 1.0
+"""Seconds between two signs of life."""
 _START_S = 300.0
 """Seconds that an interpreter may take to start, from a slow disk."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -43,7 +54,7 @@ class ProcessOptions(LaneOptions):
 
 
 class ProcessExecutor(LaneExecutor):
-    """Spawned worker processes; each builds the objective once and sees its own GPUs alone.
+    """Spawned worker processes; each builds the workload once and sees its own GPUs alone.
 
     A worker is killed, with all that it started, when a trial takes longer than `timeout_s`, or more memory than
     `memory_mb` (then the trial fails), or when it is silent (then the trial is tried again). Workers end by themselves
@@ -52,8 +63,8 @@ class ProcessExecutor(LaneExecutor):
 
     Options: ClassVar[type[ExecutorOptions]] = ProcessOptions
 
-    def __init__(self, objective: Objective, **settings: Any) -> None:
-        super().__init__(objective, **settings)
+    def __init__(self, workload: Workload, **settings: Any) -> None:
+        super().__init__(workload, **settings)
         self._recipe = recipe(self)
         self._gpus = visible()
         here = "this machine shows" if "CUDA_VISIBLE_DEVICES" not in os.environ else "CUDA_VISIBLE_DEVICES shows"
@@ -66,13 +77,13 @@ class ProcessExecutor(LaneExecutor):
         """As many workers as the GPUs allow."""
         return room(len(self._gpus), self._per_trial)
 
-    def attempt(self, lane: int, job: Work) -> Answer:
-        """Send the job to the lane's process and watch it."""
+    def attempt(self, lane: int, task: Task) -> Answer:
+        """Send the task to the lane's process and watch it."""
         options = self.options
         assert isinstance(options, ProcessOptions)
         worker = self._workers.get(lane) or self._start(lane)
         started = time.perf_counter()
-        worker.send(text_of(job))
+        worker.send(text_of(task))
         while (text := self._hear(worker, options.silence_s)) is None:
             seconds = time.perf_counter() - started
             if self.timeout_s is not None and seconds > self.timeout_s:
@@ -81,7 +92,7 @@ class ProcessExecutor(LaneExecutor):
             if options.memory_mb is not None and (used := worker.resident_mb()) > options.memory_mb:
                 self.stop(lane)
                 reason = f"memory: {used:.0f} MB in use, executor.memory_mb is {options.memory_mb}"
-                return Answer(Outcome.failed(reason, seconds), seconds)
+                return Answer.failed(reason, seconds, seconds)
         return answer_of(text)
 
     def _hear(self, worker: _Worker, silence_s: float) -> str | None:
@@ -137,7 +148,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         # Not a daemon: those may not have children, and data loaders are.
-        self._process = context.Process(target=serve, args=(theirs, recipe), daemon=False)
+        self._process = context.Process(target=_serve, args=(theirs, recipe), daemon=False)
         with environment(variables):
             self._process.start()
         theirs.close()
@@ -149,7 +160,7 @@ class _Worker:
         return time.perf_counter() - self._heard
 
     def send(self, text: str) -> None:
-        """Send a job."""
+        """Send a task."""
         try:
             self._pipe.send_bytes(text.encode())
         except OSError:
@@ -161,7 +172,7 @@ class _Worker:
             if self._pipe.poll(seconds):
                 text = self._pipe.recv_bytes().decode()
                 self._heard = time.perf_counter()
-                return None if text == BEAT else text
+                return None if text == _BEAT else text
         except (EOFError, OSError):
             raise WorkerLostError(self._end()) from None
         # Children of a dead worker may hold its end of the pipe open.
@@ -191,6 +202,47 @@ class _Worker:
         self._process.kill()
         self._process.join()
         self._pipe.close()
+
+
+class _Voice:
+    """The worker's end of the pipe, which two of its threads write to."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._lock = pipe, threading.Lock()
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._pipe.send_bytes(text.encode())
+
+    def beat(self) -> None:
+        """Give signs of life; when nobody listens any more (the search was killed), end this process at once."""
+        while True:
+            try:
+                self.say(_BEAT)
+            except OSError:
+                # With it whatever it started: data loaders, say.
+                os.killpg(0, signal.SIGKILL)
+            time.sleep(_BEAT_S)
+
+
+def _serve(pipe: Connection, recipe: str) -> None:
+    """What runs in a worker process: build the workload once, then do the tasks that come until the pipe is closed."""
+    # A group of its own: it can be killed with all that it starts, and Ctrl-C is for the search to handle.
+    os.setsid()
+    voice = _Voice(pipe)
+    threading.Thread(target=voice.beat, daemon=True).start()
+    try:
+        workload = built(recipe)
+    except Exception as error:
+        voice.say(broken(error))
+        return
+    voice.say(READY)
+    while True:
+        try:
+            task = pipe.recv_bytes().decode()
+        except (EOFError, OSError):
+            return
+        voice.say(answered(workload, task))
 
 
 def resident_mb(pid: int) -> float:

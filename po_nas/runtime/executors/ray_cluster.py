@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from po_nas.core.objective import Objective
 from po_nas.errors import ExecutorError, MissingExtraError, WorkerLostError
-from po_nas.runtime.executors.base import Answer, ExecutorOptions, Work, timed_out
+from po_nas.runtime.executors.base import Answer, ExecutorOptions, Task, Workload, timed_out
 from po_nas.runtime.executors.gpus import check_share, room
 from po_nas.runtime.executors.lanes import LaneExecutor, LaneOptions
 from po_nas.runtime.executors.messages import READY, answer_of, answered, broken, built, check_ready, recipe, text_of
@@ -38,28 +37,28 @@ class RayOptions(LaneOptions):
 
 
 class RayWorker:
-    """What runs in an actor: the objective, built once."""
+    """What runs in an actor: the workload, built once."""
 
     def __init__(self, text: str) -> None:
         self._recipe = text
-        self._objective: Objective | None = None
+        self._workload: Workload | None = None
 
     def begin(self) -> str:
-        """Build the objective; the worker's first words."""
+        """Build the workload; the worker's first words."""
         try:
-            self._objective = built(self._recipe)
+            self._workload = built(self._recipe)
         except Exception as error:
             return broken(error)
         return READY
 
-    def answer(self, job: str) -> str:
-        """Evaluate a job."""
-        assert self._objective is not None
-        return answered(self._objective, job)
+    def answer(self, task: str) -> str:
+        """Do a task."""
+        assert self._workload is not None
+        return answered(self._workload, task)
 
 
 class RayExecutor(LaneExecutor):
-    """Actors of Ray Core; each holds its share of GPUs, builds the objective once, and runs one trial at a time.
+    """Actors of Ray Core; each holds its share of GPUs, builds the workload once, and does one task at a time.
 
     An actor is killed when a trial takes longer than `timeout_s`. That a worker or a machine is lost is Ray's to find
     out; memory is guarded by Ray's own monitor. Ray that runs already in this process is used and left running.
@@ -67,8 +66,8 @@ class RayExecutor(LaneExecutor):
 
     Options: ClassVar[type[ExecutorOptions]] = RayOptions
 
-    def __init__(self, objective: Objective, **settings: Any) -> None:
-        super().__init__(objective, **settings)
+    def __init__(self, workload: Workload, **settings: Any) -> None:
+        super().__init__(workload, **settings)
         try:
             import ray
         except ImportError:
@@ -130,10 +129,10 @@ class RayExecutor(LaneExecutor):
         machines = (node["Resources"].get("GPU", 0) for node in self._ray.nodes() if node["Alive"])
         return sum(room(int(gpus), self._per_trial) for gpus in machines)
 
-    def attempt(self, lane: int, job: Work) -> Answer:
+    def attempt(self, lane: int, task: Task) -> Answer:
         """Call the lane's actor."""
         actor = self._actors.get(lane) or self._start(lane)
-        text = self._wait(actor.answer.remote(text_of(job)), self.timeout_s)
+        text = self._wait(actor.answer.remote(text_of(task)), self.timeout_s)
         if text is None:
             assert self.timeout_s is not None
             self.stop(lane)

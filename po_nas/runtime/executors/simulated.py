@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from typing import Any, ClassVar
 
-from po_nas.core.objective import Objective
-from po_nas.runtime.executors.base import Completed, Executor, Job, evaluate
+from po_nas.runtime.executors.base import Completed, Executor, Task, Workload, execute
 
 __all__ = ["SimulatedExecutor"]
 
 
 class SimulatedExecutor(Executor):
-    """`workers` parallel workers; a job takes the objective's recorded seconds of virtual time.
+    """`workers` parallel workers; a task takes the seconds of virtual time that it is recorded to cost.
 
-    Nothing waits: outcomes are computed at once and handed out in the order in which they would have finished (ties by
-    number). A job that costs nothing finishes at the time it was submitted.
+    Nothing waits: answers are computed at once and handed out in the order in which they would have finished (ties in
+    the order of submission). A task that costs nothing finishes at the time it was submitted.
     """
 
     synchronous: ClassVar[bool] = False
 
-    def __init__(self, objective: Objective, **settings: Any) -> None:
-        super().__init__(objective, **settings)
+    def __init__(self, workload: Workload, **settings: Any) -> None:
+        super().__init__(workload, **settings)
         self._running: list[tuple[float, int, Completed]] = []
+        self._order = itertools.count()
 
-    def submit(self, job: Job, *, submitted_s: float | None = None) -> None:
-        """Start a job on a free worker."""
-        outcome, seconds, details = evaluate(self.objective, job, self.timeout_s)
-        finished = (self._clock_s if submitted_s is None else submitted_s) + outcome.cost_s
-        completed = Completed(job.number, outcome, seconds, finished, details, job.attempt)
-        heapq.heappush(self._running, (finished, job.number, completed))
+    def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
+        """Start a task on a free worker."""
+        answer = execute(self.workload, task, self.timeout_s)
+        finished = (self._clock_s if submitted_s is None else submitted_s) + answer.cost_s
+        heapq.heappush(self._running, (finished, next(self._order), Completed(task, answer, finished)))
 
     def poll(self) -> list[Completed]:
         """Advance the clock to the next completion."""
@@ -38,7 +38,3 @@ class SimulatedExecutor(Executor):
         finished, _, completed = heapq.heappop(self._running)
         self._clock_s = max(self._clock_s, finished)
         return [completed]
-
-    def cancel(self, number: int) -> bool:
-        """Jobs start at once, so none can be dropped."""
-        return False

@@ -1,8 +1,7 @@
-"""A Slurm job for each trial, through submitit."""
+"""A Slurm job for each task, through submitit."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import time
@@ -11,9 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from po_nas.core.objective import Objective
 from po_nas.errors import ConfigError, ExecutorError, MissingExtraError, WorkerLostError
-from po_nas.runtime.executors.base import Answer, ExecutorOptions, Scoring, Work, timed_out
+from po_nas.runtime.executors.base import Answer, ExecutorOptions, Task, Workload, timed_out
 from po_nas.runtime.executors.lanes import LaneExecutor, LaneOptions
 from po_nas.runtime.executors.messages import READY, answer_of, answered, broken, built, check_ready, recipe, text_of
 
@@ -32,7 +30,7 @@ class SubmititOptions(LaneOptions):
 
 
 class SubmititExecutor(LaneExecutor):
-    """Each trial is a job of its own, so as many run at a time as Slurm allows, up to the number of workers.
+    """Each task is a job of its own, so as many run at a time as Slurm allows, up to the number of workers.
 
     A job is cancelled when its trial takes longer than `timeout_s` from the moment it begins. A job that Slurm ends
     (preempted, out of memory, node failed) is submitted again. When the search itself is killed, its jobs go on, and
@@ -40,11 +38,11 @@ class SubmititExecutor(LaneExecutor):
     """
 
     needs_directory: ClassVar[bool] = True
-    scorings: ClassVar[int] = 1
+    pieces: ClassVar[int] = 1
     Options: ClassVar[type[ExecutorOptions]] = SubmititOptions
 
-    def __init__(self, objective: Objective, **settings: Any) -> None:
-        super().__init__(objective, **settings)
+    def __init__(self, workload: Workload, **settings: Any) -> None:
+        super().__init__(workload, **settings)
         options = self.options
         assert isinstance(options, SubmititOptions)
         try:
@@ -65,7 +63,7 @@ class SubmititExecutor(LaneExecutor):
         self._recipe = recipe(self, cloudpickle.dumps)
         self._folder = self.out / "artifacts" / "jobs"
         self._submitting = threading.Lock()
-        self._running: dict[int, tuple[Work, Any]] = {}
+        self._running: dict[int, tuple[Task, Any]] = {}
 
     def prepare(self) -> None:
         """Set up submitit; nothing is submitted yet."""
@@ -85,12 +83,12 @@ class SubmititExecutor(LaneExecutor):
         except (NameError, ValueError, TypeError) as error:
             raise ConfigError("executor.slurm", options.slurm, f"submitit refuses it ({error})") from error
 
-    def attempt(self, lane: int, job: Work) -> Answer:
-        """Submit the job, or find it again, and wait."""
-        handle = self._handle(job)
-        self._running[lane] = job, handle
+    def attempt(self, lane: int, task: Task) -> Answer:
+        """Submit the task's job, or find it again, and wait."""
+        handle = self._handle(task)
+        self._running[lane] = task, handle
         begun = None
-        marker = self._file(job, "begun")
+        marker = self._file(task, "begun")
         while not handle.done():
             if self.closing:
                 raise WorkerLostError("the search is over")
@@ -106,55 +104,56 @@ class SubmititExecutor(LaneExecutor):
         except self._uncompleted as error:
             raise WorkerLostError(f"ended without a result (job {handle.job_id}, {handle.state})") from error
         except self._failed as error:
-            self._forget(job)
+            self._forget(task)
             raise ExecutorError(f"job {handle.job_id} cannot be run; {handle.paths.stderr} says why") from error
         if not answer:
             # What was wrong may be repaired when the search goes on.
-            self._forget(job)
+            self._forget(task)
         check_ready(first)
-        return answer_of(answer)
+        try:
+            return answer_of(answer)
+        except TypeError as error:
+            # Of a job that an earlier session, of another version, submitted.
+            self._forget(task)
+            raise WorkerLostError("has answered in the words of another version") from error
 
-    def _handle(self, job: Work) -> Any:
+    def _handle(self, task: Task) -> Any:
         """The submitted job. One that an earlier session submitted may be running still, or have a result."""
-        record = self._file(job, "job")
+        record = self._file(task, "job")
         try:
             with self._submitting:
                 if record.exists():
                     return self._engine.job_class(folder=self._folder, job_id=record.read_text(encoding="utf-8"))
-                handle = self._engine.submit(run_job, self._recipe, text_of(job), str(self._file(job, "begun")))
+                handle = self._engine.submit(run_job, self._recipe, text_of(task), str(self._file(task, "begun")))
                 record.write_text(handle.job_id, encoding="utf-8")
         except Exception as error:
             raise ExecutorError(f"a job cannot be submitted ({_last_line(error)})") from error
         return handle
 
-    def _forget(self, job: Work) -> None:
-        """Let a resumed search submit the job anew, instead of finding what became of this one."""
+    def _forget(self, task: Task) -> None:
+        """Let a resumed search submit the task anew, instead of finding what became of this job."""
         for kind in ("job", "begun"):
-            self._file(job, kind).unlink(missing_ok=True)
+            self._file(task, kind).unlink(missing_ok=True)
 
-    def _file(self, job: Work, kind: str) -> Path:
-        if isinstance(job, Scoring):
-            # Numbers of these begin anew in each session; what is asked for says which it is.
-            asked = hashlib.sha256("\n".join((*job.metrics, *job.architectures)).encode()).hexdigest()[:24]
-            return self._folder / f"scores-{asked}-{job.attempt}.{kind}"
-        return self._folder / f"trial-{job.number:06d}-{job.attempt}.{kind}"
+    def _file(self, task: Task, kind: str) -> Path:
+        return self._folder / f"{task.name}-{task.attempt}.{kind}"
 
     def stop(self, lane: int) -> None:
         """Cancel the lane's job."""
         if lane in self._running:
-            job, handle = self._running.pop(lane)
+            task, handle = self._running.pop(lane)
             handle.cancel(check=False)
-            self._forget(job)
+            self._forget(task)
 
 
-def run_job(text: str, job: str, marker: str) -> tuple[str, str]:
+def run_job(text: str, task: str, marker: str) -> tuple[str, str]:
     """What a job runs: the worker's first words and its answer. `marker` is a file that says when it began."""
     try:
-        objective = built(text)
+        workload = built(text)
     except Exception as error:
         return broken(error), ""
     Path(marker).touch()
-    return READY, answered(objective, job)
+    return READY, answered(workload, task)
 
 
 def _last_line(error: Exception) -> str:

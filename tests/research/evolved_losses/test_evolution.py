@@ -27,9 +27,11 @@ from po_nas.research.evolved_losses.networks import build
 from po_nas.research.evolved_losses.regimes import REGIMES, augmentation
 from po_nas.research.evolved_losses.run import evolve_loss
 from po_nas.research.evolved_losses.training import Job, train
-from po_nas.research.evolved_losses.training_task import Jobs
+from po_nas.research.evolved_losses.training_task import job_of, task_of
 from po_nas.research.evolved_losses.trainings import Trainings
 from po_nas.runtime.config import ExecutorConfig
+from po_nas.runtime.executors import Task
+from po_nas.runtime.executors.messages import text_of
 from po_nas.training.data import image_set
 from po_nas.training.loss import chosen_loss
 
@@ -229,10 +231,12 @@ def test_processes_find_what_one_process_finds(tmp_path):
     assert one.ended == two.ended == 2
 
 
-def test_a_job_is_its_text():
+def test_a_job_is_its_task():
     one = job({"name": "focal", "gamma": 2.0}, at=2)
-    assert Jobs().from_string(Jobs().to_string(one)) == one
-    assert Jobs().from_string(Jobs().to_string(one)).key == one.key
+    task = Task(**json.loads(text_of(task_of(one))))
+    assert job_of(task) == one
+    assert job_of(task).key == one.key
+    assert task.name != task_of(job({"name": "focal", "gamma": 3.0}, at=2)).name
 
 
 def test_an_executor_says_what_is_wrong_and_keeps_what_is_done(tmp_path):

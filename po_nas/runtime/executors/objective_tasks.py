@@ -1,0 +1,168 @@
+"""The tasks of a search: to evaluate an architecture, and to compute proxy scores of many."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.core.objective import Objective, Outcome
+from po_nas.core.proxy_source import ProxySource
+from po_nas.core.trial import Trial
+from po_nas.errors import ExecutorError
+from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload
+from po_nas.spaces.base import Architecture, Space
+
+__all__ = ["EVALUATE", "SCORE", "ObjectiveWorkload", "Scorer", "evaluation", "outcome_of", "scores_of", "scoring"]
+
+_log = logging.getLogger(__name__)
+
+EVALUATE, SCORE = "evaluate", "score"
+
+_MOST = 64
+"""Architectures in one task: so many are lost with a worker at most."""
+
+
+def evaluation(trial: Trial, space: Space, attempt: int = 1) -> Task:
+    """The task to evaluate a trial of `space`."""
+    payload = {
+        "number": trial.number,
+        "architecture": space.to_string(trial.architecture),
+        "seed": trial.seed,
+        "fidelity": trial.fidelity,
+    }
+    return Task(f"trial-{trial.number:06d}", EVALUATE, payload, attempt)
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """The outcome of an evaluation."""
+    if answer.failure is not None:
+        return Outcome.failed(answer.failure, answer.cost_s)
+    return Outcome(answer.value, answer.cost_s)
+
+
+def scoring(architectures: Sequence[str], proxies: Sequence[str]) -> Task:
+    """The task to compute scores of `proxies`, by name, for architectures given as text.
+
+    It is named after what is asked for, so that a later session may find what came of it.
+    """
+    asked = hashlib.sha256("\n".join((*proxies, *architectures)).encode()).hexdigest()[:24]
+    return Task(f"scores-{asked}", SCORE, {"architectures": list(architectures), "proxies": list(proxies)})
+
+
+def scores_of(answer: Answer) -> tuple[NDArray[np.float64], int]:
+    """Proxy scores (n, k) of a task of n architectures, NaN where there is none, and how many networks were built."""
+    rows = [[math.nan if value is None else value for value in row] for row in answer.value["scores"]]
+    return np.array(rows, np.float64), int(answer.value["computed"])
+
+
+@final
+class ObjectiveWorkload(Workload):
+    """An objective, which evaluates architectures and, where it has proxies, scores them.
+
+    Args:
+        objective: What is evaluated.
+        rebuild: Makes the objective anew in a worker; can be pickled. Without it the objective itself is pickled.
+    """
+
+    def __init__(self, objective: Objective, rebuild: Callable[[], Objective] | None = None) -> None:
+        self.objective, self._rebuild = objective, rebuild
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._rebuild is None:
+            return ObjectiveWorkload, (self.objective,)
+        return _rebuilt, (self._rebuild,)
+
+    @property
+    def name(self) -> str:
+        """The objective's name."""
+        return self.objective.name
+
+    def run(self, task: Task) -> Answer:
+        """Evaluate or score."""
+        if task.kind == EVALUATE:
+            return self._evaluated(task.payload)
+        if task.kind == SCORE:
+            return self._scored(task.payload)
+        raise ExecutorError(f"{self.name} knows no task of the kind {task.kind!r}")
+
+    def _evaluated(self, asked: Mapping[str, Any]) -> Answer:
+        architecture = self.objective.space.from_string(asked["architecture"])
+        outcome = self.objective.evaluate(architecture, seed=asked["seed"], fidelity=asked["fidelity"])
+        if not isinstance(outcome, Outcome):
+            return Answer.failed(f"the objective returned {type(outcome).__name__}, expected an Outcome")
+        # Once more through the constructors, which know what a journal can hold.
+        if outcome.failure is not None:
+            checked = Outcome.failed(outcome.failure, outcome.cost_s)
+        else:
+            checked = Outcome.ok(cost_s=outcome.cost_s, **{"validation": math.nan, **outcome.metrics})
+        return Answer(dict(checked.metrics), checked.cost_s, checked.failure)
+
+    def _scored(self, asked: Mapping[str, Any]) -> Answer:
+        source = getattr(self.objective, "metrics", None)
+        if not isinstance(source, ProxySource):
+            raise ExecutorError(f"{self.name} has no proxies")
+        before = source.computed
+        architectures = [self.objective.space.from_string(text) for text in asked["architectures"]]
+        rows = source.values(architectures, asked["proxies"]).tolist()
+        scores = [[value if math.isfinite(value) else None for value in row] for row in rows]
+        return Answer({"scores": scores, "computed": source.computed - before})
+
+
+def _rebuilt(rebuild: Callable[[], Objective]) -> ObjectiveWorkload:
+    return ObjectiveWorkload(rebuild(), rebuild)
+
+
+class Scorer:
+    """Has proxy scores computed by the workers of an executor; a `po_nas.core.proxy_source.Compute`.
+
+    Free workers take tasks at once, others when their trial is done. A task that fails (it takes too long, too much
+    memory, or its worker time and again) is cut into single architectures; one that fails alone has no scores (NaN).
+    """
+
+    def __init__(self, executor: Executor, space: Space) -> None:
+        self._executor, self._space = executor, space
+
+    def __call__(self, architectures: Sequence[Architecture], names: Sequence[str]) -> tuple[NDArray[np.float64], int]:
+        """Scores (n, k) of k proxies, and for how many architectures a network was built. Raises `ExecutorError`."""
+        self._executor.open()
+        texts = [self._space.to_string(architecture) for architecture in architectures]
+        distinct = list(dict.fromkeys(texts))
+        known: dict[str, NDArray[np.float64]] = {}
+        each = math.ceil(len(distinct) / max(1, self._executor.workers * self._executor.pieces))
+        each = max(1, min(_MOST, each))
+        pieces = (distinct[first : first + each] for first in range(0, len(distinct), each))
+        failed, computed = self._fill(known, names, pieces)
+        if each > 1 and failed:
+            failed, more = self._fill(known, names, ([text] for text in failed))
+            computed += more
+        if failed:
+            _log.warning("no metrics of %d of %d architectures", len(failed), len(distinct))
+        missing = np.full(len(names), np.nan)
+        return np.array([known.get(text, missing) for text in texts]).reshape(len(texts), len(names)), computed
+
+    def _fill(
+        self, known: dict[str, NDArray[np.float64]], names: Sequence[str], pieces: Iterable[Sequence[str]]
+    ) -> tuple[list[str], int]:
+        """Compute the pieces; the architectures that could not be scored, and how many networks were built."""
+        failed: list[str] = []
+        computed = 0
+        for done in self._executor.finish([scoring(piece, names) for piece in pieces]):
+            texts = done.task.payload["architectures"]
+            if done.answer.failure is not None:
+                _log.warning("metrics of %d architectures: %s", len(texts), _words(done))
+                failed += texts
+                continue
+            scores, more = scores_of(done.answer)
+            known.update(zip(texts, scores, strict=True))
+            computed += more
+        return failed, computed
+
+
+def _words(done: Completed) -> str:
+    return f"{done.answer.failure}" + (f"\n{done.answer.details}" if done.answer.details else "")
