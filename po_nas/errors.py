@@ -414,10 +414,10 @@ class ScoreCacheError(PoNasError):
 
 
 class FormulaError(PoNasError, ValueError):
-    """A text that is no formula over the functions and variables there are."""
+    """A text that is no formula over the functions and variables there are; `part` is what is wrong in it, or empty."""
 
-    def __init__(self, formula: str, reason: str) -> None:
-        self.formula, self.reason = formula, reason
+    def __init__(self, formula: str, reason: str, part: str = "") -> None:
+        self.formula, self.reason, self.part = formula, reason, part
         super().__init__(f"formula {formula!r}: {reason}")
 
 

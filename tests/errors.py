@@ -1,0 +1,26 @@
+"""How tests ask for an error: by its type and the data that it carries, not by the wording of its message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+
+def check(error: BaseException, *names: object, **data: object) -> None:
+    """Fail unless `error` carries `data` and its message has `names` (names, values, paths, commands; no sentences)."""
+    found = {key: getattr(error, key) for key in data}
+    assert found == data, f"the {type(error).__name__} carries {found}, not {data}"
+    absent = [str(name) for name in names if str(name) not in str(error)]
+    assert not absent, f"{absent} not in {str(error)!r}"
+
+
+@contextmanager
+def raised(
+    kind: type[BaseException] | tuple[type[BaseException], ...], *names: object, **data: object
+) -> Iterator[pytest.ExceptionInfo[BaseException]]:
+    """As `pytest.raises(kind)`, with `check` of what was raised."""
+    with pytest.raises(kind) as caught:
+        yield caught
+    check(caught.value, *names, **data)
