@@ -374,11 +374,23 @@ class ProxyError(PoNasError):
 
 
 class ProxyBatchError(ProxyError, ValueError):
-    """A batch that cannot be scored on: too small, not finite, labels missing or out of range."""
+    """A batch that cannot be scored on: too small, not finite, labels missing or out of range.
+
+    `part` says which part of it: ``"inputs"``, ``"labels"``, ``"batch"`` (the pair), ``"samples"`` (their number) or
+    ``"loss"``; empty where nobody said.
+    """
+
+    def __init__(self, proxy: str, reason: str, part: str = "") -> None:
+        self.part = part
+        super().__init__(proxy, reason)
 
 
 class UnsupportedModuleError(ProxyError, TypeError):
-    """A module without what the proxy looks at (ReLU, batch normalisation, weights, …)."""
+    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, ``"parameters"``, …; may be empty)."""
+
+    def __init__(self, proxy: str, reason: str, lacks: str = "") -> None:
+        self.lacks = lacks
+        super().__init__(proxy, reason)
 
 
 class MissingPassError(ProxyError, AttributeError):
