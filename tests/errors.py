@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 
-def check(error: BaseException, *names: object, **data: object) -> None:
+def check(error: BaseException, /, *names: object, **data: object) -> None:
     """Fail unless `error` carries `data` and its message has `names` (names, values, paths, commands; no sentences)."""
     found = {key: getattr(error, key) for key in data}
     assert found == data, f"the {type(error).__name__} carries {found}, not {data}"
@@ -18,9 +18,18 @@ def check(error: BaseException, *names: object, **data: object) -> None:
 
 @contextmanager
 def raised(
-    kind: type[BaseException] | tuple[type[BaseException], ...], *names: object, **data: object
+    kind: type[BaseException] | tuple[type[BaseException], ...], /, *names: object, **data: object
 ) -> Iterator[pytest.ExceptionInfo[BaseException]]:
     """As `pytest.raises(kind)`, with `check` of what was raised."""
     with pytest.raises(kind) as caught:
         yield caught
     check(caught.value, *names, **data)
+
+
+def one_line(printed: str, *names: object) -> None:
+    """Fail unless `printed` is the one line of a refused command, and has `names` in it."""
+    assert printed.startswith("po-nas: "), printed
+    assert printed.endswith("\n"), printed
+    assert printed.count("\n") == 1, printed
+    absent = [str(name) for name in names if str(name) not in printed.removeprefix("po-nas: ")]
+    assert not absent, f"{absent} not in {printed!r}"
