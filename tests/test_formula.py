@@ -130,3 +130,10 @@ def test_what_python_cannot_read_is_refused(formula: str) -> None:
 def test_a_text_too_long_is_cut_in_the_error() -> None:
     with raised(FormulaError, "10,000", formula="flops+" * 10 + "…", part=""):
         parse("flops+" * 3000 + "flops", functions=FUNCTIONS, variables=VARIABLES)
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 309, "-" + "9" * 309, "9" * 5000, "-1e400", "0x" + "f" * 400])
+def test_numbers_beyond_floats_are_refused(number):
+    for formula in (number, f"x + {number}"):
+        with pytest.raises(FormulaError):
+            parse(formula, functions={"add": 2, "neg": 1}, variables=["x"])
