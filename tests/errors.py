@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 
 def check(error: BaseException, /, *names: object, **data: object) -> None:
     """Fail unless `error` carries `data` and its message has `names` (names, values, paths, commands; no sentences)."""
-    found = {key: getattr(error, key) for key in data}
-    assert found == data, f"the {type(error).__name__} carries {found}, not {data}"
+    found = {key: _plain(getattr(error, key)) for key in data}
+    wanted = {key: _plain(value) for key, value in data.items()}
+    assert found == wanted, f"the {type(error).__name__} carries {found}, not {wanted}"
     absent = [str(name) for name in names if str(name) not in str(error)]
     assert not absent, f"{absent} not in {str(error)!r}"
+
+
+def _plain(value: object) -> object:
+    """A path and its text are the same to a reader."""
+    return str(value) if isinstance(value, Path) else value
 
 
 @contextmanager

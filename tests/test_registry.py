@@ -267,7 +267,7 @@ def test_a_plugin_file_that_fails(tmp_path, code, cause):
     if code is not None:
         path.write_text(code)
     for _ in range(2):
-        with raised(PluginError, kind="plug-in", name="failing_plugin", origin=str(path)) as caught:
+        with raised(PluginError, kind="plug-in", name="failing_plugin", origin=path) as caught:
             load_plugin(str(path))
         assert isinstance(caught.value.cause, cause)
     path.write_text("repaired = True")

@@ -83,7 +83,7 @@ def test_what_the_mirror_lacks_comes_from_the_network(toy_set, cache, tmp_path, 
 
 def test_a_mirror_that_is_no_folder(toy_set, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PO_NAS_DATA_MIRROR", str(tmp_path / "mistyped"))
-    with raised(ConfigError, key="PO_NAS_DATA_MIRROR", value=str(tmp_path / "mistyped")):
+    with raised(ConfigError, key="PO_NAS_DATA_MIRROR", value=tmp_path / "mistyped"):
         data.get("toy")
 
 

@@ -76,7 +76,7 @@ def test_a_training(finished):
     again = trained(folder, "changes.keep_best=true", "tensorboard=true")
     assert again.stdout == result.stdout
     assert "epoch 3/3" not in again.stderr
-    check(refused("train", *SMALL, "--genotype", GENOTYPE, "--out", folder), key="out", value=str(folder))
+    check(refused("train", *SMALL, "--genotype", GENOTYPE, "--out", folder), key="out", value=folder)
 
 
 def test_exported_weights_are_the_trained_ones(finished, tmp_path):
@@ -174,7 +174,7 @@ def test_wrong_input_is_one_line(tmp_path):
     check(refused("train", "dataset=cifar10", "--genotype", GENOTYPE, *out), "training.data=DIR", dataset="cifar10")
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
-    check(refused("train", *SMALL, "--genotype", bad, *out), key="genotype", value=str(bad))
+    check(refused("train", *SMALL, "--genotype", bad, *out), key="genotype", value=bad)
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.json"]
 
 

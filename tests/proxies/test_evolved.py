@@ -118,10 +118,10 @@ def test_faulty_files_are_named_with_the_reason(tmp_path, change, named):
     path = tmp_path / "evo.json"
     evolved.save(made(), path)
     path.write_text(change(path.read_text()))
-    with raised(EvolvedMetricError, path, path=str(path)) as caught:
+    with raised(EvolvedMetricError, path, path=path) as caught:
         evolved.load(path)
     assert named in caught.value.reason
-    with raised(PluginError, origin=str(path)) as plugin:
+    with raised(PluginError, origin=path) as plugin:
         load_plugin(str(path))
     assert str(plugin.value.cause) == str(caught.value)
     assert "evo_a" not in proxies.registry

@@ -121,7 +121,7 @@ def test_mistakes_are_found_before_anything_is_scored(tmp_path):
         proxies.score_many([20], BATCH, "grap", build=farm.build)
     with raised(ConfigError, key="workers", value=0):
         proxies.score_many([20], BATCH, NAMES, build=farm.build, workers=0)
-    with proxies.ScoreCache(tmp_path / "s") as cache, raised(ConfigError, "space=", key="cache", value=str(cache.path)):
+    with proxies.ScoreCache(tmp_path / "s") as cache, raised(ConfigError, "space=", key="cache", value=cache.path):
         proxies.score_many([20], BATCH, NAMES, build=farm.build, cache=cache)
     with raised(ProxyWorkerError, "lambda", proxy="*"):
         next(proxies.score_many([20], BATCH, NAMES, build=lambda width: farm.build(width), workers=2))

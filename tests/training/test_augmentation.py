@@ -144,5 +144,5 @@ def test_processes_decode_the_same_images(tmp_path):
 def test_a_corrupt_file_is_named_while_training(tmp_path):
     loader = streamed(tmp_path)
     (tmp_path / "7.png").write_bytes(b"no image")
-    with raised(CorruptImageError, where=str(tmp_path / "7.png")):
+    with raised(CorruptImageError, where=tmp_path / "7.png"):
         list(loader.shuffled(16, 0))

@@ -101,7 +101,7 @@ def test_a_corrupt_image_is_named(tmp_path, damage):
     else:
         data = path.read_bytes()
         path.write_bytes({"cut": data[: len(data) // 2], "text": b"no image", "empty": b""}[damage])
-    with raised(CorruptImageError, where=str(path)) as caught:
+    with raised(CorruptImageError, where=path) as caught:
         split_reader(image_set("cifar10"), tmp_path, "train")()
     if damage == "size":
         check(caught.value, "16 × 16", "32 × 32")
@@ -164,7 +164,7 @@ def test_corrupt_parquet_files(tmp_path, damage):
     with raised(CorruptImageError, path) as caught:
         split_reader(image_set("cifar10"), tmp_path, "train")()
     if damage == "column":
-        check(caught.value, "label,", "img, klass", where=str(path))
+        check(caught.value, "label,", "img, klass", where=path)
     else:
         assert ("image 7" in caught.value.where) == (damage in {"image", "label"})
         assert (caught.value.__cause__ is None) == (damage == "label")
@@ -183,7 +183,7 @@ def test_corrupt_idx_files(tmp_path, spoil, named):
     write_idx(tmp_path, "train", *arrays(30, size=28, channels=1), gz=False)
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(spoil(path.read_bytes()))
-    with raised(CorruptImageError, *named, where=str(path)):
+    with raised(CorruptImageError, *named, where=path):
         split_reader(image_set("fashion-mnist"), tmp_path, "train")()
 
 
@@ -191,7 +191,7 @@ def test_a_cut_gzip_file(tmp_path):
     write_idx(tmp_path, "train", *arrays(30, size=28, channels=1))
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
-    with raised(CorruptImageError, "EOFError", where=str(path)):
+    with raised(CorruptImageError, "EOFError", where=path):
         split_reader(image_set("fashion-mnist"), tmp_path, "train")()
 
 

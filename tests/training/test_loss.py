@@ -171,6 +171,6 @@ def test_a_final_training(tmp_path):
     assert train(config, tmp_path / "out") == result
     # The same folder with another loss is another training.
     evolved(tmp_path, "exp(y - p)")
-    with raised(ConfigError, key="out", value=str(tmp_path / "out")):
+    with raised(ConfigError, key="out", value=tmp_path / "out"):
         train(config, tmp_path / "out")
     assert validated(Recipe, said["recipe"]).loss == said["recipe"]["loss"]

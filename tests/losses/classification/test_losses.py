@@ -206,9 +206,9 @@ def test_a_file(tmp_path):
     assert classification.formula_of(path) == {"formula": "exp(y - p)", "sign": 1, "scale": 2}
     for content, named in {"[]": '"formula"', "{": "JSON", '{"formula": "p", "sing": 1}': "'sing'"}.items():
         path.write_text(content)
-        with raised(ConfigError, named, key="loss", value=str(path)):
+        with raised(ConfigError, named, key="loss", value=path):
             classification.formula_of(path)
-    with raised(ConfigError, os.strerror(errno.ENOENT), key="loss", value=str(tmp_path / "none.json")):
+    with raised(ConfigError, os.strerror(errno.ENOENT), key="loss", value=tmp_path / "none.json"):
         classification.formula_of(tmp_path / "none.json")
 
 
