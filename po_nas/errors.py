@@ -391,11 +391,23 @@ class ProxyError(PoNasError):
 
 
 class ProxyBatchError(ProxyError, ValueError):
-    """A batch that cannot be scored on: too small, not finite, labels missing or out of range."""
+    """A batch that cannot be scored on: too small, not finite, labels missing or out of range.
+
+    `part` says which part of it: ``"inputs"``, ``"labels"``, ``"batch"`` (the pair), ``"samples"`` (their number) or
+    ``"loss"``; empty where nobody said.
+    """
+
+    def __init__(self, proxy: str, reason: str, part: str = "") -> None:
+        self.part = part
+        super().__init__(proxy, reason)
 
 
 class UnsupportedModuleError(ProxyError, TypeError):
-    """A module without what the proxy looks at (ReLU, batch normalisation, weights, …)."""
+    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, ``"parameters"``, …; may be empty)."""
+
+    def __init__(self, proxy: str, reason: str, lacks: str = "") -> None:
+        self.lacks = lacks
+        super().__init__(proxy, reason)
 
 
 class MissingPassError(ProxyError, AttributeError):
@@ -431,10 +443,10 @@ class ScoreCacheError(PoNasError):
 
 
 class FormulaError(PoNasError, ValueError):
-    """A text that is no formula over the functions and variables there are."""
+    """A text that is no formula over the functions and variables there are; `part` is what is wrong in it, or empty."""
 
-    def __init__(self, formula: str, reason: str) -> None:
-        self.formula, self.reason = formula, reason
+    def __init__(self, formula: str, reason: str, part: str = "") -> None:
+        self.formula, self.reason, self.part = formula, reason, part
         super().__init__(f"formula {formula!r}: {reason}")
 
 

@@ -60,9 +60,10 @@ def parse(formula: str, *, functions: Mapping[str, int], variables: Collection[s
 def _read(tree: ast.expr, formula: str, functions: Mapping[str, int], variables: Collection[str]) -> Node:
     def call(name: str, arguments: list[ast.expr]) -> Node:
         if name not in functions:
-            raise FormulaError(formula, f"there is no function {name!r}; there are {', '.join(sorted(functions))}")
+            known = ", ".join(sorted(functions))
+            raise FormulaError(formula, f"there is no function {name!r}; there are {known}", name)
         if len(arguments) != functions[name]:
-            raise FormulaError(formula, f"{name} takes {functions[name]} argument(s), not {len(arguments)}")
+            raise FormulaError(formula, f"{name} takes {functions[name]} argument(s), not {len(arguments)}", name)
         return Call(name, tuple(_read(argument, formula, functions, variables) for argument in arguments))
 
     match tree:
@@ -78,7 +79,8 @@ def _read(tree: ast.expr, formula: str, functions: Mapping[str, int], variables:
             return call("neg", [operand])
         case ast.Name(id=name):
             if name not in variables:
-                raise FormulaError(formula, f"there is no variable {name!r}; there are {', '.join(sorted(variables))}")
+                known = ", ".join(sorted(variables))
+                raise FormulaError(formula, f"there is no variable {name!r}; there are {known}", name)
             return name
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() as operator, right=right):
             return call(_BINARY[type(operator)], [left, right])
@@ -86,7 +88,8 @@ def _read(tree: ast.expr, formula: str, functions: Mapping[str, int], variables:
             return call(name, arguments)
         case _:
             pass
-    raise FormulaError(formula, f"{short(ast.unparse(tree))} is not understood")
+    part = ast.unparse(tree)
+    raise FormulaError(formula, f"{short(part)} is not understood", part)
 
 
 def text(node: Node) -> str:

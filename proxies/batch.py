@@ -36,13 +36,14 @@ class Batch:
         inputs, labels = (value, None) if isinstance(value, Tensor) else _pair(value)
         arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
         if not arguments or not all(isinstance(a, Tensor) for a in arguments):
-            raise ProxyBatchError("*", "inputs must be a tensor or a tuple of tensors, with the samples in the first")
+            reason = "inputs must be a tensor or a tuple of tensors, with the samples in the first"
+            raise ProxyBatchError("*", reason, "inputs")
         if labels is not None and not isinstance(labels, Tensor):
-            raise ProxyBatchError("*", f"labels must be a tensor or None, not {type(labels).__name__}")
+            raise ProxyBatchError("*", f"labels must be a tensor or None, not {type(labels).__name__}", "labels")
         if arguments[0].dim() == 0 or len(arguments[0]) == 0:
-            raise ProxyBatchError("*", f"inputs of shape {tuple(arguments[0].shape)} hold no sample")
+            raise ProxyBatchError("*", f"inputs of shape {tuple(arguments[0].shape)} hold no sample", "inputs")
         if any(a.is_floating_point() and not bool(torch.isfinite(a).all()) for a in arguments):
-            raise ProxyBatchError("*", "inputs hold NaN or infinity; no score would mean anything")
+            raise ProxyBatchError("*", "inputs hold NaN or infinity; no score would mean anything", "inputs")
         return cls(tuple(a.detach() for a in arguments), None if labels is None else labels.detach())
 
     def __len__(self) -> int:
@@ -72,17 +73,20 @@ class Batch:
 
 def _pair(value: object) -> tuple[Tensor | tuple[Tensor, ...], Tensor | None]:
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ProxyBatchError("*", "a batch is the pair (inputs, labels); labels may be None")
+        raise ProxyBatchError("*", "a batch is the pair (inputs, labels); labels may be None", "batch")
     return value[0], value[1]
 
 
 def check_labels(outputs: Tensor, labels: Tensor) -> None:
     """Check class labels against logits (n, classes, …); `ProxyBatchError` says what is wrong."""
     if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ProxyBatchError("*", f"labels of type {labels.dtype} are no class numbers; pass loss= for other targets")
+        reason = f"labels of type {labels.dtype} are no class numbers; pass loss= for other targets"
+        raise ProxyBatchError("*", reason, "labels")
     expected = (len(outputs), *outputs.shape[2:])
     if tuple(labels.shape) != expected:
-        raise ProxyBatchError("*", f"labels have the shape {tuple(labels.shape)}, the logits ask for {expected}")
+        reason = f"labels have the shape {tuple(labels.shape)}, the logits ask for {expected}"
+        raise ProxyBatchError("*", reason, "labels")
     low, high, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
     if low < 0 or high >= classes:
-        raise ProxyBatchError("*", f"labels from {low} to {high} are out of range: the module has {classes} outputs")
+        reason = f"labels from {low} to {high} are out of range: the module has {classes} outputs"
+        raise ProxyBatchError("*", reason, "labels")

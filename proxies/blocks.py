@@ -51,7 +51,8 @@ def chain(outputs: dict[nn.Module, list[Tensor]], result: Tensor) -> list[Tensor
     if any(f.dim() > 2 for f in features):
         features = [f for f in features if f.dim() > 2]
     if len(features) < 2:
-        raise UnsupportedModuleError("*", "fewer than two blocks have an output that the proxies of AZ-NAS can use")
+        reason = "fewer than two blocks have an output that the proxies of AZ-NAS can use"
+        raise UnsupportedModuleError("*", reason, "blocks")
     return features
 
 

@@ -219,9 +219,10 @@ def _union(sets: Iterable[Collection[str]]) -> frozenset[str]:
 
 def _unfit(spec: ProxySpec, batch: Batch) -> ProxyError | None:
     if len(batch) < spec.min_samples:
-        return ProxyBatchError(spec.name, f"needs a batch of at least {spec.min_samples} samples, got {len(batch)}")
+        reason = f"needs a batch of at least {spec.min_samples} samples, got {len(batch)}"
+        return ProxyBatchError(spec.name, reason, "samples")
     if spec.needs_labels and batch.labels is None:
-        return ProxyBatchError(spec.name, "needs labels; pass the batch as (inputs, labels)")
+        return ProxyBatchError(spec.name, "needs labels; pass the batch as (inputs, labels)", "labels")
     return None
 
 
@@ -269,6 +270,7 @@ def _failure(name: str, error: Exception, where: str) -> ProxyError:
 def _renamed(error: ProxyError, name: str) -> ProxyError:
     """The failure of a pass as that of one of its proxies."""
     copy = type(error)(name, error.reason)
+    vars(copy).update({key: value for key, value in vars(error).items() if key not in ("proxy", "__notes__")})
     copy.__cause__ = error.__cause__
     for note in getattr(error, "__notes__", ()):
         copy.add_note(note)

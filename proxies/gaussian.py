@@ -38,7 +38,7 @@ def gaussian_pass(state: State, inputs: tuple[Tensor, ...], generator: torch.Gen
     """
     first = inputs[0]
     if not first.is_floating_point():
-        raise UnsupportedModuleError("*", "the inputs are integers; they cannot be perturbed")
+        raise UnsupportedModuleError("*", "the inputs are integers; they cannot be perturbed", "real inputs")
 
     def normal(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)

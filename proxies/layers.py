@@ -56,10 +56,13 @@ class State:
         self.module = module
         parameters = dict(module.named_parameters())
         if not parameters:
-            raise UnsupportedModuleError("*", f"{type(module).__name__} has no parameters; there is nothing to score")
+            reason = f"{type(module).__name__} has no parameters; there is nothing to score"
+            raise UnsupportedModuleError("*", reason, "parameters")
         if any(nn.parameter.is_lazy(p) for p in parameters.values()):
             raise UnsupportedModuleError(
-                "*", f"{type(module).__name__} has lazy parameters; call it once on a batch before it is scored"
+                "*",
+                f"{type(module).__name__} has lazy parameters; call it once on a batch before it is scored",
+                "initialised parameters",
             )
         real = [p for p in parameters.values() if p.is_floating_point()]
         self.dtype = dtype or (torch.float64 if any(p.dtype == torch.float64 for p in real) else torch.float32)
@@ -87,6 +90,7 @@ class State:
                     "*",
                     f"the weight of {name!r} is parametrised; call torch.nn.utils.parametrize.remove_parametrizations "
                     "on it before scoring",
+                    "plain weights",
                 )
             weight = getattr(part, "weight", None)
             if isinstance(weight, nn.Parameter) and weight.dim() >= 2 and weight.is_floating_point():
@@ -97,7 +101,7 @@ class State:
         """The layers; `UnsupportedModuleError` when there are none."""
         if not self.layers:
             raise UnsupportedModuleError(
-                "*", f"{type(self.module).__name__} has no convolution and no linear layer to sum over"
+                "*", f"{type(self.module).__name__} has no convolution and no linear layer to sum over", "layers"
             )
         return self.layers
 
@@ -115,5 +119,6 @@ class State:
                 "*",
                 f"{type(self.module).__name__} must return a tensor (n, outputs, …), or a tuple that begins with one; "
                 "wrap it in a module that does",
+                "tensor output",
             )
         return output

@@ -49,7 +49,7 @@ def linearised_flow(state: State, inputs: tuple[Tensor, ...], normalise: bool) -
     chosen = [positive[names[id(w)]] for w in weights]
     first = inputs[0]
     if not first.is_floating_point():
-        raise UnsupportedModuleError("*", "the inputs are integers; there is no input of ones")
+        raise UnsupportedModuleError("*", "the inputs are integers; there is no input of ones", "real inputs")
     ones = torch.ones_like(first if len(inputs) > 1 else first[:1])
     if normalise:
         output = first_tensor(state(ones, *inputs[1:], parameters=positive))
@@ -57,6 +57,6 @@ def linearised_flow(state: State, inputs: tuple[Tensor, ...], normalise: bool) -
         with bypassed(state.module):
             output = first_tensor(state(ones, *inputs[1:], parameters=positive))
     if output is None or not output.requires_grad:
-        raise UnsupportedModuleError("*", "the output is no tensor that depends on the parameters")
+        raise UnsupportedModuleError("*", "the output is no tensor that depends on the parameters", "gradients")
     gradients = torch.autograd.grad(output.sum(), chosen, allow_unused=True)
     return [(w.detach(), torch.zeros_like(w) if g is None else g) for w, g in zip(chosen, gradients, strict=True)]

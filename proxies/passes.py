@@ -110,9 +110,10 @@ class Passes:
     def _run_relu(self) -> list[Tensor]:
         codes = self._live[1].codes
         if not codes:
-            raise UnsupportedModuleError("*", f"{type(self.state.module).__name__} calls no ReLU")
+            raise UnsupportedModuleError("*", f"{type(self.state.module).__name__} calls no ReLU", "ReLU")
         if any(code.shape[0] != codes[0].shape[0] for code in codes):
-            raise UnsupportedModuleError("*", "a ReLU is called on something that does not hold the batch's samples")
+            reason = "a ReLU is called on something that does not hold the batch's samples"
+            raise UnsupportedModuleError("*", reason, "ReLU")
         return codes
 
     def _run_activations(self) -> list[tuple[Layer, tuple[Tensor, ...]]]:
@@ -127,7 +128,8 @@ class Passes:
     def _run_jacobian(self) -> Tensor:
         result, _ = self._live
         if not self._input.requires_grad:
-            raise UnsupportedModuleError("*", "the inputs are integers; there is no gradient with respect to them")
+            reason = "the inputs are integers; there is no gradient with respect to them"
+            raise UnsupportedModuleError("*", reason, "real inputs")
         gradients = _gradients(result.sum(), [self._input], retain=True)
         return gradients[0].detach().flatten(1)
 
@@ -214,12 +216,13 @@ class Passes:
 
     def _single_input(self) -> Tensor:
         if len(self.batch.inputs) > 1:
-            raise UnsupportedModuleError("*", "the module takes several inputs, so samples cannot be taken one by one")
+            reason = "the module takes several inputs, so samples cannot be taken one by one"
+            raise UnsupportedModuleError("*", reason, "one input")
         return self.batch.inputs[0]
 
     def _labels(self) -> Tensor:
         if self.batch.labels is None:
-            raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)")
+            raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)", "labels")
         return self.batch.labels
 
     def _loss(self, outputs: Tensor, labels: Tensor | None) -> Tensor:
@@ -229,7 +232,7 @@ class Passes:
             return nn.functional.cross_entropy(outputs, labels)
         value = self.loss(outputs, labels)
         if not isinstance(value, Tensor) or value.dim():
-            raise ProxyBatchError("*", "loss(outputs, labels) must return a tensor without dimensions")
+            raise ProxyBatchError("*", "loss(outputs, labels) must return a tensor without dimensions", "loss")
         return value
 
 
@@ -247,7 +250,8 @@ def _gradients(
     """Gradients, zero where there is no path; `UnsupportedModuleError` where nothing can be differentiated."""
     outputs = [of] if isinstance(of, Tensor) else list(of)
     if not any(o.requires_grad for o in outputs):
-        raise UnsupportedModuleError("*", "the output is not differentiable (it depends on no parameter and no input)")
+        reason = "the output is not differentiable (it depends on no parameter and no input)"
+        raise UnsupportedModuleError("*", reason, "gradients")
     found = torch.autograd.grad(
         outputs, list(by), directions, retain_graph=retain or create, create_graph=create, allow_unused=True
     )
@@ -267,6 +271,7 @@ def _check_second_order(tensors: Sequence[Tensor]) -> None:
         if node is None or node in seen:
             continue
         if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented"):
-            raise UnsupportedModuleError("*", "a function of the module can be differentiated only once")
+            reason = "a function of the module can be differentiated only once"
+            raise UnsupportedModuleError("*", reason, "second derivatives")
         seen.add(node)
         left += [following for following, _ in node.next_functions]

@@ -94,7 +94,7 @@ class SampleGradients:
         self._state, self._inputs, self._labels, self._loss = state, inputs, labels, loss
         self._names = [name for name in state.trainable if state.leaves[name].requires_grad]
         if not self._names:
-            raise UnsupportedModuleError("*", "no parameter requires a gradient")
+            raise UnsupportedModuleError("*", "no parameter requires a gradient", "gradients")
         self._statistics = batch_statistics(state, inputs)
         self.size = sum(state.leaves[name].numel() for name in self._names)
 
@@ -109,7 +109,7 @@ class SampleGradients:
     def of_losses(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         """Gradients of a sample's loss."""
         if self._labels is None:
-            raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)")
+            raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)", "labels")
         return self._each(self._loss, start, stop)
 
     def _each(self, value: Callable[[Tensor, Tensor | None], Tensor], start: int, stop: int | None) -> Iterator[Tensor]:

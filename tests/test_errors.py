@@ -9,6 +9,7 @@ import pytest
 
 from po_nas import errors
 from po_nas.errors import PoNasError
+from tests.errors import check, one_line, raised
 
 EXAMPLES = {"int": 3, "float": 1.5, "Iterable[str]": ["a", "b"], "BaseException": OSError("gone"), "int | None": 7}
 KINDS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PoNasError)]
@@ -25,3 +26,20 @@ def test_an_error_arrives_as_it_was_sent(kind):
     assert str(found) == str(error)
     assert not str(found).startswith("("), "a sentence, not a tuple"
     assert repr(found.__dict__) == repr(error.__dict__)
+
+
+def test_what_the_other_tests_ask_of_an_error():
+    """They fail when another error comes, or other data, or a message without the names."""
+    error = errors.ConfigError("budget", 0, "give 1 or more")
+    check(error, "budget", 0, key="budget", value=0)
+    for names, data in ((("seed",), {}), ((), {"key": "seed"}), ((), {"value": 1})):
+        with pytest.raises(AssertionError):
+            check(error, *names, **data)
+    with pytest.raises(errors.ConfigError), raised(errors.DataError):
+        raise error
+    with pytest.raises(AssertionError), raised(errors.ConfigError, key="seed"):
+        raise error
+    one_line("po-nas: budget=0\n", "budget")
+    for printed in ("budget=0\n", "po-nas: budget=0", "po-nas: budget=0\nand more\n", "po-nas: seed=0\n"):
+        with pytest.raises(AssertionError):
+            one_line(printed, "budget")

@@ -51,7 +51,7 @@ def az_trainability(context: ProxyContext) -> float:
         out_rows, in_rows = _rows(outer, inner.shape[2:]), _rows(inner, outer.shape[2:])
         sigma = float(torch.linalg.matrix_norm(in_rows.mT @ out_rows / len(out_rows), 2))
         if sigma == 0:
-            raise UnsupportedModuleError("*", "a block does not depend on the block before it")
+            raise UnsupportedModuleError("*", "a block does not depend on the block before it", "dependent blocks")
         terms.append(2 - sigma - 1 / sigma)
     return math.fsum(terms) / len(terms)
 
@@ -69,7 +69,7 @@ def _entropies(context: ProxyContext) -> list[float]:
         values = torch.linalg.eigvalsh((centred.mT @ centred).double() / len(rows)).clamp_min(0)
         share = values / values.sum()
         if not bool(torch.isfinite(share).all()):
-            raise UnsupportedModuleError("*", "the features of a block are constant")
+            raise UnsupportedModuleError("*", "the features of a block are constant", "varying features")
         found.append(-float(torch.xlogy(share, share).sum()))
     return found
 

@@ -19,7 +19,8 @@ def correlations(rows: Tensor) -> Tensor:
     centred = rows.double() - rows.double().mean(1, keepdim=True)
     norms = centred.norm(dim=1, keepdim=True)
     if bool((norms == 0).any()):
-        raise UnsupportedModuleError("*", "the outputs do not depend on the inputs of some sample")
+        reason = "the outputs do not depend on the inputs of some sample"
+        raise UnsupportedModuleError("*", reason, "dependent outputs")
     unit: Tensor = centred / norms
     return torch.mm(unit, unit.mT).clamp(-1.0, 1.0)
 
@@ -47,9 +48,10 @@ def epe_nas(context: ProxyContext) -> float:
     """
     labels, jacobian = context.labels, context.input_jacobian
     if labels is None or labels.dim() != 1 or labels.is_floating_point() or len(labels) != len(jacobian):
-        raise ProxyBatchError("*", "needs one class number for each sample")
+        raise ProxyBatchError("*", "needs one class number for each sample", "labels")
     if len(torch.unique(labels)) == len(labels):
-        raise ProxyBatchError("*", "no class has two samples in the batch, so there is nothing to correlate")
+        reason = "no class has two samples in the batch, so there is nothing to correlate"
+        raise ProxyBatchError("*", reason, "labels")
     many = context.outputs.shape[1] > 100
     scores = []
     for label in torch.unique(labels):

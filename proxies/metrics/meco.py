@@ -30,5 +30,6 @@ def meco(context: ProxyContext) -> float:
         total += float(torch.linalg.eigvalsh(unit @ unit.mT)[0])
         used += 1
     if not used:
-        raise UnsupportedModuleError("*", "no convolution has an output with more than one position")
+        reason = "no convolution has an output with more than one position"
+        raise UnsupportedModuleError("*", reason, "convolutions")
     return total

@@ -25,7 +25,8 @@ def nwot(context: ProxyContext) -> float:
     kernel = agreement(context.relu_codes, len(context.inputs))
     off = kernel - torch.diag(torch.full((len(kernel),), torch.inf, dtype=kernel.dtype, device=kernel.device))
     if bool((off >= kernel[0, 0]).any()):
-        raise UnsupportedModuleError("*", "two samples have the same activation code, so the kernel is singular")
+        reason = "two samples have the same activation code, so the kernel is singular"
+        raise UnsupportedModuleError("*", reason, "distinct codes")
     return float(torch.linalg.slogdet(kernel).logabsdet)
 
 

@@ -44,7 +44,8 @@ def ntk(context: ProxyContext) -> float:
     """
     values = torch.linalg.eigvalsh(tangent_kernel(context))
     if float(values[0]) <= 0:
-        raise UnsupportedModuleError("*", "the tangent kernel is singular in the precision of the module")
+        reason = "the tangent kernel is singular in the precision of the module"
+        raise UnsupportedModuleError("*", reason, "regular kernel")
     return float(values[-1] / values[0])
 
 

@@ -26,5 +26,6 @@ def zen(context: ProxyContext) -> float:
     difference = (seen.features.double() - seen.perturbed.double()).flatten(1).norm(dim=1).mean()
     scales = [float(v.double().mean()) for v in seen.variances]
     if float(difference) == 0 or 0.0 in scales:
-        raise UnsupportedModuleError("*", "the last feature map does not depend on the input")
+        reason = "the last feature map does not depend on the input"
+        raise UnsupportedModuleError("*", reason, "dependent outputs")
     return math.log(float(difference)) + sum(math.log(scale) for scale in scales) / 2

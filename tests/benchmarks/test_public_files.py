@@ -6,11 +6,10 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from po_nas.benchmarks import data, registry
 from po_nas.benchmarks.data.files import public_files
 from po_nas.errors import UnknownNameError
+from tests.errors import raised
 
 
 def test_every_record_is_pinned_licensed_and_used():
@@ -38,7 +37,7 @@ def test_every_data_set_has_files_and_every_benchmark_a_data_set():
 
 def test_an_unknown_data_set_is_named():
     for call in (data.get, data.status, data.verify, data.convert, data.table):
-        with pytest.raises(UnknownNameError, match="transnasbench101"):
+        with raised(UnknownNameError, name="transnasbench", suggestion="transnasbench101"):
             call("transnasbench")
 
 

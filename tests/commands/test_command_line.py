@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.errors import one_line
 
 ROOT = Path(__file__).parents[2]
 PO_NAS = [sys.executable, "-m", "po_nas.commands.app"]
@@ -32,8 +36,8 @@ def test_search_then_status_then_export(tmp_path):
 
     # Progress on stderr, the result on stdout.
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("gp_bo on nasbench201/cifar10, seed 0; told: validation accuracy on CIFAR-10")
-    assert [line.split()[0] for line in lines if " evaluations  best" in line] == [f"{n}/12" for n in range(1, 13)]
+    assert all(word in lines[0] for word in ("gp_bo", "nasbench201/cifar10", "seed 0", "CIFAR-10"))
+    assert [line.split()[0] for line in lines if "/12 " in line] == [f"{n}/12" for n in range(1, 13)]
     assert "Traceback" not in done.stderr
     assert summary["incumbent"] in done.stdout
     assert f"{summary['validation']:.4f}" in done.stdout
@@ -43,16 +47,15 @@ def test_search_then_status_then_export(tmp_path):
         assert (out / "report" / name).stat().st_size > 10_000
 
     status = po_nas("status", out).stdout
-    assert "12/12 evaluations, 0 failed, 0 pending" in status
-    assert "ended: budget spent: 12 evaluations" in status
+    counts = next(line for line in status.splitlines() if "12/12" in line)
+    assert re.findall(r"\d+", counts) == ["12", "12", "0", "0"]
+    assert "po-nas resume" not in status, "it has ended"
     assert summary["incumbent"] in status
 
     assert po_nas("export", out, "--string").stdout == summary["incumbent"] + "\n"
     again = po_nas("search", "configs/quickstart.yaml", "--out", out)
     assert again.returncode == 2
-    assert again.stderr.startswith(f"po-nas: {out}: holds a run already; ")
-    assert f"po-nas resume {out}" in again.stderr
-    assert again.stderr.count("\n") == 1
+    one_line(again.stderr, f"{out}: ", f"po-nas resume {out}")
 
 
 SLEEPY = """
@@ -89,11 +92,10 @@ def test_a_plugin_interrupted_while_another_process_looks_on(tmp_path, monkeypat
 
         second = po_nas("resume", out)
         assert second.returncode == 2
-        assert second.stderr.startswith(f"po-nas: {out}: another process holds this run (process {running.pid} on ")
-        assert second.stderr.count("\n") == 1
+        one_line(second.stderr, f"{out}: ", f"process {running.pid} ")
         status = po_nas("status", out)
         assert status.returncode == 0, "looking is allowed"
-        assert f"not finished; go on with: po-nas resume {out}" in status.stdout
+        assert f"po-nas resume {out}" in status.stdout
 
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
@@ -101,7 +103,7 @@ def test_a_plugin_interrupted_while_another_process_looks_on(tmp_path, monkeypat
         running.kill()
         running.wait()
     assert running.returncode == 130
-    assert "interrupted; nothing is lost, go on with: po-nas resume run" in said
+    assert "po-nas resume run" in said
     assert "Traceback" not in said
     assert not (out / "summary.json").exists()
 
@@ -118,17 +120,18 @@ def test_a_plugin_interrupted_while_another_process_looks_on(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "names"),
     [
-        (["budjet=5"], "po-nas: budjet=5: unknown key; did you mean 'budget'?"),
-        (["method=gp_b"], "po-nas: unknown method 'gp_b'; did you mean 'gp_bo'?"),
-        (["nowhere.yaml"], "po-nas: config='nowhere.yaml': cannot be read (No such file or directory)"),
+        (["budjet=5"], ["budjet=5", "'budget'"]),
+        (["method=gp_b"], ["method 'gp_b'", "'gp_bo'"]),
+        (["nowhere.yaml"], ["config='nowhere.yaml'", os.strerror(errno.ENOENT)]),
     ],
 )
-def test_errors_are_one_line(tmp_path, arguments, message):
+def test_errors_are_one_line(tmp_path, arguments, names):
     settings = ["benchmark=nasbench201/cifar10", "method=random", "budget=5"]
     done = po_nas("search", *settings, *arguments, "--out", tmp_path / "run")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", message + "\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    one_line(done.stderr, *names)
     assert not (tmp_path / "run").exists()
 
 

@@ -25,11 +25,11 @@ from po_nas.errors import (
     RunDirectoryError,
     TrainingCheckpointError,
     TrainingStorageError,
-    UnknownNameError,
 )
 from po_nas.training.data import image_set, open_data
 from po_nas.training.export import load_network, read_weights
 from po_nas.training.recipe import recipe
+from tests.errors import check
 
 CELL = spaces.get("darts").sample(np.random.default_rng(0))
 GENOTYPE = spaces.get("darts").to_string(CELL)
@@ -63,11 +63,11 @@ def finished(tmp_path_factory):
 def test_a_training(finished):
     folder, result = finished
     assert "epoch 3/3" in result.stderr
-    rows = dict(line.split("\t") for line in result.stdout.splitlines())
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
     record = json.loads((folder / "result.json").read_text())
-    assert rows["validation, last epoch"] == f"{record['validation_last']:.2f} %"
-    assert rows["test, last epoch"] == f"{record['test_last']:.2f} %"
-    assert rows["test, best epoch by validation"] == f"{record['test_best']:.2f} %"
+    for split, which in (("validation", "last"), ("test", "last"), ("test", "best")):
+        printed = [value for name, value in rows if name.startswith(f"{split}, {which}")]
+        assert printed == [f"{record[f'{split}_{which}']:.2f} %"]
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.yaml", "curve.jsonl", "result.json", "tensorboard", "weights.pt",
     ]  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_training(finished):
     again = trained(folder, "changes.keep_best=true", "tensorboard=true")
     assert again.stdout == result.stdout
     assert "epoch 3/3" not in again.stderr
-    assert "holds another training or run" in str(refused("train", *SMALL, "--genotype", GENOTYPE, "--out", folder))
+    check(refused("train", *SMALL, "--genotype", GENOTYPE, "--out", folder), key="out", value=folder)
 
 
 def test_exported_weights_are_the_trained_ones(finished, tmp_path):
@@ -132,7 +132,7 @@ def test_onnx_computes_the_same(finished, tmp_path):
     path = tmp_path / "network.onnx"
     result = invoke("export", folder, "--format", "onnx", "-o", path)
     assert result.exit_code == 0, result.output + repr(result.exception)
-    assert "weights of the best epoch" in result.stderr
+    assert "best" in result.stderr
     network = load_network(folder / "weights.pt")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for batch in (1, 5):
@@ -152,7 +152,8 @@ def test_the_winner_of_a_search(tmp_path):
     assert json.loads((tmp_path / "it/result.json").read_text())["string"] == found.incumbent
     # Without a training of its own the network has initial weights, and says so.
     result = invoke("export", tmp_path / "run", "--format", "torch", "-o", tmp_path / "initial.pt")
-    assert "untrained, initial weights of seed 0" in result.stderr
+    assert "untrained" in result.stderr
+    assert "seed 0" in result.stderr
     assert load_network(tmp_path / "initial.pt")(torch.randn(2, 3, 8, 8)).shape == (2, 10)
 
 
@@ -160,19 +161,20 @@ def test_wrong_input_is_one_line(tmp_path):
     out = ("--out", tmp_path / "it")
     assert isinstance(refused("train", *SMALL, "--genotype", "Genotype(normal=[])", *out), InvalidArchitectureError)
     error = refused("train", *SMALL, "--genotype", GENOTYPE.replace("conv", "konv"), *out)
-    assert "unknown operation" in str(error)
-    assert "'no-such-file' is no architecture" in str(refused("train", *SMALL, "--genotype", "no-such-file", *out))
-    assert "genotype is required" in str(refused("train", *SMALL, *out))
-    assert "did you mean 'digits'" in str(refused("train", "dataset=digit", "--genotype", GENOTYPE, *out))
-    assert isinstance(refused("train", *SMALL, "recipe=digitz", "--genotype", GENOTYPE, *out), UnknownNameError)
+    check(error, "konv_3x3", space="darts")
+    check(refused("train", *SMALL, "--genotype", "no-such-file", *out), space="darts", value="no-such-file")
+    check(refused("train", *SMALL, *out), key="genotype", value="")
+    check(refused("train", "dataset=digit", "--genotype", GENOTYPE, *out), name="digit", suggestion="digits")
+    check(refused("train", *SMALL, "recipe=digitz", "--genotype", GENOTYPE, *out), name="digitz", suggestion="digits")
     error = refused("train", *SMALL, "changes.epoch=1", "--genotype", GENOTYPE, *out)
-    assert "changes.epoch=1: unknown key; did you mean 'epochs'" in str(error)
+    check(error, "'epochs'", key="changes.epoch", value=1)
     error = refused("train", *SMALL, "--genotype", GENOTYPE, "--run", tmp_path, *out)
-    assert "not both" in str(error)
+    check(error, "--genotype", "--run", key="genotype", value=GENOTYPE)
     assert isinstance(refused("train", "--run", tmp_path, *out), RunDirectoryError)
-    assert "training.data=DIR" in str(refused("train", "dataset=cifar10", "--genotype", GENOTYPE, *out))
-    (tmp_path / "bad.json").write_text("{}")
-    assert "holds no genotype" in str(refused("train", *SMALL, "--genotype", tmp_path / "bad.json", *out))
+    check(refused("train", "dataset=cifar10", "--genotype", GENOTYPE, *out), "training.data=DIR", dataset="cifar10")
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    check(refused("train", *SMALL, "--genotype", bad, *out), key="genotype", value=bad)
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.json"]
 
 
@@ -180,7 +182,7 @@ def test_onnx_without_its_packages(finished, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
     error = refused("export", finished[0], "--format", "onnx", "-o", tmp_path / "x.onnx")
-    assert "pip install 'po-nas[onnx]'" in str(error)
+    check(error, "pip install 'po-nas[onnx]'", extra="onnx")
 
 
 def test_what_cannot_be_exported(tmp_path, finished):
@@ -188,7 +190,7 @@ def test_what_cannot_be_exported(tmp_path, finished):
     assert isinstance(refused("export", folder, "--format", "onnx"), ConfigError)
     run = po_nas.search(benchmark="nasbench201/cifar10", method="random", budget=1, out=tmp_path / "run")
     error = refused("export", run.directory, "--format", "torch", "-o", tmp_path / "x.pt")
-    assert "the space darts alone" in str(error)
+    check(error, "darts", key="format", value="nasbench201")
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "weights.pt").write_bytes(b"torn")
@@ -211,7 +213,8 @@ def test_a_full_disk_at_the_end_loses_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(final, "save", full)
         error = refused("train", *SMALL, "--genotype", GENOTYPE, "--out", tmp_path / "it")
-    assert "No space left on device); make room and run the same command again" in str(error)
+    assert isinstance(error, TrainingStorageError)
+    check(error, path=tmp_path / "it" / "weights.pt", reason=os.strerror(errno.ENOSPC))
     trained(tmp_path / "it")
     _same_weights(tmp_path / "it", tmp_path / "whole")
 
@@ -245,9 +248,14 @@ def test_killed_and_resumed_from_the_command_line(tmp_path):
 def test_benchmarks_that_train_are_described():
     rows = dict(line.split("\t") for line in invoke("benchmarks", "describe", "train/darts/digits").stdout.splitlines())
     assert rows["recipe.network.cells"] == "3"
-    assert rows["split"].startswith("validation, 25 % of the training images")
+    assert "25 %" in rows["split"]
     as_json = json.loads(invoke("benchmarks", "describe", "train/darts/digits", "--json").stdout)
     assert as_json["recipe"]["network"]["channels"] == 8
-    assert "training.data=DIR" in str(refused("benchmarks", "describe", "train/darts/cifar10"))
+    check(refused("benchmarks", "describe", "train/darts/cifar10"), "training.data=DIR", dataset="cifar10")
     listed = invoke("benchmarks", "list", "train/*").stdout.splitlines()
-    assert listed[1].split("\t")[:3] == ["train/darts/cifar10", "ponas, pwlnas", "images, training"]
+    name, feedback, needs = listed[1].split("\t")[:3]
+    assert (name, feedback.split(", "), needs.split(", ")) == (
+        "train/darts/cifar10",
+        ["ponas", "pwlnas"],
+        ["images", "training"],
+    )

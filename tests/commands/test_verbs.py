@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from po_nas.reports import terminal
 from po_nas.reports.run import load_run
 from po_nas.research.proxy_correlation import run as correlation
+from tests.errors import check, one_line
 
 
 def invoke(*arguments):
@@ -100,7 +103,9 @@ def test_main_turns_errors_into_one_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         application.main()
     assert caught.value.code == 2
-    assert capsys.readouterr() == ("", "po-nas: unknown search space 'dart'; did you mean 'darts'?\n")
+    out, err = capsys.readouterr()
+    assert out == ""
+    one_line(err, "'dart'", "'darts'")
 
 
 def test_spaces():
@@ -125,29 +130,25 @@ def test_benchmarks_list():
     assert [r["name"] for r in found] == benchmarks.names()
     needs = {r["name"]: r["needs"] for r in found}
     assert needs["nasbench201/cifar10"] == needs["nasbench_graph/cora"] == "nothing"
-    assert needs["transnas_micro/jigsaw"] == "data get transnasbench101"
-    assert {r["feedback"] for r in rows("benchmarks", "list", "nasbench201/*")} == {"full, robot, epochs12"}
+    assert needs["transnas_micro/jigsaw"].split() == ["data", "get", "transnasbench101"]
+    for row in rows("benchmarks", "list", "nasbench201/*"):
+        assert row["feedback"].split(", ") == ["full", "robot", "epochs12"]
     assert rows("benchmarks", "list", "no such*") == []
 
 
 def test_benchmarks_describe():
     text = invoke("benchmarks", "describe", "nasbench_graph/cora").output
-    for fact in (
-        "validation accuracy (%), higher is better",
-        "mean of 3 runs",
-        "26,206 different evaluations",
-        "83.13",
-        "Spearman",
-    ):
+    for fact in ("accuracy (%)", "3 runs", "26,206", "83.13", "Spearman"):
         assert fact in text
     unknown = invoke("benchmarks", "describe", "nasbench201/cifar10").output
-    assert "optimum, test\tunknown" in unknown
+    assert re.search(r"^optimum, test\tunknown$", unknown, re.M)
     assert "po-nas data get nasbench201" in unknown
 
 
 def test_benchmarks_describe_as_json():
     described = json.loads(invoke("benchmarks", "describe", "nasbench201/imagenet16-120", "--json").output)
-    assert described["metric"] == {"name": "validation accuracy", "unit": "%", "maximize": True}
+    assert "accuracy" in described["metric"].pop("name")
+    assert described["metric"] == {"unit": "%", "maximize": True}
     assert described["optimum_validation"][0] == pytest.approx(46.7333, abs=1e-4)
     assert described["architectures"] == 15_625
     assert described["optimum_test"] is None
@@ -155,10 +156,9 @@ def test_benchmarks_describe_as_json():
 
 def test_benchmarks_that_cannot_be_described():
     assert refused("benchmarks", "describe", "nasbench201/cifar1").suggestion == "nasbench201/cifar10"
-    assert "did you mean 'robot'" in str(refused("benchmarks", "describe", "nasbench201/cifar10", "--feedback", "robt"))
-    assert "po-nas data get nasbench201" in str(
-        refused("benchmarks", "describe", "nasbench201/cifar10", "--feedback", "robot")
-    )
+    assert refused("benchmarks", "describe", "nasbench201/cifar10", "--feedback", "robt").suggestion == "robot"
+    error = refused("benchmarks", "describe", "nasbench201/cifar10", "--feedback", "robot")
+    check(error, dataset="nasbench201", command="po-nas data get nasbench201")
 
 
 def test_methods():
@@ -166,13 +166,14 @@ def test_methods():
     assert {"random", "gp_bo", "local_search", "regularized_evolution"} <= set(methods.names())
     text = invoke("methods", "describe", "gp_bo").output
     assert "arXiv 2310.20708" in text
-    assert re.search(r"^method\.initial\t10\trandom architectures", text, re.M)
+    assert re.search(r"^method\.initial\t10\t\w", text, re.M)
     assert refused("methods", "describe", "gp-bo").suggestion == "gp_bo"
 
 
 def test_plugins_lists_every_kind_and_loads_on_request(tmp_path):
     listed = rows("plugins")
-    assert {"search space", "benchmark", "method", "executor"} <= {r["kind"] for r in listed}
+    assert {"benchmark", "method", "executor", "loss", "proxy"} <= {r["kind"] for r in listed}
+    assert {r["name"] for r in listed} >= set(spaces.names())
     checked = rows("plugins", "--check")
     assert len(checked) == len(listed)
     assert {r["state"] for r in checked} == {"ok"}
@@ -186,7 +187,7 @@ def test_plugins_lists_every_kind_and_loads_on_request(tmp_path):
     finally:
         methods.registry.remove("absent")
     assert result.exit_code == 1
-    assert "method\tabsent\tmore\tmethod 'absent' from more cannot be loaded" in result.output
+    assert re.search(r"^method\tabsent\tmore\tmethod 'absent' from more .*no_such_module", result.output, re.M)
     assert "gp_bo\tpo-nas\tok" in result.output
 
 
@@ -194,7 +195,7 @@ def test_plugins_lists_every_kind_and_loads_on_request(tmp_path):
 def test_a_directory_without_a_run(tmp_path, verb):
     error = refused(verb, tmp_path / "nothing")
     assert isinstance(error, RunDirectoryError)
-    assert "holds no run (no config.yaml); start one with: po-nas search" in str(error)
+    check(error, "config.yaml", "po-nas search", path=tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 
 
@@ -210,9 +211,10 @@ def test_export_to_a_file(tmp_path, run):
     assert winner["space"] == "nasbench_graph_proteins"
     invoke("export", run.directory, "--string", "-o", tmp_path / "winner.txt")
     assert (tmp_path / "winner.txt").read_text() == run.incumbent + "\n"
-    error = refused("export", run.directory, "-o", tmp_path / "nowhere" / "winner.json")
+    path = tmp_path / "nowhere" / "winner.json"
+    error = refused("export", run.directory, "-o", path)
     assert isinstance(error, ConfigError)
-    assert "cannot be written (No such file or directory)" in str(error)
+    check(error, os.strerror(errno.ENOENT), key="output", value=path)
 
 
 def test_export_without_a_success(tmp_path):
@@ -220,8 +222,11 @@ def test_export_without_a_success(tmp_path):
 
     toy = ToyObjective(spaces.get("transnas_micro"), fail_every=1)
     po_nas.search(benchmark=toy, method="random", budget=3, out=tmp_path / "run")
-    assert "has no successful trial to export" in str(refused("export", tmp_path / "run"))
-    assert "3/3 evaluations, 3 failed, 0 pending" in invoke("status", tmp_path / "run").output
+    error = refused("export", tmp_path / "run")
+    assert isinstance(error, RunDirectoryError)
+    check(error, path=tmp_path / "run")
+    counts = next(line for line in invoke("status", tmp_path / "run").output.splitlines() if "3/3" in line)
+    assert re.findall(r"\d+", counts) == ["3", "3", "3", "0"]
 
 
 def test_a_run_in_a_space_of_ones_own_can_be_exported(tmp_path):
@@ -322,9 +327,9 @@ def test_tables_on_a_terminal_are_aligned(monkeypatch):
     screen.isatty = lambda: True
     monkeypatch.setattr("sys.stdout", screen)
     monkeypatch.setenv("COLUMNS", "60")
-    tables.print_table(("name", "state"), [("a", None), ("much longer", 7)])
+    tables.print_table(("name", "state"), [("a", None), ("much_longer", 7)])
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in screen.getvalue().splitlines()]
-    assert lines == ["name         state", "a", "much longer  7"]
+    assert lines == [f"{'name':13}state", "a", f"{'much_longer':13}7"]
 
 
 def test_the_result_is_printed_as_it_is(monkeypatch, run):
@@ -333,9 +338,14 @@ def test_the_result_is_printed_as_it_is(monkeypatch, run):
 
     screen = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(terminal, "Console", lambda **_: screen)
-    for incumbent, said in (("[conv]-[/red] [bold]x", "[conv]-[/red] [bold]x"), (None, "no evaluation succeeded")):
-        terminal.print_result(dataclasses.replace(run, incumbent=incumbent), load_run(Path(run.directory)))
-        assert said in screen.file.getvalue()
+    incumbent = "[conv]-[/red] [bold]x"
+    terminal.print_result(dataclasses.replace(run, incumbent=incumbent), load_run(Path(run.directory)))
+    assert incumbent in screen.file.getvalue()
+    screen.file = io.StringIO()
+    terminal.print_result(dataclasses.replace(run, incumbent=None), load_run(Path(run.directory)))
+    assert screen.file.getvalue().strip()
+    assert incumbent not in screen.file.getvalue()
+    assert run.incumbent not in screen.file.getvalue()
 
 
 def test_losses():
@@ -364,12 +374,13 @@ def test_score_an_architecture(tmp_path):
     assert found["params"] > 1000
     text = invoke("proxies", "score", "nasbench201", "random", "-p", "epe_nas", *small).output
     assert text.startswith("|")
-    assert "no class has two samples" in text
+    assert re.search(r"^epe_nas\t–\t.+", text, re.M), "no score, and why"
     np.savez(tmp_path / "batch.npz", inputs=np.random.default_rng(0).normal(size=(6, 3, 8, 8)), labels=np.zeros(6, int))
     own = ("--data", tmp_path / "batch.npz")
-    assert "epe_nas\t" in invoke("proxies", "score", "nasbench201", "random", "-p", "epe_nas", *small, *own).output
+    text = invoke("proxies", "score", "nasbench201", "random", "-p", "epe_nas", *small, *own).output
+    assert re.search(r"^epe_nas\t-?\d", text, re.M)
     error = refused("proxies", "score", "nasbench201", "random", "--data", tmp_path / "none.npz", *small)
-    assert "inputs and labels" in str(error)
+    check(error, ".npz", key="data", value=tmp_path / "none.npz")
 
 
 def test_correlate(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from losses import Context, Hyperparameter, Loss
 from losses.schedule import effective_sample_size
 from po_nas.commands.losses import app
 from po_nas.errors import ConfigError, PoNasError, UnknownNameError
+from tests.errors import raised
 
 PAPER = ["mse", "hr", "lr", "mse_sr", "listmle", "ew", "mape", "warp"]
 
@@ -50,36 +52,36 @@ def test_specs_need_no_torch():
 
 
 def test_unknown_name():
-    with pytest.raises(UnknownNameError, match="did you mean 'listmle'"):
+    with raised(UnknownNameError, name="listmel", suggestion="listmle"):
         losses.get("listmel")
 
 
 @pytest.mark.parametrize(
-    ("name", "hyperparameters", "message"),
+    ("name", "hyperparameters", "key", "value", "remedy"),
     [
-        ("hr", {"margn": 1}, r"hr\.margn=1: unknown hyper-parameter; did you mean 'margin'"),
-        ("mse", {"zzz": 1}, r"mse\.zzz=1: unknown hyper-parameter; mse has none"),
-        ("hr", {"margin": -0.1}, r"hr\.margin=-0\.1: must be ≥ 0 \(output units\)"),
-        ("hr", {"margin": "wide"}, r"hr\.margin='wide': must be a number"),
-        ("hr", {"margin": True}, r"hr\.margin=True: must be a number"),
-        ("hr", {"margin": float("nan")}, r"hr\.margin=nan: must be a number"),
-        ("lr", {"temperature": 0}, r"lr\.temperature=0: must be > 0"),
-        ("top_vs_rest", {"fraction": 1.0}, r"fraction=1\.0: must be \(0, 1\)"),
-        ("mape", {"rho": 1.5}, r"mape\.rho=1\.5: must be \[0, 1\]"),
-        ("mape", {"lower_bound": 4.5}, r"lower_bound=4\.5: must be \[0, 1\) or None"),
-        ("warp", {"mode": "exat"}, r"warp\.mode='exat': did you mean 'exact'"),
-        ("warp", {"weight": 3}, r"warp\.weight=3: choose one of none, gt"),
-        ("ew", {"mode": "expm1", "labels": "standardized"}, r"ew\.mode='expm1': needs targets in \[0, 1\]"),
-        ("scheduled", {"base": "hr"}, r"scheduled\.base='hr': its weights have no strength"),
-        ("piecewise", {"warm": 3}, r"piecewise\.warm=3: must be the name of a loss"),
-        ("piecewise", {"warm": {"name": "hr", "margni": 1}}, r"hr\.margni=1: unknown"),
+        ("hr", {"margn": 1}, "hr.margn", 1, "'margin'"),
+        ("mse", {"zzz": 1}, "mse.zzz", 1, "mse"),
+        ("hr", {"margin": -0.1}, "hr.margin", -0.1, "≥ 0 (output units)"),
+        ("hr", {"margin": "wide"}, "hr.margin", "wide", "number"),
+        ("hr", {"margin": True}, "hr.margin", True, "number"),
+        ("hr", {"margin": math.nan}, "hr.margin", math.nan, "number"),
+        ("lr", {"temperature": 0}, "lr.temperature", 0, "> 0"),
+        ("top_vs_rest", {"fraction": 1.0}, "top_vs_rest.fraction", 1.0, "(0, 1)"),
+        ("mape", {"rho": 1.5}, "mape.rho", 1.5, "[0, 1]"),
+        ("mape", {"lower_bound": 4.5}, "mape.lower_bound", 4.5, "[0, 1) or None"),
+        ("warp", {"mode": "exat"}, "warp.mode", "exat", "'exact'"),
+        ("warp", {"weight": 3}, "warp.weight", 3, "none, gt"),
+        ("ew", {"mode": "expm1", "labels": "standardized"}, "ew.mode", "expm1", "[0, 1]"),
+        ("scheduled", {"base": "hr"}, "scheduled.base", "hr", ""),
+        ("piecewise", {"warm": 3}, "piecewise.warm", 3, ""),
+        ("piecewise", {"warm": {"name": "hr", "margni": 1}}, "hr.margni", 1, "'margin'"),
     ],
 )
-def test_bad_hyperparameters(name, hyperparameters, message):
-    with pytest.raises(ValueError, match=message) as caught:
+def test_bad_hyperparameters(name, hyperparameters, key, value, remedy):
+    with raised(ConfigError, key=key, value=value) as caught:
         losses.get(name, **hyperparameters)
-    # One line and exit code 2 on the command line.
-    assert isinstance(caught.value, ConfigError)
+    assert remedy in caught.value.remedy
+    assert isinstance(caught.value, ValueError)
 
 
 def test_a_loss_is_a_value():
@@ -90,8 +92,9 @@ def test_a_loss_is_a_value():
         assert twin.focus.rho == 0.5
     assert loss.replace(by="budget") != loss
     assert repr(losses.get("hr")) == "hr(margin=0.1)"
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError):
         del loss.focus
+    assert "focus" in loss.hyperparameters
     with pytest.raises(AttributeError):
         _ = losses.no_such_thing
 
@@ -109,9 +112,9 @@ def test_a_plain_function(registered):
     assert loss(pred, target) == torch.nn.functional.huber_loss(pred, target, delta=0.5)
     assert loss.replace(delta=1.0) == losses.get("huber")
     assert losses.spec("huber").hyperparameters[0].name == "delta"
-    with pytest.raises(ValueError, match="did you mean 'delta'"):
+    with raised(ConfigError, "'delta'", key="huber.delt", value=1):
         losses.get("huber", delt=1)
-    with pytest.raises(ValueError, match="must be a number"):
+    with raised(ConfigError, key="huber.delta", value="small"):
         losses.get("huber", delta="small")
 
 
@@ -119,7 +122,7 @@ def test_a_function_that_demands_a_hyperparameter(registered):
     def demanding(pred, target, *, power):
         return pred.sum() * power
 
-    with pytest.raises(ConfigError, match="power needs a default"):
+    with raised(ConfigError, key="power"):
         losses.register("demanding", summary="x")(demanding)
 
 
@@ -143,7 +146,7 @@ def test_what_is_no_loss(registered):
     class Thing:
         pass
 
-    with pytest.raises(PoNasError, match=r"neither a losses\.Loss nor a function"):
+    with raised(PoNasError, "'thing'", "losses.Loss"):
         losses.get("thing")
 
 
@@ -152,18 +155,18 @@ def test_what_is_no_loss(registered):
 
 def test_bad_input_names_the_item():
     hr = losses.get("hr")
-    with pytest.raises(ValueError, match=r"prediction is a list; make it a torch\.Tensor"):
+    with raised(ValueError, "hr", "prediction", "list", "torch.Tensor"):
         hr([1.0], torch.ones(1))
-    with pytest.raises(ValueError, match=r"predictions are torch\.int64"):
+    with raised(ValueError, "hr", "torch.int64"):
         hr(torch.ones(2, dtype=torch.long), torch.ones(2))
-    with pytest.raises(ValueError, match=r"target\[1\] = -0\.2 is not a fraction"):
+    with raised(ValueError, "ew", "target[1] = -0.2", "[0, 1]"):
         losses.get("ew").check(torch.tensor([0.5, -0.2]))
-    with pytest.raises(ValueError, match=r"warp: target\[0\] = 93 is not a fraction.*by 100"):
+    with raised(ValueError, "warp", "target[0] = 93", "[0, 1]", "100"):
         losses.get("warp", weight="exp_gt").check(torch.tensor([93.0]))
     losses.get("warp").check(torch.tensor([93.0]))
-    with pytest.raises(ValueError, match=r"mape: target\[1\] = 0\.97 is an error of 0\.03 .*lower_bound=0\.045; lower"):
+    with raised(ValueError, "mape", "target[1] = 0.97", "0.03 ", "lower_bound=0.045"):
         losses.get("mape", lower_bound=0.045).check(torch.tensor([0.9, 0.97, 0.5]))
-    with pytest.raises(ValueError, match=r"lower_bound=0\.03"):
+    with raised(ValueError, "target[0] = 0.96875", "lower_bound=0.03"):
         losses.get("mape", lower_bound=0.03125).check(torch.tensor([0.96875]))
 
 
@@ -193,7 +196,7 @@ def test_mape_takes_its_bound_from_the_training_data():
     # A better one than any in training weighs much, and not infinitely.
     assert torch.isfinite(bound(torch.tensor([0.5]), torch.tensor([0.999])))
     assert losses.get("mape", lower_bound=0.01).bind(Context(3, targets)).smallest is None
-    with pytest.raises(ValueError, match="by 100"):
+    with raised(ValueError, "mape", "target[0] = 50", "100"):
         losses.get("mape").bind(Context(3, 100 * targets))
 
 
@@ -241,9 +244,9 @@ def test_schedules_of_weights_by_accuracy(base, parameter):
     assert effective_sample_size(bound.importance(Context(60, targets))) >= 15 - 1e-6
     emphasis = bound.emphasis
     assert min(emphasis.none, emphasis.strongest) <= getattr(bound, parameter) <= max(emphasis.none, emphasis.strongest)
-    with pytest.raises(ValueError, match="needs the training targets"):
+    with raised(ValueError, base, "Context"):
         loss.bind(Context(60))
-    with pytest.raises(ValueError, match="by 100"):
+    with raised(ValueError, base, "target[0] = 90", "100"):
         loss(torch.rand(3), torch.tensor([90.0, 91.0, 92.0]))
 
 
@@ -262,7 +265,7 @@ def test_piecewise_by_share_of_the_budget():
     loss = losses.get("piecewise", by="budget", threshold=0.25)
     assert loss.bind(Context(25, None, 100)).stage == "hr"
     assert loss.bind(Context(26, None, 100)).stage == "warp"
-    with pytest.raises(ValueError, match="needs a budget"):
+    with raised(ValueError, "by='budget'", "by='evaluated'"):
         loss.bind(Context(25))
 
 
@@ -294,6 +297,6 @@ def test_commands():
     listed = CliRunner().invoke(app, ["list", "soft*"]).stdout.splitlines()
     assert [line.split("\t")[0] for line in listed] == ["name", "soft_nk", "soft_topk"]
     described = CliRunner().invoke(app, ["describe", "warp"]).stdout
-    for text in ("approximate-rank", "category\tweighted", "margin\t1.0\t≥ 0", "WSABIE", "exact, sampled"):
+    for text in ("approximate-rank", "category\tweighted", "margin\t1.0\t≥ 0", "exact, sampled"):
         assert text in described
     assert isinstance(CliRunner().invoke(app, ["describe", "wrap"]).exception, UnknownNameError)

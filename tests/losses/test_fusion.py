@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import losses
 from po_nas.errors import ConfigError
+from tests.errors import raised
 
 Y = torch.tensor([0.5, 0.9, 0.7, 0.62, 0.81], dtype=torch.float64)
 S = torch.tensor([0.3, 0.1, 0.9, 0.4, 0.2], dtype=torch.float64)
@@ -53,5 +54,5 @@ def test_the_gradient_stays_finite_where_nothing_differs():
 
 
 def test_unknown_labels():
-    with pytest.raises(ConfigError, match="labels"):
+    with raised(ConfigError, key="po_nas.labels", value="percent"):
         losses.get("po_nas", labels="percent")

@@ -175,7 +175,8 @@ def test_a_second_derivative_of_pairs_is_refused():
     """The gradient is computed with the value; a silent zero would be wrong."""
     pred = S.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(losses.get("lr")(pred, Y), pred, create_graph=True)
-    with pytest.raises(RuntimeError, match="does not require grad"):
+    assert not gradient.requires_grad
+    with pytest.raises(RuntimeError):
         torch.autograd.grad(gradient.square().sum(), pred)
     (gradient,) = torch.autograd.grad(losses.get("lr")(pred, Y).square(), pred, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):

@@ -22,7 +22,7 @@ def threads(context):
 def build(width):
     """A perceptron of some width; negative ones fail, each in its own way."""
     if width == -1:
-        raise ValueError("no such architecture")
+        raise ValueError(width)
     if width == -2:
         os._exit(1)
     if width == -3:
@@ -44,4 +44,4 @@ class Unreadable:
     """Pickles, but cannot be read again."""
 
     def __reduce__(self):
-        return (int, ("not a number",))
+        return (int, ("seven",))

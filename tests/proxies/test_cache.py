@@ -8,6 +8,7 @@ import pytest
 from po_nas.errors import ProxyValueError, ScoreCacheError
 from proxies import CacheKey, ScoreCache
 from proxies.batch import Batch
+from tests.errors import raised
 from tests.proxies.networks import batch
 
 
@@ -44,7 +45,7 @@ def test_first_score_stays_and_bad_ones_are_refused(tmp_path):
         cache.put({key(): 1.0})
         other.put({key(): 2.0})
         assert cache.get(key()) == other.get(key()) == 1.0
-        with pytest.raises(ProxyValueError, match="nan"):
+        with raised(ProxyValueError, "nan", proxy=key("c").proxy):
             cache.put({key("b"): 3.0, key("c"): float("nan")})
         assert cache.get(key("b")) is None
 
@@ -64,18 +65,21 @@ def test_damaged_and_foreign_files(tmp_path):
     content = bytearray((tmp_path / "s").read_bytes())
     content[:40] = b"x" * 40
     (tmp_path / "s").write_bytes(content)
-    with pytest.raises(ScoreCacheError, match="delete it, and the scores are computed again"):
+    with raised(ScoreCacheError, path=tmp_path / "s") as damaged:
         ScoreCache(tmp_path / "s")
+    assert type(damaged.value.__cause__) is sqlite3.DatabaseError
     content[:40] = b""
-    with pytest.raises(ScoreCacheError, match="cannot be used"):
+    with raised(ScoreCacheError, path=tmp_path) as unusable:
         ScoreCache(tmp_path)
+    assert isinstance(unusable.value.__cause__, (OSError, sqlite3.OperationalError))
     with sqlite3.connect(tmp_path / "foreign") as connection:
         connection.execute("CREATE TABLE photographs (x)")
-    with pytest.raises(ScoreCacheError, match="something else"):
+    with raised(ScoreCacheError, path=tmp_path / "foreign") as foreign:
         ScoreCache(tmp_path / "foreign")
+    assert foreign.value.__cause__ is None
     with ScoreCache(tmp_path / "new") as cache:
         cache._connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(ScoreCacheError, match="newer version"):
+    with raised(ScoreCacheError, "format 7", path=tmp_path / "new"):
         ScoreCache(tmp_path / "new")
 
 
@@ -86,8 +90,9 @@ def test_damage_in_the_middle_is_noticed_when_it_is_read(tmp_path):
     content[4096:] = b"\xff" * (len(content) - 4096)
     (tmp_path / "s").write_bytes(content)
     cache = ScoreCache(tmp_path / "s")
-    with pytest.raises(ScoreCacheError, match="delete it"):
+    with raised(ScoreCacheError, path=tmp_path / "s") as damaged:
         cache.get(key("7"))
+    assert type(damaged.value.__cause__) is sqlite3.DatabaseError
 
 
 def write(path, start, barrier):

@@ -10,6 +10,7 @@ from po_nas.errors import ConfigError
 from po_nas.spaces import OperationGraph
 from proxies import graph_features
 from proxies.cell_features import NO_PATH
+from tests.errors import raised
 
 
 def ways(graph):
@@ -77,8 +78,8 @@ def test_network_without_a_way():
 
 def test_mistakes():
     graph = OperationGraph(("input", "c", "output"), ((0, 1), (1, 2)))
-    with pytest.raises(ConfigError, match="not among a, b"):
+    with raised(ConfigError, "a, b", key="operations", value="c"):
         graph_features(graph, ["a", "b"])
-    with pytest.raises(ConfigError, match="subsets"):
+    with raised(ConfigError, "12", key="subset_size"):
         graph_features(graph, [*"abcdefghijkl"])
     assert len(graph_features(graph, [*"abcdefghijkl"], subset_size=1)) > 50

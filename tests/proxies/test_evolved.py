@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 
 import numpy as np
@@ -22,6 +24,7 @@ from po_nas.registry import load_plugin
 from proxies.evolved import metric as evolved
 from proxies.evolved.functions import ARITIES
 from proxies.evolved.reference import Reference, fit
+from tests.errors import check, raised
 
 LEAVES = ("params", "flops", "synflow", "g_conv")
 """Cheap ones."""
@@ -97,42 +100,44 @@ def test_a_file_says_all_and_gives_all_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "named"),
     [
-        (lambda s: s[: len(s) // 2], "torn"),
-        (lambda s: "[]", "no evolved metric"),
-        (lambda s: s.replace('"schema": 1', '"schema": 99'), "schema"),
+        (lambda s: s[: len(s) // 2], "JSON"),
+        (lambda s: "[]", "po-nas evolve proxy"),
+        (lambda s: s.replace('"schema": 1', '"schema": 99'), "99"),
         (lambda s: s.replace("log_abs(params)", "log_abs(nwot)"), "nwot"),
         (lambda s: s.replace("log_abs(params)", "exec(params)"), "exec"),
         (lambda s: s.replace('"kind": "rank"', '"kind": "rnk"'), "rnk"),
-        (lambda s: s.replace('"references"', '"refs"'), "damaged"),
-        (lambda s: s.replace('"evo_a"', '"evo a"'), "no name"),
-        (lambda s: s.replace('"synflow": [', '"synflow": [1e9, '), "sorted"),
+        (lambda s: s.replace('"references"', '"refs"'), "KeyError: 'references'"),
+        (lambda s: s.replace('"evo_a"', '"evo a"'), "'evo a'"),
+        (lambda s: s.replace('"synflow": [', '"synflow": [1e9, '), "'synflow'"),
         (lambda s: s.replace('"toy_networks",', '"toys",'), "toys"),
     ],
 )
-def test_faulty_files_are_named_with_the_reason(tmp_path, change, reason):
+def test_faulty_files_are_named_with_the_reason(tmp_path, change, named):
     path = tmp_path / "evo.json"
     evolved.save(made(), path)
     path.write_text(change(path.read_text()))
-    with pytest.raises(EvolvedMetricError, match=reason) as caught:
+    with raised(EvolvedMetricError, path, path=path) as caught:
         evolved.load(path)
-    assert str(path) in str(caught.value)
-    with pytest.raises(PluginError, match="evo"):
+    assert named in caught.value.reason
+    with raised(PluginError, origin=path) as plugin:
         load_plugin(str(path))
+    assert str(plugin.value.cause) == str(caught.value)
     assert "evo_a" not in proxies.registry
     assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
 
 
 def test_a_metric_must_hold_together():
-    with pytest.raises(EvolvedMetricError, match="no proxy"):
+    with raised(EvolvedMetricError, f"'{text(1.0)}'", path=""):
         evolved.EvolvedMetric("a", 1.0, {"x": fit("rank", {})})
-    with pytest.raises(EvolvedMetricError, match="no sample of params"):
+    with raised(EvolvedMetricError, "'x'", "params", path=""):
         evolved.EvolvedMetric("a", "params", {"x": fit("rank", {})})
     references = {"x": fit("rank", {"params": [1.0]}), "y": fit("raw", {"params": [1.0]})}
-    with pytest.raises(EvolvedMetricError, match="different ways"):
+    with raised(EvolvedMetricError, path=""):
         evolved.EvolvedMetric("a", "params", references)
-    with pytest.raises(EvolvedMetricError, match="cannot be read"):
+    evolved.EvolvedMetric("a", "params", references | {"y": fit("rank", {"params": [1.0]})})
+    with raised(EvolvedMetricError, os.strerror(errno.ENOENT), path="/nowhere/evo.json"):
         evolved.load("/nowhere/evo.json")
 
 
@@ -183,8 +188,8 @@ def test_a_need_without_a_score_is_named(registered):
     proxies.proxy("lenient", summary="can do without", needs=("broken",))(lambda scores: 2.0)
     try:
         found = proxies.evaluate(network(), BATCH, ["above", "lenient"])
-        assert "needs 'broken'" in str(found.errors["above"])
         assert isinstance(found.errors["above"], ProxyError)
+        check(found.errors["above"], "'broken'", proxy="above")
         assert found.values == {"lenient": 2.0}
     finally:
         for name in ("broken", "above", "lenient"):
@@ -196,13 +201,13 @@ def test_circles_and_strangers_are_refused():
     proxies.proxy("egg", summary="needs hen", needs=("hen",))(lambda s: 1.0)
     proxies.proxy("lost", summary="needs nobody", needs=("nobody_has_this",))(lambda s: 1.0)
     try:
-        with pytest.raises(ConfigError, match="circle"):
+        with raised(ConfigError, key="needs", value="egg -> hen -> egg"):
             proxies.score(network(), BATCH, "egg")
-        with pytest.raises(UnknownNameError):
+        with raised(UnknownNameError, name="nobody_has_this"):
             proxies.score(network(), BATCH, "lost")
-        with pytest.raises(ConfigError, match="excludes passes"):
+        with raised(ConfigError, "'a'", key="needs", value=("nwot",)):
             proxies.ProxySpec("a", ("forward",), needs=("nwot",))
-        with pytest.raises(ConfigError, match="tuple"):
+        with raised(ConfigError, "'a'", key="needs", value="nwot"):
             proxies.proxy("a", needs="nwot")
     finally:
         for name in ("hen", "egg", "lost"):
@@ -210,12 +215,12 @@ def test_circles_and_strangers_are_refused():
 
 
 def test_without_a_reference_or_with_a_graph_a_network_has_no_score():
-    for found, reason in (
-        (made(default=""), "evolve reference"),
-        (made("params + g_conv"), "use the metric on a benchmark"),
+    for found, named in (
+        (made(default=""), "po-nas evolve reference"),
+        (made("params + g_conv"), "g_conv"),
     ):
         function = evolved.EvolvedProxy(found, found.default)
-        with pytest.raises(ProxyValueError, match=reason):
+        with raised(ProxyValueError, named, proxy="evo_a"):
             function({"params": 1.0, "flops": 1.0, "synflow": 1.0})
 
 

@@ -7,6 +7,7 @@ import torch
 
 import proxies
 from po_nas.errors import ConfigError, ProxyBatchError, ProxyFailedError, ProxyWorkerError, UnknownNameError
+from tests.errors import check, raised
 from tests.proxies import farm
 
 NAMES = ("grad_norm", "synflow", "nwot", "farm_first_weight", "farm_threads")
@@ -39,12 +40,15 @@ def test_several_processes_give_what_one_gives_and_bad_items_stop_nothing():
         assert {n: str(e) for n, e in by_item[item].errors.items()} == {n: str(e) for n, e in result.errors.items()}
         assert bool(result.errors) == (item < 0)
         assert set(result.values) | set(result.errors) == set(NAMES)
-    assert "no such architecture" in str(by_item[-1].errors["nwot"])
-    assert "str is no torch.nn.Module" in str(by_item[-3].errors["nwot"])
-    assert isinstance(by_item[-2].errors["synflow"], ProxyWorkerError)
-    assert "died" in str(by_item[-2].errors["synflow"])
-    assert "cannot be read" in str(two[5].errors["nwot"])
-    assert "cannot be sent" in str(two[6].errors["nwot"])
+    for found, name, kind, named in (
+        (by_item[-1], "nwot", ProxyFailedError, "ValueError: -1"),
+        (by_item[-3], "nwot", ProxyFailedError, "TypeError: str"),
+        (by_item[-2], "synflow", ProxyWorkerError, ""),
+        (two[5], "nwot", ProxyWorkerError, "'seven'"),
+        (two[6], "nwot", ProxyWorkerError, "lambda"),
+    ):
+        assert type(found.errors[name]) is kind
+        check(found.errors[name], named, proxy=name)
     assert [by_item[width].values["farm_threads"] for width in (20, 40)] == [1.0, 1.0]
     # A forward that fails spoils what needs a forward, and nothing else.
     assert by_item[-4].values.keys() == {"farm_first_weight", "farm_threads"}
@@ -115,9 +119,9 @@ def test_mistakes_are_found_before_anything_is_scored(tmp_path):
         proxies.score_many([20], "batch", NAMES, build=farm.build)
     with pytest.raises(UnknownNameError):
         proxies.score_many([20], BATCH, "grap", build=farm.build)
-    with pytest.raises(ConfigError, match="at least 1"):
+    with raised(ConfigError, key="workers", value=0):
         proxies.score_many([20], BATCH, NAMES, build=farm.build, workers=0)
-    with proxies.ScoreCache(tmp_path / "s") as cache, pytest.raises(ConfigError, match="space="):
+    with proxies.ScoreCache(tmp_path / "s") as cache, raised(ConfigError, "space=", key="cache", value=cache.path):
         proxies.score_many([20], BATCH, NAMES, build=farm.build, cache=cache)
-    with pytest.raises(ProxyWorkerError, match="importable module"):
+    with raised(ProxyWorkerError, "lambda", proxy="*"):
         next(proxies.score_many([20], BATCH, NAMES, build=lambda width: farm.build(width), workers=2))

@@ -6,6 +6,7 @@ import torch
 
 from po_nas.errors import ConfigError
 from proxies.synthetic import synthetic_images
+from tests.errors import raised
 
 
 def test_a_batch_is_a_function_of_its_arguments():
@@ -34,5 +35,5 @@ def test_fewer_samples_than_classes():
 
 @pytest.mark.parametrize("name", ["samples", "classes", "size", "channels"])
 def test_bad_sizes(name):
-    with pytest.raises(ConfigError, match=name):
+    with raised(ConfigError, key=name, value=0):
         synthetic_images(**{"samples": 2, "classes": 2, "size": 4, "channels": 1} | {name: 0})

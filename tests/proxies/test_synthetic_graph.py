@@ -6,6 +6,7 @@ import torch
 
 from po_nas.errors import ConfigError
 from proxies.synthetic_graph import synthetic_graph
+from tests.errors import raised
 
 
 def test_a_graph_is_a_function_of_its_arguments():
@@ -41,5 +42,5 @@ def test_bags_of_words_tell_classes():
     [("nodes", 0), ("classes", 0), ("features", 0), ("degree", -1), ("degree", 60), ("homophily", 1.1)],
 )
 def test_bad_sizes(name, value):
-    with pytest.raises(ConfigError, match=name):
+    with raised(ConfigError, key=name, value=value):
         synthetic_graph(**{"nodes": 60, "classes": 3, "features": 9} | {name: value})

@@ -14,6 +14,7 @@ from po_nas.errors import MissingExtraError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph
 from po_nas.spaces.nasbench201 import NASBench201Space
 from po_nas.testing import SpaceConformance
+from tests.errors import raised
 
 
 class OffByOneDistance(NASBench201Space):
@@ -151,10 +152,10 @@ def test_without_pytest_the_kit_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "po_nas.testing.spaces")
     monkeypatch.setattr(builtins, "__import__", refuse)
     importlib.reload(po_nas.testing)
-    with pytest.raises(MissingExtraError, match=r"po-nas\[dev\]"):
+    with raised(MissingExtraError, extra="dev"):
         _ = po_nas.testing.SpaceConformance
 
 
 def test_unknown_attribute():
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+    with raised(AttributeError, "'Nothing'", "po_nas.testing"):
         _ = po_nas.testing.Nothing

@@ -13,6 +13,7 @@ from po_nas.spaces.nasbench101 import NASBench101Space
 from po_nas.spaces.nasbench201 import NASBench201Space
 from po_nas.spaces.pool import PoolSpace
 from po_nas.testing import SpaceConformance
+from tests.errors import raised
 
 BASE = NASBench101Space()
 
@@ -47,17 +48,17 @@ def cells(*texts: str) -> list[Architecture]:
 
 def test_members_in_order_under_the_name_of_their_space():
     members = cells("333333", "000000", "123401")
-    pool = PoolSpace(NASBench201Space(), members, name="three cells")
+    pool = PoolSpace(NASBench201Space(), members, name="three")
     assert list(pool.enumerate()) == members
-    assert (pool.name, pool.label, pool.size, pool.enumerable) == ("nasbench201", "three cells", 3, True)
+    assert (pool.name, pool.label, pool.size, pool.enumerable) == ("nasbench201", "three", 3, True)
     assert {pool.sample(np.random.default_rng(seed)) for seed in range(30)} == set(members)
 
 
 def test_isomorphic_architectures_are_members():
     members = cells("012100", "333333")
-    pool = PoolSpace(NASBench201Space(), members, name="two cells")
+    pool = PoolSpace(NASBench201Space(), members, name="pair")
     (twin,) = cells("014200")  # node 1 receives nothing, what leaves it does not matter; 0 → 3 does
-    with pytest.raises(InvalidArchitectureError, match="two cells"):
+    with raised(InvalidArchitectureError, space="pair", value=twin.code):
         pool.validate(twin)
     (twin,) = cells("013140")
     pool.validate(twin)
@@ -67,7 +68,7 @@ def test_isomorphic_architectures_are_members():
 
 def test_rejects_strings_and_codes_that_only_look_like_members():
     pool = PoolSpace(NASBench201Space(), cells("111111", "333333"))
-    with pytest.raises(InvalidArchitectureError, match="none of the 2 members"):
+    with raised(InvalidArchitectureError, "2", space=pool.label, value=(0,) * 6):
         pool.from_string("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     with pytest.raises(InvalidArchitectureError):
         pool.validate(Architecture("nasbench201", (True,) * 6))

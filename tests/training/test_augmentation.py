@@ -14,6 +14,7 @@ from po_nas.training.data.images import Images
 from po_nas.training.data.resident import ResidentLoader
 from po_nas.training.data.streamed import StreamedLoader
 from po_nas.training.recipe import Augmentation
+from tests.errors import raised
 from tests.training.toy_images import arrays, png
 
 CPU = torch.device("cpu")
@@ -143,5 +144,5 @@ def test_processes_decode_the_same_images(tmp_path):
 def test_a_corrupt_file_is_named_while_training(tmp_path):
     loader = streamed(tmp_path)
     (tmp_path / "7.png").write_bytes(b"no image")
-    with pytest.raises(CorruptImageError, match=r"7\.png: cannot be decoded"):
+    with raised(CorruptImageError, where=tmp_path / "7.png"):
         list(loader.shuffled(16, 0))

@@ -30,6 +30,7 @@ from po_nas.training.recipe import names, recipe
 from po_nas.training.records import EpochRecord
 from po_nas.training.shapes import network_options
 from po_nas.training.trainer import Trainer
+from tests.errors import raised
 from tests.training.toy_images import arrays, write_folders, write_parquet
 
 ROOT = Path(__file__).parents[2]
@@ -70,11 +71,11 @@ def test_every_training_benchmark_has_its_recipes(name):
 
 
 def test_a_training_benchmark_has_no_table_and_a_table_no_training():
-    with pytest.raises(NotATableError, match="it can be searched"):
+    with raised(NotATableError, "po-nas search benchmark=train/darts/digits", benchmark="train/darts/digits"):
         benchmarks.get("train/darts/digits")
-    with pytest.raises(ConfigError, match="is a table and trains nothing"):
+    with raised(ConfigError, "nasbench201/cifar10"):
         benchmarks.objective("nasbench201/cifar10", options={"device": "cpu"})
-    with pytest.raises(UnknownNameError, match="feedback of train/darts/cifar10 'ponaz'; did you mean 'ponas'"):
+    with raised(UnknownNameError, "train/darts/cifar10", name="ponaz", suggestion="ponas"):
         benchmarks.objective("train/darts/cifar10", "ponaz")
 
 
@@ -95,29 +96,29 @@ def test_final_recipes_fit_their_data_sets():
     for dataset in ("digits", "fashion-mnist", "cifar10", "cifar100", "imagenet"):
         assert default_recipe(dataset) in names()
         network_options(recipe(default_recipe(dataset)), image_set(dataset))
-    with pytest.raises(ConfigError, match="needs 32 pixels, images of digits have 8"):
+    with raised(ConfigError, "32", "digits", "8", key="recipe.network.auxiliary", value=True):
         network_options(recipe("final_cifar"), image_set("digits"))
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "key", "value", "names"),
     [
-        ({"divice": "cpu"}, r"training\.divice='cpu': unknown key; did you mean 'device'"),
-        ({"recipe": {"epoch": 3}}, r"training\.recipe\.epoch=3: unknown key"),
-        ({"recipe": {"validation": 0}}, "a search needs validation images"),
-        ({"recipe": {"network": {"auxiliary": True}}}, "needs 32 pixels, images of digits have 8"),
-        ({"device": "cuda:99"}, "torch sees"),
-        ({"halving": {"eta": 1}}, r"training\.halving\.eta=1"),
+        ({"divice": "cpu"}, "training.divice", "cpu", ["'device'"]),
+        ({"recipe": {"epoch": 3}}, "training.recipe.epoch", 3, ["'epochs'"]),
+        ({"recipe": {"validation": 0}}, "training.recipe.validation", 0, []),
+        ({"recipe": {"network": {"auxiliary": True}}}, "recipe.network.auxiliary", True, ["32", "digits", "8"]),
+        ({"device": "cuda:99"}, "device", "cuda:99", ["device=auto"]),
+        ({"halving": {"eta": 1}}, "training.halving.eta", 1, []),
     ],
 )
-def test_wrong_options_cost_nothing(options, complaint, tmp_path):
-    with pytest.raises(ConfigError, match=complaint):
+def test_wrong_options_cost_nothing(options, key, value, names, tmp_path):
+    with raised(ConfigError, *names, key=key, value=value):
         po_nas.search(benchmark="train/darts/digits", method="random", budget=2, training=options, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_images_that_are_not_there_cost_nothing(tmp_path):
-    with pytest.raises(MissingImagesError, match=r"training\.data=DIR"):
+    with raised(MissingImagesError, "training.data=DIR", dataset="cifar10"):
         po_nas.search(benchmark="train/darts/cifar10", method="random", budget=2, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -143,7 +144,7 @@ def test_an_outcome_and_what_the_reader_alone_may_know(tmp_path):
     assert json.loads(json.dumps(dict(metrics))) == metrics
     protocol = objective.protocol()
     json.dumps(protocol)
-    assert protocol["split"] == "validation, 25 % of the training images, by class, seed 0"
+    assert all(part in protocol["split"] for part in ("25 %", "seed 0"))
 
 
 def test_it_travels_as_its_name_and_options(tmp_path):
@@ -244,7 +245,8 @@ def test_failures_are_outcomes():
     (cell,) = cells(1)
     outcome = tiny(recipe=SMALL | {"learning_rate": 1e30, "clip": None}).evaluate(cell, seed=1)
     assert outcome.validation is None
-    assert outcome.failure.startswith("LossNotFiniteError: the training loss is not finite in epoch 1 ")
+    assert outcome.failure.startswith("LossNotFiniteError: ")
+    assert "epoch 1 " in outcome.failure
     assert outcome.cost_s > 0
 
 
@@ -403,7 +405,7 @@ def test_corrupt_images_fail_trials_and_say_where(tmp_path):
     )
     assert (found.evaluations, found.failed, found.incumbent) == (2, 2, None)
     journal = (tmp_path / "run/journal.jsonl").read_text()
-    assert "class004/4.png: cannot be decoded" in journal
+    assert journal.count("CorruptImageError: ") == journal.count("class004/4.png: ") == 2
 
 
 def test_a_search_on_images_of_the_users_own(tmp_path):
@@ -458,5 +460,5 @@ def test_finished_searches_can_be_compared(tmp_path):
     po_nas.search(
         benchmark="train/darts/digits", method="random", budget=1, seed=1, training=longer, out=tmp_path / "longer"
     )
-    with pytest.raises(RunDirectoryError, match=r"longer: cannot be compared .*: epochs is 3, theirs 2"):
+    with raised(RunDirectoryError, "epochs", "3", "2", path=tmp_path / "longer"):
         read_runs([tmp_path / "random", tmp_path / "longer"])
