@@ -141,14 +141,17 @@ class Registry(Generic[T]):
 
         Raises `UnknownNameError` with the nearest name, `DuplicateNameError`, or `PluginError` when the import fails.
         """
-        entry = self.entry(name)
+        return self.load(self.entry(name))
+
+    def load(self, entry: Entry[T]) -> T:
+        """The object of an entry, imported now if need be. Raises `PluginError` when the import fails."""
         if not isinstance(entry.target, str):
             return entry.target
         try:
             module, _, attribute = entry.target.partition(":")
             return cast(T, getattr(importlib.import_module(module), attribute))
         except Exception as error:
-            raise PluginError(self.kind, name, entry.origin, error) from error
+            raise PluginError(self.kind, entry.name, entry.origin, error) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._installed()

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from po_nas.benchmarks.base import Benchmark
     from po_nas.core.objective import Objective
 
-__all__ = ["BenchmarkSpec", "Loader", "get", "names", "objective", "register", "registry", "trains"]
+__all__ = [
+    "BenchmarkSpec",
+    "Loader",
+    "get",
+    "names",
+    "objective",
+    "objective_of",
+    "register",
+    "registry",
+    "spec_of",
+    "trains",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +159,12 @@ for _data, _feedbacks in (
 
 def trains(name: str) -> bool:
     """Whether the architectures of a benchmark are trained; `UnknownNameError` for one that there is not."""
-    spec = registry.entry(name).spec
-    return isinstance(spec, BenchmarkSpec) and spec.trained
+    return spec_of(registry.entry(name)).trained
+
+
+def spec_of(entry: Entry[Loader]) -> BenchmarkSpec:
+    """What is known of a benchmark; of one that does not say, that it is a table with one preset, ``full``."""
+    return entry.spec if isinstance(entry.spec, BenchmarkSpec) else BenchmarkSpec("")
 
 
 def objective(name: str, feedback: str | None = None, options: Mapping[str, Any] | None = None) -> Objective:
@@ -159,14 +174,20 @@ def objective(name: str, feedback: str | None = None, options: Mapping[str, Any]
     or feedback, `MissingDataError`, which carries the command to run, when public data have not been fetched, and
     `ConfigError` for options given to a table.
     """
-    entry = registry.entry(name)
-    if options and not trains(name):
+    return objective_of(registry.entry(name), feedback, options)
+
+
+def objective_of(
+    entry: Entry[Loader], feedback: str | None = None, options: Mapping[str, Any] | None = None
+) -> Objective:
+    """What `objective` gives for the name of a registry's entry; raises the same, but for an unknown benchmark."""
+    name, spec = entry.name, spec_of(entry)
+    if options and not spec.trained:
         raise ConfigError("training", dict(options), f"{name} is a table and trains nothing; leave it out")
-    feedbacks = entry.spec.feedbacks if isinstance(entry.spec, BenchmarkSpec) else ("full",)
-    if feedback is not None and feedback not in feedbacks:
-        raise UnknownNameError(f"feedback of {name}", feedback, feedbacks)
+    if feedback is not None and feedback not in spec.feedbacks:
+        raise UnknownNameError(f"feedback of {name}", feedback, spec.feedbacks)
     task = name.partition("/")[2] or name
-    return registry.get(name)(task, feedback or feedbacks[0], *((options,) if trains(name) else ()))
+    return registry.load(entry)(task, feedback or spec.feedbacks[0], *((options,) if spec.trained else ()))
 
 
 def get(name: str, feedback: str | None = None) -> Benchmark:

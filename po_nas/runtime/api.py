@@ -157,9 +157,10 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
     """
     options = config.training
     if given is None:
-        if out is not None and benchmarks.trains(config.benchmark):
+        entry = benchmarks.registry.entry(config.benchmark)
+        if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
-        given = benchmarks.objective(config.benchmark, config.feedback, options)
+        given = benchmarks.objective_of(entry, config.feedback, options)
     return with_computed(given, config.metrics)
 
 
