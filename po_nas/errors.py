@@ -58,6 +58,7 @@ __all__ = [
     "UnsafePickleError",
     "UnsupportedModuleError",
     "WorkerLostError",
+    "described",
     "short",
     "suggest",
 ]
@@ -77,6 +78,15 @@ def short(value: object) -> str:
         # A message about a bad value must not fail because of it.
         shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
     return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 11]} … {shown[-8:]}"
+
+
+def described(error: BaseException) -> str:
+    """The type and text of an exception, whatever its own ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception as trouble:
+        text = f"its text cannot be had, which raises {type(trouble).__name__}"
+    return f"{type(error).__name__}: {text}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str | None:

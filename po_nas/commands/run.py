@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,8 @@ def _with_progress(
     console = ConsoleCallback(directory)
     if not quiet:
         callbacks.append(console)
+    # A scheduler that wants its machine back sends this first; the search ends as by Ctrl-C, and can go on.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = run(callbacks)
     except KeyboardInterrupt:
@@ -99,6 +102,10 @@ def _with_progress(
     print_result(result, load_run(directory))
     paths = make_report(directory)
     print(f"figure  {paths.figure}\nreport  {paths.page}")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _new_directory(benchmark: str, method: str, seed: int) -> Path:

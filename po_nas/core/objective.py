@@ -50,7 +50,9 @@ class Outcome:
     @classmethod
     def failed(cls, reason: str, cost_s: float = 0.0) -> Outcome:
         """A failed evaluation; it counts against the budget all the same. An impossible cost counts as none."""
-        return cls({}, float(cost_s) if math.isfinite(cost_s) and cost_s >= 0 else 0.0, str(reason))
+        # A lone surrogate, which no file or terminal takes, is spelt out.
+        text = str(reason).encode("utf-8", "backslashreplace").decode("utf-8")
+        return cls({}, float(cost_s) if math.isfinite(cost_s) and cost_s >= 0 else 0.0, text)
 
     @property
     def validation(self) -> float | None:

@@ -1,8 +1,8 @@
 """Foreign text in what is shown, one function for each medium.
 
 Names of benchmarks and methods, units, labels, reasons and notes come from users and plug-ins. Whatever they hold, they
-are shown as they are: no tag of a page, no command of LaTeX, no table of Markdown, no formula of matplotlib, no style or
-control of a terminal.
+are shown as they are: no tag of a page, no command of LaTeX, no table of Markdown, no formula of matplotlib, no style
+of a terminal.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -328,11 +329,11 @@ def _result(
     def test_of(architecture: Architecture | None) -> float | None:
         try:
             value = None if architecture is None else objective.report(architecture).get("test")
+            return None if value is None or not math.isfinite(value) else float(value)
         except Exception:
             # The search is over and on disk; a report that fails must not take it away.
             _log.exception("%s: no report metric for %s", objective.name, architecture)
             return None
-        return None if value is None else float(value)
 
     tests = [test_of(o.trial.architecture) for o in searcher.successes if o.trial.number >= 0]
     known = [t for t in tests if t is not None]

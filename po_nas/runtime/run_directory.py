@@ -8,6 +8,7 @@ import os
 import platform
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -113,13 +114,18 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(self.path, f"cannot be used ({error.strerror})") from error
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}", encoding="utf-8")
+        # Who holds the lock is told to others where the disk has room for it; the lock itself is the kernel's.
+        with suppress(OSError):
+            self._holder.write_text(
+                f"process {os.getpid()} on {socket.gethostname()} since {started}", encoding="utf-8"
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._holder.unlink(missing_ok=True)
         self._lock.release()
 
     def write_config(

@@ -15,7 +15,7 @@ from po_nas import spaces
 from po_nas.core.objective import Metric, Outcome
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.settings import validated
-from po_nas.errors import ConfigError, TrainingCheckpointError, TrainingError, TrainingStorageError
+from po_nas.errors import ConfigError, TrainingCheckpointError, TrainingError, TrainingStorageError, described
 from po_nas.spaces.base import Architecture, Space
 from po_nas.training.data import ImageData, image_set, locate, open_data
 from po_nas.training.files import write
@@ -125,7 +125,7 @@ class TrainingObjective:
             try:
                 found = self._trained(architecture, seed, fidelity, key, folder)
             except TrainingError as error:
-                return Outcome.failed(f"{type(error).__name__}: {error}", time.perf_counter() - started)
+                return Outcome.failed(described(error), time.perf_counter() - started)
         result, parameters = found
         if result.test_last is not None:
             self._tests.setdefault(self._place(architecture), []).append(result.test_last)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from po_nas.errors import ExecutorError
+from po_nas.errors import ExecutorError, described
 
 __all__ = [
     "Answer",
@@ -248,4 +248,12 @@ def _guarded(workload: Workload, task: Task) -> Answer:
     try:
         return workload.run(task)
     except (Exception, SystemExit) as error:
-        return Answer.failed(f"{type(error).__name__}: {error}", details=traceback.format_exc())
+        return Answer.failed(described(error), details=_traceback())
+
+
+def _traceback() -> str:
+    """The traceback of the exception that is handled; less of it where the exception itself cannot be shown."""
+    try:
+        return traceback.format_exc()
+    except Exception:
+        return "".join(traceback.format_stack())

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
-from po_nas.runtime.executors.base import Completed, Executor, Task, Workload, execute
+from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload, execute
 
-__all__ = ["InlineExecutor"]
+__all__ = ["InlineExecutor", "execute_here"]
+
+_DEATHS = 2
+"""So often may a task end this process; then it has failed."""
 
 
 class InlineExecutor(Executor):
@@ -31,6 +37,40 @@ class InlineExecutor(Executor):
         if not self._queue:
             return []
         task = self._queue.popleft()
-        answer = execute(self.workload, task, self.timeout_s)
+        answer = execute_here(self, task)
         self._clock_s += answer.cost_s
         return [Completed(task, answer, self._clock_s)]
+
+
+def execute_here(executor: Executor, task: Task) -> Answer:
+    """Do a task in this process, unless it has ended the process of the search twice before.
+
+    A file in the run directory says what is being done. It is gone when the task is over, an interruption included, so
+    one that a resumed search finds names the task during which its process ended: by a crash of native code, by
+    ``os._exit`` or by a signal.
+    """
+    if executor.out is None:
+        return execute(executor.workload, task, executor.timeout_s)
+    marker = executor.out / "artifacts" / "in_progress.json"
+    deaths = _deaths(marker, task)
+    if deaths >= _DEATHS:
+        answer = Answer.failed(f"quarantined: ended the process of the search {deaths} times")
+    else:
+        with suppress(OSError):
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.write_text(json.dumps({"task": task.name, "deaths": deaths}), encoding="utf-8")
+        try:
+            answer = execute(executor.workload, task, executor.timeout_s)
+        finally:
+            with suppress(OSError):
+                marker.unlink(missing_ok=True)
+    return answer
+
+
+def _deaths(marker: Path, task: Task) -> int:
+    """How often the process ended during the task."""
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        return int(found["deaths"]) + 1 if found["task"] == task.name else 0
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from po_nas.errors import ExecutorError, WorkerLostError
+from po_nas.errors import ExecutorError, WorkerLostError, described
 from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Lost, Task, Workload
 
 __all__ = ["LaneExecutor", "LaneOptions"]
@@ -201,7 +201,7 @@ class LaneExecutor(Executor):
         except Exception as error:
             if not isinstance(error, ExecutorError):
                 _log.error("%s failed", type(self).__name__, exc_info=error)
-            trouble = error if isinstance(error, ExecutorError) else ExecutorError(f"{type(error).__name__}: {error}")
+            trouble = error if isinstance(error, ExecutorError) else ExecutorError(described(error))
             # Another lane may have a worker to do it.
             self._put_back(task)
             self._news.put(trouble)

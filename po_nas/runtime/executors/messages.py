@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from po_nas.errors import ConfigError, ExecutorError
+from po_nas.errors import ConfigError, ExecutorError, described
 from po_nas.runtime.executors.base import Answer, Executor, Task, Workload, execute
 
 __all__ = ["READY", "answer_of", "answered", "broken", "built", "check_ready", "recipe", "text_of"]
@@ -35,7 +35,7 @@ def recipe(executor: Executor, dumps: Callable[[Any], bytes] = pickle.dumps) -> 
         raise ConfigError(
             "executor",
             type(executor).__name__,
-            f"the objective {workload.name} cannot be sent to workers ({type(error).__name__}: {error}); define its "
+            f"the objective {workload.name} cannot be sent to workers ({described(error)}); define its "
             "class in an importable module and open files in evaluate(), or register it as a benchmark",
         ) from error
 
@@ -64,7 +64,7 @@ def answered(workload: Workload, text: str) -> str:
 
 def broken(error: Exception) -> str:
     """What a worker says that could not build the workload."""
-    return json.dumps({"broken": f"{type(error).__name__}: {error}", "details": traceback.format_exc()})
+    return json.dumps({"broken": described(error), "details": traceback.format_exc()})
 
 
 def check_ready(text: str) -> None:

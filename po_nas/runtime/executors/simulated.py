@@ -6,7 +6,8 @@ import heapq
 import itertools
 from typing import Any, ClassVar
 
-from po_nas.runtime.executors.base import Completed, Executor, Task, Workload, execute
+from po_nas.runtime.executors.base import Completed, Executor, Task, Workload
+from po_nas.runtime.executors.inline import execute_here
 
 __all__ = ["SimulatedExecutor"]
 
@@ -27,7 +28,7 @@ class SimulatedExecutor(Executor):
 
     def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
         """Start a task on a free worker."""
-        answer = execute(self.workload, task, self.timeout_s)
+        answer = execute_here(self, task)
         finished = (self._clock_s if submitted_s is None else submitted_s) + answer.cost_s
         heapq.heappush(self._running, (finished, next(self._order), Completed(task, answer, finished)))
 
