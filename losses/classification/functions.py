@@ -43,7 +43,7 @@ class Function:
 
     @property
     def latex(self) -> str:
-        """The template."""
+        """LaTeX with a place for each argument."""
         return self.template
 
     def torch(self, *x: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from po_nas.errors import DataError, UnsafePickleError
 
-__all__ = ["NUMPY", "read_packaged", "read_pickle", "read_pickle_bytes"]
+__all__ = ["NUMPY", "read_packaged", "read_pickle_bytes"]
 
 
 def _numpy_globals() -> dict[tuple[str, str], Any]:
@@ -70,8 +70,3 @@ def read_packaged(resource: Traversable, distribution: str) -> Any:
     except OSError as error:
         raise DataError(f"{resource}: cannot be read ({error.strerror}); reinstall {distribution}") from error
     return read_pickle_bytes(data, str(resource))
-
-
-def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Any] = NUMPY) -> Any:
-    """`read_pickle_bytes` of a file."""
-    return read_pickle_bytes(path.read_bytes(), path, allowed)
