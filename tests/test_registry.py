@@ -9,6 +9,7 @@ import sys
 import textwrap
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -276,3 +277,21 @@ def test_a_plugin_file_that_fails(tmp_path, code, cause):
 def test_a_plugin_module_that_is_not_there():
     with pytest.raises(PluginError, match="'no_such_plugin' from no_such_plugin cannot be loaded: ModuleNotFound"):
         load_plugin("no_such_plugin")
+
+
+def test_what_comes_with_a_package_is_declared_in_rows():
+    registry: Registry[object] = Registry("declared", "tests.declared")
+    registry.declare("os", ("join", "path:join", "joins"), ("sep", "path:sep", "separates", "POSIX", ("text",), 1))
+    assert registry.names() == ["join", "sep"]
+    assert registry.entry("sep") == Entry("sep", "separates", "os.path:sep", "POSIX", ("text",), 1)
+    assert registry.get("sep") == os.path.sep
+
+
+def test_a_registry_says_who_reads_files_that_are_no_code(tmp_path, monkeypatch):
+    reader = ModuleType("reader_of_words")
+    registry: Registry[object] = Registry("word", "tests.words", files={".words": "reader_of_words:read"})
+    reader.read = lambda path: registry.add(Entry(path.read_text(), "a word", reader))
+    monkeypatch.setitem(sys.modules, "reader_of_words", reader)
+    (tmp_path / "greeting.words").write_text("hello")
+    assert load_plugin(str(tmp_path / "greeting.words")) is reader
+    assert registry.names() == ["hello"]

@@ -64,15 +64,14 @@ _CLASSES = {
 }
 
 
-def _built_in(known: ClassificationSpec, tag: str) -> None:
-    place = f"losses.classification.{_CLASSES.get(known.name, 'in_probabilities:FormulaLoss')}"
-    registry.add(Entry(known.name, known.summary, place, known.reference, (tag,), known))
-
-
-for _spec in BUILT_IN.values():
-    _built_in(_spec, "classification")
-for _spec in evolved():
-    _built_in(_spec, "evolved")
+for _tag, _specs in (("classification", BUILT_IN.values()), ("evolved", evolved())):
+    registry.declare(
+        "losses.classification",
+        *(
+            (s.name, _CLASSES.get(s.name, "in_probabilities:FormulaLoss"), s.summary, s.reference, (_tag,), s)
+            for s in _specs
+        ),
+    )
 
 
 def register(
