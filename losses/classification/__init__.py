@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from losses.classification.catalogue import BUILT_IN, SMOOTHING, ClassificationSpec, evolved, formula_of
@@ -64,14 +64,18 @@ _CLASSES = {
 }
 
 
-for _tag, _specs in (("classification", BUILT_IN.values()), ("evolved", evolved())):
+def _declare(specs: Iterable[ClassificationSpec], tag: str) -> None:
     registry.declare(
         "losses.classification",
         *(
-            (s.name, _CLASSES.get(s.name, "in_probabilities:FormulaLoss"), s.summary, s.reference, (_tag,), s)
-            for s in _specs
+            (s.name, _CLASSES.get(s.name, "probability_loss:FormulaLoss"), s.summary, s.reference, (tag,), s)
+            for s in specs
         ),
     )
+
+
+_declare(BUILT_IN.values(), "classification")
+_declare(evolved(), "evolved")
 
 
 def register(
