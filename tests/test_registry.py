@@ -25,6 +25,24 @@ def registry() -> Registry[object]:
     return found
 
 
+def test_what_comes_with_a_package_is_declared_in_rows():
+    registry: Registry[object] = Registry("declared", "tests.declared")
+    registry.declare("os", ("join", "path:join", "joins"), ("sep", "path:sep", "separates", "POSIX", ("text",), 1))
+    assert registry.names() == ["join", "sep"]
+    assert registry.entry("sep") == Entry("sep", "separates", "os.path:sep", "POSIX", ("text",), 1)
+    assert registry.get("sep") == os.path.sep
+
+
+def test_a_registry_says_who_reads_files_that_are_no_code(tmp_path, monkeypatch):
+    reader = ModuleType("reader_of_words")
+    registry: Registry[object] = Registry("word", "tests.words", files={".words": "reader_of_words:read"})
+    reader.read = lambda path: registry.add(Entry(path.read_text(), "a word", reader))
+    monkeypatch.setitem(sys.modules, "reader_of_words", reader)
+    (tmp_path / "greeting.words").write_text("hello")
+    assert load_plugin(str(tmp_path / "greeting.words")) is reader
+    assert registry.names() == ["hello"]
+
+
 def test_metadata_cannot_be_changed(registry):
     entry = registry.entry("pear")
     assert (entry.summary, entry.tags, entry.origin) == ("a pear", ("fruit",), "po-nas")
@@ -277,21 +295,3 @@ def test_a_plugin_file_that_fails(tmp_path, code, cause):
 def test_a_plugin_module_that_is_not_there():
     with pytest.raises(PluginError, match="'no_such_plugin' from no_such_plugin cannot be loaded: ModuleNotFound"):
         load_plugin("no_such_plugin")
-
-
-def test_what_comes_with_a_package_is_declared_in_rows():
-    registry: Registry[object] = Registry("declared", "tests.declared")
-    registry.declare("os", ("join", "path:join", "joins"), ("sep", "path:sep", "separates", "POSIX", ("text",), 1))
-    assert registry.names() == ["join", "sep"]
-    assert registry.entry("sep") == Entry("sep", "separates", "os.path:sep", "POSIX", ("text",), 1)
-    assert registry.get("sep") == os.path.sep
-
-
-def test_a_registry_says_who_reads_files_that_are_no_code(tmp_path, monkeypatch):
-    reader = ModuleType("reader_of_words")
-    registry: Registry[object] = Registry("word", "tests.words", files={".words": "reader_of_words:read"})
-    reader.read = lambda path: registry.add(Entry(path.read_text(), "a word", reader))
-    monkeypatch.setitem(sys.modules, "reader_of_words", reader)
-    (tmp_path / "greeting.words").write_text("hello")
-    assert load_plugin(str(tmp_path / "greeting.words")) is reader
-    assert registry.names() == ["hello"]

@@ -10,7 +10,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from po_nas.errors import UnknownNameError
-from po_nas.registry import Registry
+from po_nas.registry import Entry, Registry
 from po_nas.spaces.base import Architecture
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ registry: Registry[Builder] = Registry("network", "po_nas.networks")
 register = registry.register
 names = registry.names
 
-registry.declare(
-    "po_nas.networks",
+for _name, _target, _summary, _reference in (
     ("nasbench201", "nasbench201:NASBench201Network", "3 stages of 5 cells, 16 channels", "arXiv 2001.00326"),
     ("nasbench101", "nasbench101:NASBench101Network", "3 stacks of 3 cells, 128 channels", "arXiv 1902.09635"),
     ("transnas_micro", "transnas:TransNASMicroNetwork", "10 cells, 7 tasks", "arXiv 2105.11871"),
@@ -36,7 +35,8 @@ registry.declare(
     ("darts", "darts:DARTSNetwork", "20 cells for CIFAR, 14 for ImageNet", "arXiv 1806.09055"),
     ("nasbench_graph", "nasbench_graph:NASBenchGraphNetwork", "graph neural networks", "arXiv 2206.09166"),
     ("nasbench_graph_proteins", "nasbench_graph:NASBenchGraphNetwork", "graph neural networks", "arXiv 2206.09166"),
-)
+):
+    registry.add(Entry(_name, _summary, f"po_nas.networks.{_target}", _reference))
 
 
 def options(space: str) -> dict[str, Any]:
