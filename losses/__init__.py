@@ -28,7 +28,7 @@ T = TypeVar("T")
 registry: Registry[Any] = Registry("loss", "po_nas.losses")
 names = registry.names
 
-for _name, _target in (
+_TARGETS = (
     ("mse", "squared_error:MSE"),
     ("mse_sr", "squared_error:MSESR"),
     ("hr", "hinge:HR"),
@@ -48,9 +48,11 @@ for _name, _target in (
     ("po_nas", "fusion:PONAS"),
     ("piecewise", "piecewise:Piecewise"),
     ("scheduled", "schedule:Scheduled"),
-):
-    _spec = BUILT_IN[_name]
-    registry.add(Entry(_name, _spec.summary, f"losses.{_target}", _spec.reference, (_spec.category,), _spec))
+)
+registry.declare(
+    "losses",
+    *((n, target, (s := BUILT_IN[n]).summary, s.reference, (s.category,), s) for n, target in _TARGETS),
+)
 
 
 def register(

@@ -23,7 +23,7 @@ class DiffKendall(Loss):
     slope: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean of a falling sigmoid of the difference over all pairs with different targets."""
         pred, target = by_falling_target(self.slope * pred, target)
         total, pairs = pair_sum(pred, falling_sigmoid, strictly_better, target)
         return total / pairs.clamp_min(1)

@@ -51,7 +51,7 @@ class EW(Loss):
         return ((target - best) / self.temperature).exp()
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean squared error, each item weighted exponentially in its target."""
         return (self.weights(target) * (pred - target).square()).mean()
 
     def bind(self, context: Context) -> EW:

@@ -48,7 +48,7 @@ class PONAS(Loss):
         return dataclasses.replace(spec, labels="fraction" if self.labels == "fraction" else "standardized")
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """1 - Pearson's correlation, plus the weighted terms of alignment and direction."""
         paper = self.labels == "fraction"
         weight = self.direction if self.direction is not None else (100.0 if paper else 1.0)
         if paper:

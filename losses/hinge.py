@@ -23,7 +23,7 @@ class HR(Loss):
     margin: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean hinge over all pairs with different targets."""
         pairs = (len(target) - not_worse(target)).sum()
         pred, target = by_falling_target(pred, target)
         total = hinge_sum(pred, target, self.margin, lambda counts, _: torch.ones_like(counts))

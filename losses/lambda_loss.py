@@ -36,7 +36,7 @@ class LambdaNDCG(TopLoss):
     gain: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Logistic loss of pairs, weighted by the change in NDCG@k that swapping them makes."""
         n = len(target)
         k = top_size(n, self.fraction)
         places = positions(pred.detach(), target)
@@ -69,7 +69,7 @@ class LambdaPrecision(TopLoss):
     epsilon: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """The logistic loss of pairs whose exchange changes Precision@K, plus `epsilon` times that of all pairs."""
         n = len(target)
         k = top_size(n, self.fraction)
         chosen = (positions(pred.detach(), target) < k + 0.75).to(pred.dtype)

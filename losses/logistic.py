@@ -23,7 +23,7 @@ class LR(Loss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean logistic loss over all pairs with different targets."""
         pred, target = by_falling_target(pred / self.temperature, target)
         total, pairs = pair_sum(pred, logistic, strictly_better, target)
         return total / pairs.clamp_min(1)
@@ -43,7 +43,7 @@ class WeightedLR(Loss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Weighted mean of the logistic loss over all pairs with different targets."""
         if self.scale == "quantile":
             weights = (self.gamma * (quantiles(target) - 1)).exp()
         else:

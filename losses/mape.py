@@ -51,7 +51,7 @@ class MAPE(Loss):
         return (error - self.bound(error)).clamp_min(self.floor) ** -self.exponent
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """The mean absolute error, each item times its `weights`."""
         return (self.weights(target) * (pred - target).abs()).mean()
 
     def bind(self, context: Context) -> MAPE:

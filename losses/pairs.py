@@ -97,7 +97,7 @@ def logistic(difference: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def falling_sigmoid(difference: Tensor) -> tuple[Tensor, Tensor]:
-    """1 - tanh(d)."""
+    """1 - tanh(d) and minus its slope; `difference` is overwritten."""
     value = difference.mul_(-2).sigmoid_().mul_(2)
     return value, value * (2 - value)
 

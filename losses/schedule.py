@@ -77,7 +77,7 @@ class Scheduled(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """As the base."""
+        """Whether the base depends on random numbers."""
         return self.base.stochastic
 
     def _at(self, context: Context) -> Loss:
@@ -90,7 +90,7 @@ class Scheduled(Loss):
         return self._at(context).bind(context)
 
     def check(self, target: Tensor) -> None:
-        """As the base."""
+        """Check targets (n,) as the base does."""
         self.base.check(target)
 
     def importance(self, context: Context) -> Tensor:

@@ -33,7 +33,7 @@ class SoftTopK(TopLoss):
     mode: str
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Cross-entropy of soft and true membership, or 1 - the mean soft membership of the true top."""
         k = top_size(len(target), self.fraction)
         if k < 1:
             return pred.sum() * 0
@@ -57,7 +57,7 @@ class SoftNK(TopLoss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """The log of the expected best true rank among the predicted top K."""
         n = len(target)
         k = top_size(n, self.fraction)
         if k < 1:

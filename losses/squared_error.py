@@ -18,7 +18,7 @@ class MSE(Loss):
     spec = BUILT_IN["mse"]
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean squared error."""
         return (pred - target).square().mean()
 
 
@@ -41,7 +41,7 @@ class MSESR(Loss):
         return self.mode == "perm"
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean squared error plus the weighted error of differences between items."""
         residual = pred - target
         if self.mode == "perm":
             n, device = len(pred), pred.device

@@ -30,7 +30,7 @@ class TopVersusRest(TopLoss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """Mean logistic loss over all pairs of a top item and another."""
         k = top_size(len(target), self.fraction)
         vectors = by_falling_target(pred / self.temperature, target, may_be_top(target, k), may_be_rest(target, k))
         total, pairs = pair_sum(vectors[0], logistic, top_and_rest, *vectors[1:])

@@ -90,7 +90,7 @@ class WARP(Loss):
         return torch.ones_like(target)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """The weighted mean over items of Φ(rank) times violation, exact or estimated with draws from `generator`."""
         weights = self.weights(target)
         if self.mode == "sampled":
             return sampled(pred, target, self.margin, weights, own_generator(generator, pred.device))
@@ -114,7 +114,7 @@ class WARPHomotopy(Loss):
     alpha: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See the class."""
+        """The mean over items of Φ(rank) times the mean violation, divided by Φ(n)."""
         scale = partial_sums(len(pred), self.alpha, pred)[-1]
         return exact(pred, target, self.margin, self.alpha, torch.ones_like(target)) / scale
 

@@ -11,7 +11,7 @@ import fnmatch
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -62,11 +62,15 @@ class Registry(Generic[T]):
 
     Names come from three places: `register` and `add` in code, and the entry-point `group` of installed packages.
     A name claimed twice raises `DuplicateNameError` (at registration, or on first use for entry points).
+
+    `files` says who reads plug-in files of this kind that are no code: ``"module:function"`` by suffix. The function
+    takes the path and registers what is in it.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, files: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self.group = group
+        self.files = dict(files or {})
         self._entries: dict[str, Entry[T]] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
         _REGISTRIES.add(self)
@@ -82,6 +86,15 @@ class Registry(Generic[T]):
             return target
 
         return decorator
+
+    def declare(self, package: str, *rows: tuple[Any, ...]) -> None:
+        """Add what comes with `package`, without importing it.
+
+        A row is the beginning of an `Entry`: name, ``"module:attribute"`` below the package, summary, and if need be
+        reference, tags, spec.
+        """
+        for name, target, summary, *rest in rows:
+            self.add(Entry(name, summary, f"{package}.{target}", *rest))
 
     def add(self, entry: Entry[T]) -> None:
         """Add a finished entry; `DuplicateNameError` when somebody else has the name.
@@ -185,14 +198,10 @@ def kinds_of(module: str) -> frozenset[str]:
     )
 
 
-_FILE_KINDS = {".json": "proxies.evolved.files:load_file"}
-"""Who reads plug-in files that are no code, by their suffix."""
-
-
 def load_plugin(where: str) -> ModuleType:
     """Import a plug-in given as a path to a ``.py`` file or as a module name, so that its decorators run.
 
-    Files of other kinds (`_FILE_KINDS`: a ``.json`` file of an evolved metric) are read by the module that knows them.
+    A file that is no code is read by the registry that knows its suffix (`Registry.files`), if it has been imported.
 
     The folder of a file joins ``sys.path`` (at its end), so that plug-in files may import each other; one whose name is
     taken by another module is imported under a private name. Raises `PluginError` when the file is absent or its code
@@ -201,11 +210,12 @@ def load_plugin(where: str) -> ModuleType:
     path = Path(where)
     before = {registry: dict(registry._entries) for registry in _REGISTRIES}
     try:
-        if path.suffix in _FILE_KINDS:
-            module, _, attribute = _FILE_KINDS[path.suffix].partition(":")
-            reader = importlib.import_module(module)
-            getattr(reader, attribute)(path)
-            return reader
+        for registry in before:
+            if path.suffix in registry.files:
+                module, _, attribute = registry.files[path.suffix].partition(":")
+                reader = importlib.import_module(module)
+                getattr(reader, attribute)(path)
+                return reader
         return _import_file(path.resolve()) if path.suffix == ".py" else importlib.import_module(where)
     except Exception as error:
         # What it registered before it failed goes too, so that the repaired one can be loaded.

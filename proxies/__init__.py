@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from proxies.evolved.files import declare_shipped
 from proxies.proxy_spec import PASSES, ProxySpec
 from proxies.registration import expand, names, proxy, registry, spec
 
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 register = proxy
+declare_shipped(registry)
 
 _LAZY = {
     "Batch": "batch",

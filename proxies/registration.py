@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from po_nas.errors import ConfigError, UnknownNameError
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry
 from proxies.catalogue import CATALOGUE
-from proxies.evolved.files import declare_shipped
 from proxies.proxy_spec import CostClass, Precision, ProxySpec, closure
 
 if TYPE_CHECKING:
@@ -19,12 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["expand", "names", "proxy", "registry", "spec"]
 
-registry: Registry[ProxyFunction] = Registry("proxy", "po_nas.proxies")
+registry: Registry[ProxyFunction] = Registry(
+    "proxy", "po_nas.proxies", files={".json": "proxies.evolved.metric:load_file"}
+)
 names = registry.names
 
-for _spec, _target, _summary in CATALOGUE:
-    registry.add(Entry(_spec.name, _summary, f"proxies.metrics.{_target}", _spec.reference, (_spec.cost,), _spec))
-declare_shipped(registry)
+registry.declare(
+    "proxies.metrics",
+    *((_spec.name, _target, _summary, _spec.reference, (_spec.cost,), _spec) for _spec, _target, _summary in CATALOGUE),
+)
 
 _LOSS = {"gradients", "activation_gradients", "hessian", "half_gradients"}
 _COST: tuple[tuple[CostClass, frozenset[str]], ...] = (

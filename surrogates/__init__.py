@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry
 from surrogates.networks import registry as _networks
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ registry: Registry[Callable[..., Surrogate]] = Registry("surrogate", "po_nas.sur
 register = registry.register
 names = registry.names
 
-registry.add(
-    Entry(
+_BUILT_IN = map(_networks.entry, ("mlp", "gcn", "gat", "pinat"))
+registry.declare(
+    "surrogates",
+    (
         "ensemble",
+        "ensemble:DeepEnsemble",
         "deep ensemble of any network, with calibrated uncertainty",
-        "surrogates.ensemble:DeepEnsemble",
         "arXiv 1612.01474",
-    )
+    ),
+    *((_network.name, f"ensemble:{_network.name}", _network.summary, _network.reference) for _network in _BUILT_IN),
 )
-for _name in ("mlp", "gcn", "gat", "pinat"):
-    _network = _networks.entry(_name)
-    registry.add(Entry(_name, _network.summary, f"surrogates.ensemble:{_name}", _network.reference))
 
 
 def get(name: str, **options: object) -> Surrogate:

@@ -34,6 +34,27 @@ def examples(tmp_path_factory):
     return folder
 
 
+def test_links_between_pages_lead_somewhere_and_no_picture_is_left_over():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    linked = set()
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            path = link.partition("#")[0]
+            if path and "://" not in path:
+                target = (page.parent / path).resolve()
+                assert target.exists(), f"{page.relative_to(ROOT)} links to {link}"
+                linked.add(target)
+    pictures = {path for kind in ("png", "svg") for path in (ROOT / "docs").rglob(f"*.{kind}")}
+    assert pictures - linked == set()
+
+
+def test_docs_stay_light():
+    """Pages hold what one reads; the commands that made them write the rest."""
+    sizes = {path: path.stat().st_size for path in (ROOT / "docs").rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 4_000_000
+    assert max(sizes.values()) < 250_000
+
+
 def test_readme_search(tmp_path):
     example = next(b for b in blocks("README.md") if "po_nas.search(" in b)
     assert len(example.strip().splitlines()) <= 12

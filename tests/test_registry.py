@@ -9,6 +9,7 @@ import sys
 import textwrap
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -23,6 +24,24 @@ def registry() -> Registry[object]:
     for name in ("apple/red", "apple/green", "pear"):
         found.add(Entry(name, f"a {name}", "json:dumps", tags=("fruit",)))
     return found
+
+
+def test_what_comes_with_a_package_is_declared_in_rows():
+    registry: Registry[object] = Registry("declared", "tests.declared")
+    registry.declare("os", ("join", "path:join", "joins"), ("sep", "path:sep", "separates", "POSIX", ("text",), 1))
+    assert registry.names() == ["join", "sep"]
+    assert registry.entry("sep") == Entry("sep", "separates", "os.path:sep", "POSIX", ("text",), 1)
+    assert registry.get("sep") == os.path.sep
+
+
+def test_a_registry_says_who_reads_files_that_are_no_code(tmp_path, monkeypatch):
+    reader = ModuleType("reader_of_words")
+    registry: Registry[object] = Registry("word", "tests.words", files={".words": "reader_of_words:read"})
+    reader.read = lambda path: registry.add(Entry(path.read_text(), "a word", reader))
+    monkeypatch.setitem(sys.modules, "reader_of_words", reader)
+    (tmp_path / "greeting.words").write_text("hello")
+    assert load_plugin(str(tmp_path / "greeting.words")) is reader
+    assert registry.names() == ["hello"]
 
 
 def test_metadata_cannot_be_changed(registry):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from losses.classification.catalogue import BUILT_IN, SMOOTHING, ClassificationSpec, evolved, formula_of
@@ -64,15 +64,18 @@ _CLASSES = {
 }
 
 
-def _built_in(known: ClassificationSpec, tag: str) -> None:
-    place = f"losses.classification.{_CLASSES.get(known.name, 'in_probabilities:FormulaLoss')}"
-    registry.add(Entry(known.name, known.summary, place, known.reference, (tag,), known))
+def _declare(specs: Iterable[ClassificationSpec], tag: str) -> None:
+    registry.declare(
+        "losses.classification",
+        *(
+            (s.name, _CLASSES.get(s.name, "probability_loss:FormulaLoss"), s.summary, s.reference, (tag,), s)
+            for s in specs
+        ),
+    )
 
 
-for _spec in BUILT_IN.values():
-    _built_in(_spec, "classification")
-for _spec in evolved():
-    _built_in(_spec, "evolved")
+_declare(BUILT_IN.values(), "classification")
+_declare(evolved(), "evolved")
 
 
 def register(

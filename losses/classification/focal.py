@@ -1,4 +1,4 @@
-"""Focal loss."""
+"""The focal loss, which weighs down what is classified well already."""
 
 from __future__ import annotations
 

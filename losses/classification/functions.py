@@ -1,6 +1,6 @@
 """The functions that an evolved loss is made of: 27 of one argument and 7 of two. Pure Python, no torch.
 
-Each is written once, over a namespace of array functions (`losses.classification.in_numpy`, `in_torch`), with its
+Each is written once, over a namespace of array functions (`losses.classification.ops_numpy`, `ops_torch`), with its
 derivatives beside it, so that NumPy and torch compute the same and a gradient needs no second pass. The list and
 EPSILON are those of "Neural Loss Function Evolution for Large-Scale Image Classifier Convolutional Neural Networks"
 (arXiv 2403.08793).
@@ -43,18 +43,18 @@ class Function:
 
     @property
     def latex(self) -> str:
-        """The template."""
+        """LaTeX with a place for each argument."""
         return self.template
 
     def torch(self, *x: Any) -> Any:
         """The value of tensors; the gradient is torch's own."""
-        from losses.classification.in_torch import TORCH
+        from losses.classification.ops_torch import TORCH
 
         return self.value(TORCH, *x)
 
     def numpy(self, *x: Any) -> Any:
         """The value of NumPy arrays."""
-        from losses.classification.in_numpy import NUMPY
+        from losses.classification.ops_numpy import NUMPY
 
         return self.value(NUMPY, *x)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losses.classification.catalogue import ClassificationSpec
-from losses.classification.in_probabilities import ProbabilityLoss
+from losses.classification.probability_loss import ProbabilityLoss
 
 __all__ = ["NGL"]
 

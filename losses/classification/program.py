@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from losses.classification.functions import FUNCTIONS, Function, parse
-from losses.classification.in_numpy import NUMPY
+from losses.classification.ops_numpy import NUMPY
 from po_nas.formula import Call, Node, walk
 
 __all__ = ["Program"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from po_nas.errors import DataError, UnsafePickleError, short
 
-__all__ = ["NUMPY", "DType", "plain_shape", "read_packaged", "read_pickle", "read_pickle_bytes"]
+__all__ = ["NUMPY", "DType", "plain_shape", "read_packaged", "read_pickle_bytes"]
 
 
 _KINDS = re.compile(r"([biuf])([1248])|([SU])([1-9][0-9]{0,4})|(O)8?")
@@ -136,8 +136,3 @@ def read_packaged(resource: Traversable, distribution: str) -> Any:
     except OSError as error:
         raise DataError(f"{resource}: cannot be read ({error.strerror}); reinstall {distribution}") from error
     return read_pickle_bytes(data, str(resource))
-
-
-def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Any] = NUMPY) -> Any:
-    """`read_pickle_bytes` of a file."""
-    return read_pickle_bytes(path.read_bytes(), path, allowed)

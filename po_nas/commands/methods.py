@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
 
 import typer
 
 from po_nas.commands.options import Plugins
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import add_list, print_table
 
 app = typer.Typer(help="Search methods and their options.", no_args_is_help=True)
-
-
-@app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
-    """List the methods."""
-    from po_nas import methods
-
-    print_table(
-        ("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in methods.registry.entries(pattern))
-    )
+add_list(app, "po_nas.methods", "methods")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import proxies  # noqa: F401 - its registry knows who reads files of evolved metrics
 from po_nas.registry import load_plugin
 
 __all__ = ["Plugins", "load_metrics", "split_settings"]
@@ -41,6 +42,6 @@ def load_metrics(names: list[str] | None) -> list[str] | None:
     """Names of proxies in which files of evolved metrics have been loaded and replaced by their names."""
     if not any(name.endswith(".json") for name in names or ()):
         return names
-    from proxies.evolved.files import load_file
+    from proxies.evolved.metric import load_file
 
     return [load_file(Path(name)) if name.endswith(".json") else name for name in names or ()]

@@ -7,19 +7,10 @@ from typing import Annotated
 import typer
 
 from po_nas.commands.options import Plugins
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import add_list, print_table
 
 app = typer.Typer(help="Search spaces.", no_args_is_help=True)
-
-
-@app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
-    """List the search spaces."""
-    from po_nas import spaces
-
-    print_table(
-        ("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in spaces.registry.entries(pattern))
-    )
+add_list(app, "po_nas.spaces", "search spaces")
 
 
 @app.command()

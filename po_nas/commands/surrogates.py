@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from typing import Annotated
 
 import typer
 
 from po_nas.commands.options import Plugins
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import add_list, print_table
 
 app = typer.Typer(help="Surrogates, which predict performance, and their options.", no_args_is_help=True)
-
-
-@app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
-    """List the surrogates."""
-    import surrogates
-
-    rows = ((e.name, e.summary, e.reference) for e in surrogates.registry.entries(pattern))
-    print_table(("name", "summary", "reference"), rows)
+add_list(app, "surrogates", "surrogates")
 
 
 @app.command()

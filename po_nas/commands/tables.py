@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-__all__ = ["print_table"]
+import typer
+
+from po_nas.commands.options import Plugins
+
+__all__ = ["add_list", "print_table"]
+
+
+def add_list(app: typer.Typer, module: str, what: str) -> None:
+    """Give a group of verbs its ``list``, which prints the registry of a module; `what` is listed."""
+
+    @app.command("list", help=f"List the {what}.")
+    def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin: Plugins = None) -> None:
+        entries = importlib.import_module(module).registry.entries(pattern)
+        print_table(("name", "summary", "reference"), ((e.name, e.summary, e.reference) for e in entries))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from PIL import Image
 
 from po_nas.compare.captions import FIGURE_TITLES, caption, headline
 from po_nas.compare.figures import make_figures
@@ -18,6 +19,7 @@ from po_nas.compare.page import render_comparison
 from po_nas.compare.protocol import protocol_line
 from po_nas.compare.results import Study
 from po_nas.compare.store import write_atomically
+from po_nas.compare.table import Table
 from po_nas.compare.tables import TABLES, make_tables
 from po_nas.errors import RunDirectoryError
 
@@ -25,6 +27,15 @@ __all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
 
 _SUFFIXES = (".md", ".tex", ".parquet")
 """The formats of every table."""
+_PAGE_FIGURES = ("anytime_evaluations", "critical_difference", "trust")
+_ALL_BUDGETS = frozenset({"regret", "validation", "rank", "tests_validation"})
+_READABLE = 12
+"""Rows of a table that one still reads. A longer one, or one of another measure, has the whole budget alone."""
+_CUT = (
+    "This page is a selection. Regret and rank are shown after parts of the budget as well where that takes no more "
+    f"than {_READABLE} rows, other measures after all of it. All rows, tables and figures are in the `report.html` "
+    "that the command writes."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +74,15 @@ def make_comparison_report(study: Study, directory: Path) -> ComparisonPaths:
 
 
 def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> list[Path]:
-    """One page with the findings, figures and tables of every study; figures go to a folder beside it, of its name."""
+    """One page to read, with findings, figures and main tables of every study; returns what was written.
+
+    Figures go to a folder beside it, of its name. The report in the directory of a study has everything.
+    """
     folder, written = path.with_suffix(""), [path]
     lines = [f"# {studies[0].config['name'] if len(studies) == 1 else 'Comparisons'}", ""]
     if command:
         lines += [f"Made by `{command}`.", ""]
+    lines += [_CUT, ""]
     level = 2 if len(studies) == 1 else 3
     for study in studies:
         name = str(study.config["name"])
@@ -77,15 +92,33 @@ def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> l
             lines += [str(study.config["notes"]).strip(), ""]
         lines += [sentence + "\n" for sentence in headline(study)]
         lines += [protocol_line(study), ""]
-        stem = _file_name(study)
-        for key, figure in make_figures(study).items():
+        stem, figures = _file_name(study), make_figures(study)
+        for key in (key for key in _PAGE_FIGURES if key in figures):
             image = folder / f"{stem}-{key}.png"
-            written.append(_save(figure, image))
+            written.append(_save(figures[key], image, colours=128))
             link = Path(os.path.relpath(image, path.parent)).as_posix()
             lines += [f"![{FIGURE_TITLES[key]}]({link})", "", f"*{FIGURE_TITLES[key]}.* {caption(study, key)}", ""]
-        lines += [table.markdown(level) for table in make_tables(study)]
+        lines += [table.markdown(level) for table in _page_tables(study)]
     write_atomically(path, ("\n".join(lines).rstrip() + "\n").encode())
     return written
+
+
+def _page_tables(study: Study) -> list[Table]:
+    """The tables of a page; without those that say again what another says."""
+    found = {table.name: _short(table, study) for table in make_tables(study)}
+    found.pop("win_tie_loss", None)  # The tests and mean ranks say more.
+    if "regret" in found:
+        del found["validation"]  # It is the optimum minus the regret.
+    return list(found.values())
+
+
+def _short(table: Table, study: Study) -> Table:
+    """A table without the protocol, which a page says once, and mostly with the rows of the whole budget alone."""
+    rows, note = table.rows, table.note.replace(protocol_line(study), "").strip()
+    every = table.name in _ALL_BUDGETS and len(rows) <= _READABLE
+    if table.header[1:2] == ("evaluations",) and not every:
+        rows = [row for row in rows if row[1] == str(study.reported[-1])]
+    return replace(table, rows=rows, note=note)
 
 
 def _file_name(study: Study) -> str:
@@ -93,9 +126,15 @@ def _file_name(study: Study) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in str(study.config["name"]).lower())
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
+    """Write a figure as PNG; with `colours` as one with a palette, which is a fraction of the size."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    if colours is not None:
+        with Image.open(buffer) as picture:
+            small = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        buffer = io.BytesIO()
+        small.save(buffer, format="PNG", optimize=True)
     write_atomically(path, buffer.getvalue())
     return path
 

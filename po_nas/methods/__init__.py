@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from po_nas.core.searcher import Searcher
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry
 
 __all__ = ["names", "register", "registry"]
 
@@ -11,7 +11,8 @@ registry: Registry[type[Searcher]] = Registry("method", "po_nas.methods")
 register = registry.register
 names = registry.names
 
-for _name, _target, _summary, _reference in (
+registry.declare(
+    "po_nas.methods",
     ("random", "random_search:RandomSearch", "uniform sampling without replacement", "arXiv 1902.07638"),
     (
         "regularized_evolution",
@@ -45,5 +46,4 @@ for _name, _target, _summary, _reference in (
     ("bananas", "bananas:BANANAS", "ensemble over paths, independent Thompson sampling", "arXiv 1910.11858"),
     ("npenas", "npenas:NPENAS", "a graph predictor ranks mutants of the best", "arXiv 2003.12857"),
     ("weaknas", "weaknas:WeakNAS", "random picks from what a weak predictor ranks top", "arXiv 2102.10490"),
-):
-    registry.add(Entry(_name, _summary, f"po_nas.methods.{_target}", _reference))
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from po_nas.errors import PoNasError
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
 
 __all__ = ["Architecture", "GraphEncoding", "OperationGraph", "Space", "get", "names", "register", "registry"]
@@ -14,7 +14,8 @@ registry: Registry[type[Space]] = Registry("search space", "po_nas.spaces")
 register = registry.register
 names = registry.names
 
-for _name, _target, _summary, _reference in (
+registry.declare(
+    "po_nas.spaces",
     ("nasbench201", "nasbench201:NASBench201Space", "6 edges, 5 operations, 15,625 cells", "arXiv 2001.00326"),
     ("nasbench101", "nasbench101:NASBench101Space", "graphs of up to 7 vertices and 9 edges", "arXiv 1902.09635"),
     ("transnas_micro", "transnas_micro:TransNASMicroSpace", "6 edges, 4 operations, 4,096 cells", "arXiv 2105.11871"),
@@ -27,8 +28,7 @@ for _name, _target, _summary, _reference in (
         "arXiv 2206.09166",
     ),
     ("darts", "darts:DARTSSpace", "normal and reduction cell, 8 edges each, 7 operations", "arXiv 1806.09055"),
-):
-    registry.add(Entry(_name, _summary, f"po_nas.spaces.{_target}", _reference))
+)
 
 
 @cache

@@ -63,7 +63,7 @@ class DARTSSpace(Space):
 
     @property
     def graph_shape(self) -> tuple[int, int, int]:
-        """(12, 17, 7)."""
+        """(12, 17, 7): nodes, features of a node, features of an edge."""
         k = len(self.operations)
         return 2 * _CELL_NODES, 3 + _CELL_NODES + 1 + k, k
 

@@ -44,7 +44,7 @@ class NASBench101Space(Space):
 
     @property
     def graph_shape(self) -> tuple[int, int, int]:
-        """(7, 6, 1)."""
+        """(7, 6, 1): nodes, features of a node, features of an edge."""
         return VERTICES, 3 + len(self.operations), 1
 
     @property

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
-from po_nas.spaces.sequence_edits import levenshtein_tables, one_edit_away
 
 __all__ = ["TransNASMacroSpace"]
 
@@ -47,7 +46,7 @@ class TransNASMacroSpace(Space):
 
     @property
     def graph_shape(self) -> tuple[int, int, int]:
-        """(7, 6, 3)."""
+        """(7, 6, 3): nodes, features of a node, features of an edge."""
         return 7, 6, 3
 
     @property
@@ -73,7 +72,7 @@ class TransNASMacroSpace(Space):
         limit = self.edit_distance(first, second)
         children = set()
         for a, b in ((first.code, second.code), (second.code, first.code)):
-            before, after = levenshtein_tables(a, b)
+            before, after = _levenshtein_tables(a, b)
             for i, j in itertools.product(range(len(a) + 1), range(len(b) + 1)):
                 if before[i][j] + after[i][j] == before[-1][-1] and _is_valid(a[:i] + b[j:]):
                     children.add(a[:i] + b[j:])
@@ -186,7 +185,7 @@ def _row(code: _Modules) -> int:
 
 @cache
 def _neighbours(code: _Modules) -> tuple[_Modules, ...]:
-    return tuple(sorted(near for near in one_edit_away(code, _TYPES) if _is_valid(near)))
+    return tuple(sorted(near for near in _one_edit_away(code) if _is_valid(near)))
 
 
 @cache
@@ -209,3 +208,32 @@ def _distances_from(code: _Modules) -> NDArray[np.int8]:
         reached[table[level]] = True
         level, distance = np.flatnonzero(reached & (distances < 0)), distance + 1
     return distances
+
+
+def _one_edit_away(sequence: _Modules) -> set[_Modules]:
+    """All sequences made by one replacement, insertion or deletion."""
+    near = {sequence[:k] + sequence[k + 1 :] for k in range(len(sequence))}
+    for letter in _TYPES:
+        near |= {(*sequence[:k], letter, *sequence[k + 1 :]) for k in range(len(sequence))}
+        near |= {(*sequence[:k], letter, *sequence[k:]) for k in range(len(sequence) + 1)}
+    return near - {sequence}
+
+
+def _prefix_table(first: _Modules, second: _Modules) -> list[list[int]]:
+    table = [list(range(len(second) + 1))]
+    for i, a in enumerate(first):
+        row = [i + 1]
+        for j, b in enumerate(second):
+            row.append(min(table[i][j + 1] + 1, row[j] + 1, table[i][j] + (a != b)))
+        table.append(row)
+    return table
+
+
+def _levenshtein_tables(first: _Modules, second: _Modules) -> tuple[list[list[int]], list[list[int]]]:
+    """Levenshtein distances of all prefixes and of all suffixes.
+
+    Entry [i][j] of the first table compares ``first[:i]`` with ``second[:j]``, of the second table ``first[i:]`` with
+    ``second[j:]``. Their sum is the distance of the whole exactly where a best alignment cuts at (i, j).
+    """
+    backwards = _prefix_table(first[::-1], second[::-1])
+    return _prefix_table(first, second), [row[::-1] for row in backwards[::-1]]

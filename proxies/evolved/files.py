@@ -1,4 +1,4 @@
-"""Files of evolved metrics as plug-ins: those that are given, and those that come with the package."""
+"""The records of evolved metrics, and the metrics that come with the package. Imports no NumPy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 import zlib
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from po_nas.registry import Entry, Registry
 from proxies.proxy_spec import CostClass, ProxySpec
 
-__all__ = ["composed_spec", "declare_shipped", "load_file"]
+__all__ = ["composed_spec", "declare_shipped"]
 
 _FOLDER = "shipped"
 
@@ -40,13 +39,6 @@ def composed_spec(registry: Registry[Any], name: str, needs: Sequence[str], deci
         reference=_METHOD,
         version=1 + zlib.crc32(json.dumps(decides, sort_keys=True).encode()),
     )
-
-
-def load_file(path: Path) -> str:
-    """Register the metric of a file; its name. `EvolvedMetricError` when it is none, `DuplicateNameError`."""
-    from proxies.evolved.metric import load, register
-
-    return register(load(path), str(path.resolve()))
 
 
 def declare_shipped(registry: Registry[Any]) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "evolved_over",
     "find",
     "load",
+    "load_file",
     "register",
     "save",
 ]
@@ -225,6 +226,11 @@ def load(path: str | Path) -> EvolvedMetric:
         return EvolvedMetric.from_state(state)
     except EvolvedMetricError as error:
         raise EvolvedMetricError(path, error.reason) from error
+
+
+def load_file(path: Path) -> str:
+    """Register the metric of a file; its name. `EvolvedMetricError` when it is none, `DuplicateNameError`."""
+    return register(load(path), str(path.resolve()))
 
 
 def register(metric: EvolvedMetric, origin: str = "") -> str:

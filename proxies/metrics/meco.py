@@ -1,4 +1,4 @@
-"""MeCo."""
+"""MeCo: the smallest eigenvalues of the correlations between feature maps."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from po_nas.errors import ConfigError, suggest
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry
 
 if TYPE_CHECKING:
     from surrogates.networks.base import Network, NetworkFactory
@@ -18,13 +18,13 @@ registry: Registry[type[Network]] = Registry("predictor network", "po_nas.predic
 register = registry.register
 names = registry.names
 
-for _name, _target, _summary, _reference in (
+registry.declare(
+    "surrogates.networks",
     ("mlp", "mlp:MLP", "multilayer perceptron over the flattened encoding", "arXiv 1908.09791"),
     ("gcn", "gcn:GCN", "bidirectional graph convolutions", "arXiv 1912.00848"),
     ("gat", "gat:GAT", "graph attention with edge features", "arXiv 2105.14491"),
     ("pinat", "pinat:PINAT", "transformer with heads along the edges", "Lu et al., AAAI 2023"),
-):
-    registry.add(Entry(_name, _summary, f"surrogates.networks.{_target}", _reference))
+)
 
 
 def options(name: str) -> dict[str, object]:

@@ -195,10 +195,23 @@ def test_a_markdown_page_stands_on_its_own(study, tmp_path):
     written = write_markdown([study], tmp_path / "docs" / "page.md", "po-nas compare x.yaml")
     text = (tmp_path / "docs/page.md").read_text()
     links = re.findall(r"!\[.*?\]\((.*?)\)", text)
-    assert len(links) == 4 == len(written) - 1
+    assert [link.rpartition("-")[2] for link in links] == ["anytime_evaluations.png", "critical_difference.png"]
+    assert len(written) == len(links) + 1
     assert all((tmp_path / "docs" / link).is_file() and link.startswith("page/") for link in links)
-    assert text.startswith("# A comparison & <more>\n\nMade by `po-nas compare x.yaml`.\n\nA note.\n")
-    assert text.count("\n## ") == 14
+    assert text.startswith("# A comparison & <more>\n\nMade by `po-nas compare x.yaml`.\n\n")
+    assert "\n\nA note.\n" in text
+    assert text.count("\n## ") == 12
+    assert text.count("Protocol: 15 evaluations") == 1
+
+
+def test_a_long_table_is_cut_on_a_page_and_whole_in_the_report(tmp_path):
+    runs = {(f"t{k}", m, s): [2.0, 1.0 + k] for k in range(8) for m in "ab" for s in range(2)}
+    study = toy_study(tmp_path, runs, at=[1, 2])
+    (whole,) = [table for table in make_tables(study) if table.name == "regret"]
+    assert len(whole.rows) == 16
+    write_markdown([study], tmp_path / "page.md")
+    section = (tmp_path / "page.md").read_text(encoding="utf-8").partition("## Simple regret")[2].partition("\n## ")[0]
+    assert [line.split(" | ")[1] for line in section.splitlines() if line.startswith("| t")] == ["2"] * 8
 
 
 class Parsed(HTMLParser):

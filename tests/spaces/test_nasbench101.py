@@ -10,10 +10,10 @@ import pytest
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.nasbench101 import NASBench101Space
-from po_nas.spaces.nasbench101_count import count_unique_cells
 from po_nas.spaces.nasbench101_graph import EDGES, edge_distance, is_valid, live_rows
 from po_nas.spaces.nasbench101_hash import module_hash
 from po_nas.testing import SpaceConformance
+from tests.spaces.nasbench101_count import count_unique_cells
 
 SPACE = NASBench101Space()
 C3, C1, MP = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from po_nas.benchmarks.unpickle import read_pickle
+from po_nas.benchmarks.unpickle import read_pickle_bytes
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.nasbench_graph import WIRINGS, NASBenchGraphProteinsSpace, NASBenchGraphSpace
@@ -50,7 +50,8 @@ def published_keys(dataset: str) -> set[int]:
     found = importlib.util.find_spec("nas_bench_graph")
     assert found is not None
     assert found.origin is not None
-    return set(read_pickle(Path(found.origin).parent / "light" / f"{dataset}.bench"))
+    path = Path(found.origin).parent / "light" / f"{dataset}.bench"
+    return set(read_pickle_bytes(path.read_bytes(), path))
 
 
 @pytest.mark.parametrize(

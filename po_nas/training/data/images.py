@@ -38,5 +38,5 @@ class Images:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Images:
-        """Some of them."""
+        """The images and labels at `rows` (n,), in that order."""
         return Images(self.pixels[rows], self.labels[rows])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from losses import classification
 from losses.classification import BINARY, FUNCTIONS, UNARY, Program
-from losses.classification.in_numpy import NUMPY
-from losses.classification.in_torch import TORCH
+from losses.classification.ops_numpy import NUMPY
+from losses.classification.ops_torch import TORCH
 from po_nas.errors import FormulaError
 from po_nas.formula import Call, text
 from tests.errors import raised

@@ -223,7 +223,7 @@ def test_shipped_evolved_losses(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "_EVOLVED", path)
     (spec,) = catalogue.evolved()
     assert (spec.name, spec.formula, spec.fixed) == ("ours", "-(y * log(p))", {"formula": "y * log(p)", "sign": -1})
-    classification._built_in(spec, "evolved")
+    classification._declare([spec], "evolved")
     try:
         loss = classification.get("ours")
         assert loss.hyperparameters["scale"] == 1.5

@@ -13,7 +13,7 @@ from torch.nn import functional
 from losses.classification.base import ClassificationLoss
 from losses.classification.catalogue import ClassificationSpec
 from losses.classification.functions import EPSILON
-from losses.classification.in_torch import TORCH
+from losses.classification.ops_torch import TORCH
 from losses.classification.program import Program
 from po_nas.errors import ConfigError
 
