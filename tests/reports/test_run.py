@@ -137,8 +137,8 @@ def test_a_summary_with_a_wrong_value_is_none(finished, tmp_path, key, value):
 @pytest.mark.parametrize(
     "text",
     [
-        "search: {}", "search: [1]", "search: {benchmark: 3}", "search: null", "budget: 0b_", "x: !!bool maybe", "a: " + "[" * 3000,
-        "search: &a {benchmark: *a}", "\x00", "search: 2026-13-01", "- 1", "",
+        "search: {}", "search: [1]", "search: {benchmark: 3}", "search: null", "budget: 0b_", "x: !!bool maybe",
+        "a: " + "[" * 3000, "search: &a {benchmark: *a}", "\x00", "search: 2026-13-01", "- 1", "",
     ],
     ids=repr,
 )  # fmt: skip
