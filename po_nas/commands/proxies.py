@@ -6,18 +6,18 @@ import inspect
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from po_nas.commands.options import Plugins, load_metrics
+from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from po_nas.proxy_scores.tabulate import Part
     from proxies import Batch
 
@@ -229,44 +229,21 @@ def tabulate(
     plugin: Plugins = None,
 ) -> None:
     """Score a whole search space and write the table."""
-    from po_nas.proxy_scores import tabulate as score_table
+    from po_nas.proxy_scores import tabulate as tables
     from proxies import ScoreCache
 
-    plan = score_table.load_recipe(recipe)
+    plan = tables.load_recipe(recipe)
     target = out or Path(f"{plan.space}_scores.npz")
     with ScoreCache(cache) as store:
-        try:
-            if compute:
-                with _Progress() as shown:
-                    score_table.compute(plan, store, workers=workers, parts=parts, progress=shown.update)
-        except KeyboardInterrupt:
-            print(f"\ninterrupted; the scores are in {cache}, run the same command to go on", file=sys.stderr)
-            raise typer.Exit(130) from None
+        if compute:
+            with ProgressBar("scores", f"the scores are in {cache}") as bar:
+                tables.compute(plan, store, workers=workers, parts=parts, progress=partial(_show, bar))
         target.parent.mkdir(parents=True, exist_ok=True)
-        score_table.collect(plan, store, parts=parts, computing=compute).write(target)
+        tables.collect(plan, store, parts=parts, computing=compute).write(target)
     print(target)
 
 
-class _Progress:
-    """A bar with an ETA for each part."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True))
-        self._tasks: dict[Part, TaskID] = {}
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def update(self, part: Part, done: int) -> None:
-        if part not in self._tasks:
-            name = part.names[0] if len(part.names) == 1 else f"{part.names[0]} … {part.names[-1]}"
-            self._tasks[part] = self._bar.add_task(f"{part.task}: {name}", total=part.count)
-        self._bar.update(self._tasks[part], completed=done)
+def _show(bar: ProgressBar, part: Part, done: int) -> None:
+    """A line for each part."""
+    name = part.names[0] if len(part.names) == 1 else f"{part.names[0]} … {part.names[-1]}"
+    bar.count(done, part.count, line=f"{part.task}: {name}")

@@ -17,9 +17,9 @@ from po_nas.compare.figures import make_figures
 from po_nas.compare.page import render_comparison
 from po_nas.compare.protocol import protocol_line
 from po_nas.compare.results import Study
-from po_nas.compare.store import write_atomically
 from po_nas.compare.tables import TABLES, make_tables
 from po_nas.errors import RunDirectoryError
+from po_nas.runtime.parts import write_atomically
 
 __all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
 

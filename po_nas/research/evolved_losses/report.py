@@ -11,12 +11,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from po_nas.compare.store import write_atomically
 from po_nas.compare.table import Table
 from po_nas.reports.page import STYLE
 from po_nas.research.evolved_losses.figures import CAPTIONS, make_figures
 from po_nas.research.evolved_losses.results import REFERENCE, Evolved
 from po_nas.research.evolved_losses.tables import make_tables
+from po_nas.runtime.parts import write_atomically
 
 __all__ = ["PATENT", "make_report", "write_markdown"]
 

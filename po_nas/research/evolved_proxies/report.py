@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from po_nas.compare.store import write_atomically
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.figures import CAPTIONS, evolved_figures
 from po_nas.research.evolved_proxies.results import EvolvedResults
 from po_nas.research.evolved_proxies.search_report import search_tables
 from po_nas.research.evolved_proxies.tables import evolved_tables
+from po_nas.runtime.parts import write_atomically
 
 __all__ = ["BEGIN", "END", "make_evolved_report", "write_evolved_page"]
 
