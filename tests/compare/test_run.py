@@ -170,7 +170,9 @@ def test_a_proxy_of_ones_own_can_be_compared(tmp_path, monkeypatch):
     config = load_comparison(path)
     try:
         run_comparison(config, tmp_path / "out")
-        monkeypatch.setattr(running, "run_cell", lambda _: pytest.fail("run again"))  # all of it is there, and is not run again
+        monkeypatch.setattr(
+            running, "run_cell", lambda _: pytest.fail("run again")
+        )  # all of it is there, and is not run again
         elsewhere = load_comparison(path, [f"metrics.cache={tmp_path / 'other.sqlite'}"])
         rows = pq.read_table(run_comparison(elsewhere, tmp_path / "out"))
         with pytest.raises(UnknownNameError, match="did you mean 'nwot'"):

@@ -67,9 +67,7 @@ def test_parts_are_run_once_and_told(tmp_path, workers):
         work = partial(square, directory=tmp_path)
         complete_parts(numbers, work, parts, workers=workers, progress=told.append, remarks=("left out: 6",))
     assert squares(tmp_path).to_pylist() == [0, 1, 4, 9, 16, 25]
-    assert [(p.done, p.total, p.failed, p.remarks) for p in told] == [
-        (n, 6, (), ("left out: 6",)) for n in range(1, 7)
-    ]
+    assert [(p.done, p.total, p.failed, p.remarks) for p in told] == [(n, 6, (), ("left out: 6",)) for n in range(1, 7)]
     with open_study(tmp_path) as parts:
         complete_parts(numbers, partial(square, wrong=range(6), directory=tmp_path), parts, workers=workers)
 
@@ -124,8 +122,8 @@ def looked_up(part, directory):
 def test_plugins_are_loaded_in_workers(tmp_path):
     plugin = tmp_path / "study_plugin.py"
     plugin.write_text("from tests.runtime import test_study\ntest_study.square = lambda *_: 'by a plug-in'\n")
+    work = partial(looked_up, directory=tmp_path / "out")
     with open_study(tmp_path / "out") as parts, pytest.raises(StudyError) as caught:
-        work = partial(looked_up, directory=tmp_path / "out")
         complete_parts([Number(0), Number(1)], work, parts, workers=2, plugins=[str(plugin)])
     assert set(caught.value.failed.values()) == {"by a plug-in"}
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import proxies
-from po_nas.errors import EvolvedMetricError, PoNasError, ProblemError, UnknownNameError
+from po_nas.errors import EvolvedMetricError, PoNasError, ProblemError, StudyError, UnknownNameError
 from po_nas.formula import text
 from po_nas.registry import load_plugin
 from po_nas.research.evolved_proxies import metric_evolution as study
@@ -127,6 +127,35 @@ def test_so_does_one_that_was_killed(toys, tmp_path):
     assert told[0].done == 1
     assert len(outcome.table) == 15
     assert not list(tmp_path.rglob("torn.1.tmp"))
+
+
+DIES = """
+import os
+from po_nas.research.evolved_proxies import metric_evolution
+from tests.research.evolved_proxies.symbolic.toy import TOYS
+metric_evolution.problem = TOYS.__getitem__
+real = metric_evolution.evolve
+
+def dies(problems, settings, rng, progress):
+    if rng.bit_generator.seed_seq.entropy == 1:
+        os._exit(9)
+    return real(problems, settings, rng, progress)
+
+metric_evolution.evolve = dies
+"""
+
+
+@pytest.mark.slow
+def test_a_seed_of_which_its_process_dies_stops_no_other(toys, tmp_path):
+    plugin = tmp_path / "evolution_dies.py"
+    plugin.write_text(DIES)
+    with pytest.raises(StudyError) as caught:
+        study.run(plan(), tmp_path / "out", workers=2, plugins=[str(plugin)])
+    assert list(caught.value.failed) == ["seed 1"]
+    told = []
+    outcome = study.run(plan(), tmp_path / "out", progress=told.append)
+    assert told[0].done == 2
+    assert outcome.table.equals(study.run(plan(), tmp_path / "whole").table)
 
 
 def test_plans_are_checked(toys):
