@@ -22,8 +22,7 @@ from po_nas.research.evolved_losses.archive import Archive
 from po_nas.research.evolved_losses.checks import IntegrityCheck
 from po_nas.research.evolved_losses.config import Setting, load_evolve_loss
 from po_nas.research.evolved_losses.graph import mutate, sample
-from po_nas.research.evolved_losses.predictions import gain
-from po_nas.research.evolved_losses.probe import probe
+from po_nas.research.evolved_losses.probe import gain, probe
 from po_nas.research.evolved_losses.training import Job, train
 from surrogates.isolation import single_thread
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
+from po_nas.compare.figures import panels
 from po_nas.compare.statistics import mean_interval
-from po_nas.reports.axes import panels
 from po_nas.research.loss_study.design import Case, LossChoice, LossStudyConfig, TaskChoice
 from po_nas.research.loss_study.results import LossResults, higher_is_better, unique
 from po_nas.research.loss_study.run import BEST_AT, PERCENTS

@@ -21,10 +21,9 @@ import losses.classification as classification
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError, UnknownNameError
 from po_nas.research.evolved_losses import training
-from po_nas.research.evolved_losses.config import Setting, load_evolve_loss, presets
+from po_nas.research.evolved_losses.config import REGIMES, Setting, augmentation, load_evolve_loss, presets
 from po_nas.research.evolved_losses.final import choose_rates, final_jobs
 from po_nas.research.evolved_losses.networks import build
-from po_nas.research.evolved_losses.regimes import REGIMES, augmentation
 from po_nas.research.evolved_losses.run import evolve_loss
 from po_nas.research.evolved_losses.training import Job, train
 from po_nas.research.evolved_losses.training_task import Jobs
