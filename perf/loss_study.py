@@ -13,12 +13,13 @@ import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+import _page  # noqa: F401 - one thread
 
+from po_nas.commands.progress import ProgressBar
 from po_nas.research.loss_study.design import load_loss_study
 from po_nas.research.loss_study.figures import loss_figures
 from po_nas.research.loss_study.results import LossResults
-from po_nas.research.loss_study.run import Progress, run_loss_study
+from po_nas.research.loss_study.run import run_loss_study
 from po_nas.research.loss_study.tables import loss_tables
 
 _ROOT = Path(__file__).parents[1]
@@ -34,16 +35,14 @@ def main() -> None:
     options = parser.parse_args()
     config = load_loss_study(options.config)
 
-    def tell(progress: Progress) -> None:
-        print(f"\r{progress.done}/{progress.total} trainings", end="", flush=True)
-
-    results = LossResults.of(run_loss_study(config, options.out, options.workers, tell))
+    with ProgressBar("trainings") as bar:
+        results = LossResults.of(run_loss_study(config, options.out, options.workers, bar.update))
     loss_figures(results, config, _ROOT / "docs" / "results" / "loss_study")
     head, _, rest = _PAGE.read_text(encoding="utf-8").partition(_BEGIN)
     tail = rest.partition(_END)[2]
     tables = loss_tables(results, config)
     _PAGE.write_text(f"{head}{_BEGIN}\n\n{tables}\n{_END}{tail}", encoding="utf-8")
-    print(f"\n{_PAGE}")
+    print(_PAGE)
 
 
 if __name__ == "__main__":
