@@ -245,6 +245,18 @@ def test_an_executor_says_what_is_wrong_and_keeps_what_is_done(tmp_path):
         assert [one.validation for one in trainings.run([job()])] == [fine.validation]
 
 
+@pytest.mark.slow
+def test_workers_that_die_end_an_evolution_with_an_error_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif any('spawn_main' in word for word in sys.orig_argv):\n    os._exit(9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    config = load_evolve_loss(None, [*SMALL, "seed=5"])
+    with pytest.raises(ExecutorError):
+        evolve_loss(config, tmp_path / "out", workers=2)
+    assert not (tmp_path / "out/result.json").exists()
+
+
 def test_a_damaged_result_is_named(tmp_path):
     with Trainings(tmp_path) as trainings:
         trainings.run([job(epochs=1)])
