@@ -137,11 +137,10 @@ def correlate(
     plugin: Plugins = None,
 ) -> None:
     """Correlate scores and their fusions with the accuracies of benchmarks; with --proxy, proxies computed now."""
+    from po_nas.research.proxy_correlation import run
     from po_nas.research.proxy_correlation.report import write_correlation
-    from po_nas.research.proxy_correlation.run import Origin, correlate_computed
-    from po_nas.research.proxy_correlation.run import correlate as correlated
 
-    origins: dict[str, tuple[Origin, ...]] = {
+    origins: dict[str, tuple[run.Origin, ...]] = {
         "own": ("own",),
         "published": ("published",),
         "all": ("published", "own"),
@@ -149,11 +148,11 @@ def correlate(
     if scores not in origins:
         raise ConfigError("scores", scores, "must be 'own', 'published' or 'all'")
     if proxy:
-        compared, missing = correlate_computed(
+        compared, missing = run.correlate_computed(
             benchmark or ["nasbench201/*"], proxy, sample=sample, against=against, cache=cache, workers=workers
         )
     else:
-        compared, missing = correlated(
+        compared, missing = run.correlate(
             benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups
         )
     for reason in dict.fromkeys(missing):
@@ -187,7 +186,7 @@ def agree(
     plugin: Plugins = None,
 ) -> None:
     """Compare our own scores with the published ones, and show what makes them differ."""
-    from po_nas.research.proxy_correlation import score_agreement as study
+    from po_nas.research.proxy_correlation import score_agreement
     from po_nas.research.proxy_correlation.report import plain_table
 
     def show(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -199,7 +198,7 @@ def agree(
     if recipe is None:
         found = [
             (m.score, f"{m.rows:,}", f"{m.spearman:.3f}", f"{m.pairs:,}", f"{m.repeat:.3f}")
-            for m in study.matches(benchmark)
+            for m in score_agreement.matches(benchmark)
         ]
         show(("score", "architectures", "ρ with published", "isomorphic pairs", "ρ of published within pairs"), found)
         return
@@ -207,10 +206,10 @@ def agree(
     from proxies import ScoreCache
 
     plan = load_recipe(recipe)
-    ways = study.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
+    ways = score_agreement.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
     names = tuple(proxy or ("jacov", "epe_nas", "plain", "grasp", "grad_norm", "snip", "l2_norm"))
     with ScoreCache(cache) as store:
-        rows = study.condition_table(benchmark, plan, names, ways, cells, store)
+        rows = score_agreement.condition_table(benchmark, plan, names, ways, cells, store)
     show(("condition", "score", "ρ with published", "ρ with the recipe's"), rows)
 
 
@@ -229,17 +228,18 @@ def tabulate(
     plugin: Plugins = None,
 ) -> None:
     """Score a whole search space and write the table."""
-    from po_nas.proxy_scores import tabulate as tables
+    from po_nas.proxy_scores.tabulate import collect, load_recipe
+    from po_nas.proxy_scores.tabulate import compute as compute_scores
     from proxies import ScoreCache
 
-    plan = tables.load_recipe(recipe)
+    plan = load_recipe(recipe)
     target = out or Path(f"{plan.space}_scores.npz")
     with ScoreCache(cache) as store:
         if compute:
             with ProgressBar("scores", f"the scores are in {cache}") as bar:
-                tables.compute(plan, store, workers=workers, parts=parts, progress=partial(_show, bar))
+                compute_scores(plan, store, workers=workers, parts=parts, progress=partial(_show, bar))
         target.parent.mkdir(parents=True, exist_ok=True)
-        tables.collect(plan, store, parts=parts, computing=compute).write(target)
+        collect(plan, store, parts=parts, computing=compute).write(target)
     print(target)
 
 

@@ -21,24 +21,23 @@ def losses(
     ] = None,
     out: Annotated[Path, typer.Option(help="directory of the study; an unfinished one goes on")] = Path("runs/losses"),
     workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    markdown: Annotated[Path | None, typer.Option(help="also put tables and figures into this page")] = None,
     plugin: Plugins = None,
 ) -> None:
     """Losses: compare training losses of performance predictors, after arXiv 2506.05869."""
     from po_nas.research.loss_study.design import load_loss_study
-    from po_nas.research.loss_study.figures import loss_figures
-    from po_nas.research.loss_study.results import LossResults
+    from po_nas.research.loss_study.report import make_loss_report, write_loss_page
     from po_nas.research.loss_study.run import run_loss_study
-    from po_nas.research.loss_study.tables import loss_tables
 
     config = load_loss_study(*split_settings(settings))
     with ProgressBar("trainings") as bar:
         table = run_loss_study(config, out, workers, bar.update, plugin or ())
-    results = LossResults.of(table)
-    tables = out / "tables.md"
-    tables.write_text(loss_tables(results, config), encoding="utf-8")
-    figures = loss_figures(results, config, out)
+    tables, *figures = make_loss_report(table, config, out)
     print(f"results  {out / 'results.parquet'}\ntables   {tables}")
     print("\n".join(f"figure   {path}" for path in figures))
+    if markdown is not None:
+        write_loss_page(table, config, markdown)
+        print(f"page     {markdown}")
 
 
 @app.command("evolved-proxies")

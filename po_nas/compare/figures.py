@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from po_nas.compare.results import Study
 from po_nas.compare.significance import Ranking, rank_methods, wins
 from po_nas.reports.trust import draw_trusts
 
-__all__ = ["DASHES", "PALETTE", "blank", "make_figures", "panels"]
+__all__ = ["DASHES", "PALETTE", "blank", "make_figures", "panels", "png"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#444444")
 """Okabe and Ito's colours, yellow and black darkened or lightened so that lines of them can be seen."""
@@ -63,6 +64,13 @@ def blank(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """A figure as a PNG file; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from po_nas.compare.captions import FIGURE_TITLES, caption, headline
-from po_nas.compare.figures import make_figures
+from po_nas.compare.figures import make_figures, png
 from po_nas.compare.page import render_comparison
 from po_nas.compare.protocol import protocol_line
 from po_nas.compare.results import Study
@@ -94,9 +93,7 @@ def _file_name(study: Study) -> str:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(figure))
     return path
 
 

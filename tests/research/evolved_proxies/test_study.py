@@ -12,6 +12,7 @@ from po_nas.errors import ConfigError, StudyError, UnknownNameError
 from po_nas.formula import Call, depth, parse, size, text
 from po_nas.research.evolved_proxies import baselines, design, export, report, run, search, selection
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig, load_evolved_study
+from po_nas.research.evolved_proxies.figures import CAPTIONS
 from po_nas.research.evolved_proxies.measures import judge, log_ranks, ranks
 from po_nas.research.evolved_proxies.results import EvolvedResults
 from po_nas.research.evolved_proxies.symbolic import Problem, Settings
@@ -250,7 +251,9 @@ def test_tables_and_page_are_made_of_the_rows(config, done, tmp_path):
     names = {t.name for t in evolved_tables(results, config)}
     assert names == {"unseen", "top", "same", "problems", "formulas", "tasks"}
     page = tmp_path / "page.md"
-    page.write_text(f"# Mine\n\n{report.BEGIN}\nstale text\n{report.END}\n\nkept\n")
+    page.write_text(
+        "# Mine\n\n<!-- tables: made by an earlier command -->\nstale text\n<!-- end of tables -->\n\nkept\n"
+    )
     text_ = report.make_evolved_report(table, None, config, directory)
     report.write_evolved_page(text_, directory, page, "command")
     written = page.read_text()
@@ -258,7 +261,7 @@ def test_tables_and_page_are_made_of_the_rows(config, done, tmp_path):
     assert written.endswith("kept\n")
     assert "stale text" not in written
     assert "Leave one space out" in written
-    for name in report.CAPTIONS:
+    for name in CAPTIONS:
         assert f"results/page/{name}.png" in written
         assert (tmp_path / "results" / "page" / f"{name}.png").stat().st_size > 2_000
 

@@ -15,8 +15,8 @@ from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, DataError, PoNasError, StudyError
 from po_nas.research.loss_study import run as loss_study
 from po_nas.research.loss_study.design import LossStudyConfig, load_loss_study
-from po_nas.research.loss_study.figures import loss_figures
 from po_nas.research.loss_study.predictor_pools import Pool
+from po_nas.research.loss_study.report import make_loss_report, write_loss_page
 from po_nas.research.loss_study.results import LossResults
 from po_nas.research.loss_study.run import CEILING, run_loss_study
 from po_nas.research.loss_study.tables import loss_tables
@@ -216,7 +216,12 @@ def test_report(small, done, tmp_path):
     assert "| hr (margin=0.2) |" in text
     assert "| top |" in text
     assert "*ceiling*" in text
-    figures = loss_figures(results, small, tmp_path)
+    page = tmp_path / "page.md"
+    write_loss_page(done[1], small, page)
+    assert text.strip() in page.read_text()
+    tables, *figures = make_loss_report(done[1], small, tmp_path)
+    assert tables.read_text() == text
+    assert {path.name for path in figures} == {path.name for path in (tmp_path / "results/page").iterdir()}
     assert {path.stem for path in figures} == {
         "precision",
         "best_rank",
