@@ -1,7 +1,7 @@
 # make search   a budgeted search on real data, no download
 # make test     the fast tests;  make test-slow   the slow ones;  make test TESTS=tests/proxies   some of them
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
-# make figures  the picture in the README (perf/baselines.py makes those of docs/results/)
+# make figures  the picture in the README
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

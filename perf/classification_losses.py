@@ -8,16 +8,12 @@ runs once, so that a busy moment of the machine hits all of them; ratios are to 
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
-
+import _page
 import numpy as np
 import torch
 from torch.nn import functional
@@ -29,7 +25,6 @@ from po_nas.training.data import image_set
 from po_nas.training.recipe import recipe
 from po_nas.training.shapes import network_options
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "classification_losses.md"
 SHAPES = ((128, 10), (96, 100))
 ROUNDS, CALLS = 60, 5
 FORMULA = "exp(y - p) * aq(p, y) + max(erf(p), i0e(y))"
@@ -109,23 +104,21 @@ def rates() -> dict[str, float]:
 
 def main() -> None:
     measured = {shape: times(*shape) for shape in SHAPES}
-    first = next(iter(measured.values()))
-    lines = [
-        "# Classification losses",
-        "",
-        f"Regenerate with `python perf/classification_losses.py --write`. {platform.machine()}, one thread, processor time, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, load before {os.getloadavg()[0]:.1f}. Forward and "
-        "backward from logits: microseconds, and beside torch's cross-entropy in the same run.",
-        "",
-        f"| loss | {' | '.join(f'{n} × {classes}, µs | ratio' for n, classes in SHAPES)} |",
-        f"|---|{'---:|' * 2 * len(SHAPES)}",
-    ]
-    for name in first:
+    header = ["loss", *(word for n, classes in SHAPES for word in (f"{n} × {classes}, µs", "ratio"))]
+    rows = []
+    for name in next(iter(measured.values())):
         cells = []
         for found in measured.values():
             cells += [f"{1e6 * found[name]:.0f}", f"{found[name] / next(iter(found.values())):.1f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += [
+        rows.append([name, *cells])
+    lines = [
+        "# Classification losses",
+        "",
+        f"Regenerate with `python perf/classification_losses.py --write`. One thread, processor time, "
+        f"{_page.machine('torch')}. Forward and backward from logits: microseconds, and beside torch's cross-entropy in "
+        "the same run.",
+        "",
+        *_page.table(header, rows),
         "",
         f"Forward and backward through the network of the recipe `digits` (3 cells, 8 channels, batch 64, 8 × 8 pixels), the "
         f"smallest that is trained here, take {1e6 * network():,.0f} µs.",
@@ -134,13 +127,9 @@ def main() -> None:
         "",
         "800 random formulas of depth 3 at most, NumPy:",
         "",
-        "| what | formulas per second |",
-        "|---|---:|",
-        *(f"| {name} | {rate:,.0f} |" for name, rate in rates().items()),
+        *_page.table(("what", "formulas per second"), [(name, f"{rate:,.0f}") for name, rate in rates().items()]),
     ]
-    print("\n".join(lines))
-    if "--write" in sys.argv:
-        _OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _page.publish("classification_losses", lines, "--write" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,15 @@ functions of their configuration (configs/evolved/losses_*.yaml), so the page ca
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+import _page  # noqa: F401 - one thread
 
+from po_nas.commands.progress import ProgressBar
 from po_nas.research.evolved_losses.config import load_evolve_loss
 from po_nas.research.evolved_losses.report import make_report, write_markdown
 from po_nas.research.evolved_losses.results import Evolved
-from po_nas.research.evolved_losses.run import Progress, evolve_loss
+from po_nas.research.evolved_losses.run import evolve_loss
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("digits", "fashion")
@@ -32,15 +32,12 @@ def main() -> None:
     found = []
     for name in NAMES:
         config = load_evolve_loss(ROOT / "configs" / "evolved" / f"losses_{name}.yaml")
-        evolve_loss(config, options.runs / name, options.workers, _say, options.runs / "shared")
+        with ProgressBar("trainings") as bar:
+            evolve_loss(config, options.runs / name, options.workers, bar.update, options.runs / "shared")
         make_report(options.runs / name)
         found.append(Evolved.load(options.runs / name))
     for path in write_markdown(found, ROOT / "docs" / "evolved_losses.md", INTRODUCTION):
         print(path)
-
-
-def _say(progress: Progress) -> None:
-    print(f"\r{progress.done}/{progress.total} trainings: {progress.phase}\033[K", end="", flush=True)
 
 
 if __name__ == "__main__":

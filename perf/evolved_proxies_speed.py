@@ -12,17 +12,12 @@ values, τ. Problems are made up, so no download is needed; seconds are those of
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import _page
 import numpy as np
 from scipy.stats import kendalltau
 
@@ -32,7 +27,6 @@ from po_nas.research.evolved_proxies.symbolic.grammar import Grammar, formula_of
 from po_nas.research.evolved_proxies.symbolic.kendall import Kendall
 from po_nas.research.evolved_proxies.symbolic.population import Population
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "evolved_proxies_speed.md"
 LEAVES = [f"metric_{k}" for k in range(12)]
 
 
@@ -117,29 +111,20 @@ def main() -> None:
         ("fitness τ with constants", Settings(constants=True)),
     ):
         whole[label] = median(lambda s=settings: seconds(lambda: evolve(five, s, np.random.default_rng(0))))
-    machine = f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, one core"
     lines = [
         "# Speed of evolving metrics",
         "",
-        f"Made by `python perf/evolved_proxies_speed.py --write` ({machine}); how it is measured is said there. One problem of",
+        f"Made by `python perf/evolved_proxies_speed.py --write` (one core, {_page.machine('numpy')}); how it is measured is said there. One problem of",
         f"200 architectures, 12 leaves; {len(trees):,} trees of one run (population 200, 30 generations), {mean:.1f} nodes on average.",
         "Target: 20,000 trees per second.",
         "",
-        "| what | trees per second |",
-        "|---|---:|",
-        *(f"| {label} | {round(rate, -2):,.0f} |" for label, rate in rows),
+        *_page.table(("what", "trees per second"), [(label, f"{round(rate, -2):,.0f}") for label, rate in rows]),
         "",
         "A whole run, population 200, 30 generations, five problems of 200 architectures each (target: 60 s):",
         "",
-        "| selection | seconds |",
-        "|---|---:|",
-        *(f"| {label} | {value:.2f} |" for label, value in whole.items()),
-        "",
+        *_page.table(("selection", "seconds"), [(label, f"{value:.2f}") for label, value in whole.items()]),
     ]
-    text = "\n".join(lines)
-    print(text)
-    if "--write" in sys.argv:
-        _OUT.write_text(text, encoding="utf-8")
+    _page.publish("evolved_proxies_speed", lines, "--write" in sys.argv)
 
 
 if __name__ == "__main__":

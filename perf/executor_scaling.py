@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
-import platform
 import statistics
 import time
-from pathlib import Path
 
+import _page
 import ray
 
 from po_nas import spaces
@@ -27,10 +25,8 @@ from po_nas.runtime.executors import Executor
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, evaluation
 from po_nas.testing import ToyObjective
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "executors.md"
 _TRAININGS, _QUICK, _STEPS, _ROUNDS = 8, 200, 120, 3
 _WARM, _TRAIN = 1, 2
-_LOAD = os.getloadavg()[0]
 
 
 class SmallTraining(ToyObjective):
@@ -143,8 +139,6 @@ def measured(make) -> list[str]:
 
 
 def main() -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"  # workers inherit it
     ray.init("local", num_cpus=3, include_dashboard=False, logging_level=logging.WARNING)  # idle ones count, too
     rows = [
         ("bare processes", "", measured(Bare)),
@@ -156,19 +150,24 @@ def main() -> None:
         "",
         f"Regenerate with `python perf/executor_scaling.py` on an idle machine. {_TRAININGS} equal CPU trainings, "
         f"{_ROUNDS} rounds with one and with two workers in turns, medians (range of the ratio), one thread a worker; "
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load before "
-        f"{_LOAD:.1f}. Bare processes, which share nothing and ask nobody, are what the machine itself allows. The last "
+        f"{_page.machine()}. Bare processes, which share nothing and ask nobody, are what the machine itself allows. The last "
         f"two columns: milliseconds per trial of an objective that does nothing ({_QUICK} of them), which is what a "
         "trial costs beside its training.",
         "",
-        "| trainings in | 1 worker | 2 workers | faster | target | per trial, 1 worker | per trial, 2 workers |",
-        "|---|---|---|---|---|---|---|",
-        *(f"| {name} | {c[0]} | {c[1]} | {c[2]} | {target} | {c[3]} | {c[4]} |" for name, target, c in rows),
-        "",
+        *_page.table(
+            (
+                "trainings in",
+                "1 worker",
+                "2 workers",
+                "faster",
+                "target",
+                "per trial, 1 worker",
+                "per trial, 2 workers",
+            ),
+            [(name, *cells[:3], target, *cells[3:]) for name, target, cells in rows],
+        ),
     ]
-    _OUT.parent.mkdir(parents=True, exist_ok=True)
-    _OUT.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    _page.publish("executors", lines)
 
 
 if __name__ == "__main__":

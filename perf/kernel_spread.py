@@ -15,16 +15,15 @@ import os
 import subprocess
 import sys
 from importlib.resources import files
-from pathlib import Path
 
+import _page
 import numpy as np
 import torch
 
 from po_nas import spaces
 from po_nas.benchmarks.own_scores import packaged
-from po_nas.proxy_scores import tabulate as score_table
+from po_nas.proxy_scores.tabulate import ScoreRecipe, score_sample
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "kernel_spread.md"
 KERNELS = {
     "AVX-512": {},
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
@@ -35,7 +34,7 @@ KERNELS = {
 def sample(space: str) -> dict[str, list[float]]:
     """Scores by ``task|row|name``: now, and as shipped with the spread of the column."""
     table = packaged(space)
-    recipe = score_table.ScoreRecipe.model_validate(table.made_by["recipe"])
+    recipe = ScoreRecipe.model_validate(table.made_by["recipe"])
     every = list(spaces.get(space).enumerate())
     rng = np.random.default_rng(1)
     scores = {}
@@ -43,7 +42,7 @@ def sample(space: str) -> dict[str, list[float]]:
         count = 6 if space.startswith("nasbench_graph") else 12
         rows = [row for row in rng.permutation(len(table.classes)) if first(table.classes, row)][: 3 * count]
         rows = sorted(rows, key=lambda row: size(space, every[row]))[:count]
-        results = score_table.score_sample(recipe, task, tuple(columns), [every[row] for row in rows])
+        results = score_sample(recipe, task, tuple(columns), [every[row] for row in rows])
         for result, row in zip(results, rows, strict=True):
             for name, value in result.values.items():
                 kept = table.column(task, name)
@@ -74,7 +73,7 @@ def main() -> None:
     )
     here = torch.backends.cpu.get_cpu_capability()
     used = {name: env for name, env in KERNELS.items() if name != "AVX-512" or here == "AVX512"}
-    lines = []
+    rows = []
     for space in table_names:
         found = {}
         for name, env in used.items():
@@ -93,7 +92,7 @@ def main() -> None:
                     and max(abs(kept), spread) > 0
                 ]
                 cells.append(f"{np.median(gaps):.0e} / {np.quantile(gaps, 0.9):.0e} / {max(gaps):.0e}" if gaps else "")
-            lines.append(f"| {space} | {name} | {' | '.join(cells)} |")
+            rows.append((space, name, *cells))
     page = [
         "# Proxy scores under the kernels of different processors",
         "",
@@ -103,13 +102,9 @@ def main() -> None:
         "A ReLU whose input is zero up to rounding passes a gradient under one set of kernels and none under another. "
         "That moves the scores made of gradients for some networks, and no others.",
         "",
-        f"| table | proxy | {' | '.join(used)} |",
-        "|---|---|" + "---|" * len(used),
-        *lines,
+        *_page.table(("table", "proxy", *used), rows, left=2 + len(used)),
     ]
-    print("\n".join(page))
-    if "--write" in sys.argv:
-        _OUT.write_text("\n".join(page) + "\n", encoding="utf-8")
+    _page.publish("kernel_spread", page, "--write" in sys.argv)
 
 
 if __name__ == "__main__":

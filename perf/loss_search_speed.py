@@ -8,12 +8,9 @@ One core. Seconds are of the processor, so that another program beside it does n
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+import _page
 import numpy as np
 
 from losses.classification import Program
@@ -22,12 +19,10 @@ from po_nas.research.evolved_losses.archive import Archive
 from po_nas.research.evolved_losses.checks import IntegrityCheck
 from po_nas.research.evolved_losses.config import Setting, load_evolve_loss
 from po_nas.research.evolved_losses.graph import mutate, sample
-from po_nas.research.evolved_losses.predictions import gain
-from po_nas.research.evolved_losses.probe import probe
+from po_nas.research.evolved_losses.probe import gain, probe
 from po_nas.research.evolved_losses.training import Job, train
 from surrogates.isolation import single_thread
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "loss_search_speed.md"
 _BATCH = 64
 
 
@@ -80,14 +75,16 @@ def main() -> None:
                 rows.append(
                     (f"training on digits: {name}, {setting.title}", f"{_training(config, setting, loss):.2f} s")
                 )
-    table = "\n".join(f"| {what} | {value} |" for what, value in rows)
-    text = (
-        "# Speed of a search for losses\n\nMade by `python perf/loss_search_speed.py`: processor seconds of one core; "
+    lines = [
+        "# Speed of a search for losses",
+        "",
+        f"Made by `python perf/loss_search_speed.py`: processor seconds of one core, {_page.machine('numpy', 'torch')}; "
         "losses are computed in NumPy, their curves judged in batches of 64. Trainings are those of the preset `laptop` "
-        f"by the project's trainer, reading of data not counted.\n\n| what | speed |\n|---|---:|\n{table}\n"
-    )
-    _OUT.write_text(text, encoding="utf-8")
-    print(text)
+        "by the project's trainer, reading of data not counted.",
+        "",
+        *_page.table(("what", "speed"), rows),
+    ]
+    _page.publish("loss_search_speed", lines)
 
 
 def _training(config, setting: Setting, loss) -> float:

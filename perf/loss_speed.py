@@ -1,6 +1,6 @@
 """Time and memory of every loss; writes docs/results/losses.md.
 
-    python perf/loss_speed.py [--out FILE]
+    python perf/loss_speed.py
 
 One thread, processor time. Times are medians over rounds in which every loss runs once, so that a busy moment of the
 machine hits all of them; ratios are to mean squared error in the same run. Memory is the growth of a process's peak.
@@ -8,26 +8,19 @@ machine hits all of them; ratios are to mean squared error in the same run. Memo
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-os.environ.update(_ONE_THREAD)
+import _page
+import torch
 
-import torch  # noqa: E402 - it reads the number of threads when it is imported
+import losses
 
-import losses  # noqa: E402
-
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "losses.md"
 _LARGE, _HUGE = 1_000, 4_000
 _TARGET_RATIO, _TARGET_MB = 4.0, 1_000
 
@@ -123,7 +116,7 @@ def memory(name: str, hyperparameters: dict[str, object]) -> float:
     return float(json.loads(done.stdout))
 
 
-def table() -> list[str]:
+def page() -> list[str]:
     torch.set_num_threads(1)
     which = variants()
     made = [losses.get(name, **given) for name, given in which]
@@ -133,24 +126,30 @@ def table() -> list[str]:
     rows = []
     for (name, given), a, b, c, peak in zip(which, small, large, steps, peaks, strict=True):
         title = name + "".join(f", {value}" for value in given.values())
-        rows.append(
-            f"| {title} | {a * 1e3:.2f} ms | {b * 1e3:.2f} ms | {b / large[0]:.1f} | {c * 1e3:.0f} ms "
-            f"| {c / steps[0]:.2f} | {peak:.0f} MB |"
-        )
+        alone_ms, step_ms = (f"{a * 1e3:.2f} ms", f"{b * 1e3:.2f} ms"), f"{c * 1e3:.0f} ms"
+        rows.append((title, *alone_ms, f"{b / large[0]:.1f}", step_ms, f"{c / steps[0]:.2f}", f"{peak:.0f} MB"))
     slow = [name for (name, _), c in zip(which, steps, strict=True) if c > _TARGET_RATIO * steps[0]]
     slow_alone = [name for (name, _), b in zip(which, large, strict=True) if b > _TARGET_RATIO * large[0]]
     return [
         "# Time and memory of the losses",
         "",
-        f"Regenerate with `python perf/loss_speed.py`. One thread, processor time, {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, torch {torch.__version__}.",
+        f"Regenerate with `python perf/loss_speed.py`. One thread, processor time, {_page.machine('torch')}.",
         "",
         f"Forward and backward of the loss alone, and one training step of a predictor (8 nodes × 64 × 4 layers, both "
         f"directions, AdamW) on {_LARGE:,} architectures; the growth of a process's peak memory at {_HUGE:,}.",
         "",
-        f"| loss | alone, n = 100 | alone, n = {_LARGE:,} | ÷ mse | training step | ÷ mse | peak, n = {_HUGE:,} |",
-        "|---|---|---|---|---|---|---|",
-        *rows,
+        *_page.table(
+            (
+                "loss",
+                "alone, n = 100",
+                f"alone, n = {_LARGE:,}",
+                "÷ mse",
+                "training step",
+                "÷ mse",
+                f"peak, n = {_HUGE:,}",
+            ),
+            rows,
+        ),
         "",
         f"Target: at n = {_LARGE:,} within {_TARGET_RATIO:g} times the time of mse. In a training step "
         f"{'every loss is' if not slow else 'all but ' + ', '.join(slow) + ' are'}. The loss alone is another matter: mse "
@@ -163,15 +162,5 @@ def table() -> list[str]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=_OUT, help="the file to write")
-    out: Path = parser.parse_args().out
-    lines = table()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
-
-
 if __name__ == "__main__":
-    main()
+    _page.publish("losses", page())

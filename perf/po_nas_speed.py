@@ -10,14 +10,9 @@ ever adds time.
 
 from __future__ import annotations
 
-import os
-
-os.environ["OMP_NUM_THREADS"] = "1"
-
-import platform
 import time
-from pathlib import Path
 
+import _page
 import numpy as np
 import torch
 
@@ -30,7 +25,6 @@ from po_nas.methods.scaled import scaled_features
 from surrogates.fusion.pretraining import pretrain
 from surrogates.isolation import single_thread
 
-OUT = Path(__file__).parents[1] / "docs" / "results" / "po_nas_speed.md"
 KNOWN, ROUNDS, POOL = 50, 5, 1000
 
 
@@ -121,25 +115,31 @@ def main() -> None:
     lines = [
         "# PO-NAS: speed",
         "",
-        f"Regenerate with `python perf/po_nas_speed.py`. One thread, {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, torch {torch.__version__}.",
+        f"Regenerate with `python perf/po_nas_speed.py`. One thread, {_page.machine('torch')}.",
         "",
         f"One proposal with {KNOWN} evaluations known, over all 15,625 cells of NAS-Bench-201, refit included "
         f"(the fastest of {ROUNDS}); target ≤ 1.5 s.",
         "",
-        "| method | s |",
-        "|---|---:|",
-        *(f"| {name} | {seconds:.3f} |" for name, seconds in rows),
+        *_page.table(("method", "s"), [(name, f"{seconds:.3f}") for name, seconds in rows]),
         "",
-        "| what | s | target |",
-        "|---|---:|---|",
-        f"| pre-training of the encoder on 15,625 cells | {trained:.1f} | ≤ 90 (two cores; this is one thread) |",
-        f"| DARTS: a generation of {offspring:,} offspring bred (the fastest of {ROUNDS}) | {bred:.2f} | |",
-        f"| the same scored by the model with predicted metrics | {scored:.2f} | ≤ 3 for 2,580 |",
-        "",
+        *_page.table(
+            ("what", "s", "target"),
+            [
+                (
+                    "pre-training of the encoder on 15,625 cells",
+                    f"{trained:.1f}",
+                    "≤ 90 (two cores; this is one thread)",
+                ),
+                (
+                    f"DARTS: a generation of {offspring:,} offspring bred (the fastest of {ROUNDS})",
+                    f"{bred:.2f}",
+                    "",
+                ),
+                ("the same scored by the model with predicted metrics", f"{scored:.2f}", "≤ 3 for 2,580"),
+            ],
+        ),
     ]
-    OUT.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    _page.publish("po_nas_speed", lines)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,10 @@ machine only ever adds time.
 from __future__ import annotations
 
 import math
-import os
-
-os.environ["OMP_NUM_THREADS"] = "1"
-
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import _page
 import numpy as np
 import torch
 from scipy.stats import kendalltau
@@ -34,7 +29,6 @@ from surrogates.labels import scaled
 from surrogates.optimiser import warmup_cosine
 from surrogates.training import TrainingSettings, member_seeds
 
-OUT = Path(__file__).parents[1] / "docs" / "results" / "predictors.md"
 TRAIN, MEMBERS, TOP = 100, 5, 78
 ROUNDS, SEEDS = 8, 5
 
@@ -96,14 +90,14 @@ def batched(
     return fitted - started, time.perf_counter() - fitted, ensemble
 
 
-def quality(fit: Callable[[int], torch.Tensor], truth: torch.Tensor) -> str:
+def quality(fit: Callable[[int], torch.Tensor], truth: torch.Tensor) -> tuple[str, str]:
     """Kendall's tau and Precision@0.5 % over seeds, mean and standard error."""
     best = set(truth.argsort(descending=True)[:TOP].tolist())
     found = [fit(seed) for seed in range(SEEDS)]
     taus = [kendalltau(f.numpy(), truth.numpy()).statistic for f in found]
     precisions = [100 * len(best & set(f.argsort(descending=True)[:TOP].tolist())) / TOP for f in found]
     cells = [(np.mean(v), np.std(v, ddof=1) / math.sqrt(SEEDS)) for v in (taus, precisions)]
-    return f"{cells[0][0]:.3f} ± {cells[0][1]:.3f} | {cells[1][0]:.1f} ± {cells[1][1]:.1f}"
+    return f"{cells[0][0]:.3f} ± {cells[0][1]:.3f}", f"{cells[1][0]:.1f} ± {cells[1][1]:.1f}"
 
 
 def main() -> None:
@@ -127,7 +121,17 @@ def main() -> None:
             apart.append(one_by_one(inputs, rows, truth, loss, steps))
         (a, b), (c, d) = min(together, key=sum), min(apart, key=sum)
         speed.append(
-            f"| {loss} | {steps} | {a:.2f} | {b:.2f} | **{a + b:.2f}** | {c:.2f} | {d:.2f} | {c + d:.2f} | **{(c + d) / (a + b):.1f}** |"
+            (
+                loss,
+                steps,
+                f"{a:.2f}",
+                f"{b:.2f}",
+                f"**{a + b:.2f}**",
+                f"{c:.2f}",
+                f"{d:.2f}",
+                f"{c + d:.2f}",
+                f"**{(c + d) / (a + b):.1f}**",
+            )
         )
 
     scores = []
@@ -148,12 +152,11 @@ def main() -> None:
                 return found
 
             cells = quality(fit, truth)
-            scores.append(f"| {network} | {loss} | {cells} | {min(seconds):.1f} |")
+            scores.append((network, loss, *cells, f"{min(seconds):.1f}"))
     lines = [
         "# Neural predictors: speed and quality",
         "",
-        f"Regenerate with `python perf/predictors.py`. One thread, {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, torch {torch.__version__}. NAS-Bench-201, CIFAR-10 validation accuracy; "
+        f"Regenerate with `python perf/predictors.py`. One thread, {_page.machine('torch')}. NAS-Bench-201, CIFAR-10 validation accuracy; "
         f"ensembles of {MEMBERS}, trained on {TRAIN} random cells, default settings; encoding all 15,625 cells once takes "
         f"{encoding:.1f} s and is not counted.",
         "",
@@ -161,9 +164,10 @@ def main() -> None:
         "",
         "Seconds, the fastest of several alternating rounds. Targets: ≤ 6 s in all, ≥ 3 times as fast as one by one.",
         "",
-        "| loss | steps | fit | score | both | fit, one by one | score, one by one | both | times as fast |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *speed,
+        *_page.table(
+            ("loss", "steps", "fit", "score", "both", "fit, one by one", "score, one by one", "both", "times as fast"),
+            speed,
+        ),
         "",
         "## Quality",
         "",
@@ -171,14 +175,9 @@ def main() -> None:
         f"error over {SEEDS} samples. Precision@0.5 % is the share of the best {TOP} cells among the {TOP} best predicted "
         "(0.5 % by chance). Seconds are for fit and score.",
         "",
-        "| network | loss | Kendall τ | Precision@0.5 % | s |",
-        "|---|---|---|---|---|",
-        *scores,
-        "",
+        *_page.table(("network", "loss", "Kendall τ", "Precision@0.5 %", "s"), scores, left=2),
     ]
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    _page.publish("predictors", lines)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ the peak is what is in use and not what the allocator keeps. On a machine with a
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import _page
 import numpy as np
 import torch
 from torch.nn import functional
@@ -28,8 +28,7 @@ from torch.nn import functional
 import proxies
 from po_nas import networks, spaces
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "proxies_speed.md"
-_ENV = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+_ENV = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 SIX = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
 THIRTEEN = (*SIX, "epe_nas", "flops", "l2_norm", "nwot", "params", "plain", "zen")
@@ -190,23 +189,16 @@ def main() -> None:
     if sys.argv[1:2] == ["memory"]:
         return memory(*sys.argv[2:])
     torch.set_num_threads(1)
-    load = os.getloadavg()[0]
     rows = [*timing(), *peaks(), *processes(), *cache(), *gpu()]
     lines = [
         "# Speed and memory of the proxies",
         "",
-        f"Regenerate with `python perf/proxy_speed.py`. One thread, {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, torch {torch.__version__}; the machine's load before was {load:.1f}. NAS-Bench-201 networks for 32 × 32 images (16 channels, "
+        f"Regenerate with `python perf/proxy_speed.py`. One thread, {_page.machine('torch')}. NAS-Bench-201 networks for 32 × 32 images (16 channels, "
         "3 × 5 cells), batch of 64. × is to one forward and backward pass, or to one training step, of the same network.",
         "",
-        "| what | measured | target |",
-        "|---|---|---|",
-        *(f"| {a} | {b} | {c} |" for a, b, c in rows),
-        "",
+        *_page.table(("what", "measured", "target"), rows, left=3),
     ]
-    _OUT.parent.mkdir(parents=True, exist_ok=True)
-    _OUT.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    _page.publish("proxies_speed", lines)
     return None
 
 

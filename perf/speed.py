@@ -9,8 +9,6 @@ first line of the table is a yardstick (a fixed numpy product) to compare machin
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,8 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "speed.md"
-_ENV = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+import _page
 
 _TABLE = """
 import resource, time, json, sys
@@ -101,15 +98,13 @@ print(json.dumps((time.perf_counter() - started) / 5 * 1e3))
 
 
 def python(code: str) -> object:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_ENV)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def command(*arguments: str) -> float:
     started = time.perf_counter()
-    subprocess.run(
-        [str(Path(sys.executable).with_name("po-nas")), *arguments], check=True, capture_output=True, env=_ENV
-    )
+    subprocess.run([str(Path(sys.executable).with_name("po-nas")), *arguments], check=True, capture_output=True)
     return time.perf_counter() - started
 
 
@@ -154,17 +149,11 @@ def main() -> None:
     lines = [
         "# Speed and memory",
         "",
-        f"Regenerate with `python perf/speed.py`. One thread, {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}; the package versions of `constraints.txt`.",
+        f"Regenerate with `python perf/speed.py`. One thread, {_page.machine()}; the package versions of `constraints.txt`.",
         "",
-        "| what | measured | target |",
-        "|---|---|---|",
-        *(f"| {a} | {b} | {c} |" for a, b, c in rows),
-        "",
+        *_page.table(("what", "measured", "target"), rows, left=3),
     ]
-    _OUT.parent.mkdir(parents=True, exist_ok=True)
-    _OUT.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    _page.publish("speed", lines)
 
 
 if __name__ == "__main__":

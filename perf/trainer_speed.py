@@ -12,13 +12,11 @@ says little. The bf16 peak is what a product of square matrices reaches on the s
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import sys
 import time
-from pathlib import Path
 
+import _page
 import numpy as np
 import torch
 from PIL import Image, ImageOps
@@ -34,7 +32,6 @@ from po_nas.training.shapes import network_options
 from po_nas.training.trainer import Trainer
 from proxies.counting import count_operations
 
-_OUT = Path(__file__).parents[1] / "docs" / "results" / "trainer_speed.md"
 _DARTS_V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
     "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], "
@@ -193,20 +190,15 @@ def main() -> None:
         cases = [("small network (C 8, 5 cells, batch 64)", recipe("ponas", small))]
         cases.append(("the same, channels first", recipe("ponas", small | {"channels_last": False})))
     rows = [row for name, settings in cases for row in measured(name, settings, images)]
-    device = torch.cuda.get_device_name() if GPU else f"{platform.machine()}, {torch.get_num_threads()} thread"
+    device = f"{torch.cuda.get_device_name()}, " if GPU else "One thread, "
     lines = [
         "# Throughput of the trainer",
         "",
-        f"Regenerate with `python perf/trainer_speed.py --write`. {device}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, load before {os.getloadavg()[0]:.1f}; {count:,} made-up images. The plain loop and what is compared are described there.",
+        f"Regenerate with `python perf/trainer_speed.py --write`. {device}{_page.machine('torch')}; {count:,} made-up images. The plain loop and what is compared are described there.",
         "",
-        "| what | measured | target |",
-        "|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *_page.table(("what", "measured", "target"), rows, left=3),
     ]
-    print("\n".join(lines))
-    if "--write" in sys.argv:
-        _OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _page.publish("trainer_speed", lines, "--write" in sys.argv)
 
 
 if __name__ == "__main__":

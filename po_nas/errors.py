@@ -7,7 +7,7 @@ remedy; the command line prints it as one line and exits with code 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ __all__ = [
     "ScoreCacheError",
     "ScoreError",
     "SearchExhaustedError",
+    "StudyError",
     "SurrogateDataError",
     "SurrogateError",
     "TrainingCheckpointError",
@@ -375,6 +376,20 @@ class RunLockedError(RunDirectoryError):
     def __init__(self, path: Path | str, holder: str) -> None:
         self.holder = holder
         super().__init__(path, f"another process holds this run ({holder}); wait for it or stop it")
+
+
+class StudyError(RunDirectoryError):
+    """Parts of a study that failed: `failed` says why, by the part's title. Finished parts are kept."""
+
+    def __init__(self, path: Path | str, failed: Mapping[str, str]) -> None:
+        self.failed = dict(failed)
+        title, reason = next(iter(self.failed.items()))
+        what = f"{title}: {reason}" + (f"; {len(self.failed)} parts in all" if len(self.failed) > 1 else "")
+        super().__init__(
+            path,
+            f"a part failed ({what}); finished ones are kept, run the same command again, with fewer --workers if "
+            "memory is short",
+        )
 
 
 class ExecutorError(PoNasError):

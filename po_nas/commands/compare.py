@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from po_nas.commands.options import Plugins
+from po_nas.commands.progress import ProgressBar
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from po_nas.compare.results import Study
-    from po_nas.compare.run import Progress
 
 __all__ = ["compare"]
 
@@ -110,48 +109,7 @@ def _run(
     configs = [load_comparison(path, overrides, plugins) for path in paths]
     found = []
     for config, directory in zip(configs, directories, strict=True):
-        try:
-            with _Bar(config.name) as bar:
-                run_comparison(config, directory, workers, bar.update)
-        except KeyboardInterrupt:
-            print("\ninterrupted; finished searches are kept, run the same command to go on", file=sys.stderr)
-            raise typer.Exit(130) from None
+        with ProgressBar(f"{config.name}: searches", "finished searches are kept") as bar:
+            run_comparison(config, directory, workers, bar.update)
         found.append((Study.load(directory), directory))
     return found
-
-
-class _Bar:
-    """Progress with an ETA on stderr; what failed or is left out is said as it happens."""
-
-    def __init__(self, name: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        # Searches differ in length, so the estimate looks far back.
-        self._bar = Bar(*columns, *times, console=self._console, speed_estimate_period=600)
-        self._task = self._bar.add_task(f"{name}: searches", total=None)
-        self._said = 0
-        self._begun = False
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._begun:
-            self._bar.stop()
-
-    def update(self, progress: Progress) -> None:
-        """Show how far the comparison is."""
-        if not self._begun:
-            self._begun = True
-            self._bar.start()
-            for remark in progress.remarks:
-                self._console.print(remark, markup=False, soft_wrap=True)
-        for message in progress.failed[self._said :]:
-            self._console.print(f"failed: {message}", markup=False, soft_wrap=True)
-        self._said = len(progress.failed)
-        self._bar.update(self._task, completed=progress.done, total=progress.total)

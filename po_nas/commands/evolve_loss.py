@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from po_nas.commands.options import Plugins, split_settings
+from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
-
-if TYPE_CHECKING:
-    from po_nas.research.evolved_losses.run import Progress
 
 __all__ = ["loss"]
 
@@ -45,39 +42,10 @@ def loss(
     options = {"dataset": dataset, "seed": seed}
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     config = load_evolve_loss(path, [*overrides, *given], preset)
-    try:
-        with _Bar() as bar:
-            result = evolve_loss(config, out, workers, bar.update, shared)
-    except KeyboardInterrupt:
-        print("\ninterrupted; finished trainings are kept, run the same command to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with ProgressBar("trainings") as bar:
+        result = evolve_loss(config, out, workers, bar.update, shared)
     make_report(out)
     found = ((one["name"], one["formula"], f"{one['sign']:+d}", f"{one['scale']:g}") for one in result["losses"])
     print_table(("loss", "f(y, p)", "sign", "scale"), found)
     print(f"losses   {out / 'losses.json'}\nreport   {out / 'report.html'}")
     print(f"use one  training.loss={out / 'losses' / result['losses'][0]['name']}.json")
-
-
-class _Bar:
-    """Progress with an ETA on stderr."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._bar = Bar(*columns, *times, console=Console(stderr=True, highlight=False), speed_estimate_period=300)
-        self._task = self._bar.add_task("losses", total=None)
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, progress: Progress) -> None:
-        """Show how far the evolution is."""
-        self._bar.update(self._task, description=progress.phase, completed=progress.done, total=progress.total)

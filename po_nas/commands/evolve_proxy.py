@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from po_nas.commands.options import Plugins
+from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def proxy(
     reference_sample: Annotated[
         int, typer.Option("--reference", min=0, help="random networks that the new proxy is calibrated on; 0: none")
     ] = 32,
+    plugin: Plugins = None,
 ) -> None:
     """Evolve a training-free metric over existing ones, and judge it where it was not evolved.
 
@@ -58,7 +60,7 @@ def proxy(
     DIR/evolved.json) that is a proxy like any other: for proxies score and correlate, as a metric of a search
     (method.metrics), or as its only goal (metrics.objective). Finished seeds are kept: the same command goes on.
     """
-    from po_nas.research.evolved_proxies import metric_evolution as study
+    from po_nas.research.evolved_proxies import metric_evolution
     from po_nas.research.evolved_proxies.metric_evolution_report import write_evolution
     from po_nas.research.evolved_proxies.symbolic import Settings
     from proxies.evolved.metric import save
@@ -77,23 +79,15 @@ def proxy(
         leaves=tuple(leaf) if leaf else None,
         graph_features=graph_features,
     )
-    plan = study.make_plan(train, hold_out or (), seeds=seeds, rows=rows, settings=settings)
+    plan = metric_evolution.make_plan(train, hold_out or (), seeds=seeds, rows=rows, settings=settings)
     print(f"leaves: {', '.join(plan.settings.leaves or ())}", file=sys.stderr)
-    for column, reason in study.left_out(plan).items():
+    for column, reason in metric_evolution.left_out(plan).items():
         print(f"no leaf: {column}: {reason}", file=sys.stderr)
-    try:
-        with _bar(f"{name}: seeds", seeds) as update:
-            outcome = study.run(
-                plan,
-                out,
-                workers=workers or os.cpu_count() or 1,
-                name=name,
-                progress=lambda p: update(p.done + (p.generation.number / (generations + 1) if p.generation else 0)),
-            )
-        metric = _calibrated(outcome.metric, reference_sample)
-    except KeyboardInterrupt:
-        print("\ninterrupted; finished seeds are kept, run the same command to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with ProgressBar(f"{name}: seeds", "finished seeds are kept") as bar:
+        outcome = metric_evolution.run(
+            plan, out, workers=workers or os.cpu_count() or 1, name=name, progress=bar.update, plugins=plugin or ()
+        )
+        metric = _calibrated(outcome.metric, reference_sample, bar)
     save(metric, out / "evolved.json")
     write_evolution(outcome, out / "evolved.png")
     _show(metric, outcome)
@@ -117,12 +111,13 @@ def reference(
     from proxies.evolved.metric import load, save
 
     metric = load(file)
-    with _bar(f"networks of {space}", sample) as update:
-        save(add_reference(metric, space, sample=sample, images=images, size=size, seed=seed, progress=update), file)
+    with ProgressBar(f"networks of {space}", "nothing is changed") as bar:
+        progress = partial(bar.count, total=sample, description=f"networks of {space}")
+        save(add_reference(metric, space, sample=sample, images=images, size=size, seed=seed, progress=progress), file)
     print(file)
 
 
-def _calibrated(metric: EvolvedMetric, sample: int) -> EvolvedMetric:
+def _calibrated(metric: EvolvedMetric, sample: int, bar: ProgressBar) -> EvolvedMetric:
     """With a reference of our own engine's scores for the first space that has networks, where that can be."""
     from po_nas.errors import EvolvedMetricError
     from po_nas.research.evolved_proxies.engine_reference import SPACES, add_reference
@@ -132,8 +127,8 @@ def _calibrated(metric: EvolvedMetric, sample: int) -> EvolvedMetric:
     if not sample or space is None:
         return metric
     try:
-        with _bar(f"calibrating on {space}", sample) as update:
-            return add_reference(metric, space, sample=sample, progress=update)
+        progress = partial(bar.count, total=sample, line=f"calibrating on {space}")
+        return add_reference(metric, space, sample=sample, progress=progress)
     except EvolvedMetricError as error:
         print(f"not calibrated, so it serves benchmarks and searches alone: {error}", file=sys.stderr)
         return metric
@@ -156,23 +151,3 @@ def _show(metric: EvolvedMetric, outcome: Outcome) -> None:
             spread.append((role, str(len(means)), *(f"{q:+.3f}" for q in quantiles)))
     print_table(("mean τ over problems", "seeds", "least", "25 %", "median", "75 %", "most"), spread)
     print()
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Any]:
-    """A bar with an ETA on stderr; gives the function that is told how much is done."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    console = Console(stderr=True, highlight=False)
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)

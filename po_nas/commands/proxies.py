@@ -6,18 +6,18 @@ import inspect
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from po_nas.commands.options import Plugins, load_metrics
+from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from po_nas.proxy_scores.tabulate import Part
     from proxies import Batch
 
@@ -137,11 +137,10 @@ def correlate(
     plugin: Plugins = None,
 ) -> None:
     """Correlate scores and their fusions with the accuracies of benchmarks; with --proxy, proxies computed now."""
+    from po_nas.research.proxy_correlation import run
     from po_nas.research.proxy_correlation.report import write_correlation
-    from po_nas.research.proxy_correlation.run import Origin, correlate_computed
-    from po_nas.research.proxy_correlation.run import correlate as correlated
 
-    origins: dict[str, tuple[Origin, ...]] = {
+    origins: dict[str, tuple[run.Origin, ...]] = {
         "own": ("own",),
         "published": ("published",),
         "all": ("published", "own"),
@@ -149,11 +148,11 @@ def correlate(
     if scores not in origins:
         raise ConfigError("scores", scores, "must be 'own', 'published' or 'all'")
     if proxy:
-        compared, missing = correlate_computed(
+        compared, missing = run.correlate_computed(
             benchmark or ["nasbench201/*"], proxy, sample=sample, against=against, cache=cache, workers=workers
         )
     else:
-        compared, missing = correlated(
+        compared, missing = run.correlate(
             benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups
         )
     for reason in dict.fromkeys(missing):
@@ -187,7 +186,7 @@ def agree(
     plugin: Plugins = None,
 ) -> None:
     """Compare our own scores with the published ones, and show what makes them differ."""
-    from po_nas.research.proxy_correlation import score_agreement as study
+    from po_nas.research.proxy_correlation import score_agreement
     from po_nas.research.proxy_correlation.report import plain_table
 
     def show(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -199,7 +198,7 @@ def agree(
     if recipe is None:
         found = [
             (m.score, f"{m.rows:,}", f"{m.spearman:.3f}", f"{m.pairs:,}", f"{m.repeat:.3f}")
-            for m in study.matches(benchmark)
+            for m in score_agreement.matches(benchmark)
         ]
         show(("score", "architectures", "ρ with published", "isomorphic pairs", "ρ of published within pairs"), found)
         return
@@ -207,10 +206,10 @@ def agree(
     from proxies import ScoreCache
 
     plan = load_recipe(recipe)
-    ways = study.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
+    ways = score_agreement.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
     names = tuple(proxy or ("jacov", "epe_nas", "plain", "grasp", "grad_norm", "snip", "l2_norm"))
     with ScoreCache(cache) as store:
-        rows = study.condition_table(benchmark, plan, names, ways, cells, store)
+        rows = score_agreement.condition_table(benchmark, plan, names, ways, cells, store)
     show(("condition", "score", "ρ with published", "ρ with the recipe's"), rows)
 
 
@@ -229,44 +228,22 @@ def tabulate(
     plugin: Plugins = None,
 ) -> None:
     """Score a whole search space and write the table."""
-    from po_nas.proxy_scores import tabulate as score_table
+    from po_nas.proxy_scores.tabulate import collect, load_recipe
+    from po_nas.proxy_scores.tabulate import compute as compute_scores
     from proxies import ScoreCache
 
-    plan = score_table.load_recipe(recipe)
+    plan = load_recipe(recipe)
     target = out or Path(f"{plan.space}_scores.npz")
     with ScoreCache(cache) as store:
-        try:
-            if compute:
-                with _Progress() as shown:
-                    score_table.compute(plan, store, workers=workers, parts=parts, progress=shown.update)
-        except KeyboardInterrupt:
-            print(f"\ninterrupted; the scores are in {cache}, run the same command to go on", file=sys.stderr)
-            raise typer.Exit(130) from None
+        if compute:
+            with ProgressBar("scores", f"the scores are in {cache}") as bar:
+                compute_scores(plan, store, workers=workers, parts=parts, progress=partial(_show, bar))
         target.parent.mkdir(parents=True, exist_ok=True)
-        score_table.collect(plan, store, parts=parts, computing=compute).write(target)
+        collect(plan, store, parts=parts, computing=compute).write(target)
     print(target)
 
 
-class _Progress:
-    """A bar with an ETA for each part."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True))
-        self._tasks: dict[Part, TaskID] = {}
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def update(self, part: Part, done: int) -> None:
-        if part not in self._tasks:
-            name = part.names[0] if len(part.names) == 1 else f"{part.names[0]} … {part.names[-1]}"
-            self._tasks[part] = self._bar.add_task(f"{part.task}: {name}", total=part.count)
-        self._bar.update(self._tasks[part], completed=done)
+def _show(bar: ProgressBar, part: Part, done: int) -> None:
+    """A line for each part."""
+    name = part.names[0] if len(part.names) == 1 else f"{part.names[0]} … {part.names[-1]}"
+    bar.count(done, part.count, line=f"{part.task}: {name}")

@@ -95,7 +95,7 @@ def _with_progress(
         console.close()
     if quiet:
         return
-    from po_nas.reports.make import make_report
+    from po_nas.reports.page import make_report
     from po_nas.reports.run import load_run
     from po_nas.reports.terminal import print_result
 
@@ -134,7 +134,7 @@ def report(
     ] = None,
 ) -> None:
     """Report: (re)make the figure and the HTML page of a run."""
-    from po_nas.reports.make import make_report
+    from po_nas.reports.page import make_report
 
     paths = make_report(directory)
     print(f"figure  {paths.figure}\nreport  {paths.page}")

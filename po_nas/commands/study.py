@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from po_nas.commands.options import Plugins, split_settings
-
-if TYPE_CHECKING:
-    from po_nas.research.evolved_proxies.run import Progress as EvolvedProgress
-    from po_nas.research.loss_study.run import Progress
+from po_nas.commands.progress import ProgressBar
 
 app = typer.Typer(help="Studies: many trainings or searches compared, with statistics.", no_args_is_help=True)
 
@@ -25,28 +21,23 @@ def losses(
     ] = None,
     out: Annotated[Path, typer.Option(help="directory of the study; an unfinished one goes on")] = Path("runs/losses"),
     workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    markdown: Annotated[Path | None, typer.Option(help="also put tables and figures into this page")] = None,
     plugin: Plugins = None,
 ) -> None:
     """Losses: compare training losses of performance predictors, after arXiv 2506.05869."""
     from po_nas.research.loss_study.design import load_loss_study
-    from po_nas.research.loss_study.figures import loss_figures
-    from po_nas.research.loss_study.results import LossResults
+    from po_nas.research.loss_study.report import make_loss_report, write_loss_page
     from po_nas.research.loss_study.run import run_loss_study
-    from po_nas.research.loss_study.tables import loss_tables
 
     config = load_loss_study(*split_settings(settings))
-    try:
-        with _Bar("trainings") as bar:
-            table = run_loss_study(config, out, workers, bar.update)
-    except KeyboardInterrupt:
-        print("\ninterrupted; finished trainings are kept, run the same command to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
-    results = LossResults.of(table)
-    tables = out / "tables.md"
-    tables.write_text(loss_tables(results, config), encoding="utf-8")
-    figures = loss_figures(results, config, out)
+    with ProgressBar("trainings") as bar:
+        table = run_loss_study(config, out, workers, bar.update, plugin or ())
+    tables, *figures = make_loss_report(table, config, out)
     print(f"results  {out / 'results.parquet'}\ntables   {tables}")
     print("\n".join(f"figure   {path}" for path in figures))
+    if markdown is not None:
+        write_loss_page(table, config, markdown)
+        print(f"page     {markdown}")
 
 
 @app.command("evolved-proxies")
@@ -70,14 +61,10 @@ def evolved_proxies(
     from po_nas.research.evolved_proxies.search import run_searches
 
     study = load_evolved_study(config, overrides or [])
-    try:
-        with _Bar("runs") as bar:
-            table = run_evolved_study(study, out, workers, bar.update)
-        with _Bar("searches") as bar:
-            searches = run_searches(study, table, out, workers, bar.update)
-    except KeyboardInterrupt:
-        print("\ninterrupted; finished runs are kept, run the same command to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with ProgressBar("runs") as bar:
+        table = run_evolved_study(study, out, workers, bar.update, plugin or ())
+    with ProgressBar("searches") as bar:
+        searches = run_searches(study, table, out, workers, bar.update, plugin or ())
     tables = make_evolved_report(table, searches, study, out)
     print(f"results  {out / 'results.parquet'}\ntables   {out / 'tables.md'}\nfigures  {out / 'figures'}")
     if markdown is not None:
@@ -86,33 +73,3 @@ def evolved_proxies(
         )
         write_evolved_page(tables, out, markdown, command)
         print(f"page     {markdown}")
-
-
-class _Bar:
-    """Progress with an ETA on a terminal; on a pipe, a line now and then."""
-
-    def __init__(self, what: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=self._console)
-        self._task = self._bar.add_task("", total=None)
-        self._told = False
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, progress: Progress | EvolvedProgress) -> None:
-        """Show how far the study is."""
-        if not self._told:
-            self._told = True
-            for reason in progress.missing:
-                self._console.print(f"left out: {reason}", markup=False)
-        self._bar.update(self._task, completed=progress.done, total=progress.total)

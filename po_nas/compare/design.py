@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from po_nas import benchmarks, methods
 from po_nas._version import __version__
 from po_nas.compare.fingerprint import fingerprints
 from po_nas.compare.published import Published, read_published
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.registry import load_plugin
+from po_nas.runtime import executors
 from po_nas.runtime.config import ERRORS, NAMED, ExecutorConfig, MethodConfig, MetricsConfig, SearchConfig
 
 __all__ = ["Cell", "ComparisonConfig", "load_comparison"]
@@ -59,6 +61,11 @@ class Cell(BaseModel):
     """The method's options, defaults included."""
     code: tuple[str, ...] = ()
     """Hashes of the plug-ins that may decide the result."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{self.label} on {self.search.benchmark}, seed {self.search.seed}"
 
     @property
     def key(self) -> dict[str, Any]:
@@ -150,10 +157,8 @@ class ComparisonConfig(BaseModel):
             }
         )
 
-    def cells(self, benchmarks: Sequence[str]) -> list[Cell]:
-        """All cells over these benchmarks, in the order of the results: benchmark, method, seed."""
-        from po_nas import methods
-
+    def cells(self, names: Sequence[str]) -> list[Cell]:
+        """All cells over the benchmarks of these names, in the order of the results: benchmark, method, seed."""
         kinds = {label: methods.registry.get(method.name) for label, method in self.methods.items()}
         options = {
             label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
@@ -163,7 +168,7 @@ class ComparisonConfig(BaseModel):
         plain = {label: found.model_dump(mode="json") for label, found in options.items()}
         return [
             Cell(label=label, search=self.search(name, label, seed), options=plain[label], code=code[label])
-            for name in benchmarks
+            for name in names
             for label in self.methods
             for seed in self.seeds
         ]
@@ -174,8 +179,6 @@ class ComparisonConfig(BaseModel):
         Raises `UnknownNameError` for a name, and `ConfigError` for a wildcard, that fits none, and for a benchmark that
         trains.
         """
-        from po_nas import benchmarks
-
         found: dict[str, None] = {}
         for pattern in self.benchmarks:
             if pattern in benchmarks.registry and benchmarks.trains(pattern):
@@ -214,8 +217,6 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
     config.check()
     for plugin in config.plugins:
         load_plugin(plugin)
-    from po_nas.runtime import executors
-
     kind = executors.registry.get(config.executor.name)
     validated(kind.Options, config.executor.options, prefix="executor.")
     if kind.needs_directory:

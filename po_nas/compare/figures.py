@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from po_nas.compare.captions import RECORDED
 from po_nas.compare.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
@@ -17,7 +19,7 @@ from po_nas.compare.results import Study
 from po_nas.compare.significance import Ranking, rank_methods, wins
 from po_nas.reports.trust import draw_trusts
 
-__all__ = ["DASHES", "PALETTE", "make_figures"]
+__all__ = ["DASHES", "PALETTE", "blank", "make_figures", "panels", "png"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", "#444444")
 """Okabe and Ito's colours, yellow and black darkened or lightened so that lines of them can be seen."""
@@ -57,10 +59,28 @@ def _trust(study: Study) -> Figure:
     return draw_trusts({method: means[method] for method in study.methods if method in means})
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of `width` by `height` inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """A figure as a PNG file; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
+    """A figure of `width` by `height` inches and its axes (rows, columns), with a light grid."""
+    figure = blank(width, height)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.grid(alpha=0.25, lw=0.5)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], label: str) -> Figure | None:
@@ -70,9 +90,8 @@ def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], labe
     # Four panels make a square, not a row of three and a lonely one.
     columns = 2 if len(shown) == 4 else min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure = _figure(max(3.7 * columns, 5.2), 2.7 * rows + 0.7)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, benchmark in zip(panels, shown, strict=False):
+    figure, axes = panels(rows, columns, max(3.7 * columns, 5.2), 2.7 * rows + 0.7)
+    for panel, benchmark in zip(axes.flat, shown, strict=False):
         found = {m: band for m in study.methods if (band := bands(study, benchmark, m)) is not None}
         for position, method in enumerate(study.methods):
             if method not in found:
@@ -88,13 +107,11 @@ def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], labe
         _focus(panel, list(found.values()), study, benchmark)
         panel.set_title(benchmark, fontsize=9.5)
         panel.tick_params(labelsize=8)
-        panel.grid(alpha=0.25, lw=0.5)
-        panel.spines[["top", "right"]].set_visible(False)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=bands is not by_seconds))
-    for panel in panels[len(shown) :]:
+    for panel in axes.flat[len(shown) :]:
         panel.set_visible(False)
     handles: dict[str, Any] = {}
-    for panel in panels[: len(shown)]:
+    for panel in axes.flat[: len(shown)]:
         handles |= {text: handle for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
     ordered = [m for m in study.methods if m in handles]
     figure.legend(
@@ -122,7 +139,7 @@ def _critical_difference(ranking: Ranking) -> Figure:
     ranks, names = [ranking.ranks[i] for i in order], [ranking.methods[i] for i in order]
     k, bars = len(names), ranking.alike()
     half = -(-k // 2)
-    figure = _figure(7.6, 1.25 + 0.24 * half + 0.16 * len(bars))
+    figure = blank(7.6, 1.25 + 0.24 * half + 0.16 * len(bars))
     axis = figure.subplots()
     low, high = 1.0, float(k)
     axis.set_xlim(low - 0.62 * (high - low), high + 0.62 * (high - low))
@@ -167,7 +184,7 @@ def _win_tie_loss(study: Study) -> Figure | None:
         return None
     k = len(study.methods)
     balance = 100 * (counts - counts.T) / blocks
-    figure = _figure(max(4.2, 1.7 + 0.95 * k), max(2.6, 1.2 + 0.55 * k))
+    figure = blank(max(4.2, 1.7 + 0.95 * k), max(2.6, 1.2 + 0.55 * k))
     axis = figure.subplots()
     shown = np.ma.masked_array(balance, mask=np.eye(k, dtype=bool))
     image = axis.imshow(shown, cmap="RdBu", vmin=-100, vmax=100, aspect="auto")

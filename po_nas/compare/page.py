@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from po_nas.compare.captions import FIGURE_TITLES, caption, headline
 from po_nas.compare.chart import CHART_STYLE, chart
+from po_nas.compare.figures import png
 from po_nas.compare.protocol import protocol_line, summary_line
 from po_nas.compare.results import Study
 from po_nas.compare.table import Table
@@ -135,9 +136,7 @@ def _drawn(study: Study, name: str, figure: Figure) -> str:
 
 
 def _png(name: str, figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    content = base64.b64encode(buffer.getvalue()).decode()
+    content = base64.b64encode(png(figure, 100)).decode()
     return f'<img alt="{escape(FIGURE_TITLES[name], quote=True)}" src="data:image/png;base64,{content}">'
 
 

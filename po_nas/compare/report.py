@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from po_nas.compare.captions import FIGURE_TITLES, caption, headline
-from po_nas.compare.figures import make_figures
+from po_nas.compare.figures import make_figures, png
 from po_nas.compare.page import render_comparison
 from po_nas.compare.protocol import protocol_line
 from po_nas.compare.results import Study
-from po_nas.compare.store import write_atomically
 from po_nas.compare.table import Table
 from po_nas.compare.tables import TABLES, make_tables
 from po_nas.errors import RunDirectoryError
+from po_nas.runtime.parts import write_atomically
 
 __all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
 
@@ -128,14 +128,14 @@ def _file_name(study: Study) -> str:
 
 def _save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
     """Write a figure as PNG; with `colours` as one with a palette, which is a fraction of the size."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    content = png(figure)
     if colours is not None:
-        with Image.open(buffer) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             small = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
         small.save(buffer, format="PNG", optimize=True)
-    write_atomically(path, buffer.getvalue())
+        content = buffer.getvalue()
+    write_atomically(path, content)
     return path
 
 

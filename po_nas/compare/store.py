@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from po_nas.errors import RunDirectoryError
+from po_nas.runtime.parts import write_atomically
 
-__all__ = ["COLUMNS", "read_table", "write_atomically", "write_table"]
+__all__ = ["COLUMNS", "read_table", "write_table"]
 
 _METADATA = b"po_nas.comparison"
 
@@ -35,27 +35,12 @@ COLUMNS = pa.schema(
 """`evaluation` counts from 1 in the order of completion; NaN: failed (validation) or unknown (test, clock, rank)."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write through a temporary file, so that a reader never sees half of it; `RunDirectoryError` when it cannot."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunDirectoryError(path, f"cannot be written ({error.strerror}); finished searches are kept") from error
-
-
 def write_table(path: Path, table: pa.Table, record: Mapping[str, Any]) -> None:
     """Write `table` with `record` (JSON-serialisable) in its metadata."""
     stamped = table.replace_schema_metadata({_METADATA: json.dumps(record, ensure_ascii=False, default=str).encode()})
     sink = pa.BufferOutputStream()
     pq.write_table(stamped, sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes())
+    write_atomically(path, sink.getvalue())
 
 
 def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from po_nas import methods
 from po_nas.compare.cell import load_objective
 from po_nas.compare.design import Cell, ComparisonConfig
 from po_nas.core.objective import Outcome
@@ -47,8 +48,6 @@ class Trust:
 
 def explained(cell: Cell, config: ComparisonConfig) -> bool:
     """Whether the method of a cell says what it has learned, and this is one of the seeds that are asked."""
-    from po_nas import methods
-
     kind = methods.registry.get(cell.search.method.name)
     return kind.explain is not Searcher.explain and cell.search.seed in config.seeds[:_SEEDS]
 

@@ -1,23 +1,26 @@
-"""The report of a run as one self-contained HTML page."""
+"""The report of a run: its figure and one self-contained HTML page."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from po_nas.core.settings import flat
+from po_nas.errors import RunDirectoryError
 from po_nas.reports.architecture_svg import cells, draw_graph
-from po_nas.reports.regret import draw_regret
-from po_nas.reports.run import RunData, TrialData
+from po_nas.reports.regret import draw_regret, save_figure
+from po_nas.reports.run import RunData, TrialData, load_run
 from po_nas.reports.trust import draw_trust
 
-__all__ = ["STYLE", "render_page"]
+__all__ = ["STYLE", "ReportPaths", "make_report", "render_page"]
 
 STYLE = """
 :root{color-scheme:light;--line:#d9dde3;--soft:#f4f6f8;--ink:#1b2733;--dim:#5b6875}
@@ -207,3 +210,24 @@ def _pairs(values: Mapping[str, Any]) -> str:
         f"<tr><th scope='row'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in values.items()
     )
     return f'<div class="wide" tabindex="0"><table><tbody>{rows}</tbody></table></div>'
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    """Where a report was written."""
+
+    figure: Path
+    page: Path
+
+
+def make_report(directory: Path) -> ReportPaths:
+    """Write ``report/regret.png`` and ``report/index.html`` of the run in `directory`, finished or not."""
+    run = load_run(directory)
+    paths = ReportPaths(directory / "report" / "regret.png", directory / "report" / "index.html")
+    try:
+        paths.figure.parent.mkdir(exist_ok=True)
+        save_figure(run, paths.figure)
+        paths.page.write_text(render_page(run), encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(directory, f"its report cannot be written ({error.strerror})") from error
+    return paths

@@ -24,7 +24,6 @@ __all__ = [
     "ndcg_at",
     "precision_at",
     "precision_curve",
-    "random_best_rank",
     "relative_at",
     "spearman",
     "top_count",
@@ -167,11 +166,6 @@ def _best_rank(predicted: Scores, ranks: NDArray[np.int64], k: int, boundary: fl
     log_all = gammaln(g + 1) - gammaln(drawn + 1) - gammaln(g - drawn + 1)
     probability = np.exp(log_choose - log_all)
     return float(np.sum(probability * np.minimum(tied[: len(j)], sure)))
-
-
-def random_best_rank(n: int, k: int) -> float:
-    """What N@K is on average for random scores without ties: (n + 1) / (K + 1)."""
-    return (n + 1) / (min(k, n) + 1)
 
 
 def relative_at(predicted: Scores, true: Scores, k: int) -> float:

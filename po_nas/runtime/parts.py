@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from po_nas.errors import RunDirectoryError
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "write_atomically"]
 
 
 class Parts:
@@ -36,23 +36,29 @@ class Parts:
         """Hash of a JSON-serialisable key."""
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 
+    def path(self, key: Mapping[str, Any]) -> Path:
+        """The file of a part, there or not."""
+        return self.directory / f"{self.name(key)}.parquet"
+
     def __contains__(self, key: Mapping[str, Any]) -> bool:
-        return (self.directory / f"{self.name(key)}.parquet").exists()
+        return self.path(key).exists()
 
     def write(self, key: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
         """Keep the rows of a part; a part of the same key is replaced."""
-        _write(pa.Table.from_pylist(rows), self.directory / f"{self.name(key)}.parquet")
+        _write(pa.Table.from_pylist(rows), self.path(key))
+
+    def read(self, key: Mapping[str, Any], columns: pa.Schema | None = None) -> pa.Table:
+        """The rows of a finished part, cast to `columns` where given; `RunDirectoryError` for a damaged one."""
+        path = self.path(key)
+        try:
+            table = pq.read_table(path)
+            return table if columns is None else table.select(columns.names).cast(columns)
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the study again") from error
 
     def gather(self, keys: Iterable[Mapping[str, Any]], target: Path) -> pa.Table:
         """All rows of the finished parts among `keys`, in their order; also written to `target`."""
-        tables = []
-        for path in (self.directory / f"{self.name(key)}.parquet" for key in keys):
-            if not path.exists():
-                continue
-            try:
-                tables.append(pq.read_table(path))
-            except (OSError, pa.ArrowInvalid) as error:
-                raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the study again") from error
+        tables = [self.read(key) for key in keys if key in self]
         if not tables:
             raise RunDirectoryError(self.directory.parent, "holds no finished part of this study; run it first")
         table = pa.concat_tables(tables, promote_options="default")
@@ -61,12 +67,21 @@ class Parts:
 
 
 def _write(table: pa.Table, target: Path) -> None:
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomically(target, sink.getvalue())
+
+
+def write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
+    """Write through a temporary file, so that a reader never sees half of it; `RunDirectoryError` when it cannot."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(table, temporary, compression="zstd")
-        with temporary.open("rb+") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunDirectoryError(target, f"cannot be written ({error.strerror}); finished parts are kept") from error
+        raise RunDirectoryError(path, f"cannot be written ({error.strerror}); finished parts are kept") from error

@@ -15,8 +15,7 @@ import pytest
 from matplotlib import image
 
 from po_nas import benchmarks
-from po_nas.reports.make import make_report
-from po_nas.reports.page import render_page
+from po_nas.reports.page import make_report, render_page
 from po_nas.reports.run import load_run
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}

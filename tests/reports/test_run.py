@@ -12,7 +12,7 @@ import yaml
 import po_nas
 from po_nas import spaces
 from po_nas.errors import JournalError, RunDirectoryError
-from po_nas.reports.make import make_report
+from po_nas.reports.page import make_report
 from po_nas.reports.run import load_run
 from po_nas.testing import ToyObjective
 

@@ -5,7 +5,7 @@ import json
 import po_nas
 from po_nas import spaces
 from po_nas.methods.metric_bo import MetricBO
-from po_nas.reports.make import make_report
+from po_nas.reports.page import make_report
 from po_nas.reports.trust import draw_trust
 from po_nas.testing import ToyObjective
 from tests.methods.toy import ToyMetrics

@@ -13,8 +13,7 @@ from losses.classification import Program
 from po_nas.research.evolved_losses import curves
 from po_nas.research.evolved_losses.archive import Archive
 from po_nas.research.evolved_losses.graph import Graph
-from po_nas.research.evolved_losses.predictions import GAIN, gain
-from po_nas.research.evolved_losses.probe import PROBE_REASONS, probe
+from po_nas.research.evolved_losses.probe import GAIN, PROBE_REASONS, gain, probe
 
 __all__ = ["STAGES", "Candidate", "Funnel", "IntegrityCheck"]
 

@@ -21,17 +21,33 @@ from pydantic import (
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.research.evolved_losses.networks import GENOTYPES
-from po_nas.research.evolved_losses.regimes import REGIMES, augmentation
 from po_nas.runtime.config import ExecutorConfig
 from po_nas.training.data import ImageSet
 from po_nas.training.data import image_set as known_set
 from po_nas.training.loss import LossChoice
-from po_nas.training.recipe import NetworkShape, Recipe
+from po_nas.training.recipe import Augmentation, NetworkShape, Recipe
 
-__all__ = ["EvolveLossConfig", "Final", "Rung", "Setting", "load_evolve_loss", "presets"]
+__all__ = ["REGIMES", "EvolveLossConfig", "Final", "Rung", "Setting", "augmentation", "load_evolve_loss", "presets"]
 
 _FOLDER = Path(__file__).parent / "presets"
 _Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+REGIMES = ("plain", "light", "strong", "harsh")
+"""How strongly images are changed while a network is trained, in words that fit every data set."""
+
+
+def augmentation(regime: str, kind: ImageSet) -> Augmentation:
+    """``plain``: nothing; ``light``: crops of an eighth of the image and, but for digits, mirror images; ``strong``: a
+    square of a third cut out too; ``harsh``: of a half, from crops of a quarter. `UnknownNameError` for any other.
+    """
+    if regime not in REGIMES:
+        raise UnknownNameError("augmentation regime", regime, REGIMES)
+    if regime == "plain":
+        return Augmentation()
+    size, harsh = kind.size, regime == "harsh"
+    cut = {"light": 0, "strong": size // 3, "harsh": size // 2}[regime]
+    return Augmentation(crop=max(1, size // (4 if harsh else 8)), flip=kind.name != "digits", cutout=cut)
 
 
 class _Settings(BaseModel):

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import losses.classification as classification
-from po_nas.compare.figures import PALETTE
+from po_nas.compare.figures import PALETTE, blank
 from po_nas.research.evolved_losses.results import Evolved
 
 __all__ = ["CAPTIONS", "make_figures"]
@@ -37,12 +36,6 @@ def make_figures(evolved: Evolved) -> dict[str, Figure]:
     return {"phenotypes": _phenotypes(evolved), "funnel": _funnel(evolved), "history": _history(evolved)}
 
 
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _tidy(panel: Axes) -> None:
     panel.grid(alpha=0.25, lw=0.5)
     panel.spines[["top", "right"]].set_visible(False)
@@ -50,7 +43,7 @@ def _tidy(panel: Axes) -> None:
 
 
 def _phenotypes(evolved: Evolved) -> Figure:
-    figure = _figure(8.6, 3.6)
+    figure = blank(8.6, 3.6)
     left, right = figure.subplots(1, 2)
     drawn: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
         name: (given, {"color": "#444444", "ls": style, "lw": 1.3})
@@ -85,7 +78,7 @@ def _curve(given: Mapping[str, Any], p: torch.Tensor) -> tuple[np.ndarray[Any, A
 
 
 def _funnel(evolved: Evolved) -> Figure:
-    figure = _figure(7.2, 3.4)
+    figure = blank(7.2, 3.4)
     panel = figure.subplots()
     for offset, (kind, colour) in enumerate((("random", PALETTE[0]), ("mutants", PALETTE[1]))):
         stages = evolved.result["funnel"][kind]["stages"]
@@ -107,7 +100,7 @@ def _funnel(evolved: Evolved) -> Figure:
 
 
 def _history(evolved: Evolved) -> Figure:
-    figure = _figure(7.2, 3.4)
+    figure = blank(7.2, 3.4)
     panel = figure.subplots()
     found = evolved.step("fitness")
     numbers, values = np.array(list(found)), np.array(list(found.values()))

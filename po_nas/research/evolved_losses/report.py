@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from po_nas.compare.store import write_atomically
+from po_nas.compare.figures import png
 from po_nas.compare.table import Table
 from po_nas.reports.page import STYLE
 from po_nas.research.evolved_losses.figures import CAPTIONS, make_figures
 from po_nas.research.evolved_losses.results import REFERENCE, Evolved
 from po_nas.research.evolved_losses.tables import make_tables
+from po_nas.runtime.parts import write_atomically
 
 __all__ = ["PATENT", "make_report", "write_markdown"]
 
@@ -34,7 +32,7 @@ def make_report(directory: Path) -> list[Path]:
     evolved = Evolved.load(directory)
     tables, figures = make_tables(evolved), make_figures(evolved)
     written = [directory / "report.html"]
-    images = {name: _png(figure) for name, figure in figures.items()}
+    images = {name: png(figure) for name, figure in figures.items()}
     write_atomically(written[0], _page(evolved, tables, images).encode())
     for table in tables:
         written.append(directory / "tables" / f"{table.name}.md")
@@ -53,7 +51,7 @@ def write_markdown(
         lines += [f"## Evolved on {evolved.dataset}", "", *_facts(evolved), ""]
         for name, figure in make_figures(evolved).items():
             image = folder / (f"{name}.png" if images_in else f"{evolved.dataset}-{name}.png")
-            write_atomically(image, _png(figure))
+            write_atomically(image, png(figure))
             written.append(image)
             link = Path(os.path.relpath(image, path.parent)).as_posix()
             lines += [f"![{_TITLES[name]}]({link})", "", f"*{_TITLES[name]}.* {CAPTIONS[name]}", ""]
@@ -83,12 +81,6 @@ def _facts(evolved: Evolved) -> list[str]:
             + (". In the mean none is as good." if best.gain < 0 else ".")
         )
     return said
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _page(evolved: Evolved, tables: Sequence[Table], images: Mapping[str, bytes]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,13 @@ from po_nas.research.evolved_losses.evolution import Evolution, Member
 from po_nas.research.evolved_losses.final import BASELINES, compare, final_jobs, rate_jobs
 from po_nas.research.evolved_losses.jobs import climb, loss_of
 from po_nas.research.evolved_losses.trainings import Trainings
-from po_nas.runtime.run_directory import RunDirectory
+from po_nas.runtime.study import Progress, open_study
 from po_nas.training.data import image_set, locate
 from po_nas.training.files import write
 
-__all__ = ["Progress", "evolve_loss"]
+__all__ = ["evolve_loss"]
 
 RESULT = "result.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is being done; trainings that have ended, and about how many there will be."""
-
-    phase: str
-    done: int
-    total: int
 
 
 def evolve_loss(
@@ -55,12 +45,12 @@ def evolve_loss(
     """
     for name in dict.fromkeys((config.dataset, *config.compared_on)):
         locate(image_set(name), config.data.get(name))
-    with RunDirectory(directory):
+    with open_study(directory):
         _claim(directory, config)
         total, phase = _total(config), "starting"
 
         def told(done: int) -> None:
-            progress(Progress(phase, done, max(total, done)))
+            progress(Progress(done, max(total, done), phase=phase))
 
         def enter(name: str) -> None:
             nonlocal phase

@@ -90,6 +90,12 @@ class Cell(BaseModel):
     evolves: bool
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+        without = " and ".join(space for space in (self.held_out, self.validation) if space)
+        return f"{self.method}, {self.protocol}{f' without {without}' if without else ''}, seed {self.seed}"
+
+    @property
     def key(self) -> dict[str, Any]:
         """What the result depends on; the method's name counts for baselines alone, that of a variant is a label."""
         found = self.model_dump(mode="json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from po_nas.reports.axes import panels
+from po_nas.compare.figures import panels
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.results import EvolvedResults, short
 from po_nas.research.evolved_proxies.selection import formula_of

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from po_nas._version import __version__
-from po_nas.errors import ProblemError, RunDirectoryError
+from po_nas.errors import ProblemError
 from po_nas.formula import Node, leaves, parse, text
 from po_nas.research.evolved_proxies.symbolic import (
     Generation,
@@ -31,14 +28,13 @@ from po_nas.research.evolved_proxies.symbolic import (
 )
 from po_nas.research.evolved_proxies.symbolic.problem import constant_columns
 from po_nas.runtime.parts import Parts
-from po_nas.runtime.processes import processes
-from po_nas.runtime.run_directory import RunDirectory
+from po_nas.runtime.study import Progress, complete_parts, open_study
 from proxies.evolved.functions import ARITIES
 from proxies.evolved.metric import EvolvedMetric
 from proxies.evolved.reference import fit
 from proxies.fusion import log_rank
 
-__all__ = ["Baseline", "EvolutionPlan", "Judged", "Outcome", "Progress", "baselines", "left_out", "make_plan", "run"]
+__all__ = ["Baseline", "EvolutionPlan", "Judged", "Outcome", "baselines", "left_out", "make_plan", "run"]
 
 Role = Literal["train", "held-out", "unseen"]
 """Rows that evolution saw; other rows of the same problems; problems that it did not see."""
@@ -79,12 +75,19 @@ class EvolutionPlan:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far it is: seeds done, and of one that runs in this process the generation."""
+class _Seed:
+    """The evolution with one seed."""
 
-    done: int
-    total: int
-    generation: Generation | None = None
+    plan: EvolutionPlan
+    seed: int
+
+    @property
+    def title(self) -> str:
+        return f"seed {self.seed}"
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return self.plan.key(self.seed)
 
 
 @dataclass(frozen=True)
@@ -196,60 +199,40 @@ def run(
     workers: int = 1,
     name: str = "evolved",
     progress: Callable[[Progress], None] | None = None,
+    plugins: Sequence[str] = (),
 ) -> Outcome:
     """Evolve with every seed, or go on where an earlier call stopped; finished seeds are kept.
 
     The formula of the seed with the best mean τ on held-out rows of the problems that were learned from is chosen:
-    nothing of the problems that are held out enters. Raises `RunLockedError` when another process is at it, and
-    `RunDirectoryError` when a worker died.
+    nothing of the problems that are held out enters. `progress` is also told of every generation of a seed that runs in
+    this process, as a fraction. Raises `RunLockedError` when another process is at it, and `StudyError` when seeds
+    failed, after all others have finished.
     """
     tell = progress or (lambda _: None)
-    with RunDirectory(directory):
-        parts = Parts(directory)
-        for torn in parts.directory.glob("*.tmp"):
-            torn.unlink(missing_ok=True)
-        todo = [seed for seed in range(plan.seeds) if plan.key(seed) not in parts]
-        tell(Progress(plan.seeds - len(todo), plan.seeds))
-        if workers <= 1 or len(todo) <= 1:
-            with threadpool_limits(1):
-                for done, seed in enumerate(todo, plan.seeds - len(todo)):
-                    _evolve(plan, seed, directory, partial(_tell_generation, tell, done, plan.seeds))
-                    tell(Progress(done + 1, plan.seeds))
-        else:
-            try:
-                with processes(min(workers, len(todo))) as pool:
-                    waiting = {pool.submit(_attempt, plan, seed, directory): seed for seed in todo}
-                    for done, future in enumerate(as_completed(waiting), plan.seeds - len(todo) + 1):
-                        failure = future.result()
-                        if failure is not None:
-                            reason = f"seed {waiting[future]}: {failure}; finished seeds are kept"
-                            raise RunDirectoryError(directory, reason)
-                        tell(Progress(done, plan.seeds))
-            except BrokenProcessPool as error:
-                reason = "a worker process died; finished seeds are kept, run the same command with fewer --workers"
-                raise RunDirectoryError(directory, reason) from error
-        table = parts.gather([plan.key(seed) for seed in range(plan.seeds)], directory / "results.parquet")
+    latest = Progress(0, plan.seeds)
+
+    def told(now: Progress) -> None:
+        nonlocal latest
+        latest = now
+        tell(now)
+
+    def generation(found: Generation) -> None:
+        tell(replace(latest, done=latest.done + found.number / (plan.settings.generations + 1)))
+
+    every = [_Seed(plan, seed) for seed in range(plan.seeds)]
+    with open_study(directory) as parts:
+        if sum(one.key not in parts for one in every) <= 1:
+            workers = 1
+        work = partial(_evolve, directory=directory, progress=generation if workers <= 1 else None)
+        complete_parts(every, work, parts, workers=workers, plugins=plugins, progress=told)
+        table = parts.gather([one.key for one in every], directory / "results.parquet")
     seed = _chosen(table)
     return Outcome(_metric(plan, table, seed, name), seed, table, tuple(baselines(plan)))
 
 
-def _tell_generation(tell: Callable[[Progress], None], done: int, total: int, generation: Generation) -> None:
-    tell(Progress(done, total, generation))
-
-
-def _attempt(plan: EvolutionPlan, seed: int, directory: Path) -> str | None:
-    """One seed in a worker; the message of what it raised, for not every error can be sent, or None."""
-    try:
-        _evolve(plan, seed, directory)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-def _evolve(
-    plan: EvolutionPlan, seed: int, directory: Path, progress: Callable[[Generation], None] | None = None
-) -> None:
+def _evolve(one: _Seed, directory: Path, progress: Callable[[Generation], None] | None) -> None:
     """One seed, judged and kept."""
+    plan, seed = one.plan, one.seed
     found = evolve([learned for learned, _ in _parts(plan)], plan.settings, np.random.default_rng(seed), progress)
     best = found.best
     shared = {
@@ -264,7 +247,7 @@ def _evolve(
         shared | {"problem": p.name, "role": role, "tau": tau(best.formula, p, plan.settings.normaliser)}
         for role, p in _everywhere(plan)
     ]
-    Parts(directory).write(plan.key(seed), rows)
+    Parts(directory).write(one.key, rows)
 
 
 def _everywhere(plan: EvolutionPlan) -> Iterator[tuple[Role, Problem]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -20,21 +20,12 @@ from po_nas.research.evolved_proxies.measures import judge, log_ranks
 from po_nas.research.evolved_proxies.selection import RULES, picks
 from po_nas.research.evolved_proxies.symbolic import Problem, evolve, problem, scores
 from po_nas.runtime.parts import Parts
-from po_nas.runtime.processes import processes
+from po_nas.runtime.study import Progress, complete_parts, open_study
 
-__all__ = ["Progress", "present_problems", "run_cell", "run_evolved_study"]
+__all__ = ["present_problems", "run_cell", "run_evolved_study"]
 
 _CANDIDATES = 12
 """Formulas of a run's Pareto front that may become the final one."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the study is: runs done and to do, and the problems left out because their data are not here."""
-
-    done: int
-    total: int
-    missing: tuple[str, ...] = ()
 
 
 def present_problems(config: EvolvedStudyConfig) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -45,69 +36,44 @@ def present_problems(config: EvolvedStudyConfig) -> tuple[dict[str, str], tuple[
         try:
             spaces[name] = problem(name).space
         except MissingDataError as error:
-            missing[str(error)] = None
+            missing[f"left out: {error}"] = None
     return spaces, tuple(missing)
 
 
 def run_evolved_study(
-    config: EvolvedStudyConfig, directory: Path, workers: int = 1, progress: Callable[[Progress], None] | None = None
+    config: EvolvedStudyConfig,
+    directory: Path,
+    workers: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+    plugins: Sequence[str] = (),
 ) -> pa.Table:
     """Run (or go on with) the study; all rows as one table, also written to ``results.parquet``.
 
     Finished runs are kept and never run again. Problems whose public data are not here are left out and named;
-    `MissingDataError` when none is left.
+    `MissingDataError` when none is left. Raises `StudyError` when runs failed, after all others have finished, and
+    `RunLockedError` when another process is at it.
     """
     spaces, missing = present_problems(config)
     if not any(name in spaces for name in config.learned):
         problem(config.learned[0])
-    parts = Parts(directory)
     cells = config.cells(spaces)
-    todo = [cell for cell in cells if cell.key not in parts]
-    done = len(cells) - len(todo)
-    tell = progress or (lambda _: None)
-    tell(Progress(done, len(cells), missing))
-    for finished in _settled(todo, directory, workers, done):
-        tell(Progress(finished, len(cells), missing))
-    untrained = {"study": "evolved_proxies", "version": 1, "untrained": list(spaces), "sums": _plain(config.sums)}
-    if untrained not in parts:
-        parts.write(untrained, list(_untrained(list(spaces), config.sums)))
-    gathered = _gather(parts, cells, directory)
-    every = [parts.name(cell.key) for cell in cells]
-    chosen = {"study": "evolved_proxies", "version": 1, "picks": every, "rules": list(RULES)}
-    if chosen not in parts:
-        parts.write(chosen, picks(config, gathered, list(spaces)))
-    return parts.gather([untrained, *(cell.key for cell in cells), chosen], directory / "results.parquet")
+    with open_study(directory) as parts:
+        work = partial(_keep, directory=directory)
+        complete_parts(cells, work, parts, workers=workers, plugins=plugins, progress=progress, remarks=missing)
+        sums = {name: list(members) for name, members in config.sums.items()}
+        untrained = {"study": "evolved_proxies", "version": 1, "untrained": list(spaces), "sums": sums}
+        if untrained not in parts:
+            parts.write(untrained, list(_untrained(list(spaces), config.sums)))
+        every = [parts.name(cell.key) for cell in cells]
+        selected = {"study": "evolved_proxies", "version": 1, "picks": every, "rules": list(RULES)}
+        if selected not in parts:
+            # The label of a variant is the configuration's, which may have changed since.
+            rows = [{**row, "method": cell.method} for cell in cells for row in parts.read(cell.key).to_pylist()]
+            parts.write(selected, picks(config, rows, list(spaces)))
+        return parts.gather([untrained, *(cell.key for cell in cells), selected], directory / "results.parquet")
 
 
-def _plain(sums: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    return {name: list(members) for name, members in sums.items()}
-
-
-def _gather(parts: Parts, cells: Sequence[Cell], directory: Path) -> list[dict[str, Any]]:
-    """Rows of all cells; the label of a variant is the configuration's, which may have changed since."""
-    rows: list[dict[str, Any]] = []
-    for cell in cells:
-        found = parts.gather([cell.key], directory / "gathered.parquet").to_pylist()
-        rows += [{**row, "method": cell.method} for row in found]
-    (directory / "gathered.parquet").unlink(missing_ok=True)
-    return rows
-
-
-def _settled(todo: Sequence[Cell], directory: Path, workers: int, done: int) -> Iterator[int]:
-    """Run the cells; the number of all that are done, after each."""
-    if workers <= 1:
-        for number, cell in enumerate(todo, done + 1):
-            _job(cell, directory)
-            yield number
-        return
-    with processes(workers) as pool:
-        running = [pool.submit(_job, cell, directory) for cell in todo]
-        for number, future in enumerate(as_completed(running), done + 1):
-            future.result()
-            yield number
-
-
-def _job(cell: Cell, directory: Path) -> None:
+def _keep(cell: Cell, directory: Path) -> None:
     Parts(directory).write(cell.key, run_cell(cell))
 
 

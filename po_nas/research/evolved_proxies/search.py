@@ -7,7 +7,8 @@ architectures, whose scores are known and whose accuracies nobody looks at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +24,6 @@ from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.formula import Node, leaves
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
-from po_nas.research.evolved_proxies.run import Progress
 from po_nas.research.evolved_proxies.selection import formula_of
 from po_nas.runtime.api import make_executor, make_searcher
 from po_nas.runtime.budget import Ledger
@@ -31,6 +31,7 @@ from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.events import EventList
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.parts import Parts
+from po_nas.runtime.study import Progress, complete_parts, open_study
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.graph_leaves import GRAPH_LEAVES, graph_leaves
 from po_nas.training.live_metrics import with_metrics
@@ -147,21 +148,42 @@ def genetic_algorithm(objective: ProxyObjective, budget: int, rng: np.random.Gen
         members = children
 
 
+@dataclass(frozen=True)
+class _Searches:
+    """All searches on a benchmark with a seed."""
+
+    benchmark: str
+    seed: int
+    formula: str
+    evaluations: int
+    reference: int
+    po_nas: int
+    """Evaluations of the searches by po_nas; 0 for none."""
+
+    @property
+    def title(self) -> str:
+        return f"searches on {self.benchmark}, seed {self.seed}"
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return {"study": "evolved_searches", "version": 1, **vars(self)}
+
+
 def run_searches(
     config: EvolvedStudyConfig,
     table: pa.Table,
     directory: Path,
     workers: int = 1,
     progress: Callable[[Progress], None] | None = None,
+    plugins: Sequence[str] = (),
 ) -> pa.Table | None:
     """All searches of the configuration, kept like the other runs; None where it has none.
 
-    `table` holds the study's rows, whose final formula without a benchmark's space is used on that benchmark.
+    `table` holds the study's rows, whose final formula without a benchmark's space is used on that benchmark. Raises
+    `StudyError` when searches failed, after all others have finished.
     """
     part = config.search
-    tell = progress or (lambda _: None)
-    parts = Parts(directory)
-    jobs = []
+    every = []
     for benchmark in part.benchmarks:
         try:
             _loaded(benchmark)
@@ -169,16 +191,16 @@ def run_searches(
             continue
         formula = final_formula(config, table, benchmark.partition("/")[0])
         for seed in range(part.seeds):
-            key = {"study": "evolved_searches", "version": 1, "benchmark": benchmark, "seed": seed, "formula": formula}
-            key |= {"evaluations": part.evaluations, "reference": part.reference}
-            key |= {"po_nas": part.po_nas_budget if seed < part.po_nas_seeds else 0}
-            jobs.append(key)
-    tell(Progress(0, len(jobs)))
-    for done, key in enumerate(jobs, 1):
-        if key not in parts:
-            parts.write(key, _one(key))
-        tell(Progress(done, len(jobs)))
-    return parts.gather(jobs, directory / "searches.parquet") if jobs else None
+            budget = part.po_nas_budget if seed < part.po_nas_seeds else 0
+            every.append(_Searches(benchmark, seed, formula, part.evaluations, part.reference, budget))
+    with open_study(directory) as parts:
+        work = partial(_keep, directory=directory)
+        complete_parts(every, work, parts, workers=workers, plugins=plugins, progress=progress)
+        return parts.gather([one.key for one in every], directory / "searches.parquet") if every else None
+
+
+def _keep(searches: _Searches, directory: Path) -> None:
+    Parts(directory).write(searches.key, _run(searches))
 
 
 def final_formula(config: EvolvedStudyConfig, table: pa.Table, held_out: str) -> str:
@@ -199,11 +221,11 @@ _RIVALS = {
 }
 
 
-def _one(key: Mapping[str, Any]) -> list[dict[str, Any]]:
-    name, seed = str(key["benchmark"]), int(key["seed"])
+def _run(searches: _Searches) -> list[dict[str, Any]]:
+    name, seed = searches.benchmark, searches.seed
     benchmark, raw = _loaded(name)
-    formulas = {"evolved": formula_of(str(key["formula"]))} | {n: formula_of(words) for n, words in _RIVALS.items()}
-    values = signals(name, formulas, int(key["reference"]))
+    formulas = {"evolved": formula_of(searches.formula)} | {n: formula_of(words) for n, words in _RIVALS.items()}
+    values = signals(name, formulas, searches.reference)
     objective = with_metrics(benchmark, Columns(benchmark, values))
     rows = []
 
@@ -224,20 +246,20 @@ def _one(key: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
 
-    budget = int(key["evaluations"])
+    budget = searches.evaluations
     for signal in values:
         goal = ProxyObjective(objective, signal)
         best = _search(goal, {"name": "regularized_evolution", "population": 50, "sample": 10}, budget, seed)[0]
         add("regularised evolution", signal, best, budget)
         found = genetic_algorithm(goal, budget, np.random.default_rng([seed, 7]))
         add("genetic algorithm", signal, benchmark.space.to_string(found), budget)
-    if key["po_nas"]:
+    if searches.po_nas:
         recorded = {column: v for column, v in raw.items() if column not in GRAPH_LEAVES}
         usual = scores.load_own(name)
         columns = {n: usual.column(n) * s for n, s in zip(usual.names, usual.signs, strict=True)}
         assert set(columns) <= set(recorded)
         for label, given in (("without", columns), ("with", columns | {"evolved": values["evolved"]})):
             source = with_metrics(benchmark, Columns(benchmark, given))
-            best = _search(source, {"name": "po_nas", "metrics": list(given)}, int(key["po_nas"]), seed)[0]
-            add("po_nas", label, best, int(key["po_nas"]))
+            best = _search(source, {"name": "po_nas", "metrics": list(given)}, searches.po_nas, seed)[0]
+            add("po_nas", label, best, searches.po_nas)
     return rows

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from po_nas.compare.figures import blank
 from po_nas.formula import Call, Node, depth, text
 
 __all__ = ["draw_formula", "formula_figure"]
@@ -56,8 +56,7 @@ def formula_figure(formula: Node, title: str) -> Figure:
     from po_nas.formula import walk
 
     count = sum(not isinstance(node, Call) for node in walk(formula))
-    figure = Figure(figsize=(max(4.0, 1.35 * count), 1.2 + 0.85 * (depth(formula) + 1)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(max(4.0, 1.35 * count), 1.2 + 0.85 * (depth(formula) + 1))
     axes = figure.subplots()
     draw_formula(axes, formula)
     axes.set_title(title, fontsize=10, loc="left")

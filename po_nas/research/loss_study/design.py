@@ -99,6 +99,13 @@ class Case(BaseModel):
     runs: int
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+        last = self.first_seed + self.runs - 1
+        learned = f"{self.task.train} architectures of {self.task.benchmark}"
+        return f"{self.loss.title} with {self.predictor} on {learned}, seeds {self.first_seed} to {last}"
+
+    @property
     def key(self) -> dict[str, Any]:
         """What the results depend on; tables' labels are not part of it."""
         found = self.model_dump(mode="json")

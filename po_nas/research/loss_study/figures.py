@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
+from po_nas.compare.figures import panels
 from po_nas.compare.statistics import mean_interval
-from po_nas.reports.axes import panels
 from po_nas.research.loss_study.design import Case, LossChoice, LossStudyConfig, TaskChoice
 from po_nas.research.loss_study.results import LossResults, higher_is_better, unique
 from po_nas.research.loss_study.run import BEST_AT, PERCENTS
@@ -37,9 +36,8 @@ _COLOURS = ("#999999", "#0072B2", "#D55E00", "#009E73")
 _KINDS = ("regression", "ranking", "weighted", "beyond the paper")
 
 
-def loss_figures(results: LossResults, config: LossStudyConfig, directory: Path) -> list[Path]:
-    """Draw every figure that the configuration has results for; the files written."""
-    directory.mkdir(parents=True, exist_ok=True)
+def loss_figures(results: LossResults, config: LossStudyConfig) -> dict[str, Figure]:
+    """Every figure that the configuration has results for, by name."""
     groups = config.groups()
     figures: dict[str, Figure] = {}
     if groups["main"]:
@@ -52,11 +50,7 @@ def loss_figures(results: LossResults, config: LossStudyConfig, directory: Path)
         figures["weights"] = _bars(results, groups["weightings"], "space", "precision@0.5%")
     if groups["predictors"]:
         figures["predictors"] = _by_predictor(results, groups["predictors"])
-    paths = []
-    for name, figure in figures.items():
-        paths.append(directory / f"{name}.png")
-        figure.savefig(paths[-1], dpi=110)
-    return paths
+    return figures
 
 
 def _centre(

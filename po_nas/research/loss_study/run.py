@@ -8,10 +8,8 @@ subsets depend on task, size and seed alone, so losses are compared in pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -28,11 +26,11 @@ from po_nas.research import ranking
 from po_nas.research.loss_study.design import Case, LossStudyConfig
 from po_nas.research.loss_study.predictor_pools import Pool
 from po_nas.runtime.parts import Parts
-from po_nas.runtime.processes import processes
+from po_nas.runtime.study import Progress, complete_parts, open_study
 from surrogates.isolation import single_thread
 from surrogates.training import TrainingSettings, train_members
 
-__all__ = ["BEST_AT", "CEILING", "PERCENTS", "Progress", "ceiling", "run_case", "run_loss_study"]
+__all__ = ["BEST_AT", "CEILING", "PERCENTS", "ceiling", "run_case", "run_loss_study"]
 
 PERCENTS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """T of Precision@T, %."""
@@ -40,15 +38,6 @@ BEST_AT = (1, 5, 10, 20, 50, 100)
 """K of N@K."""
 CEILING = "validation labels"
 """In place of a loss's name: the scores of a predictor that knows every validation label."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a study is: cases done and to do, and the benchmarks left out because their data are not here."""
-
-    done: int
-    total: int
-    missing: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -151,42 +140,34 @@ def _full(scores: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str, 
     return found | {f"best_rank@{k}": value for k, value in best}
 
 
-def _job(case: Case, directory: Path) -> None:
+def _keep(case: Case, directory: Path) -> None:
     Parts(directory).write(case.key, run_case(case))
 
 
 def run_loss_study(
-    config: LossStudyConfig, directory: Path, workers: int = 1, progress: Callable[[Progress], None] | None = None
+    config: LossStudyConfig,
+    directory: Path,
+    workers: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+    plugins: Sequence[str] = (),
 ) -> pa.Table:
     """Run (or go on with) the study; all results as one table, also written to ``results.parquet``.
 
     Finished cases are kept and never trained again. Benchmarks whose public data are not here are left out and named.
-    Several workers are processes of one thread each.
+    Several workers are processes of one thread each, which load `plugins`. Raises `StudyError` when cases failed, after
+    all others have finished, and `RunLockedError` when another process is at it.
     """
-    parts = Parts(directory)
     cases, missing = _present(config)
-    todo = [case for case in cases if case.key not in parts]
-    done = len(cases) - len(todo)
-    tell = progress or (lambda _: None)
-    tell(Progress(done, len(cases), missing))
-    if workers <= 1:
-        for case in todo:
-            _job(case, directory)
-            done += 1
-            tell(Progress(done, len(cases), missing))
-    elif todo:
-        with processes(workers) as pool:
-            for future in as_completed([pool.submit(_job, case, directory) for case in todo]):
-                future.result()
-                done += 1
-                tell(Progress(done, len(cases), missing))
-    keys = [case.key for case in cases]
-    for name in dict.fromkeys(case.task.benchmark for case in cases):
-        key = {"study": "losses", "version": 1, "ceiling": name, "feedback": config.feedback, "runs": config.runs}
-        if key not in parts:
-            parts.write(key, ceiling(_pool(name, config.feedback), config.runs))
-        keys.append(key)
-    return parts.gather(keys, directory / "results.parquet")
+    with open_study(directory) as parts:
+        work = partial(_keep, directory=directory)
+        complete_parts(cases, work, parts, workers=workers, plugins=plugins, progress=progress, remarks=missing)
+        keys = [case.key for case in cases]
+        for name in dict.fromkeys(case.task.benchmark for case in cases):
+            key = {"study": "losses", "version": 1, "ceiling": name, "feedback": config.feedback, "runs": config.runs}
+            if key not in parts:
+                parts.write(key, ceiling(_pool(name, config.feedback), config.runs))
+            keys.append(key)
+        return parts.gather(keys, directory / "results.parquet")
 
 
 def _present(config: LossStudyConfig) -> tuple[list[Case], tuple[str, ...]]:
@@ -196,5 +177,5 @@ def _present(config: LossStudyConfig) -> tuple[list[Case], tuple[str, ...]]:
         try:
             _pool(name, config.feedback)
         except MissingDataError as error:
-            missing[name] = str(error)
+            missing[name] = f"left out: {error}"
     return [case for case in cases if case.task.benchmark not in missing], tuple(missing.values())

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from po_nas.compare.figures import blank
 from po_nas.research.proxy_correlation.run import Agreement, Compared, as_table
 
 __all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "plain_table", "write_correlation"]
@@ -36,8 +36,7 @@ def draw_heat_map(found: Sequence[Agreement], columns: str = "benchmark") -> Fig
     values = np.full((len(scores), len(places)), np.nan)
     for (score, place), agreement in cells.items():
         values[scores.index(score), places.index(place)] = agreement.kendall
-    figure = Figure(figsize=(2.4 + 0.52 * len(places), 2.2 + 0.3 * len(scores)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(2.4 + 0.52 * len(places), 2.2 + 0.3 * len(scores))
     axis = figure.subplots()
     axis.set_facecolor("#DDDDDD")
     image = axis.imshow(values, vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
@@ -67,8 +66,7 @@ def draw_scatter(
     """Rank of every score against accuracy, one panel per score; at most `most` architectures, drawn evenly."""
     columns = min(5, len(scores))
     rows = -(-len(scores) // columns)
-    figure = Figure(figsize=(2.3 * columns + 0.4, 2.1 * rows + 0.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(2.3 * columns + 0.4, 2.1 * rows + 0.3)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[len(scores) :]:
         axis.set_visible(False)

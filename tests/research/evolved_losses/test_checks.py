@@ -14,8 +14,7 @@ from po_nas.research.evolved_losses import curves
 from po_nas.research.evolved_losses.archive import Archive
 from po_nas.research.evolved_losses.checks import STAGES, IntegrityCheck
 from po_nas.research.evolved_losses.graph import LEAVES, ROOT, Graph, Vertex, mutate, sample
-from po_nas.research.evolved_losses.predictions import GAIN, gain
-from po_nas.research.evolved_losses.probe import gradients, probe
+from po_nas.research.evolved_losses.probe import GAIN, gain, gradients, probe
 
 KNOWN = {
     "cross-entropy": ("-(y * log(p))", 1.0),

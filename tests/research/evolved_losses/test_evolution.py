@@ -21,10 +21,9 @@ import losses.classification as classification
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError, UnknownNameError
 from po_nas.research.evolved_losses import training
-from po_nas.research.evolved_losses.config import Setting, load_evolve_loss, presets
+from po_nas.research.evolved_losses.config import REGIMES, Setting, augmentation, load_evolve_loss, presets
 from po_nas.research.evolved_losses.final import choose_rates, final_jobs
 from po_nas.research.evolved_losses.networks import build
-from po_nas.research.evolved_losses.regimes import REGIMES, augmentation
 from po_nas.research.evolved_losses.run import evolve_loss
 from po_nas.research.evolved_losses.training import Job, train
 from po_nas.research.evolved_losses.training_task import job_of, task_of
@@ -248,6 +247,18 @@ def test_an_executor_says_what_is_wrong_and_keeps_what_is_done(tmp_path):
             trainings.run([missing])
     with Trainings(tmp_path) as trainings:
         assert [one.validation for one in trainings.run([job()])] == [fine.validation]
+
+
+@pytest.mark.slow
+def test_workers_that_die_end_an_evolution_with_an_error_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif any('spawn_main' in word for word in sys.orig_argv):\n    os._exit(9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    config = load_evolve_loss(None, [*SMALL, "seed=5"])
+    with pytest.raises(ExecutorError):
+        evolve_loss(config, tmp_path / "out", workers=2)
+    assert not (tmp_path / "out/result.json").exists()
 
 
 def test_a_damaged_result_is_named(tmp_path):

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 import proxies
-from po_nas.errors import EvolvedMetricError, PoNasError, ProblemError, UnknownNameError
+from po_nas.errors import EvolvedMetricError, PoNasError, ProblemError, StudyError, UnknownNameError
 from po_nas.formula import text
 from po_nas.registry import load_plugin
-from po_nas.research.evolved_proxies import metric_evolution as study
+from po_nas.research.evolved_proxies import metric_evolution
 from po_nas.research.evolved_proxies.engine_reference import add_reference
 from po_nas.research.evolved_proxies.metric_evolution_report import summary_rows, write_evolution
 from po_nas.research.evolved_proxies.symbolic import Settings, evolve, sources, tau
@@ -28,21 +28,23 @@ SETTINGS = Settings(population=20, generations=3)
 
 @pytest.fixture
 def toys(monkeypatch):
-    monkeypatch.setattr(study, "problem", TOYS.__getitem__)
-    monkeypatch.setattr(study, "expand", lambda wanted: [wanted] if isinstance(wanted, str) else list(wanted))
-    study._parts.cache_clear()
+    monkeypatch.setattr(metric_evolution, "problem", TOYS.__getitem__)
+    monkeypatch.setattr(
+        metric_evolution, "expand", lambda wanted: [wanted] if isinstance(wanted, str) else list(wanted)
+    )
+    metric_evolution._parts.cache_clear()
     yield
-    study._parts.cache_clear()
+    metric_evolution._parts.cache_clear()
 
 
 def plan(seeds=3, **options):
     given = {"seeds": seeds, "rows": 40, "settings": SETTINGS} | options
-    return study.make_plan(["toy/one", "toy/two"], ["toy/far"], **given)
+    return metric_evolution.make_plan(["toy/one", "toy/two"], ["toy/far"], **given)
 
 
 def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
     told = []
-    outcome = study.run(plan(), tmp_path, name="found", progress=told.append)
+    outcome = metric_evolution.run(plan(), tmp_path, name="found", progress=told.append)
     rows = outcome.table.to_pylist()
     assert {(r["problem"], r["role"]) for r in rows} == {
         ("toy/one", "train"),
@@ -57,15 +59,15 @@ def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
     assert [j.tau for j in outcome.judged() if j.role == "unseen"] == [
         pytest.approx(tau(outcome.metric.formula, TOYS["toy/far"]))
     ]
-    learned = [part for part, _ in study._parts(plan())]
+    learned = [part for part, _ in metric_evolution._parts(plan())]
     alone = evolve(learned, plan().settings, np.random.default_rng(outcome.seed))
     assert text(alone.best.formula) == text(outcome.metric.formula)
     assert (told[0].done, told[-1].done, told[-1].total) == (0, 3, 3)
-    assert any(t.generation and t.generation.number == 3 for t in told)
+    assert [t.done for t in told if 0 < t.done < 1] == [0.25, 0.5, 0.75]
     assert set(outcome.metric.references) == {"toy"}
     assert outcome.metric.training["hold_out"] == ["toy/far"]
-    assert "jacov" not in study.left_out(plan())
-    assert study.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
+    assert "jacov" not in metric_evolution.left_out(plan())
+    assert metric_evolution.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
     header = summary_rows(outcome)
     assert [r[1] for r in header if r[0] == "mean"] == ["train", "held-out", "unseen"]
     assert len(header[0]) == 5
@@ -74,8 +76,8 @@ def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
 
 
 def test_the_best_single_metric_is_the_best_single_metric(toys):
-    single, ranks = study.baselines(plan())
-    learned = [part for part, _ in study._parts(plan())]
+    single, ranks = metric_evolution.baselines(plan())
+    learned = [part for part, _ in metric_evolution._parts(plan())]
     best = max(abs(np.mean([tau(leaf, p) for p in learned])) for leaf in ("nwot", "flops", "snip", "jacov"))
     assert np.mean([j.tau for j in single.judged if j.role == "train"]) == pytest.approx(best)
     assert len(ranks.judged) == 5
@@ -83,39 +85,39 @@ def test_the_best_single_metric_is_the_best_single_metric(toys):
 
 def test_an_interrupted_evolution_goes_on_where_it_stopped(toys, tmp_path):
     def stop(progress):
-        if progress.done == 1 and progress.generation is not None:
+        if 1 < progress.done < 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study.run(plan(), tmp_path / "a", progress=stop)
+        metric_evolution.run(plan(), tmp_path / "a", progress=stop)
     kept = next((tmp_path / "a/parts").glob("*.parquet"))
     stamp = kept.stat().st_mtime_ns
     told = []
-    outcome = study.run(plan(), tmp_path / "a", progress=told.append)
+    outcome = metric_evolution.run(plan(), tmp_path / "a", progress=told.append)
     assert told[0].done == 1
     assert kept.stat().st_mtime_ns == stamp
-    assert outcome.table.equals(study.run(plan(), tmp_path / "b").table)
-    other = study.run(plan(seeds=1, settings=dataclasses.replace(SETTINGS, generations=1)), tmp_path / "a")
+    assert outcome.table.equals(metric_evolution.run(plan(), tmp_path / "b").table)
+    other = metric_evolution.run(plan(seeds=1, settings=dataclasses.replace(SETTINGS, generations=1)), tmp_path / "a")
     assert len(other.table) == 5
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from po_nas.research import metric_evolution as study
+from po_nas.research.evolved_proxies import metric_evolution
 from po_nas.research.evolved_proxies.symbolic import Settings
 from tests.research.evolved_proxies.symbolic.toy import TOYS
 assert "torch" not in sys.modules
-study.problem = TOYS.__getitem__
-study.expand = lambda wanted: list(wanted)
-plan = study.make_plan(
+metric_evolution.problem = TOYS.__getitem__
+metric_evolution.expand = lambda wanted: list(wanted)
+plan = metric_evolution.make_plan(
     ["toy/one", "toy/two"], ["toy/far"], seeds=3, rows=40, settings=Settings(population=20, generations=3)
 )
 def die(progress):
-    if progress.done == 1 and progress.generation is not None:
-        (Path(sys.argv[1]) / "parts" / "torn.tmp").write_bytes(b"half")
+    if 1 < progress.done < 2:
+        (Path(sys.argv[1]) / "parts" / "torn.1.tmp").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
-study.run(plan, Path(sys.argv[1]), progress=die)
+metric_evolution.run(plan, Path(sys.argv[1]), progress=die)
 """
 
 
@@ -123,17 +125,46 @@ def test_so_does_one_that_was_killed(toys, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr
     told = []
-    outcome = study.run(plan(), tmp_path, progress=told.append)
+    outcome = metric_evolution.run(plan(), tmp_path, progress=told.append)
     assert told[0].done == 1
     assert len(outcome.table) == 15
-    assert not list(tmp_path.rglob("torn.tmp"))
+    assert not list(tmp_path.rglob("torn.1.tmp"))
+
+
+DIES = """
+import os
+from po_nas.research.evolved_proxies import metric_evolution
+from tests.research.evolved_proxies.symbolic.toy import TOYS
+metric_evolution.problem = TOYS.__getitem__
+real = metric_evolution.evolve
+
+def dies(problems, settings, rng, progress):
+    if rng.bit_generator.seed_seq.entropy == 1:
+        os._exit(9)
+    return real(problems, settings, rng, progress)
+
+metric_evolution.evolve = dies
+"""
+
+
+@pytest.mark.slow
+def test_a_seed_of_which_its_process_dies_stops_no_other(toys, tmp_path):
+    plugin = tmp_path / "evolution_dies.py"
+    plugin.write_text(DIES)
+    with pytest.raises(StudyError) as caught:
+        metric_evolution.run(plan(), tmp_path / "out", workers=2, plugins=[str(plugin)])
+    assert list(caught.value.failed) == ["seed 1"]
+    told = []
+    outcome = metric_evolution.run(plan(), tmp_path / "out", progress=told.append)
+    assert told[0].done == 2
+    assert outcome.table.equals(metric_evolution.run(plan(), tmp_path / "whole").table)
 
 
 def test_plans_are_checked(toys):
     with pytest.raises(ProblemError, match="no problem"):
-        study.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
+        metric_evolution.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
     with pytest.raises(ProblemError, match="same time"):
-        study.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
+        metric_evolution.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
     with pytest.raises(UnknownNameError, match="snip"):
         plan(settings=dataclasses.replace(SETTINGS, leaves=("snipp",)))
 
@@ -214,7 +245,7 @@ def test_workers_change_nothing(public_data, tmp_path):
 )
 def test_what_is_wrong_is_one_line(arguments, reason, tmp_path):
     sources.problem.cache_clear()
-    study._parts.cache_clear()
+    metric_evolution._parts.cache_clear()
     code, _, error = command(*arguments, *(["--out", tmp_path] if arguments[0] == "proxy" else []))
     assert code != 0
     assert isinstance(error, PoNasError)

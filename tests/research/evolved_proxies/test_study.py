@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 
 from po_nas.core.settings import validated
-from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.errors import ConfigError, StudyError, UnknownNameError
 from po_nas.formula import Call, depth, parse, size, text
-from po_nas.research.evolved_proxies import baselines as fitted
-from po_nas.research.evolved_proxies import design, run
-from po_nas.research.evolved_proxies import export as ship
-from po_nas.research.evolved_proxies import report as make
-from po_nas.research.evolved_proxies import selection as picks
+from po_nas.research.evolved_proxies import baselines, design, export, report, run, search, selection
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig, load_evolved_study
+from po_nas.research.evolved_proxies.figures import CAPTIONS
 from po_nas.research.evolved_proxies.measures import judge, log_ranks, ranks
 from po_nas.research.evolved_proxies.results import EvolvedResults
 from po_nas.research.evolved_proxies.symbolic import Problem, Settings
@@ -78,7 +75,7 @@ def _patched(patch):
     real = design.expand
     made = set(PROBLEMS)
     patch.setattr(design, "expand", lambda names: list(names) if set(names) <= made else real(names))
-    for module in (run, picks):
+    for module in (run, selection):
         patch.setattr(module, "problem", PROBLEMS.__getitem__)
     return True
 
@@ -111,19 +108,19 @@ def test_ranks_average_ties_and_put_missing_scores_in_the_middle():
     assert log_ranks([np.array([1.0, 2.0])]) == pytest.approx(np.log([0.25, 0.75]))
 
 
-@pytest.mark.parametrize("method", sorted(fitted.FITS))
+@pytest.mark.parametrize("method", sorted(baselines.FITS))
 def test_baselines_find_what_orders_the_accuracies(method):
     train = [PROBLEMS["beta/one"], PROBLEMS["gamma/one"]]
     settings = Settings(population=20, generations=1, aggregate="mean-sd", by_space=True)
-    found = fitted.fit(method, train, settings, np.random.default_rng(0))
+    found = baselines.fit(method, train, settings, np.random.default_rng(0))
     other = PROBLEMS["alpha/two"]
     assert judge(found.score(other), other.accuracy)["tau"] > 0.2
-    again = fitted.fit(method, train, settings, np.random.default_rng(0))
+    again = baselines.fit(method, train, settings, np.random.default_rng(0))
     assert np.array_equal(found.score(other), again.score(other))
 
 
 def test_baselines_and_figures_are_those_that_are_named():
-    assert set(design.FITTED) == set(fitted.FITS)
+    assert set(design.FITTED) == set(baselines.FITS)
 
 
 def test_nothing_is_learned_from_the_space_held_out(config):
@@ -156,14 +153,64 @@ def test_a_finished_study_is_not_run_again(config, done, monkeypatch):
     assert repr(run.run_evolved_study(config, directory).to_pylist()) == repr(table.to_pylist())
 
 
+DIES = """
+import os
+from po_nas.research.evolved_proxies import run, search, selection
+from tests.research.evolved_proxies.test_study import PROBLEMS
+run.problem = selection.problem = PROBLEMS.__getitem__
+real = run.run_cell
+
+def dies(cell):
+    if cell.method == "ridge" and cell.held_out == "beta":
+        os._exit(9)
+    return real(cell)
+
+def search_dies(searches):
+    if searches.seed == 1:
+        os._exit(9)
+    return [{"seed": searches.seed}]
+
+run.run_cell, search._run = dies, search_dies
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_which_its_process_dies_stops_no_other(config, done, tmp_path):
+    plugin = tmp_path / "evolved_study_dies.py"
+    plugin.write_text(DIES)
+    with pytest.raises(StudyError) as caught:
+        run.run_evolved_study(config, tmp_path / "out", 2, plugins=[str(plugin)])
+    assert list(caught.value.failed) == ["ridge, unseen_space without beta, seed 0"]
+    told = []
+    table = run.run_evolved_study(config, tmp_path / "out", progress=told.append)
+    assert told[0].done == told[0].total - 1
+    assert repr(table.to_pylist()) == repr(done[1].to_pylist())
+
+
+@pytest.mark.slow
+def test_a_search_of_which_its_process_dies_stops_no_other(config, tmp_path, monkeypatch):
+    plugin = tmp_path / "evolved_search_dies.py"
+    plugin.write_text(DIES)
+    monkeypatch.setattr(search, "_loaded", lambda name: None)
+    monkeypatch.setattr(search, "final_formula", lambda *_: "good")
+    part = config.search.model_copy(update={"benchmarks": ("alpha/one",), "seeds": 3})
+    wanted = config.model_copy(update={"search": part})
+    with pytest.raises(StudyError) as caught:
+        search.run_searches(wanted, None, tmp_path / "out", 2, plugins=[str(plugin)])
+    assert list(caught.value.failed) == ["searches on alpha/one, seed 1"]
+    monkeypatch.setattr(search, "_run", lambda searches: [{"seed": 10 + searches.seed}])
+    found = search.run_searches(wanted, None, tmp_path / "out")
+    assert found["seed"].to_pylist() == [0, 11, 2]
+
+
 def test_the_final_formula_is_chosen_without_the_space_held_out(done):
     """Whatever is unseen, the choice stays."""
     rows = [
         r for r in done[1].to_pylist() if r["method"] == "careful" and r["held_out"] == "alpha" and r["rule"] == "run"
     ]
-    first = picks._chosen(rows)
+    first = selection._chosen(rows)
     spoilt = [{**row, "tau": -row["tau"]} if row["role"] == "unseen" else row for row in rows]
-    assert picks._chosen(spoilt) == first
+    assert selection._chosen(spoilt) == first
     assert set(first) == {"validation", "ensemble_validation"}
     assert len(first["validation"]) == 1
 
@@ -204,35 +251,37 @@ def test_tables_and_page_are_made_of_the_rows(config, done, tmp_path):
     names = {t.name for t in evolved_tables(results, config)}
     assert names == {"unseen", "top", "same", "problems", "formulas", "tasks"}
     page = tmp_path / "page.md"
-    page.write_text(f"# Mine\n\n{make.BEGIN}\nstale text\n{make.END}\n\nkept\n")
-    text_ = make.make_evolved_report(table, None, config, directory)
-    make.write_evolved_page(text_, directory, page, "command")
+    page.write_text(
+        "# Mine\n\n<!-- tables: made by an earlier command -->\nstale text\n<!-- end of tables -->\n\nkept\n"
+    )
+    text_ = report.make_evolved_report(table, None, config, directory)
+    report.write_evolved_page(text_, directory, page, "command")
     written = page.read_text()
     assert written.startswith("# Mine")
     assert written.endswith("kept\n")
     assert "stale text" not in written
     assert "Leave one space out" in written
-    for name in make.CAPTIONS:
+    for name in CAPTIONS:
         assert f"results/page/{name}.png" in written
         assert (tmp_path / "results" / "page" / f"{name}.png").stat().st_size > 2_000
 
 
 def test_the_shipped_metric_is_the_final_formula(config, done, monkeypatch):
-    monkeypatch.setattr(ship, "problem", PROBLEMS.__getitem__)
-    metric = ship.shipped_metric(config, done[1], "mine")
+    monkeypatch.setattr(export, "problem", PROBLEMS.__getitem__)
+    metric = export.shipped_metric(config, done[1], "mine")
     (row,) = EvolvedResults.of(done[1], list(config.variants), config.learned).formulas("same_problem", "plain")[:1]
     assert text(metric.formula) == row["formula"]
     assert set(metric.references) <= set(SPACES)
-    summed = ship.shipped_metric(config, done[1], "mine", "sum")
+    summed = export.shipped_metric(config, done[1], "mine", "sum")
     assert isinstance(summed.formula, Call)
     assert metric.formula in summed.formula.arguments
     with pytest.raises(UnknownNameError):
-        ship.shipped_metric(config, done[1], "mine", "validation")
+        export.shipped_metric(config, done[1], "mine", "validation")
 
 
 def test_a_sum_of_formulas_is_flat():
     leaves = [f"x{i}" for i in range(31)]
-    found = picks.summed(leaves)
+    found = selection.summed(leaves)
     assert depth(found) == 5
     assert size(found) == 61
 

@@ -12,11 +12,11 @@ import pytest
 
 from po_nas import benchmarks
 from po_nas.core.settings import validated
-from po_nas.errors import ConfigError, DataError, PoNasError
+from po_nas.errors import ConfigError, DataError, PoNasError, StudyError
 from po_nas.research.loss_study import run as loss_study
 from po_nas.research.loss_study.design import LossStudyConfig, load_loss_study
-from po_nas.research.loss_study.figures import loss_figures
 from po_nas.research.loss_study.predictor_pools import Pool
+from po_nas.research.loss_study.report import make_loss_report, write_loss_page
 from po_nas.research.loss_study.results import LossResults
 from po_nas.research.loss_study.run import CEILING, run_loss_study
 from po_nas.research.loss_study.tables import loss_tables
@@ -180,13 +180,48 @@ def test_a_study_killed_between_cases_goes_on_and_gives_the_same(small, done, tm
     assert again.equals(done[1])
 
 
+DIES = """
+import os
+from po_nas.research.loss_study import run
+real = run.run_case
+
+def dies(case):
+    if case.loss.name == "hr" and case.task.train == 12:
+        os._exit(9)
+    return real(case)
+
+run.run_case = dies
+"""
+
+
+@pytest.mark.slow
+def test_a_case_of_which_its_process_dies_stops_no_other(small, done, tmp_path):
+    plugin = tmp_path / "loss_study_dies.py"
+    plugin.write_text(DIES)
+    seen = []
+    with pytest.raises(StudyError) as caught:
+        run_loss_study(small, tmp_path / "out", 2, seen.append, [str(plugin)])
+    (title,) = caught.value.failed
+    assert title.startswith("hr (margin=0.2) with gcn on 12 architectures of nasbench201/cifar10")
+    assert (seen[-1].done, len(seen[-1].failed)) == (6, 1)
+    assert len([*(tmp_path / "out/parts").iterdir()]) == 5
+    seen.clear()
+    assert run_loss_study(small, tmp_path / "out", 2, seen.append).equals(done[1])
+    assert seen[0].done == 5
+
+
 def test_report(small, done, tmp_path):
     results = LossResults.of(done[1])
     text = loss_tables(results, small)
     assert "| hr (margin=0.2) |" in text
     assert "| top |" in text
     assert "*ceiling*" in text
-    figures = loss_figures(results, small, tmp_path)
+    page = tmp_path / "page.md"
+    write_loss_page(done[1], small, page)
+    assert text.strip() in page.read_text()
+    tables, *figures = make_loss_report(done[1], small, tmp_path)
+    assert tables.read_text() == text
+    assert {path.name for path in figures} == {path.name for path in (tmp_path / "results/page").iterdir()}
     assert {path.stem for path in figures} == {
         "precision",
         "best_rank",
@@ -207,7 +242,7 @@ def test_benchmarks_without_data_are_left_out_and_named(monkeypatch, tmp_path):
     seen = []
     table = run_loss_study(config, tmp_path / "study", progress=seen.append)
     loss_study._pool.cache_clear()
-    assert "po-nas data get transnasbench101" in seen[0].missing[0]
+    assert "po-nas data get transnasbench101" in seen[0].remarks[0]
     assert set(table["task"].to_pylist()) == {"nasbench201/cifar10"}
 
 

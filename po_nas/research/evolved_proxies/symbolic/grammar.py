@@ -108,36 +108,6 @@ class Grammar:
         """Whether a tree is within both bounds."""
         return len(tree) <= self.max_size and tree.height <= self.max_depth
 
-    def tree_of(self, formula: Node) -> Tree:
-        """The tree of a formula over these leaves; `ProblemError` for a formula that is not in the grammar."""
-        nodes: list[Any] = []
-        self._read(formula, nodes)
-        return Tree(nodes)
-
-    def _read(self, node: Node, nodes: list[Any]) -> None:
-        if isinstance(node, float):
-            raise ProblemError("a constant may stand as a weight or an addend alone")
-        if isinstance(node, str):
-            known = next((leaf for leaf in self.leaves if leaf.value == node), None)
-            if known is None:
-                raise ProblemError(f"{node!r} is not among the leaves")
-            nodes.append(known)
-            return
-        arguments = list(node.arguments)
-        numbers = [argument for argument in arguments if isinstance(argument, float)]
-        name = node.function
-        if numbers and self.constants and name in _WITH_CONSTANT.values() and len(numbers) == 1:
-            name = next(key for key, function in _WITH_CONSTANT.items() if function == name)
-            arguments.sort(key=lambda argument: not isinstance(argument, float))
-            nodes += [self.set.mapping[name], number(numbers[0])]
-            arguments = arguments[1:]
-        elif name in self.set.mapping:
-            nodes.append(self.set.mapping[name])
-        else:
-            raise ProblemError(f"{name!r} is not among the functions")
-        for argument in arguments:
-            self._read(argument, nodes)
-
 
 def number(value: float) -> Any:
     """A constant as a terminal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from po_nas.errors import ProblemError
 
-__all__ = ["FEWEST", "Problem", "constant_columns", "shared_columns"]
+__all__ = ["FEWEST", "Problem", "constant_columns"]
 
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
@@ -92,15 +92,6 @@ class Problem:
                 f"at least {FEWEST} are needed on both sides"
             )
         return self.rows(chosen), self.rows(~chosen)
-
-
-def shared_columns(problems: Sequence[Problem], least: float = 0.5) -> tuple[str, ...]:
-    """Columns that the share `least` of the architectures of every problem have, in the order of the first problem."""
-    return tuple(
-        name
-        for name in problems[0].columns
-        if all(name in p.columns and np.isfinite(p.columns[name]).mean() >= least for p in problems)
-    )
 
 
 def constant_columns(problem: Problem) -> tuple[str, ...]:
