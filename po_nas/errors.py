@@ -58,8 +58,25 @@ __all__ = [
     "UnsafePickleError",
     "UnsupportedModuleError",
     "WorkerLostError",
+    "short",
     "suggest",
 ]
+
+
+_WIDTH = 60
+"""Characters of a value in a message; with what is around it, a line fits a terminal or nearly so."""
+
+
+def short(value: object) -> str:
+    """The `repr` of a value for a message: its beginning and end where it is long; a `Path` in full."""
+    if isinstance(value, Path):
+        return repr(str(value))
+    try:
+        shown = repr(value)
+    except Exception as error:
+        # A message about a bad value must not fail because of it.
+        shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 11]} … {shown[-8:]}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
@@ -95,7 +112,7 @@ class UnknownNameError(PoNasError, LookupError):
         remedy = (
             f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
         )
-        super().__init__(f"unknown {kind} {name!r}; {remedy}")
+        super().__init__(f"unknown {kind} {short(name)}; {remedy}")
 
 
 class DuplicateNameError(PoNasError, ValueError):
@@ -130,7 +147,7 @@ class InvalidArchitectureError(PoNasError, ValueError):
 
     def __init__(self, space: str, value: object, reason: str) -> None:
         self.space, self.value, self.reason = space, value, reason
-        super().__init__(f"{value!r} is no architecture of {space}: {reason}")
+        super().__init__(f"{short(value)} is no architecture of {space}: {reason}")
 
 
 class NotEnumerableError(PoNasError, TypeError):
@@ -157,7 +174,7 @@ class ConfigError(PoNasError, ValueError):
 
     def __init__(self, key: str, value: object, remedy: str) -> None:
         self.key, self.value, self.remedy = key, value, remedy
-        super().__init__(f"{key}={value!r}: {remedy}" if value != "" else f"{key} {remedy}")
+        super().__init__(f"{key}={short(value)}: {remedy}" if value != "" else f"{key} {remedy}")
 
 
 class BudgetError(ConfigError):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import math
 import string
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from po_nas.errors import FormulaError
+from po_nas.errors import FormulaError, short
 
 __all__ = ["Call", "Node", "depth", "latex", "leaves", "parse", "size", "substitute", "text", "walk"]
 
@@ -67,9 +68,11 @@ def _read(tree: ast.expr, formula: str, functions: Mapping[str, int], variables:
     match tree:
         case ast.Constant(value=bool()):
             pass
-        case ast.Constant(value=int() | float() as value) if math.isfinite(value):
+        case ast.Constant(value=int() | float() as value) if abs(value) <= sys.float_info.max:
             return float(value)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)) if math.isfinite(value):
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)) if (
+            abs(value) <= sys.float_info.max
+        ):
             return -float(value)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return call("neg", [operand])
@@ -83,7 +86,7 @@ def _read(tree: ast.expr, formula: str, functions: Mapping[str, int], variables:
             return call(name, arguments)
         case _:
             pass
-    raise FormulaError(formula, f"{ast.unparse(tree)!r} is not understood")
+    raise FormulaError(formula, f"{short(ast.unparse(tree))} is not understood")
 
 
 def text(node: Node) -> str:

@@ -120,3 +120,10 @@ def test_parts() -> None:
 def test_what_is_no_formula_is_refused(formula: str, message: str) -> None:
     with pytest.raises(FormulaError, match=message):
         parse(formula, functions=FUNCTIONS, variables=VARIABLES)
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 309, "-" + "9" * 309, "9" * 5000, "-1e400", "0x" + "f" * 400])
+def test_numbers_beyond_floats_are_refused(number):
+    for formula in (number, f"x + {number}"):
+        with pytest.raises(FormulaError):
+            parse(formula, functions={"add": 2, "neg": 1}, variables=["x"])

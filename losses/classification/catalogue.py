@@ -138,14 +138,14 @@ def formula_of(path: Path | str) -> dict[str, Any]:
     try:
         raw = json.loads(place.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError("loss", str(path), f"cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ConfigError("loss", str(path), f"is not JSON ({error})") from error
+        raise ConfigError("loss", place, f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("loss", place, f"is not JSON ({error})") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("formula"), str):
-        raise ConfigError("loss", str(path), 'must hold {"formula": "…", "sign": 1, "scale": …}')
+        raise ConfigError("loss", place, 'must hold {"formula": "…", "sign": 1, "scale": …}')
     unknown = sorted(set(raw) - _KEYS)
     if unknown:
-        raise ConfigError("loss", str(path), f"has the unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}")
+        raise ConfigError("loss", place, f"has the unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}")
     return {key: value for key, value in raw.items() if key in _COMPUTED}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
@@ -12,19 +14,83 @@ from typing import Any
 
 import numpy as np
 
-from po_nas.errors import DataError, UnsafePickleError
+from po_nas.errors import DataError, UnsafePickleError, short
 
-__all__ = ["NUMPY", "read_packaged", "read_pickle", "read_pickle_bytes"]
+__all__ = ["NUMPY", "DType", "plain_shape", "read_packaged", "read_pickle", "read_pickle_bytes"]
+
+
+_KINDS = re.compile(r"([biuf])([1248])|([SU])([1-9][0-9]{0,4})|(O)8?")
+_ORDERS = ("<", ">", "|", "=")
+_LARGEST = 2**31
+
+
+class DType:
+    """Stands in for `numpy.dtype`, whose own way of taking a state believes all that it is told.
+
+    Takes plain kinds alone: booleans, integers, floats, strings, and objects.
+    """
+
+    def __init__(self, kind: str, align: object = False, copy: object = False) -> None:
+        found = _KINDS.fullmatch(kind) if isinstance(kind, str) else None
+        if found is None:
+            raise ValueError(f"a dtype {short(kind)}")
+        self._kind, self._order = kind, "|"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, order, subarray, names, fields, *_sizes = state
+        if order not in _ORDERS or any(part is not None for part in (subarray, names, fields)):
+            raise ValueError("a dtype that is not plain")
+        self._order = order
+
+    @property
+    def real(self) -> np.dtype[Any]:
+        """The dtype of numpy."""
+        return np.dtype(self._kind if self._kind[0] == "O" else f"{self._order}{self._kind}")
+
+
+class _Array(np.ndarray[Any, Any]):
+    """An array that checks the state it is given."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, shape, dtype, fortran, content = state
+        real = dtype.real if isinstance(dtype, DType) else dtype
+        shape, count = plain_shape(shape)
+        if isinstance(content, list):
+            sound = real.kind == "O" and len(content) == count
+        else:
+            sound = isinstance(content, bytes) and real.kind != "O" and len(content) == count * real.itemsize
+        if not sound or not isinstance(fortran, (bool, int)):
+            raise ValueError("an array whose content does not fit its shape")
+        checked: Any = (1, shape, real, bool(fortran), content)
+        super().__setstate__(checked)
+
+
+def plain_shape(shape: Any) -> tuple[tuple[int, ...], int]:
+    """A shape and its number of elements; `ValueError` for what is none."""
+    if not (isinstance(shape, tuple) and all(type(size) is int and 0 <= size <= _LARGEST for size in shape)):
+        raise ValueError(f"a shape {short(shape)}")
+    return shape, math.prod(shape)
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
+    """An empty array, to be filled by its state."""
+    return np.ndarray.__new__(_Array, (0,), np.uint8)
+
+
+def _scalar(dtype: DType, content: bytes) -> Any:
+    """A number or string of numpy from its bytes."""
+    real = dtype.real
+    if real.kind == "O" or not isinstance(content, bytes) or len(content) != real.itemsize:
+        raise ValueError("a scalar whose content does not fit its dtype")
+    return np.frombuffer(content, real)[0]
 
 
 def _numpy_globals() -> dict[tuple[str, str], Any]:
-    """The constructors that pickled arrays and scalars name, under the module paths of numpy 1 and 2."""
-    scalar = np.float64(0).__reduce__()[0]
-    reconstruct = np.zeros(0).__reduce__()[0]
-    allowed: dict[tuple[str, str], Any] = {("numpy", "dtype"): np.dtype, ("numpy", "ndarray"): np.ndarray}
+    """Stand-ins for what pickled arrays and scalars name, under the module paths of numpy 1 and 2."""
+    allowed: dict[tuple[str, str], Any] = {("numpy", "dtype"): DType, ("numpy", "ndarray"): "ndarray"}
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        allowed[module, "scalar"] = scalar
-        allowed[module, "_reconstruct"] = reconstruct
+        allowed[module, "scalar"] = _scalar
+        allowed[module, "_reconstruct"] = _reconstruct
     return allowed
 
 

@@ -39,15 +39,18 @@ def list_() -> None:
 
 
 @app.command()
-def get(names: Names) -> None:
+def get(
+    names: Names,
+    full: Annotated[bool, typer.Option("--full", help="read whole tables; default: their sizes and footers")] = False,
+) -> None:
     """Fetch data sets and convert them; files that are already there and sound are kept."""
     from po_nas.benchmarks import data
 
     for name in _expand(names):
         if sys.stderr.isatty():
-            _get_with_bar(name)
+            _get_with_bar(name, full)
         else:
-            data.get(name)
+            data.get(name, full=full)
         print(f"{name}: ready")
 
 
@@ -85,7 +88,7 @@ def _expand(names: list[str]) -> list[str]:
     return data.names() if names == ["all"] else [data.dataset(name).name for name in names]
 
 
-def _get_with_bar(name: str) -> None:
+def _get_with_bar(name: str, full: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -97,4 +100,5 @@ def _get_with_bar(name: str) -> None:
         data.get(
             name,
             lambda what, done, total: progress.update(task, description=f"{name}: {what}", completed=done, total=total),
+            full=full,
         )

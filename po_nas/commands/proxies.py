@@ -111,7 +111,7 @@ def _read_batch(path: Path, samples: int) -> Batch:
         with np.load(path, allow_pickle=False) as content:
             inputs, labels = content["inputs"][:samples], content["labels"][:samples]
     except (OSError, KeyError, ValueError) as error:
-        raise ConfigError("data", str(path), f"must be an .npz file with inputs and labels ({error})") from error
+        raise ConfigError("data", path, f"must be an .npz file with inputs and labels ({error})") from error
     return Batch.of((torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))))
 
 

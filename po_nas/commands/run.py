@@ -1,4 +1,4 @@
-"""``po-nas search | resume | status | report``."""
+"""``po-nas search | resume | repair | status | report``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the verbs that act on runs."""
     app.command()(search)
     app.command()(resume)
+    app.command()(repair)
     app.command()(status)
     app.command()(report)
 
@@ -57,6 +58,17 @@ def resume(directory: _RunDirectory, quiet: _Quiet = False) -> None:
 
     tracking = read_config(directory).tracking
     _with_progress(directory, tracking, quiet, lambda callbacks: go_on(directory, callbacks=callbacks))
+
+
+def repair(
+    directory: _RunDirectory,
+    to_line: Annotated[int, typer.Option(min=0, metavar="N", help="the last line of the journal to keep")],
+) -> None:
+    """Repair: go back to the first N lines of a damaged journal; the damaged one is kept beside it."""
+    from po_nas.runtime.run_directory import repair as cut
+
+    kept = cut(directory, to_line)
+    print(f"kept     {kept}\nlines    {to_line}\ngo on    po-nas resume {directory}")
 
 
 def _with_progress(

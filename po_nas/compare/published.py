@@ -39,9 +39,9 @@ def read_published(path: Path) -> list[Mapping[str, Any]]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError("published", str(path), f"cannot be read ({error.strerror})") from error
+        raise ConfigError("published", path, f"cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("published", str(path), f"is not YAML ({' '.join(str(error).split())})") from error
+        raise ConfigError("published", path, f"is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, list):
-        raise ConfigError("published", str(path), "must hold a list of {benchmark, method, measure, value, source}")
+        raise ConfigError("published", path, "must hold a list of {benchmark, method, measure, value, source}")
     return raw

@@ -117,11 +117,14 @@ class Searcher(ABC):
                     f"{type(self).__name__} proposed {self.domain.space.to_string(proposal.architecture)} again; "
                     "a method must not propose what is_seen() knows"
                 )
-            seed = int(np.random.SeedSequence(self.seed, spawn_key=(number, 1)).generate_state(1)[0])
-            trial = Trial(number, proposal.architecture, proposal.origin, seed)
+            trial = Trial(number, proposal.architecture, proposal.origin, self.evaluation_seed(number))
             self._enter(trial)
             trials.append(trial)
         return trials
+
+    def evaluation_seed(self, number: int) -> int:
+        """The seed of the evaluation of trial `number`, a function of the seed of the search."""
+        return int(np.random.SeedSequence(self.seed, spawn_key=(number, 1)).generate_state(1)[0])
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Report the outcome of a pending trial."""

@@ -61,11 +61,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError("config", str(path), f"cannot be read ({error.strerror})") from error
+        raise ConfigError("config", path, f"cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("config", str(path), f"is not YAML ({_first_line(error)})") from error
+        raise ConfigError("config", path, f"is not YAML ({_first_line(error)})") from error
     if not isinstance(raw, dict):
-        raise ConfigError("config", str(path), "must hold key: value pairs")
+        raise ConfigError("config", path, "must hold key: value pairs")
     return raw
 
 

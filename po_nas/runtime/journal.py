@@ -4,40 +4,128 @@ One object a line with an ``event``: ``start`` (schema, version, time), ``ask``,
 The trials of a run are its ask/tell (or ask/fail) pairs; a ``retry`` says that the worker of a pending trial was lost
 and that it is evaluated again. A line is complete when it ends with a newline; what follows the last newline was torn
 by a crash and is cut off on the next opening.
+
+Every line ends with a ``check``: the first 16 hexadecimal digits of the SHA-256 of all that is in the file before it,
+the line itself included. A line that was changed, lost or moved is therefore noticed. Journals of schema 1 (po-nas 0.1)
+have no checksums; they are read with a warning, and from the first line that is added to them on all that is before is
+covered too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from po_nas.errors import JournalError
 
-__all__ = ["EVENTS", "SCHEMA", "Journal", "JournalContents", "read_journal"]
+__all__ = ["EVENTS", "SCHEMA", "Event", "Journal", "JournalContents", "cut_journal", "read_journal"]
 
-SCHEMA = 1
-_KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "start": {"schema": int},
-    "ask": {"number": int, "architecture": str, "origin": str, "seed": int, "group": list, "clock_s": (int, float)},
-    "tell": {"number": int, "metrics": dict, "cost_s": (int, float), "objective_s": (int, float)},
-    "fail": {"number": int, "reason": str, "cost_s": (int, float), "objective_s": (int, float)},
-    "retry": {"number": int, "attempt": int, "reason": str},
-    "end": {"reason": str},
+_log = logging.getLogger(__name__)
+
+SCHEMA = 2
+_LONGEST_LINE = 4_000_000
+"""Bytes of a line; a line of a real run has some hundred."""
+_LARGEST = 10**18
+_CHECK = re.compile(rb',"check":"([0-9a-f]{16})"\}$')
+
+Event: TypeAlias = dict[str, Any]
+
+
+# -- what an event looks like -----------------------------------------------------------------------------------------
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def _seconds(value: Any) -> bool:
+    return _number(value) and value >= 0
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _metrics(value: Any) -> bool:
+    return isinstance(value, dict) and "validation" in value and all(map(_number, value.values()))
+
+
+def _group(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_count, value)) and value[1] > 0
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_Kind: TypeAlias = Callable[[Any], bool]
+_TIMES: dict[str, _Kind] = {"clock_s": _seconds, "objective_s": _seconds, "elapsed_s": _seconds}
+_TOLD: dict[str, _Kind] = {"number": _count, "architecture": _text, "cost_s": _seconds, **_TIMES, "attempts": _count}
+_FIELDS: Mapping[str, Mapping[str, _Kind]] = {
+    "start": {"schema": _count, "version": _text, "time": _text, "resumed": _flag, "elapsed_s": _seconds},
+    "ask": {
+        "number": _count,
+        "architecture": _text,
+        "origin": _text,
+        "seed": _count,
+        "group": _group,
+        "clock_s": _seconds,
+        "ask_s": _seconds,
+        "elapsed_s": _seconds,
+        "fidelity": _number,
+    },
+    "tell": {**_TOLD, "metrics": _metrics},
+    "fail": {**_TOLD, "reason": _text},
+    "retry": {"number": _count, "attempt": _count, "reason": _text, "clock_s": _seconds, "elapsed_s": _seconds},
+    "end": {"reason": _text, "elapsed_s": _seconds},
 }
-EVENTS = frozenset(_KEYS)
-"""The kinds of event, and for each the keys that a reader relies on, with their types."""
+_OPTIONAL = {"version", "time", "resumed", "elapsed_s", "ask_s", "fidelity", "attempts"}
+_OPTIONAL_BEFORE = {*_OPTIONAL, "clock_s"}
+"""Fields that an event may lack; the second is for schema 1, whose ``tell`` may lack the architecture too."""
 
-Event = dict[str, Any]
+EVENTS = frozenset(_FIELDS)
+"""The kinds of event."""
+
+
+def _flaw(event: Event, schema: int) -> str | None:
+    """What is wrong with the fields of an event, or None."""
+    kind = event.get("event")
+    fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+    if fields is None:
+        return "its event is unknown"
+    optional = _OPTIONAL if schema > 1 else _OPTIONAL_BEFORE | ({"architecture"} if kind in {"tell", "fail"} else set())
+    for name, sound in fields.items():
+        if name not in event:
+            if name not in optional:
+                return f"it has no {name}"
+        elif not sound(event[name]):
+            return f"its {name} is no value that po-nas writes"
+    strange = event.keys() - fields.keys() - {"event"}
+    return f"it has a field {min(strange)[:40]!r}" if strange and schema > 1 else None
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
-    """The complete events of a journal, and how many bytes they take; `torn` bytes follow them."""
+    """The complete events of a journal, and how many bytes they take; `torn` bytes follow them.
+
+    The event of index i is line i + 1 of the file.
+    """
 
     events: tuple[Event, ...]
     complete_bytes: int
@@ -47,64 +135,159 @@ class JournalContents:
 def read_journal(path: Path) -> JournalContents:
     """Read and check a journal.
 
-    Raises `JournalError` naming the line when one in the middle is damaged, out of order, or written by a newer schema.
-    A torn last line is no error: a crash leaves one.
+    Raises `JournalError` naming the line when one is damaged, missing, out of order, or written by a newer schema; it
+    also says which lines before it are good, and the command that continues from there. A torn last line is no error: a
+    crash leaves one. A journal without checksums is warned of.
     """
+    data = _bytes_of(path)
+    reader = _Reader(path)
+    reader.read(data)
+    if not reader.covered and reader.events:
+        _log.warning("%s has no checksums (po-nas 0.1 wrote none), so that damage is not always noticed", path)
+    keep = _whole_groups(reader.events)
+    complete = reader.boundaries[keep]
+    return JournalContents(tuple(reader.events[:keep]), complete, len(data) - complete)
+
+
+def cut_journal(path: Path, lines: int) -> bytes:
+    """The first `lines` lines of a journal that may be damaged behind them.
+
+    Raises `JournalError` where one of them is damaged or where there are fewer.
+    """
+    data = _bytes_of(path)
+    reader = _Reader(path)
+    ends = [match.end() for match in re.finditer(rb"\n", data)]
+    if lines > len(ends):
+        raise JournalError(path, None, f"has {len(ends)} complete lines, not {lines}")
+    kept = data[: ends[lines - 1] if lines else 0]
+    reader.read(kept)
+    return kept
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise JournalError(path, None, f"cannot be read ({error.strerror})") from error
-    body, newline, _tail = data.rpartition(b"\n")
-    complete = len(body) + len(newline)
-    events: list[Event] = []
-    asked: set[int] = set()
-    ended: set[int] = set()
-    boundaries = [0]
-    for number, line in enumerate(body.split(b"\n") if complete else [], 1):
-        event = _parse(path, number, line)
-        if number == 1 and event["event"] != "start":
-            raise JournalError(path, 1, "the first event must be 'start'; this is no po-nas journal")
-        _check_order(path, number, event, asked, ended)
-        events.append(event)
-        boundaries.append(boundaries[-1] + len(line) + 1)
-    keep = _whole_groups(events)
-    return JournalContents(tuple(events[:keep]), boundaries[keep], len(data) - boundaries[keep])
 
 
-def _parse(path: Path, number: int, line: bytes) -> Event:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict) or not _sound(event):
-        raise JournalError(
-            path, number, "damaged line; restore the file from a copy, or start the search again in a new directory"
-        )
-    if event["event"] == "start" and event.get("schema", 0) > SCHEMA:
-        raise JournalError(
-            path, number, f"schema {event['schema']}, this version reads up to {SCHEMA}; upgrade po-nas to go on"
-        )
-    return event
+class _Reader:
+    """Reads a journal line by line and checks each against those before it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.schema = SCHEMA
+        self.covered = True
+        """Whether a checksum covers all lines read so far."""
+        self.events: list[Event] = []
+        self.boundaries = [0]
+        """Bytes up to the end of each line, from the beginning."""
+        self._hash = hashlib.sha256()
+        self._asked: list[str] = []
+        self._pending: set[int] = set()
+        self._group = (0, 0)
+        self._ended = False
+
+    def read(self, data: bytes) -> None:
+        """Read the complete lines of `data`."""
+        *lines, _torn = data.split(b"\n")
+        for line in lines:
+            event, checked = self._parsed(line)
+            if not checked and (self.schema > 1 or (self.events and self.covered)):
+                raise self._damage("its checksum is missing")
+            self.covered = checked
+            flaw = _flaw(event, SCHEMA if checked else self.schema) or self._disorder(event)
+            if flaw is not None:
+                raise self._damage(flaw)
+            self._hash.update(line + b"\n")
+            self.events.append(event)
+            self.boundaries.append(self.boundaries[-1] + len(line) + 1)
+
+    def _parsed(self, line: bytes) -> tuple[Event, bool]:
+        """The event of a line, and whether a checksum has confirmed it."""
+        if len(line) > _LONGEST_LINE:
+            raise self._damage(f"it has {len(line)} bytes")
+        seal = _CHECK.search(line)
+        body = line if seal is None else line[: seal.start()] + b"}"
+        try:
+            event = json.loads(body, object_pairs_hook=_once, parse_constant=_refused)
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict):
+            raise self._damage("it is no JSON object")
+        if event.get("event") == "start":
+            # Before its checksum, which a later version may compute otherwise.
+            self._check_schema(event)
+        if seal is not None and seal[1].decode() != _checksum(self._hash, body):
+            raise self._damage("it, or what was before it, has been changed")
+        return event, seal is not None
+
+    def _check_schema(self, event: Event) -> None:
+        schema: Any = event.get("schema")
+        if not _count(schema):
+            raise self._damage("its schema is no number")
+        if schema > SCHEMA:
+            raise JournalError(
+                self.path,
+                len(self.events) + 1,
+                f"schema {schema}, this version reads up to {SCHEMA}; upgrade po-nas to go on",
+            )
+        if not self.events:
+            self.schema = int(schema)
+
+    def _disorder(self, event: Event) -> str | None:
+        """What is wrong with an event after those before it, or None; enters it."""
+        kind, number = event["event"], event.get("number")
+        if not self.events and kind != "start":
+            return "the first event must be 'start'; this is no po-nas journal"
+        if self._ended:
+            return "it is behind the end of the search"
+        if kind == "ask":
+            first, size = event["group"]
+            if number != len(self._asked):
+                return f"it asks for trial {number}, expected {len(self._asked)}; a line is missing"
+            if ((first, size) != self._group and number != first) or not first <= number < first + size:
+                return f"its group is {event['group']}"
+            self._group = first, size
+            self._asked.append(event["architecture"])
+            self._pending.add(number)
+        elif kind in {"tell", "fail", "retry"}:
+            if number not in self._pending:
+                return f"it tells trial {number}, which is not pending; a line is missing"
+            if event.get("architecture", self._asked[number]) != self._asked[number]:
+                return f"trial {number} was asked with another architecture"
+            if kind != "retry":
+                self._pending.remove(number)
+        elif kind == "end":
+            if self._pending:
+                return f"trial {min(self._pending)} is pending at the end of the search; a line is missing"
+            self._ended = True
+        return None
+
+    def _damage(self, what: str) -> JournalError:
+        good = len(self.events)
+        command = f"po-nas repair {self.path.parent} --to-line {good}"
+        kept = f"lines 1 to {good} are good" if good else "no line before it is left"
+        return JournalError(self.path, good + 1, f"is damaged: {what}; {kept}; continue from there with: {command}")
 
 
-def _sound(event: Event) -> bool:
-    keys = _KEYS.get(str(event.get("event")))
-    if keys is None or not all(isinstance(event.get(key), kind) for key, kind in keys.items()):
-        return False
-    return all(isinstance(value, (int, float)) for value in event.get("metrics", {}).values())
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of the pairs, whose keys must differ."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
 
-def _check_order(path: Path, number: int, event: Event, asked: set[int], ended: set[int]) -> None:
-    trial = event.get("number")
-    if event["event"] == "ask":
-        if trial != len(asked):
-            raise JournalError(path, number, f"asks for trial {trial}, expected {len(asked)}; a line is missing")
-        asked.add(len(asked))
-    elif event["event"] in {"tell", "fail", "retry"}:
-        if trial not in asked or trial in ended:
-            raise JournalError(path, number, f"tells trial {trial}, which is not pending; a line is missing")
-        if event["event"] != "retry":
-            ended.add(trial)
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _checksum(before: Any, body: bytes) -> str:
+    """The check of a line: of the hash of all that is before it, and of its JSON text without the check."""
+    digest = before.copy()
+    digest.update(body)
+    return str(digest.hexdigest()[:16])
 
 
 def _whole_groups(events: list[Event]) -> int:
@@ -124,6 +307,9 @@ def _whole_groups(events: list[Event]) -> int:
     return len(events)
 
 
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
 class Journal:
     """A journal open for appending; one writer at a time (the run directory's lock sees to it)."""
 
@@ -131,15 +317,21 @@ class Journal:
         self.path = path
         self.contents = read_journal(path) if path.exists() else JournalContents((), 0, 0)
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             if self.contents.torn:
                 os.ftruncate(self._file, self.contents.complete_bytes)
+            self._hash = hashlib.sha256(os.pread(self._file, self.contents.complete_bytes, 0))
         except OSError as error:
             raise JournalError(path, None, f"cannot be written ({error.strerror})") from error
 
     def append(self, events: Iterable[Event]) -> None:
         """Write the events and sync them to disk; `JournalError` (disk full, …) leaves what was written before."""
-        data = b"".join(json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n" for event in events)
+        digest, lines = self._hash.copy(), []
+        for event in events:
+            body = json.dumps(event, separators=(",", ":"), allow_nan=False).encode()
+            lines.append(body[:-1] + f',"check":"{_checksum(digest, body)}"}}\n'.encode())
+            digest.update(lines[-1])
+        data = b"".join(lines)
         try:
             while data:
                 data = data[os.write(self._file, data) :]
@@ -150,6 +342,7 @@ class Journal:
                 None,
                 f"cannot be written ({error.strerror}); make room, then go on with: po-nas resume {self.path.parent}",
             ) from error
+        self._hash = digest
 
     def close(self) -> None:
         """Close the file."""

@@ -10,7 +10,7 @@ from typing import Any
 from po_nas.core.objective import Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
-from po_nas.errors import SearchExhaustedError
+from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, Progress
 from po_nas.runtime.events import EventSink
@@ -55,21 +55,18 @@ class Loop:
         return self._elapsed_before + time.perf_counter() - self._started
 
     def replay(self, events: Sequence[Event]) -> None:
-        """Bring searcher, ledger and executor to where the journal's events left them."""
+        """Bring searcher, ledger and executor to where the journal's events left them.
+
+        Raises `JournalError` for a trial that this search cannot have asked for.
+        """
         submitted: dict[int, tuple[Trial, float]] = {}
         clock = 0.0
         attempts: dict[int, int] = {}
-        for event in events:
+        for line, event in enumerate(events, 1):
             self._elapsed_before = max(self._elapsed_before, event.get("elapsed_s", 0.0))
             clock = max(clock, event.get("clock_s", 0.0))
             if event["event"] == "ask":
-                trial = Trial(
-                    event["number"],
-                    self.objective.space.from_string(event["architecture"]),
-                    event["origin"],
-                    event["seed"],
-                    event.get("fidelity"),
-                )
+                trial = self._asked_before(line, event)
                 self.searcher.restore(trial)
                 self.ledger.asked += 1
                 submitted[trial.number] = (trial, event["clock_s"])
@@ -90,6 +87,24 @@ class Loop:
         for trial, submitted_s in submitted.values():
             task = evaluation(trial, self.objective.space, attempts.get(trial.number, 1))
             self.executor.submit(task, submitted_s=submitted_s)
+
+    def _asked_before(self, line: int, event: Event) -> Trial:
+        """The trial of an ``ask``, checked against what this search asks for."""
+        number, limit = event["number"], self.ledger.budget.max_evaluations
+        flaw = None
+        try:
+            architecture = self.objective.space.from_string(event["architecture"])
+        except InvalidArchitectureError as error:
+            raise JournalError(self.journal.path, line, f"is of another search or damaged: {error}") from error
+        if event["seed"] != self.searcher.evaluation_seed(number):
+            flaw = f"the seed of trial {number} does not follow from the seed of the search"
+        elif limit is not None and number >= limit:
+            flaw = f"trial {number} is beyond the budget of {limit} evaluations"
+        elif self.searcher.is_seen(architecture):
+            flaw = f"trial {number} repeats an evaluation"
+        if flaw is not None:
+            raise JournalError(self.journal.path, line, f"is of another search or damaged: {flaw}")
+        return Trial(number, architecture, event["origin"], event["seed"], event.get("fidelity"))
 
     def run(self) -> str:
         """Spend the budget. Returns why the search ended, in words."""

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from po_nas.errors import RunDirectoryError, RunLockedError
 from po_nas.runtime.config import SearchConfig, search_config
+from po_nas.runtime.journal import cut_journal
 
 __all__ = [
     "RunDirectory",
@@ -27,6 +28,7 @@ __all__ = [
     "read_record",
     "read_summary",
     "read_warm_start",
+    "repair",
     "versions",
 ]
 
@@ -109,6 +111,28 @@ class RunDirectory:
             _log.warning("%s: the traceback of trial %d was not kept (%s)", folder, number, error.strerror)
 
 
+def repair(path: Path, lines: int) -> Path:
+    """Go back to the first `lines` lines of a damaged journal; returns where the old one is kept.
+
+    The old journal stays beside the new one as ``journal.damaged-1.jsonl`` (or the next free number). The summary goes,
+    for it is computed again at the end of the search. Raises `JournalError` where one of the lines is damaged itself,
+    and `RunDirectoryError` where there is no run or nothing can be written.
+    """
+    read_record(path)
+    with RunDirectory(path) as directory:
+        kept = cut_journal(directory.journal, lines)
+        number = 1
+        while (old := path / f"journal.damaged-{number}.jsonl").exists():
+            number += 1
+        try:
+            os.link(directory.journal, old)
+            _replace(directory.journal, kept)
+            (path / "summary.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error
+    return old
+
+
 def read_config(path: Path) -> SearchConfig:
     """The configuration of the run in `path`; `RunDirectoryError` when there is none."""
     record = read_record(path)
@@ -178,13 +202,20 @@ def _read_holder(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    try:
+        _replace(path, text.encode())
+    except OSError as error:
+        raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     """Write through a temporary file, so that a reader never sees half of it."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)

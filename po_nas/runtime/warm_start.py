@@ -52,7 +52,7 @@ def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> t
         task = str(record["search"]["benchmark"])
         same = dict(theirs) == dict(protocol)
         if not same and any(task == other.task and not other.same for other in found):
-            raise ConfigError("warm_start", str(path), f"is the second run on {task}; give one run of each other task")
+            raise ConfigError("warm_start", path, f"is the second run on {task}; give one run of each other task")
         found.append(WarmStart(task, same, theirs.get("direction") != "minimize", told))
     return tuple(found)
 

@@ -219,7 +219,7 @@ def load(path: str | Path) -> EvolvedMetric:
         state = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise EvolvedMetricError(path, f"cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EvolvedMetricError(path, f"it is torn or no JSON ({error}); evolve the metric again") from error
     try:
         return EvolvedMetric.from_state(state)

@@ -258,3 +258,34 @@ def test_a_table_says_what_its_columns_are(toy_set, cache):
     assert (table.role("x"), table.unit("x")) == ("search", "percent")
     assert table["name"][7] == "row 7"
     assert "y" not in table
+
+
+@pytest.mark.parametrize("damage", ["cut", "footer", "empty", "inside"])
+def test_a_damaged_table_is_made_again(toy_set, cache, damage):
+    """What the footer tells is noticed by every `get`, the inside by a full one."""
+    data.get("toy")
+    path = data.status("toy").table
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        {
+            "cut": whole[:middle] + whole[-1000:],
+            "footer": whole[:-20] + b"\0" * 20,
+            "empty": b"",
+            "inside": whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :],
+        }[damage]
+    )
+    data.get("toy", full=damage == "inside")
+    assert data.verify("toy") == []
+    assert path.read_bytes() == whole
+    assert toy_set.requests == 1
+
+
+@pytest.mark.parametrize("error", [ValueError, IndexError, RecursionError, NotImplementedError, UnicodeDecodeError])
+def test_files_of_another_content_behind_the_right_hash(toy_set, cache, monkeypatch, error):
+    def fails(read):
+        raise error("utf-8", b"", 0, 1, "x") if error is UnicodeDecodeError else error("x")
+
+    monkeypatch.setattr(sys.modules["po_nas.benchmarks.data.toy"], "columns", fails)
+    with pytest.raises(DataError):
+        data.get("toy")

@@ -231,3 +231,94 @@ def test_sizes_are_completed_exactly_where_they_are_determined():
     listed = [k for k, cell in enumerate(cells) if cell[0] != 3]
     found = complete([parts[k] for k in listed], truth[listed], [features("micro", cell) for cell in unseen])
     assert np.isnan(found).all()
+
+
+# -- states of numpy ----------------------------------------------------------------------------------------------
+
+
+class State:
+    """Pickles as a call of a global, with a state that is set afterwards."""
+
+    def __init__(self, function, arguments, state):
+        self.parts = function, arguments, state
+
+    def __reduce__(self):
+        return self.parts
+
+
+def plain_state(order="<", *rest):
+    return (3, order, *(rest or (None, None, None, -1, -1, 0)))
+
+
+def array_state(shape=(2,), dtype=None, fortran=False, content=b"\0" * 16):
+    return (1, shape, np.dtype("f8") if dtype is None else dtype, fortran, content)
+
+
+RECONSTRUCT = np.zeros(0).__reduce__()[0]
+EMPTY = (np.ndarray, (0,), b"b")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        *(
+            State(np.dtype, (kind, False, True), plain_state())
+            for kind in ("V8", "M8", "f8,f8", "(9999,9999)f8", "q" * 99, "S0")
+        ),
+        State(np.dtype, ("f8", False, True), plain_state("<", (np.dtype("f8"), (1 << 40,)), None, None, -1, -1, 0)),
+        State(np.dtype, ("f8", False, True), plain_state("<", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 27)),
+        State(np.dtype, ("f8", False, True), plain_state("x")),
+        State(np.dtype, ("f8", False, True), (3,)),
+        State(np.dtype, ("f8", False, True), "state"),
+        *(
+            State(RECONSTRUCT, EMPTY, state)
+            for state in (
+                array_state((1 << 40,)),
+                array_state((-2,)),
+                array_state((2.0,)),
+                array_state((3,)),
+                array_state((2,), np.dtype("O")),
+                array_state((2,), np.dtype("O"), False, [1]),
+                array_state((2,), np.dtype("f8"), False, [1.0, 2.0]),
+                array_state((2,), "f8"),
+                array_state((2,), np.dtype("f8"), "yes"),
+                (1, (2,)),
+                None,
+            )
+            if state is not None
+        ),
+        State(np.float64(0).__reduce__()[0], (np.dtype("O"), b"12345678"), {}),
+        State(np.float64(0).__reduce__()[0], (np.dtype("f8"), b"1"), {}),
+        State(np.ndarray, ((1 << 34,),), {}),
+    ],
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_states_of_numpy_that_do_not_fit_are_refused(hostile, protocol):
+    with pytest.raises(DataError):
+        read_pickle_bytes(pickle.dumps([hostile], protocol), "hostile.pkl")
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(np.arange(6, dtype=kind).reshape(2, 3) for kind in ("f4", "f8", "i1", "i8", "u2", ">f8", ">i4")),
+        np.array([True, False]),
+        np.array(["a", "bcd"]),
+        np.array([b"a", b"bcd"]),
+        np.array(["a", None, 3], object),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.zeros((0, 4)),
+        np.float64(1.5),
+        np.int32(-3),
+        np.bool_(True),
+        {"a": [np.float32(0.5), np.arange(3)]},
+    ],
+    ids=lambda value: f"{getattr(value, 'dtype', 'nested')}",
+)
+def test_plain_arrays_and_numbers_are_read_as_they_are(value, protocol):
+    read = read_pickle_bytes(pickle.dumps(value, protocol), "x.pkl")
+    if isinstance(value, dict):
+        value, read = value["a"][1], read["a"][1]
+    assert read.dtype == value.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(read, value)

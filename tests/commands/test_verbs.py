@@ -46,7 +46,8 @@ def refused(*arguments):
 
 
 VERBS = [
-    [], ["search"], ["resume"], ["status"], ["report"], ["export"], ["plugins"], ["spaces"], ["spaces", "list"],
+    [], ["search"], ["resume"], ["repair"], ["status"], ["report"], ["export"], ["plugins"], ["spaces"],
+    ["spaces", "list"],
     ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],

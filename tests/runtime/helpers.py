@@ -55,7 +55,7 @@ class Slow(ToyObjective):
         return super().evaluate(architecture, seed=seed, fidelity=fidelity)
 
 
-_TIMES = {"elapsed_s", "ask_s", "objective_s", "time", "resumed"}
+_TIMES = {"elapsed_s", "ask_s", "objective_s", "time", "resumed", "check"}
 
 
 def trials(directory: Path) -> list[dict]:

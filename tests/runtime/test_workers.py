@@ -19,6 +19,7 @@ from po_nas.runtime.environment import environment
 from po_nas.runtime.executors.gpus import check_share, room, share, visible
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload
 from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
+from po_nas.runtime.journal import Journal
 
 from .workers import SourceTask, Unsendable, Unwell
 
@@ -168,10 +169,14 @@ def test_a_trial_that_always_kills_its_worker_is_quarantined(tmp_path, folder):
 def test_a_retry_of_nothing_is_a_damaged_journal(tmp_path, folder):
     out = tmp_path / "run"
     search(out, SourceTask(folder), budget=2, executor="inline")
-    with (out / "journal.jsonl").open("a") as file:
-        file.write('{"event":"retry","number":1,"attempt":1,"reason":"x"}\n')
-    with pytest.raises(JournalError, match="tells trial 1, which is not pending"):
+    lines = (out / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    assert b'"end"' in lines[-1]
+    (out / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    with Journal(out / "journal.jsonl") as journal:
+        journal.append([{"event": "retry", "number": 1, "attempt": 1, "reason": "x", "clock_s": 0.0}])
+    with pytest.raises(JournalError) as caught:
         po_nas.resume(out, objective=SourceTask(folder))
+    assert caught.value.line == len(lines)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +255,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 import po_nas
+from po_nas.runtime.journal import Journal
 from tests.runtime.workers import SourceTask
 if __name__ == "__main__":
     objective = SourceTask(Path(sys.argv[2]), sleep_s=0.15)

@@ -104,6 +104,44 @@ def test_a_corrupt_image_is_named(tmp_path, damage):
         split_reader(image_set("cifar10"), tmp_path, "train")()
 
 
+@pytest.mark.parametrize("labels", [None, "three", "3", float("nan"), 3.7, 3.0, [3], {"is": 3}, 2**70], ids=str)
+def test_labels_that_are_no_integers(tmp_path, labels):
+    """A whole column of them, for a column has one type; Arrow refuses to write the last."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    write_parquet(tmp_path / "train.parquet", *arrays(20, size=32), label="label")
+    table = pq.read_table(tmp_path / "train.parquet").to_pylist()
+    try:
+        wrong = pa.Table.from_pylist([row | {"label": labels} for row in table])
+    except OverflowError:
+        wrong = pa.Table.from_pylist([row | {"label": str(labels)} for row in table])
+    pq.write_table(wrong, tmp_path / "train.parquet")
+    with pytest.raises(CorruptImageError):
+        split_reader(image_set("cifar10"), tmp_path, "train")()
+
+
+def test_images_that_are_text_are_not_taken_for_paths(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    picture = tmp_path / "secret.png"
+    write_folders(tmp_path / "x", *arrays(10, size=32))
+    picture.write_bytes(next((tmp_path / "x").rglob("*.png")).read_bytes())
+    pq.write_table(pa.table({"img": [str(picture)] * 10, "label": list(range(10))}), tmp_path / "train.parquet")
+    with pytest.raises(CorruptImageError):
+        split_reader(image_set("cifar10"), tmp_path, "train")()
+
+
+def test_idx_files_whose_dimensions_overflow(tmp_path):
+    """2^31 x 2^31 x 4 is 0 in 64 bits, and so many bytes are there."""
+    write_idx(tmp_path, "train", *arrays(30, size=28, channels=1), gz=False)
+    sizes = np.array([2**31, 2**31, 4], ">u4").tobytes()
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + sizes)
+    with pytest.raises(CorruptImageError):
+        split_reader(image_set("fashion-mnist"), tmp_path, "train")()
+
+
 @pytest.mark.parametrize("damage", ["cut", "column", "image", "label"])
 def test_corrupt_parquet_files(tmp_path, damage):
     path = tmp_path / "train.parquet"
@@ -122,7 +160,7 @@ def test_corrupt_parquet_files(tmp_path, damage):
         "cut": "is no readable parquet file",
         "column": "has no column label, only img, klass",
         "image": "image 7: cannot be decoded",
-        "label": "image 7: has no bytes or no label",
+        "label": "image 7: has the label None",
     }[damage]
     with pytest.raises(CorruptImageError, match=complaint):
         split_reader(image_set("cifar10"), tmp_path, "train")()

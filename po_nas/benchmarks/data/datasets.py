@@ -12,8 +12,8 @@ from po_nas.benchmarks.data.columns import Column, Read
 from po_nas.benchmarks.data.fetch import check, fetch, is_sound, writing
 from po_nas.benchmarks.data.files import files_of
 from po_nas.benchmarks.data.places import cached_file
-from po_nas.benchmarks.data.store import Table, table_path, write_table
-from po_nas.errors import DataError, MissingDataError, UnknownNameError
+from po_nas.benchmarks.data.store import Table, is_complete, table_path, write_table
+from po_nas.errors import DataError, MissingDataError, UnknownNameError, short
 
 __all__ = ["Dataset", "Status", "convert", "dataset", "get", "is_available", "names", "status", "table", "verify"]
 
@@ -136,15 +136,16 @@ def status(name: str) -> Status:
     )
 
 
-def get(name: str, progress: Progress | None = None) -> None:
-    """Fetch what is missing or damaged of a data set, then convert it unless its table is there.
+def get(name: str, progress: Progress | None = None, *, full: bool = False) -> None:
+    """Fetch what is missing or damaged of a data set, then convert it unless its table is there and whole.
 
-    Safe to call from several processes and to call again after a failure: complete files are kept. Raises
+    Files are known by their hashes, the table by its size and footer; with `full` the table is read from beginning to
+    end. Safe to call from several processes and to call again after a failure: complete files are kept. Raises
     `HashMismatchError`, `TruncatedFileError`, `DownloadError` or `StorageError`.
     """
     records = files_of(dataset(name).name)
     # Nothing to do needs no lock, so a complete cache may be read-only.
-    if is_available(name) and all(is_sound(record) for record in records):
+    if _is_whole(name, full) and all(is_sound(record) for record in records):
         return
     with writing():
         total, done = sum(r.bytes for r in records), 0
@@ -154,10 +155,24 @@ def get(name: str, progress: Progress | None = None) -> None:
             fetch(record)
             done += record.bytes
         # Another process may have converted while this one waited for the lock.
-        if not is_available(name):
+        if not _is_whole(name, full):
             if progress:
                 progress("converting", total, total)
             _convert(name)
+
+
+def _is_whole(name: str, full: bool) -> bool:
+    """Whether the table is there and undamaged, as far as its size and its footer tell; with `full`, all of it."""
+    path = _path(name)
+    if not path.is_file() or not is_complete(path):
+        return False
+    if full:
+        try:
+            columns = Table(name, path)
+            columns.read(list(columns))
+        except DataError:
+            return False
+    return True
 
 
 def convert(name: str) -> None:
@@ -174,7 +189,17 @@ def _convert(name: str) -> None:
         getattr(importlib.import_module(f"po_nas.benchmarks.data.{module}"), function),
     )
     path = _path(name)
-    write_table(path, list(columns(_reader(name))))
+    try:
+        found = list(columns(_reader(name)))
+    except (DataError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        # Readers of zip, CSV and JSON files fail in many ways on content that they do not expect.
+        raise DataError(
+            f"{name} cannot be converted ({type(error).__name__}: {short(str(error))}): its files have the published "
+            "sizes and hashes and another content; upgrade po-nas"
+        ) from error
+    write_table(path, found)
     for old in path.parent.glob(f"{name}-*.parquet"):
         if old != path:
             old.unlink()

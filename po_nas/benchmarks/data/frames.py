@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.benchmarks.unpickle import read_pickle_bytes
+from po_nas.benchmarks.unpickle import DType, plain_shape, read_pickle_bytes
 from po_nas.errors import DataError
 
 __all__ = ["read_frame"]
@@ -51,8 +51,11 @@ def _new_index(kind: type[_Inert], content: Mapping[str, Any]) -> _Inert:
     return kind(content)
 
 
-def _from_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+def _from_buffer(buffer: bytes, dtype: DType, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+    real, (shape, count) = dtype.real, plain_shape(shape)
+    if real.kind == "O" or len(buffer) != count * real.itemsize or order not in {"C", "F"}:
+        raise ValueError("an array whose content does not fit its shape")
+    return np.frombuffer(buffer, real).reshape(shape, order=order)
 
 
 _PANDAS: Mapping[tuple[str, str], Any] = {

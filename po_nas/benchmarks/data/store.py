@@ -16,7 +16,7 @@ from po_nas.benchmarks.data.files import files_of
 from po_nas.benchmarks.data.places import cache_folder
 from po_nas.errors import DataError
 
-__all__ = ["Table", "table_path", "write_table"]
+__all__ = ["Table", "is_complete", "table_path", "write_table"]
 
 
 def table_path(dataset: str, version: int) -> Path:
@@ -40,6 +40,23 @@ def write_table(path: Path, columns: Sequence[Column]) -> None:
     table = pa.Table.from_arrays([pa.array(c.values) for c in columns], schema=pa.schema(fields))
     with replace_with(path) as part:
         pq.write_table(table, part, compression="zstd", use_dictionary=False, write_page_checksum=True)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a table has a readable footer and all the bytes that this announces."""
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(path)
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return False
+    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+        for column in (group.column(number) for number in range(group.num_columns)):
+            first = column.dictionary_page_offset or column.data_page_offset
+            if first + column.total_compressed_size > size - metadata.serialized_size:
+                return False
+    return True
 
 
 class Table(Mapping[str, Any]):

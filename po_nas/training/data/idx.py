@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def _array(path: Path, dimensions: int) -> NDArray[np.uint8]:
     head = 4 + 4 * dimensions
     if len(data) < head or data[:4] != bytes([0, 0, 8, dimensions]):
         raise CorruptImageError(str(path), f"is no idx file of {dimensions} dimensions")
-    shape = np.frombuffer(data, ">u4", dimensions, 4).astype(int)
-    if len(data) - head != shape.prod():
-        raise CorruptImageError(str(path), f"holds {len(data) - head} bytes, {shape.prod()} are announced")
+    shape = np.frombuffer(data, ">u4", dimensions, 4).tolist()
+    # Of Python's integers, whose product does not wrap round.
+    announced = math.prod(shape)
+    if len(data) - head != announced:
+        raise CorruptImageError(str(path), f"holds {len(data) - head} bytes, {announced} are announced")
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)

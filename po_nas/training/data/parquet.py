@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.errors import CorruptImageError
+from po_nas.errors import CorruptImageError, short
 from po_nas.training.data.decoding import decode, pillow
 from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.images import Images
@@ -49,11 +49,15 @@ def read_parquet(files: Sequence[Path], kind: ImageSet) -> Images:
                     encoded = column.field("bytes") if pa.types.is_struct(column.type) else column
                     for data, number in zip(encoded.to_pylist(), batch.column(label).to_pylist(), strict=True):
                         where = f"{path}, image {len(pixels)}"
-                        if data is None or number is None:
-                            raise CorruptImageError(where, "has no bytes or no label")
+                        if not isinstance(data, bytes):
+                            raise CorruptImageError(where, f"holds {type(data).__name__}, expected encoded bytes")
+                        if not isinstance(number, int):
+                            raise CorruptImageError(where, f"has the label {short(number)}, expected an integer")
                         pixels.append(decode(data, kind, where))
                         labels.append(int(number))
-        except (OSError, pa.ArrowException, KeyError) as error:
+        except CorruptImageError:
+            raise
+        except (OSError, ValueError, OverflowError, KeyError, pa.ArrowException) as error:
             raise CorruptImageError(str(path), f"is no readable parquet file ({type(error).__name__})") from error
     shape = (len(pixels), kind.size, kind.size, kind.channels)
     return Images.checked(kind, np.array(pixels, np.uint8).reshape(shape), np.array(labels, np.int64))
