@@ -328,3 +328,13 @@ def test_progress_is_complete(tmp_path):
     regrets = [p.regret_validation for p in seen]
     assert regrets == sorted(regrets, reverse=True)
     assert seen[5].eta_s > 0
+
+
+@pytest.mark.parametrize("wrong", [{"method": {"name": "random", "x": 1}}, {"executor": {"name": "process", "x": 1}}])
+def test_options_are_checked_before_the_benchmark_is_loaded(tmp_path, monkeypatch, wrong):
+    monkeypatch.setattr("po_nas.benchmarks.objective_of", lambda *arguments: pytest.fail("it was loaded"))
+    settings = {"benchmark": "nasbench_graph/proteins", "method": "random", "budget": 2, **wrong}
+    with pytest.raises(ConfigError) as caught:
+        po_nas.search(**settings, out=tmp_path / "run")
+    assert caught.value.key in {"method.x", "executor.x"}
+    assert not (tmp_path / "run").exists()
