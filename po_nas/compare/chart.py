@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from po_nas.compare.captions import RECORDED
 from po_nas.compare.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
 from po_nas.compare.figures import DASHES, PALETTE
 from po_nas.compare.results import Study
+from po_nas.runtime.escaping import html_text
 
 __all__ = ["CHART_STYLE", "chart"]
 
@@ -38,9 +38,9 @@ def chart(study: Study) -> str:
     content = json.dumps(_data(study), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Nothing in a name may end the element that holds the data.
     content = content.replace("<", "\\u003c").replace("&", "\\u0026")
-    options = "".join(f"<option>{escape(name)}</option>" for name in study.benchmarks)
+    options = "".join(f"<option>{html_text(name)}</option>" for name in study.benchmarks)
     boxes = "".join(
-        f'<label><input type="checkbox" value="{position}" checked>{_swatch(position)}{escape(name)}</label>'
+        f'<label><input type="checkbox" value="{position}" checked>{_swatch(position)}{html_text(name)}</label>'
         for position, name in enumerate(study.methods)
     )
     return (

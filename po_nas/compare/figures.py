@@ -18,6 +18,7 @@ from po_nas.compare.curves import Band, by_evaluations, by_seconds, plotted_meas
 from po_nas.compare.results import Study
 from po_nas.compare.significance import Ranking, rank_methods, wins
 from po_nas.reports.trust import draw_trusts
+from po_nas.runtime.escaping import legend_text, without_formulas
 
 __all__ = ["DASHES", "PALETTE", "blank", "make_figures", "panels", "png"]
 
@@ -69,7 +70,7 @@ def blank(width: float, height: float) -> Figure:
 def png(figure: Figure, dpi: int = 120) -> bytes:
     """A figure as a PNG file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    without_formulas(figure).savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -99,7 +100,7 @@ def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], labe
             band, colour = found[method], PALETTE[position % len(PALETTE)]
             x = band.x / 3600 if bands is by_seconds else band.x
             dashes = DASHES[position // len(PALETTE) % len(DASHES)]
-            style = {"color": colour, "label": method, "lw": 2.0 if method == study.baseline else 1.3}
+            style = {"color": colour, "label": legend_text(method), "lw": 2.0 if method == study.baseline else 1.3}
             (line,) = panel.plot(x, band.median, drawstyle="steps-post", **style)
             if dashes:
                 line.set_dashes(dashes)

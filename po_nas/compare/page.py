@@ -7,7 +7,6 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +20,7 @@ from po_nas.compare.results import Study
 from po_nas.compare.table import Table
 from po_nas.reports.architecture_svg import cells, draw_graph
 from po_nas.reports.page import STYLE
+from po_nas.runtime.escaping import html_text, without_formulas
 
 __all__ = ["render_comparison"]
 
@@ -60,7 +60,7 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
     first = named.get("regret") or named.get("validation")
     sections: list[tuple[str, str, str]] = []
     if "anytime_evaluations" in figures:
-        note = f"<p class='dim note'>{escape(caption(study, 'anytime_evaluations'))}</p>"
+        note = f"<p class='dim note'>{html_text(caption(study, 'anytime_evaluations'))}</p>"
         sections.append(("curves", "Curves", chart(study) + note))
     if first is not None:
         sections.append((first.name, first.title, first.html()))
@@ -86,19 +86,20 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
     ]
     if "protocol" in named:
         sections.append(("protocol", named["protocol"].title, f'<div class="prose">{named["protocol"].html()}</div>'))
-    links = "".join(f'<a href="#about-{key}">{escape(heading)}</a>' for key, heading, _ in sections)
+    links = "".join(f'<a href="#about-{key}">{html_text(heading)}</a>' for key, heading, _ in sections)
     body = "".join(
-        f'<section id="about-{key}"><h2>{escape(heading)}</h2>{content}</section>' for key, heading, content in sections
+        f'<section id="about-{key}"><h2>{html_text(heading)}</h2>{content}</section>'
+        for key, heading, content in sections
     )
-    notes = f"<p>{escape(study.config['notes'])}</p>" if study.config["notes"] else ""
+    notes = f"<p>{html_text(study.config['notes'])}</p>" if study.config["notes"] else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>{escape(title)}</h1>{_cards(study)}{notes}"
-        + "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(study))
+        f"<title>{html_text(title)}</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>{html_text(title)}</h1>{_cards(study)}{notes}"
+        + "".join(f"<p>{html_text(sentence)}</p>" for sentence in headline(study))
         + _warnings(study)
-        + f"<p class='dim note'>{escape(protocol_line(study).replace('**', '').replace('`', ''))}</p>"
+        + f"<p class='dim note'>{html_text(protocol_line(study).replace('**', '').replace('`', ''))}</p>"
         + f"<nav aria-label='sections'>{links}</nav>{body}</main></body></html>\n"
     )
 
@@ -114,7 +115,7 @@ def _cards(study: Study) -> str:
         ("searches done", f"{done:,}" if done == planned else f"{done:,} of {planned:,}"),
         ("evaluations", f"{evaluations:,}"),
     ]
-    body = "".join(f'<div class="card"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in cards)
+    body = "".join(f'<div class="card"><b>{html_text(v)}</b><span>{html_text(k)}</span></div>' for k, v in cards)
     return f'<div class="cards">{body}</div>'
 
 
@@ -125,11 +126,11 @@ def _warnings(study: Study) -> str:
     if study.record["failed"]:
         said.append(f"{len(study.record['failed'])} searches failed; see “What failed or was left out”.")
     said += [f"{name} was left out: {reason}" for name, reason in study.record["missing"].items()]
-    return "".join(f'<p class="warn">{escape(text)}</p>' for text in said)
+    return "".join(f'<p class="warn">{html_text(text)}</p>' for text in said)
 
 
 def _drawn(study: Study, name: str, figure: Figure) -> str:
-    note = f"<p class='dim note'>{escape(caption(study, name))}</p>"
+    note = f"<p class='dim note'>{html_text(caption(study, name))}</p>"
     # Curves of many searches are smaller as a picture.
     drawing = _png(name, figure) if name.startswith("anytime") else _svg(name, figure)
     return f'<div class="figure" tabindex="0">{drawing}</div>{note}'
@@ -137,20 +138,20 @@ def _drawn(study: Study, name: str, figure: Figure) -> str:
 
 def _png(name: str, figure: Figure) -> str:
     content = base64.b64encode(png(figure, 100)).decode()
-    return f'<img alt="{escape(FIGURE_TITLES[name], quote=True)}" src="data:image/png;base64,{content}">'
+    return f'<img alt="{html_text(FIGURE_TITLES[name])}" src="data:image/png;base64,{content}">'
 
 
 def _svg(name: str, figure: Figure) -> str:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": f"po-nas {name}", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata=nothing)
+        without_formulas(figure).savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     used = set(re.findall(r"#([\w-]+)", svg))
     # Groups are numbered in every figure anew; only what is referred to keeps its name.
     svg = re.sub(r' id="([^"]+)"', lambda found: found.group(0) if found.group(1) in used else "", svg)
-    label = escape(FIGURE_TITLES[name], quote=True)
+    label = html_text(FIGURE_TITLES[name])
     return re.sub("<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
@@ -173,8 +174,8 @@ def _architectures(study: Study) -> str:
         test = _test_of(study, benchmark, best[0], best[1])
         about = f"validation {best[3]:.4g} {unit}".rstrip() + (f", test {test:.4g} {unit}".rstrip() if test else "")
         text = (
-            f"<h3>{escape(benchmark)}</h3><p>{escape(about)}; searches that ended with it: {escape(who)}</p>"
-            f"<p><code>{escape(best[2])}</code></p>"
+            f"<h3>{html_text(benchmark)}</h3><p>{html_text(about)}; searches that ended with it: {html_text(who)}</p>"
+            f"<p><code>{html_text(best[2])}</code></p>"
         )
         name = protocol.get("space")
         if name in spaces.registry:
@@ -184,7 +185,7 @@ def _architectures(study: Study) -> str:
                 drawing = draw_graph(graph, f"{benchmark}: {title}", space.operations)
                 drawn += 1
                 drawing = drawing.replace('id="tip"', f'id="tip{drawn}"').replace("url(#tip)", f"url(#tip{drawn})")
-                text += (f"<p class='dim'>{escape(cell)} cell</p>" if cell else "") + (
+                text += (f"<p class='dim'>{html_text(cell)} cell</p>" if cell else "") + (
                     f'<div class="wide" tabindex="0">{drawing}</div>'
                 )
         parts.append(f'<div class="found">{text}</div>')

@@ -5,38 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import pyarrow as pa
 
+from po_nas.runtime.escaping import html_text, latex_text, markdown_text
+
 __all__ = ["Table"]
 
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "≥": r"$\geq$",
-    "°": r"$^\circ$",
-    "×": r"$\times$",
-    "∞": r"$\infty$",
-    "<": r"$<$",
-    ">": r"$>$",
-    "−": r"$-$",
-    "…": r"\dots{}",
-}
-
-
 _LETTERS = 120
 """Letters of a small type that a page has room for."""
 
@@ -65,8 +42,8 @@ class Table:
         """Heading, table and note."""
         align = ["---" if left else "---:" for left in self._left()]
         lines = [_row(self.header), "|" + "|".join(align) + "|", *(_row(row) for row in self.rows)]
-        note = f"\n{self.note}\n" if self.note else ""
-        return f"{'#' * level} {self.title}\n\n" + "\n".join(lines) + f"\n{note}"
+        note = f"\n{markdown_text(self.note)}\n" if self.note else ""
+        return f"{'#' * level} {markdown_text(self.title)}\n\n" + "\n".join(lines) + f"\n{note}"
 
     def latex(self, prefix: str = "") -> str:
         """A ``table`` environment with booktabs rules, the note below; needs ``\\usepackage{booktabs}``.
@@ -128,7 +105,7 @@ class Table:
         )
         note = f"<p class='dim note'>{_html(self.note)}</p>" if self.note else ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        label = escape(self.title, quote=True)
+        label = html_text(self.title)
         return f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{table}</div>{note}'
 
     def parquet(self) -> pa.Table:
@@ -139,16 +116,16 @@ class Table:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
 
 def _html(text: str) -> str:
-    found = re.sub(r"`(.+?)`", r"<code>\1</code>", _BOLD.sub(r"<b>\1</b>", escape(text)))
+    found = re.sub(r"`(.+?)`", r"<code>\1</code>", _BOLD.sub(r"<b>\1</b>", html_text(text)))
     # A narrow screen may break family/task where it has a joint.
     return re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", found)
 
 
 def _tex(text: str) -> str:
     pieces = _BOLD.split(text)
-    escaped = ["".join(_TEX.get(letter, letter) for letter in piece.replace("`", "")) for piece in pieces]
+    escaped = [latex_text(piece.replace("`", "")) for piece in pieces]
     return "".join(rf"\textbf{{{piece}}}" if position % 2 else piece for position, piece in enumerate(escaped))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 
+from po_nas.runtime.escaping import html_text
 from po_nas.spaces.base import OperationGraph
 
 __all__ = ["cells", "draw_graph"]
@@ -69,7 +69,7 @@ def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = ()
         f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
         # Shrinks a little before it has to be scrolled.
         f'style="max-width:100%;min-width:{0.7 * width:.0f}px;height:auto" '
-        f'aria-label="{escape(title, quote=True)}" xmlns="http://www.w3.org/2000/svg">',
+        f'aria-label="{html_text(title)}" xmlns="http://www.w3.org/2000/svg">',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 L8 4 L0 8 z" fill="#888"/></marker></defs>',
     ]
@@ -90,7 +90,7 @@ def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = ()
         parts.append(
             f'<rect x="{x:g}" y="{y - _HEIGHT / 2:g}" width="{wide:g}" height="{_HEIGHT:g}" rx="7" fill="{colour}"/>'
             f'<text x="{x + wide / 2:g}" y="{y + 4:g}" text-anchor="middle" fill="#fff" '
-            f'font-family="system-ui,sans-serif" font-size="12">{escape(label)}</text>'
+            f'font-family="system-ui,sans-serif" font-size="12">{html_text(label)}</text>'
         )
     return "".join([*parts, "</svg>"])
 

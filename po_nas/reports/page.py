@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from po_nas.reports.architecture_svg import cells, draw_graph
 from po_nas.reports.regret import draw_regret, save_figure
 from po_nas.reports.run import RunData, TrialData, load_run
 from po_nas.reports.trust import draw_trust
+from po_nas.runtime.escaping import html_text, without_formulas
 
 __all__ = ["STYLE", "ReportPaths", "make_report", "render_page"]
 
@@ -75,16 +75,16 @@ def render_page(run: RunData) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
-        f"<h1>{escape(title)}</h1>"
-        f'<p class="dim">seed {config["seed"]} · {len(run.told)} evaluations · {escape(state)}</p>'
+        f"<title>{html_text(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<h1>{html_text(title)}</h1>"
+        f'<p class="dim">seed {config["seed"]} · {len(run.told)} evaluations · {html_text(state)}</p>'
         + "".join(sections)
         + "</main></body></html>\n"
     )
 
 
 def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+    return f"<section><h2>{html_text(title)}</h2>{body}</section>"
 
 
 def _number(value: float | None, unit: str = "", digits: int = 3) -> str:
@@ -121,13 +121,13 @@ def _cards(run: RunData, best: TrialData | None) -> str:
     failed = sum(t.reason is not None for t in told)
     if failed:
         cards.append(("failed evaluations", str(failed)))
-    body = "".join(f'<div class="card"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in cards)
+    body = "".join(f'<div class="card"><b>{html_text(v)}</b><span>{html_text(k)}</span></div>' for k, v in cards)
     note = ""
     if summary.get("best_test_queried") is not None:
         note = (
             f'<p class="dim">Best {run.report_label} value among all that were queried: '
-            f"{_number(summary['best_test_queried'], run.unit)}. A search that sees validation alone cannot pick it; "
-            "some papers report it.</p>"
+            f"{html_text(_number(summary['best_test_queried'], run.unit))}. A search that sees validation alone cannot "
+            "pick it; some papers report it.</p>"
         )
     return f'<div class="cards">{body}</div>{note}'
 
@@ -146,7 +146,7 @@ def _trust(trust: Mapping[str, Any]) -> str:
         note += f" Probability that the metrics are worth anything here: {100 * believed:.0f} %."
     source = f" Scores: {trust['source']}." if trust.get("source") else ""
     plot = _svg(lambda: draw_trust(trust), "weights of training-free metrics")
-    return f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{escape(note + source)}</p>'
+    return f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{html_text(note + source)}</p>'
 
 
 def _svg(draw: Callable[[], Figure], label: str) -> str:
@@ -154,7 +154,7 @@ def _svg(draw: Callable[[], Figure], label: str) -> str:
     # A fixed salt and no date: the same run gives the same page. The other metadata are addresses of vocabularies.
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": "po-nas", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        draw().savefig(buffer, format="svg", metadata=nothing)
+        without_formulas(draw()).savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     return re.sub("<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
@@ -163,9 +163,8 @@ def _svg(draw: Callable[[], Figure], label: str) -> str:
 def _architecture(run: RunData, best: TrialData) -> str:
     from po_nas import spaces
 
-    text = (
-        f"<p><code>{escape(best.architecture)}</code></p><p class='dim'>trial {best.number}, {escape(best.origin)}</p>"
-    )
+    origin = f"<p class='dim'>trial {best.number}, {html_text(best.origin)}</p>"
+    text = f"<p><code>{html_text(best.architecture)}</code></p>{origin}"
     name = run.protocol.get("space")
     if name not in spaces.registry:
         return text
@@ -173,7 +172,7 @@ def _architecture(run: RunData, best: TrialData) -> str:
     graph = space.operation_graph(space.from_string(best.architecture))
     for name, cell in cells(graph):
         title = f"the {name} cell as a graph" if name else "the architecture as a graph"
-        heading = f"<p class='dim'>{escape(name)} cell</p>" if name else ""
+        heading = f"<p class='dim'>{html_text(name)} cell</p>" if name else ""
         text += f'{heading}<div class="wide" tabindex="0">{draw_graph(cell, title, space.operations)}</div>'
     return text
 
@@ -196,10 +195,10 @@ def _trial_table(header: Sequence[str], trials: Iterable[TrialData], best: Trial
         value = f"{t.validation:.4f}" if t.validation is not None else (t.reason or "pending")
         mark = ' class="best"' if best is not None and t.number == best.number else ""
         rows.append(
-            f"<tr{mark}><td>{t.number}</td><td>{escape(value)}</td><td>{escape(t.origin)}</td>"
-            f"<td><code>{escape(t.architecture)}</code></td></tr>"
+            f"<tr{mark}><td>{t.number}</td><td>{html_text(value)}</td><td>{html_text(t.origin)}</td>"
+            f"<td><code>{html_text(t.architecture)}</code></td></tr>"
         )
-    head = "".join(f"<th scope='col'>{escape(h)}</th>" for h in header)
+    head = "".join(f"<th scope='col'>{html_text(h)}</th>" for h in header)
     body = "".join(rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="wide trials" tabindex="0">{table}</div>'
@@ -207,7 +206,7 @@ def _trial_table(header: Sequence[str], trials: Iterable[TrialData], best: Trial
 
 def _pairs(values: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th scope='row'>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in values.items()
+        f"<tr><th scope='row'>{html_text(str(k))}</th><td>{html_text(str(v))}</td></tr>" for k, v in values.items()
     )
     return f'<div class="wide" tabindex="0"><table><tbody>{rows}</tbody></table></div>'
 

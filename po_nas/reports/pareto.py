@@ -24,6 +24,7 @@ from po_nas.core.objective import Metric
 from po_nas.errors import ScoreError, UnknownNameError
 from po_nas.reports.regret import COLOURS
 from po_nas.reports.run import RunData
+from po_nas.runtime.escaping import markdown_text, without_formulas
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["CostTable", "ParetoFront", "draw_pareto", "evaluated_in", "pareto_front", "pareto_table", "write_pareto"]
@@ -212,7 +213,7 @@ def pareto_table(fronts: Sequence[ParetoFront]) -> str:
     """Markdown: a summary, one row per cost, then the front of every cost: what was found, or else the true one."""
     table = fronts[0].table
     header = ("cost", "points of the true front", "evaluated", "front found", "of these on the true front")
-    lines = [f"# {table.name}: {_with_unit(table.metric.name, table.metric.unit)} against cost", ""]
+    lines = [f"# {markdown_text(f'{table.name}: {_with_unit(table.metric.name, table.metric.unit)}')} against cost", ""]
     lines += [_row((*header, "relative hypervolume")), "|---|" + "---:|" * len(header)]
     for front in fronts:
         found: tuple[object, ...] = ("", "", "", "")
@@ -221,14 +222,14 @@ def pareto_table(fronts: Sequence[ParetoFront]) -> str:
         lines.append(_row((front.label, len(front.true), *found)))
     for front in fronts:
         kind, rows = ("true", front.true) if front.hypervolume is None else ("found", front.found)
-        lines += ["", f"## {front.label}: the {kind} front", ""]
+        lines += ["", f"## {markdown_text(front.label)}: the {kind} front", ""]
         lines += [
             _row((front.label, _with_unit(table.metric.name, table.metric.unit), "on the true front", "architecture"))
         ]
         lines += ["|---:|---:|---|---|"]
         for row, on in zip(rows.tolist(), front.is_true(rows), strict=True):
             cost, value = front.values[row].tolist()
-            text = table.space.to_string(table.rows.architecture(row)).replace("|", "\\|")
+            text = table.space.to_string(table.rows.architecture(row))
             lines.append(_row((f"{cost:.4g}", f"{value:.3f}", "yes" if on else "no", f"`{text}`")))
     return "\n".join(lines) + "\n"
 
@@ -249,13 +250,13 @@ def write_pareto(
     fronts = [pareto_front(table, cost, evaluated) for cost in chosen]
     paths = [directory / "pareto.png", directory / "pareto.md"]
     directory.mkdir(parents=True, exist_ok=True)
-    draw_pareto(fronts).savefig(paths[0], dpi=150)
+    without_formulas(draw_pareto(fronts)).savefig(paths[0], dpi=150)
     paths[1].write_text(pareto_table(fronts), encoding="utf-8")
     return paths
 
 
 def _row(cells: Iterable[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
 
 def _with_unit(name: str, unit: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter, SymmetricalLogLocator
 
 from po_nas.reports.run import RunData
+from po_nas.runtime.escaping import without_formulas
 
 __all__ = ["COLOURS", "draw_regret", "save_figure"]
 
@@ -108,4 +109,4 @@ def _focus(axis: Axes, incumbents: list[float], values: list[float], run: RunDat
 
 def save_figure(run: RunData, path: Path) -> None:
     """Write the figure as a PNG of 150 dots per inch."""
-    draw_regret(run).savefig(path, dpi=150)
+    without_formulas(draw_regret(run)).savefig(path, dpi=150)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from po_nas.reports.run import RunData
+from po_nas.runtime.escaping import terminal_text
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result
@@ -37,14 +38,14 @@ def print_result(result: Result, run: RunData) -> None:
         table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
     console = Console(highlight=False)
     console.print()
-    console.print(f"[bold]{escape(result.incumbent or 'no evaluation succeeded')}[/bold]", soft_wrap=True)
+    console.print(Text(terminal_text(result.incumbent or "no evaluation succeeded"), style="bold"), soft_wrap=True)
     console.print(table)
-    console.print(f"{label}: {escape(str(run.protocol.get('report', 'unknown')))}", soft_wrap=True)
+    _say(console, f"{label}: {run.protocol.get('report', 'unknown')}")
     cost = f"{result.cost_s:,.0f} s of recorded cost" if result.cost_s else "no recorded cost"
-    console.print(
+    _say(
+        console,
         f"{result.evaluations} evaluations ({result.failed} failed), {result.wall_s:.1f} s, of which "
         f"{result.overhead_s:.1f} s outside the objective; {cost}; {result.ended}",
-        soft_wrap=True,
     )
 
 
@@ -53,15 +54,21 @@ def print_status(run: RunData) -> None:
     told, best = run.told, run.incumbent()
     limit = run.config["budget"].get("max_evaluations")
     console = Console(highlight=False)
-    console.print(f"{run.config['method']['name']} on {run.config['benchmark']}, seed {run.config['seed']}")
+    _say(console, f"{run.config['method']['name']} on {run.config['benchmark']}, seed {run.config['seed']}")
     failed = sum(t.reason is not None for t in told)
     pending = sum(not t.finished for t in run.trials)
-    console.print(f"{len(told)}/{limit or '?'} evaluations, {failed} failed, {pending} pending")
+    _say(console, f"{len(told)}/{limit or '?'} evaluations, {failed} failed, {pending} pending")
     if best is not None:
         regret = run.regret(best.validation)
-        console.print(
+        _say(
+            console,
             f"best {_number(best.validation, run.unit)} at trial {best.number}"
-            + ("" if regret is None else f", regret {_number(regret, run.unit)}")
+            + ("" if regret is None else f", regret {_number(regret, run.unit)}"),
         )
-        console.print(best.architecture, soft_wrap=True, markup=False)
-    console.print(f"ended: {run.ended}" if run.ended else f"not finished; go on with: po-nas resume {run.directory}")
+        _say(console, best.architecture)
+    _say(console, f"ended: {run.ended}" if run.ended else f"not finished; go on with: po-nas resume {run.directory}")
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(terminal_text(line), markup=False, soft_wrap=True)

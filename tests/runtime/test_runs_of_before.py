@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import po_nas
-from po_nas.reports.make import make_report
+from po_nas.reports.page import make_report
 from po_nas.reports.run import load_run
 from tests.runtime.helpers import trials
 

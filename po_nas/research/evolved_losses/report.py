@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 from po_nas.compare.figures import png
@@ -14,6 +13,7 @@ from po_nas.reports.page import STYLE
 from po_nas.research.evolved_losses.figures import CAPTIONS, make_figures
 from po_nas.research.evolved_losses.results import REFERENCE, Evolved
 from po_nas.research.evolved_losses.tables import make_tables
+from po_nas.runtime.escaping import html_text
 from po_nas.runtime.parts import write_atomically
 
 __all__ = ["PATENT", "make_report", "write_markdown"]
@@ -86,20 +86,20 @@ def _facts(evolved: Evolved) -> list[str]:
 def _page(evolved: Evolved, tables: Sequence[Table], images: Mapping[str, bytes]) -> str:
     """A self-contained HTML page."""
     title = f"Losses evolved on {evolved.dataset}"
-    parts = [f"<p>{escape(text)}</p>" for text in _facts(evolved)]
+    parts = [f"<p>{html_text(text)}</p>" for text in _facts(evolved)]
     for name, image in images.items():
         source = base64.b64encode(image).decode()
         parts.append(
-            f"<section><h2>{escape(_TITLES[name])}</h2><div class='figure'>"
-            f'<img alt="{escape(_TITLES[name], quote=True)}" src="data:image/png;base64,{source}"></div>'
-            f"<p class='dim'>{escape(CAPTIONS[name])}</p></section>"
+            f"<section><h2>{html_text(_TITLES[name])}</h2><div class='figure'>"
+            f'<img alt="{html_text(_TITLES[name])}" src="data:image/png;base64,{source}"></div>'
+            f"<p class='dim'>{html_text(CAPTIONS[name])}</p></section>"
         )
-    parts += [f"<section><h2>{escape(table.title)}</h2>{table.html()}</section>" for table in tables]
-    parts.append(f"<section><h2>A patent</h2><p>{escape(PATENT)}</p></section>")
+    parts += [f"<section><h2>{html_text(table.title)}</h2>{table.html()}</section>" for table in tables]
+    parts.append(f"<section><h2>A patent</h2><p>{html_text(PATENT)}</p></section>")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
+        f"<title>{html_text(title)}</title><style>{STYLE}{_STYLE}</style></head><body><main><h1>{html_text(title)}</h1>"
         + "".join(parts)
         + "</main></body></html>\n"
     )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from po_nas.formula import Call, Node, depth, text
 from po_nas.research.evolved_proxies.metric_evolution import Judged, Outcome
+from po_nas.runtime.escaping import without_formulas
 
 __all__ = ["draw_evolution", "draw_tree", "summary_rows", "write_evolution"]
 
@@ -110,4 +111,4 @@ def _seeds(axis: Axes, outcome: Outcome) -> None:
 def write_evolution(outcome: Outcome, path: Path) -> None:
     """Write the picture as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_evolution(outcome).savefig(path, dpi=130, bbox_inches="tight")
+    without_formulas(draw_evolution(outcome)).savefig(path, dpi=130, bbox_inches="tight")

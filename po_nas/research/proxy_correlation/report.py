@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from po_nas.compare.figures import blank
 from po_nas.research.proxy_correlation.run import Agreement, Compared, as_table
+from po_nas.runtime.escaping import without_formulas
 
 __all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "plain_table", "write_correlation"]
 
@@ -95,15 +96,15 @@ def write_correlation(compared: Sequence[Compared], directory: Path) -> list[Pat
     paths = [directory / "correlation.parquet", directory / "correlation.md", directory / "correlation.png"]
     pq.write_table(as_table(found), paths[0])
     text = [f"Kendall τ_b ± half of its 95 % bootstrap interval.\n\n{agreement_table(found)}\n"]
-    draw_heat_map(found).savefig(paths[2], dpi=120)
+    without_formulas(draw_heat_map(found)).savefig(paths[2], dpi=120)
     for one in compared:
         stem, label = one.benchmark.replace("/", "-"), one.found[0].against
         paths.append(directory / f"{stem}-scatter.png")
-        draw_scatter(one.columns, one.truth, label, most=1500).savefig(paths[-1], dpi=70)
+        without_formulas(draw_scatter(one.columns, one.truth, label, most=1500)).savefig(paths[-1], dpi=70)
         if any(a.group != "all" for a in one.found):
             text.append(f"## {one.benchmark}, within groups\n\n{group_table(found, one.benchmark)}\n")
             paths.append(directory / f"{stem}.png")
-            draw_heat_map(one.found, "group").savefig(paths[-1], dpi=120)
+            without_formulas(draw_heat_map(one.found, "group")).savefig(paths[-1], dpi=120)
     paths[1].write_text("\n".join(text), encoding="utf-8")
     return paths
 

@@ -10,10 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Trial
 from po_nas.runtime.callbacks import Callback, Progress, RunInfo
+from po_nas.runtime.escaping import terminal_text
 
 __all__ = ["ConsoleCallback"]
 
@@ -37,20 +39,21 @@ class ConsoleCallback(Callback):
         config, protocol = info.config, info.protocol
         epochs = str(protocol.get("epochs", "?"))
         epochs += " epochs" if epochs.isdigit() else ""
-        self._console.print(
-            f"[bold]{config['method']['name']}[/bold] on [bold]{config['benchmark']}[/bold], seed {config['seed']}; "
-            f"told: {protocol.get('metric', info.metric.name)} on {protocol.get('dataset', '?')} "
-            f"({protocol.get('split', '?')}), {epochs}, {protocol.get('runs', '?')}; "
-            f"pool: {protocol.get('pool', '?')}",
-            highlight=False,
-            soft_wrap=True,
+        told = (
+            f", seed {config['seed']}; told: {protocol.get('metric', info.metric.name)} on "
+            f"{protocol.get('dataset', '?')} ({protocol.get('split', '?')}), {epochs}, {protocol.get('runs', '?')}; "
+            f"pool: {protocol.get('pool', '?')}"
         )
+        line = Text(terminal_text(config["method"]["name"]), style="bold")
+        line.append(" on ", style="not bold").append(terminal_text(config["benchmark"]))
+        line.append(terminal_text(told), style="not bold")
+        self._console.print(line, highlight=False, soft_wrap=True)
         self._every = max(1, (info.max_evaluations or 200) // _LINES)
         if self._console.is_terminal:
             self._bar = Bar(
                 TextColumn("{task.completed:.0f}/{task.fields[limit]} evaluations"),
                 BarColumn(bar_width=24),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 console=self._console,
             )
             self._task = self._bar.add_task("", total=info.max_evaluations, limit=info.max_evaluations or "?")
@@ -64,7 +67,7 @@ class ConsoleCallback(Callback):
         elif progress.evaluations % self._every == 0:
             limit = self._info.max_evaluations if self._info else None
             count = f"{progress.evaluations}/{limit}" if limit else f"{progress.evaluations}"
-            self._console.print(f"{count} evaluations  {text}", highlight=False, soft_wrap=True)
+            self._console.print(f"{count} evaluations  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def _text(self, progress: Progress) -> str:
         unit = self._info.metric.unit if self._info else ""
@@ -78,7 +81,7 @@ class ConsoleCallback(Callback):
         parts.append(f"{progress.elapsed_s:.1f} s")
         if progress.eta_s is not None:
             parts.append(f"{progress.eta_s:.0f} s left")
-        return "  ".join(parts)
+        return terminal_text("  ".join(parts))
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """Stop the bar."""
