@@ -52,7 +52,7 @@ class MetricConformance(SearcherConformance):
 def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
     """A search told some metrics."""
     kind = methods.registry.get(name)
-    domain = Domain(space, identity or space.to_string, True, budget, metrics=source)
+    domain = Domain(space, identity or space.to_string, True, budget, proxies=source)
     return kind(domain, seed=seed, options=kind.Options(**options))
 
 
