@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from po_nas import spaces
-from po_nas.benchmarks.own_scores import packaged
 from po_nas.proxy_scores import tabulate as score_table
+from po_nas.proxy_scores.packaged import packaged
 
 _OUT = Path(__file__).parents[1] / "docs" / "results" / "kernel_spread.md"
 KERNELS = {
@@ -57,7 +57,9 @@ def first(classes: np.ndarray, row: int) -> bool:
 
 
 def size(space: str, architecture) -> int:
-    network = spaces.get(space).build(architecture, device="meta", **({"classes": 10} if space == "nasbench201" else {}))
+    network = spaces.get(space).build(
+        architecture, device="meta", **({"classes": 10} if space == "nasbench201" else {})
+    )
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -67,7 +69,7 @@ def main() -> None:
         return
     table_names = sorted(
         path.name.removesuffix("_scores.npz")
-        for path in files("po_nas.benchmarks").iterdir()
+        for path in files("po_nas.proxy_scores").iterdir()
         if path.name.endswith("_scores.npz") and path.name != "suite_scores.npz"
     )
     here = torch.backends.cpu.get_cpu_capability()
@@ -86,7 +88,9 @@ def main() -> None:
                 gaps = [
                     abs(value - kept) / max(abs(kept), spread)
                     for key, (value, kept, spread) in scores.items()
-                    if key.rpartition("|")[2] == name and np.isfinite([value, kept]).all() and max(abs(kept), spread) > 0
+                    if key.rpartition("|")[2] == name
+                    and np.isfinite([value, kept]).all()
+                    and max(abs(kept), spread) > 0
                 ]
                 cells.append(f"{np.median(gaps):.0e} / {np.quantile(gaps, 0.9):.0e} / {max(gaps):.0e}" if gaps else "")
             lines.append(f"| {space} | {name} | {' | '.join(cells)} |")

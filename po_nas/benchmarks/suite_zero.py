@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
+from numpy.typing import NDArray
 
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data import table
 from po_nas.benchmarks.data.text_files import integers
-from po_nas.benchmarks.listed import ListedRows
+from po_nas.benchmarks.rows import ListedRows
+from po_nas.benchmarks.scores import SUITE, published_table
 from po_nas.core.objective import Metric
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.darts import DARTSSpace
 from po_nas.spaces.pool import PoolSpace
 
-__all__ = ["load", "rows_of_problem"]
+__all__ = ["load"]
 
 _SPACES = {"nasbench201": "nasbench201", "nasbench301": "darts", "transbench101_micro": "transnas_micro"}
 _WEAK = {f"{space}-{dataset}" for space in ("nasbench201", "nasbench301") for dataset in ("scifar100", "ninapro")}
 _WEAK_NOTE = "on this problem proxies and accuracies on other data sets correlate with next to nothing; cause unknown"
 _SMALL_NOTE = "about 200 architectures: a rank correlation below about 0.15 is noise"
-
-
-def rows_of_problem(task: str, what: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Rows of the table ``suite_zero`` that belong to one of the nine problems."""
-    read = table("suite_zero", what).read(["problem", "source"])
-    return np.flatnonzero((read["problem"] == task) & (read["source"] == "9tasks"))
 
 
 def _architecture(space: str, text: str) -> Architecture:
@@ -46,10 +45,12 @@ def load(task: str, feedback: str) -> Benchmark:
     Raises `MissingDataError` when the data set ``suite_zero`` has not been fetched.
     """
     name = f"suite_zero/{task}"
-    rows = rows_of_problem(task, name)
+    content = table("suite_zero", name)
+    keys = content.read(["problem", "source"])
+    rows = np.flatnonzero((keys["problem"] == task) & (keys["source"] == "9tasks"))
     suite_space, _, dataset = task.partition("-")
     base = spaces.get(_SPACES[suite_space])
-    read = table("suite_zero").read(["arch", "accuracy", "params", "flops"])
+    read = content.read(["arch", "accuracy", "params", "flops"])
     architectures = [_architecture(base.name, text) for text in read["arch"][rows]]
     space = PoolSpace(base, architectures)
     return Benchmark(
@@ -67,4 +68,12 @@ def load(task: str, feedback: str) -> Benchmark:
         pool_description=f"{len(rows)} architectures, drawn at random by the authors",
         reference="Krishnakumar et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230",
         notes=(_SMALL_NOTE, *([_WEAK_NOTE] if task in _WEAK else [])),
+        scores={"published": partial(_published_scores, name, rows)},
     )
+
+
+def _published_scores(name: str, rows: NDArray[np.intp]) -> ScoreTable:
+    names = (*SUITE, "zen", "params", "flops")
+    read = table("suite_zero", f"the scores of {name}").read([c for proxy in names for c in (proxy, f"{proxy}_s")])
+    columns = {column: values[rows] for column, values in read.items()}
+    return published_table(name, {proxy: proxy for proxy in names}, columns, "NAS-Bench-Suite-Zero")

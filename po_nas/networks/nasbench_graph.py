@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from po_nas import spaces
 from po_nas.errors import ConfigError, MissingExtraError
+from po_nas.networks.base import Networks
 from po_nas.networks.checks import known, positive
 from po_nas.networks.layer_tree import Layer, layers_of
 from po_nas.spaces.base import Architecture
+from proxies.batch import Batch
+from proxies.synthetic_graph import synthetic_graph
 
-__all__ = ["DATASETS", "GraphDataset", "NASBenchGraphNetwork"]
+__all__ = ["DATASETS", "NETWORKS", "GraphDataset", "NASBenchGraphNetwork"]
 
 _LAYERS = 4
 _HEADS = 4
@@ -165,3 +168,16 @@ def _layer(operation: str, inputs: int, width: int) -> nn.Module:
         made = kinds[operation](inputs, width)
     module: nn.Module = made
     return module
+
+
+_NODES, _FEATURES, _TOPICS = 64, 96, 7
+"""Of the made-up graph: fewer nodes than features, as jacov and epe_nas need it."""
+
+
+def _one_graph(samples: int, seed: int) -> tuple[dict[str, float], Batch]:
+    """One graph of 64 nodes whatever `samples` says, and networks of one generic width without dropout."""
+    options = {"classes": _TOPICS, "features": _FEATURES, "hidden": _FEATURES, "dropout": 0.0}
+    return options, synthetic_graph(_NODES, _TOPICS, _FEATURES, seed=seed)
+
+
+NETWORKS = Networks(NASBenchGraphNetwork, _one_graph)

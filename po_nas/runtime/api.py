@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas._version import __version__
-from po_nas.core.objective import Objective
+from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.settings import validated
@@ -134,7 +134,7 @@ def run_search(
     for plugin in config.plugins:
         load_plugin(plugin)
     named, objective = objective is None, make_objective(config, out, objective)
-    config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
+    config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
     searcher = make_searcher(config, objective, earlier)
@@ -189,15 +189,15 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
         if out is not None and benchmarks.trains(config.benchmark):
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective(config.benchmark, config.feedback, options)
-    return with_computed(given, config.metrics)
+    return with_computed(complete(given), config.metrics)
 
 
 def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
     """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
     if wanted.compute:
-        from po_nas.training import compute_metrics
+        from po_nas.proxy_scores.combined import with_computed_proxies
 
-        given = compute_metrics(
+        given = with_computed_proxies(
             given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
         )
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
@@ -218,7 +218,7 @@ def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[
         objective.metric.maximize,
         config.budget.max_evaluations,
         objective.distinct,
-        getattr(objective, "metrics", None),
+        objective.proxies,
         source_tasks(earlier, objective.space),
     )
     if domain.source_tasks and not kind.supports_transfer:
@@ -253,9 +253,9 @@ def make_executor(
         config=config if named else None,
         out=None if out is None else out.absolute(),
     )
-    metrics = getattr(objective, "metrics", None)
-    if executor.scores and config.metrics.workers == 1 and isinstance(metrics, ComputedProxySource):
-        metrics.compute_by(Scorer(executor))
+    source = objective.proxies
+    if executor.scores and config.metrics.workers == 1 and isinstance(source, ComputedProxySource):
+        source.compute_by(Scorer(executor))
     return executor
 
 

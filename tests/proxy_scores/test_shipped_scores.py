@@ -9,12 +9,11 @@ import pytest
 
 import proxies
 from po_nas import benchmarks, spaces
-from po_nas.benchmarks import scores
-from po_nas.benchmarks.own_scores import packaged
 from po_nas.proxy_scores import tabulate as score_table
+from po_nas.proxy_scores.packaged import packaged
 
-FILES = {path.name: path for path in files("po_nas.benchmarks").iterdir() if path.name.endswith("_scores.npz")}
-# Scores of samples have tests of their own, tests/benchmarks/test_suite_scores.py.
+FILES = {path.name: path for path in files("po_nas.proxy_scores").iterdir() if path.name.endswith("_scores.npz")}
+# Scores of samples have tests of their own, tests/proxy_scores/test_sample_scores.py.
 SPACES = sorted(name.removesuffix("_scores.npz") for name in FILES if name != "suite_scores.npz")
 
 
@@ -63,10 +62,11 @@ def _size(space, architecture):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_they_are_aligned_with_their_benchmarks(space):
-    names = [name for name in scores.own_names() if name.startswith(f"{space}/")]
+    names = [name for name in benchmarks.scored("own") if name.startswith(f"{space}/")]
     assert names
     for name in names if space == "nasbench201" else ["nasbench_graph/cora", "nasbench_graph/proteins"]:
-        table, benchmark = scores.load_own(name), benchmarks.get(name)
+        benchmark = benchmarks.get(name)
+        table = benchmark.score_table("own")
         assert table.values.shape == (len(benchmark.rows), len(table.names))
         assert not np.isinf(table.values).any()
         assert len(table.signs) == len(table.names)
@@ -79,7 +79,7 @@ def test_they_are_aligned_with_their_benchmarks(space):
         task = name.partition("/")[2] if name.partition("/")[2] in packed.tasks else "any"
         for score in packed.tasks[task]:
             np.testing.assert_array_equal(table.column(score)[row], packed.column(task, score)[index])
-        metrics = benchmark.metrics
+        metrics = benchmark.proxies
         assert metrics.names[: len(table.names)] == table.names
         # What is made of others comes after them.
         assert all(proxies.spec(name).needs for name in metrics.names[len(table.names) :])

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from po_nas.core.objective import Objective, Outcome
-from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import ExecutorError
 
 if TYPE_CHECKING:
@@ -260,7 +259,8 @@ def _guarded(objective: Objective, job: Work) -> tuple[Outcome, str | None]:
 
 
 def _scored(objective: Objective, job: Scoring) -> Outcome:
-    source: ProxySource = objective.metrics  # type: ignore[attr-defined] # only such objectives are asked
+    source = objective.proxies
+    assert source is not None  # only such objectives are asked
     before = source.computed
     found = source.values([objective.space.from_string(text) for text in job.architectures], job.metrics)
     values = {

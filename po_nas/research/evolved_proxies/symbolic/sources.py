@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import benchmarks, spaces
-from po_nas.benchmarks import scores
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.suite_scores import suite_scores
 from po_nas.errors import MissingDataError, UnknownNameError
+from po_nas.proxy_scores.packaged import sample_scores
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research.evolved_proxies.symbolic.problem import Problem
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.darts import DARTSSpace
@@ -108,14 +108,12 @@ def _made(
     own = spaces.get(architectures[0].space)
     keys = [own.canonical(architecture) for architecture in architectures]
     _, classes = np.unique(np.array(keys), return_inverse=True)
-    computed = {c: v for c, v in suite_scores(architectures).items() if c not in rows.columns}
+    computed = {c: v for c, v in sample_scores(architectures).items() if c not in rows.columns}
     columns = rows.columns | computed | graph_leaves(own, architectures)
     return Problem(name, space, accuracy, columns, classes.astype(np.int64), rows.seconds, source)
 
 
-def _fill(
-    rows: _Rows, given: scores.ScoreTable, positions: NDArray[np.intp], only: Sequence[str] | None = None
-) -> None:
+def _fill(rows: _Rows, given: ScoreTable, positions: NDArray[np.intp], only: Sequence[str] | None = None) -> None:
     """Add columns of a whole space that the sample lacks (all, or `only` some)."""
     for place, column in enumerate(given.names):
         if only is not None and column not in only:
@@ -134,13 +132,14 @@ def _nasbench201(name: str, task: str) -> Problem:
     rows = _Rows(name, f"nasbench201-{_DATA201[task]}", "725")
     found = benchmarks.get(name)
     positions = np.array([row_of_tuple(text) for text in rows.texts], dtype=np.intp)
-    _fill(rows, scores.load_own(name), positions)
+    _fill(rows, found.score_table("own"), positions)
     if task == "cifar100":
         # Forward passes do not see how many classes there are.
-        _fill(rows, scores.load_own("nasbench201/cifar10"), positions, ("swap", "az_expressivity", "az_progressivity"))
+        others = benchmarks.score_table("nasbench201/cifar10", "own")
+        _fill(rows, others, positions, ("swap", "az_expressivity", "az_progressivity"))
     # The sample can do without what a second data set knows.
     with suppress(MissingDataError):
-        _fill(rows, scores.load(name), positions, ("zen",))
+        _fill(rows, found.score_table("published"), positions, ("zen",))
     architectures = [found.rows.architecture(int(row)) for row in positions]
     source = "scores NAS-Bench-Suite-Zero (725 cells) and po-nas, accuracies NAS-Bench-201 (validation, mean of runs)"
     return _made(name, "nasbench201", rows, architectures, found.validation[positions], source)
@@ -204,7 +203,7 @@ def _transnas(name: str, task: str) -> Problem:
     found = benchmarks.get(name)
     positions = [found.rows.find(architecture) for architecture in architectures]
     if all(position is not None for position in positions):
-        _fill(rows, scores.load(name), np.array(positions, dtype=np.intp))
+        _fill(rows, found.score_table("published"), np.array(positions, dtype=np.intp))
     source = "scores and best-epoch validation metrics by NAS-Bench-Suite-Zero"
     return _made(name, family, rows, architectures, rows.accuracy, source)
 
