@@ -177,7 +177,8 @@ def test_conditions_change_one_thing_each(recipe):
     assert [len(way.batch) for way in ways] == [6, 6, 64, 64, 6, 6]
     found = score_agreement.score_conditions(plan, "small", firsts[-4:], ("snip", "l2_norm"), ways)
     base = score_table.score_sample(plan, "small", ("snip",), firsts[-4:])
-    assert found["recipe"]["snip"].tolist() == [result.values["snip"] for result in base]
+    # In another order sums differ in the last digits.
+    assert found["recipe"]["snip"] == pytest.approx([result.values["snip"] for result in base], rel=1e-6)
     for name in ("other seeds", "64 images", "Kaiming weights", "6 given images"):
         assert not np.isclose(found[name]["snip"], found["recipe"]["snip"]).any()
     same = found["64 images"]["l2_norm"] == found["recipe"]["l2_norm"]
