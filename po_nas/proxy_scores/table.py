@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from po_nas import spaces
 from po_nas.core.proxy_source import ProxySource
@@ -90,7 +90,7 @@ class RecordedProxies(ProxySource):
     def of(
         cls,
         rows: Rows,
-        columns: Mapping[str, NDArray[np.float64]],
+        columns: Mapping[str, ArrayLike],
         origin: str,
         directions: Mapping[str, int] | None = None,
     ) -> RecordedProxies:
