@@ -69,8 +69,8 @@ def test_a_random_sample_computed_again(space):
                     size = max(abs(kept[row]), usual)
                     gaps.setdefault(name, []).append(abs(result.values[name] - kept[row]) / size if size else 0.0)
     bounds = _bounds(space)
+    assert np.mean(np.concatenate(list(gaps.values())) <= CLOSE) >= 0.9
     for name, found in gaps.items():
-        assert np.median(found) <= CLOSE, name
         assert max(found) <= bounds.get(name, CLOSE), name
 
 
