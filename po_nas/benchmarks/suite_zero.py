@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,33 +11,42 @@ from numpy.typing import NDArray
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data import table
+from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
 from po_nas.benchmarks.data.text_files import integers
 from po_nas.benchmarks.rows import ListedRows
 from po_nas.benchmarks.scores import SUITE, published_table
 from po_nas.core.objective import Metric
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.base import Architecture
+from po_nas.spaces.categorical import CategoricalSpace
 from po_nas.spaces.darts import DARTSSpace
+from po_nas.spaces.nasbench101 import NASBench101Space
 from po_nas.spaces.pool import PoolSpace
 
-__all__ = ["load"]
+__all__ = ["decode", "load"]
 
 _SPACES = {"nasbench201": "nasbench201", "nasbench301": "darts", "transbench101_micro": "transnas_micro"}
+_OPERATIONS_101 = ("input", "output", "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
+"""NASLib's integers of the operations of NAS-Bench-101."""
+_VERTICES = 7
 _WEAK = {f"{space}-{dataset}" for space in ("nasbench201", "nasbench301") for dataset in ("scifar100", "ninapro")}
 _WEAK_NOTE = "on this problem proxies and accuracies on other data sets correlate with next to nothing; cause unknown"
 _SMALL_NOTE = "about 200 architectures: a rank correlation below about 0.15 is noise"
 
 
-def _architecture(space: str, text: str) -> Architecture:
-    from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
-
-    if space == "darts":
-        darts = spaces.get("darts")
-        assert isinstance(darts, DARTSSpace)
-        return darts.from_naslib(*integers(text))
+def decode(space: str, text: str) -> Architecture:
+    """The architecture of one of our spaces that NASLib writes as `text`, nested tuples of integers."""
+    codes: tuple[Any, ...] = integers(text)
+    if space == "nasbench101":
+        matrix = [list(codes[_VERTICES * row : _VERTICES * (row + 1)]) for row in range(_VERTICES)]
+        operations = [_OPERATIONS_101[code] for code in codes[_VERTICES**2 :]]
+        return cast(NASBench101Space, spaces.get(space)).from_matrix(matrix, operations)
     if space == "nasbench201":
-        return spaces.get("nasbench201").at(row_of_tuple(text))  # type: ignore[attr-defined, no-any-return]
-    return Architecture(space, integers(text))
+        return cast(CategoricalSpace, spaces.get(space)).at(row_of_tuple(text))
+    if space == "darts":
+        return cast(DARTSSpace, spaces.get(space)).from_naslib(*codes)
+    # Macro networks of fewer than six modules are padded with zeros.
+    return Architecture(space, tuple(code for code in codes if code or space != "transnas_macro"))
 
 
 def load(task: str, feedback: str) -> Benchmark:
@@ -51,7 +61,7 @@ def load(task: str, feedback: str) -> Benchmark:
     suite_space, _, dataset = task.partition("-")
     base = spaces.get(_SPACES[suite_space])
     read = content.read(["arch", "accuracy", "params", "flops"])
-    architectures = [_architecture(base.name, text) for text in read["arch"][rows]]
+    architectures = [decode(base.name, text) for text in read["arch"][rows]]
     space = PoolSpace(base, architectures)
     return Benchmark(
         name=name,
