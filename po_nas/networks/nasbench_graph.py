@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,11 @@ from po_nas import spaces
 from po_nas.errors import ConfigError, MissingExtraError
 from po_nas.networks.base import Networks
 from po_nas.networks.checks import known, positive
-from po_nas.networks.layer_tree import Layer, layers_of
 from po_nas.spaces.base import Architecture
 from proxies.batch import Batch
 from proxies.synthetic_graph import synthetic_graph
 
-__all__ = ["DATASETS", "NETWORKS", "GraphDataset", "NASBenchGraphNetwork"]
+__all__ = ["DATASETS", "NETWORKS", "GraphDataset", "Layer", "NASBenchGraphNetwork", "layers_of"]
 
 _LAYERS = 4
 _HEADS = 4
@@ -49,6 +50,27 @@ DATASETS = {
     "proteins": GraphDataset(8, 112, 256, 0.0, True, True),
 }
 """Sizes are those that the published parameter counts imply, for every network of every data set but ``physics``."""
+
+
+class Layer(NamedTuple):
+    """A layer: its operation and the number of the one below which it hangs, 0 for the input."""
+
+    operation: str
+    parent: int
+
+
+def layers_of(key: str) -> list[Layer]:
+    """The layers 1, 2, … of a key such as ``gcn(gat,skip),sage``, parents before children."""
+    layers: list[Layer] = []
+    above = [0]
+    for name, mark in re.findall(r"(\w+)|([(),])", key):
+        if name:
+            layers.append(Layer(name, above[-1]))
+        elif mark == "(":
+            above.append(len(layers))
+        elif mark == ")":
+            above.pop()
+    return layers
 
 
 class NASBenchGraphNetwork(nn.Module):

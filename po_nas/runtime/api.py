@@ -15,6 +15,7 @@ from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.proxy_scores.combined import with_computed_proxies
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.registry import load_plugin
 from po_nas.runtime.budget import Ledger
@@ -195,8 +196,6 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
 def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
     """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
     if wanted.compute:
-        from po_nas.proxy_scores.combined import with_computed_proxies
-
         given = with_computed_proxies(
             given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
         )
