@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from po_nas import spaces
-from po_nas.benchmarks.own_scores import packaged
+from po_nas.proxy_scores.packaged import packaged
 from po_nas.proxy_scores.tabulate import ScoreRecipe, score_sample
 
 KERNELS = {
@@ -68,7 +68,7 @@ def main() -> None:
         return
     table_names = sorted(
         path.name.removesuffix("_scores.npz")
-        for path in files("po_nas.benchmarks").iterdir()
+        for path in files("po_nas.proxy_scores").iterdir()
         if path.name.endswith("_scores.npz") and path.name != "suite_scores.npz"
     )
     here = torch.backends.cpu.get_cpu_capability()

@@ -31,7 +31,7 @@ KNOWN, ROUNDS, POOL = 50, 5, 1000
 def proposals(name: str) -> float:
     """Seconds of the fastest proposal with `KNOWN` evaluations or a few more."""
     objective = benchmarks.get("nasbench201/cifar10")
-    domain = Domain(objective.space, objective.identity, True, 100, objective.distinct, objective.metrics)
+    domain = Domain(objective.space, objective.identity, True, 100, objective.distinct, objective.proxies)
     kind = methods.registry.get(name)
     search: Searcher = kind(domain, seed=0, options=kind.Options())
     taken = []
@@ -98,7 +98,7 @@ def evolution() -> tuple[int, float, float]:
 def pretraining() -> float:
     """Seconds to pre-train the encoder on all cells of NAS-Bench-201."""
     objective = benchmarks.get("nasbench201/cifar10")
-    domain = Domain(objective.space, objective.identity, True, 100, objective.distinct, objective.metrics)
+    domain = Domain(objective.space, objective.identity, True, 100, objective.distinct, objective.proxies)
     kind = methods.registry.get("po_nas")
     scaled = scaled_features(kind(domain, seed=0, options=kind.Options()).features())
     inputs = scaled.pool.candidates.encodings

@@ -23,6 +23,7 @@ __all__ = [
     "EncodingError",
     "ExecutorError",
     "HashMismatchError",
+    "IncompleteObjectiveError",
     "InvalidArchitectureError",
     "JournalError",
     "LossNotFiniteError",
@@ -232,6 +233,17 @@ class MetricsUnavailableError(DataError):
         super().__init__(
             f"method {method!r} needs training-free metrics of {space}: {reason}; search a benchmark that has scores "
             "(po-nas benchmarks list), or use a method that needs none, such as gp_bo"
+        )
+
+
+class IncompleteObjectiveError(PoNasError, TypeError):
+    """An objective that lacks a part of the contract."""
+
+    def __init__(self, kind: str, missing: str) -> None:
+        self.kind, self.missing = kind, missing
+        super().__init__(
+            f"the objective {kind} has no {missing!r}; add it, or subclass po_nas.core.objective.Objective, which has "
+            "defaults for all but name, space, metric and evaluate"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -159,4 +160,22 @@ def test_the_examples_search(examples):
     assert "12/12" in run(po_nas, "status", "mine", cwd=examples)
     assert "chains" in run(po_nas, "export", "mine", cwd=examples)
     assert run(sys.executable, "own_objective.py", cwd=examples).strip()
-    assert run(sys.executable, "live_metrics.py", cwd=examples).strip()
+    assert run(sys.executable, "computed_scores.py", cwd=examples).strip()
+
+
+def test_a_plug_in_benchmark_brings_scores_and_a_plug_in_space_has_them_computed(examples):
+    po_nas = str(Path(sys.executable).with_name("po-nas"))
+    settings = ("method=zero_cost", "method.fusion=single", "budget=3")
+    scored = ("benchmark=chains/scored", "method.metric=depth", "--plugin", "scored_chains.py")
+    run(po_nas, "search", *settings, *scored, "--out", "scored", cwd=examples)
+    built = ("benchmark=chains/toy", "metrics=[params]", "method.metric=params")
+    plugins = ("--plugin", "chain_table.py", "--plugin", "chain_networks.py")
+    run(po_nas, "search", *settings, *built, *plugins, "--out", "built", cwd=examples)
+    first = [
+        json.loads(line)["architecture"]
+        for folder in ("scored", "built")
+        for line in (examples / folder / "journal.jsonl").read_text().splitlines()
+        if json.loads(line).get("number") == 0 and json.loads(line)["event"] == "ask"
+    ]
+    assert "skip" not in first[0]
+    assert first[1] == "conv-conv-conv"

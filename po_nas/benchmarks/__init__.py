@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from po_nas.errors import ConfigError, NotATableError, UnknownNameError
 from po_nas.registry import Entry, Registry
@@ -16,6 +16,7 @@ from po_nas.registry import Entry, Registry
 if TYPE_CHECKING:
     from po_nas.benchmarks.base import Benchmark
     from po_nas.core.objective import Objective
+    from po_nas.proxy_scores.table import ScoreTable
 
 __all__ = [
     "BenchmarkSpec",
@@ -26,9 +27,13 @@ __all__ = [
     "objective_of",
     "register",
     "registry",
+    "score_table",
+    "scored",
     "spec_of",
     "trains",
 ]
+
+Origin = Literal["own", "published"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,15 @@ class BenchmarkSpec:
 
     `space` names its search space, `feedbacks` the presets it offers (the first is the default), `dataset` the public
     data set that it needs (None: it comes with the installation). `trained` benchmarks have no table: every evaluation
-    is a training.
+    is a training. `scores` says which tables of proxy scores a table comes with: of po-nas itself (``own``), or
+    ``published``.
     """
 
     space: str
     feedbacks: tuple[str, ...] = ("full",)
     dataset: str | None = None
     trained: bool = False
+    scores: tuple[Origin, ...] = ()
 
 
 Loader = Callable[..., "Objective"]
@@ -79,7 +86,7 @@ _declare(
     "nasbench201",
     ("cifar10", "cifar100", "imagenet16-120"),
     "nasbench201:load",
-    BenchmarkSpec("nasbench201", ("full", "robot", "epochs12")),
+    BenchmarkSpec("nasbench201", ("full", "robot", "epochs12"), scores=("own", "published")),
     "15,625 cells on {task}; test accuracies after `po-nas data get nasbench201`",
     "2001.00326",
 )
@@ -87,7 +94,7 @@ _declare(
     "nasbench_graph",
     ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv"),
     "nasbench_graph:load",
-    BenchmarkSpec("nasbench_graph"),
+    BenchmarkSpec("nasbench_graph", scores=("own",)),
     "26,206 graph neural networks on {task}",
     "2206.09166",
 )
@@ -95,7 +102,7 @@ _declare(
     "nasbench_graph",
     ("proteins",),
     "nasbench_graph:load",
-    BenchmarkSpec("nasbench_graph_proteins"),
+    BenchmarkSpec("nasbench_graph_proteins", scores=("own",)),
     "2,021 graph neural networks on {task}",
     "2206.09166",
 )
@@ -104,7 +111,7 @@ for _level, _count in (("micro", "4,096 cells"), ("macro", "3,256 networks")):
         f"transnas_{_level}",
         _TRANSNAS_TASKS,
         f"transnas:load_{_level}",
-        BenchmarkSpec(f"transnas_{_level}", ("full", "robot"), "transnasbench101"),
+        BenchmarkSpec(f"transnas_{_level}", ("full", "robot"), "transnasbench101", scores=("published",)),
         _count + " on the Taskonomy task {task}",
         "2105.11871",
     )
@@ -112,7 +119,9 @@ _declare(
     "nasbench101",
     ("cifar10",),
     "nasbench101:load",
-    BenchmarkSpec("nasbench101", ("full", "epochs36", "epochs12", "epochs4"), "nasbench101_sample"),
+    BenchmarkSpec(
+        "nasbench101", ("full", "epochs36", "epochs12", "epochs4"), "nasbench101_sample", scores=("published",)
+    ),
     "a sample of 30,001 of the 423,624 cells on {task}",
     "1902.09635",
 )
@@ -120,7 +129,7 @@ _declare(
     "nasbench301",
     ("cifar10",),
     "nasbench301:load",
-    BenchmarkSpec("darts", dataset="nasbench301_sample"),
+    BenchmarkSpec("darts", dataset="nasbench301_sample", scores=("published",)),
     "1,218 DARTS cells with surrogate predictions on {task}",
     "2008.09777",
 )
@@ -133,7 +142,7 @@ for _suite_space, _space in (
         "suite_zero",
         tuple(f"{_suite_space}-{data}" for data in ("ninapro", "svhn", "scifar100")),
         "suite_zero:load",
-        BenchmarkSpec(_space, dataset="suite_zero"),
+        BenchmarkSpec(_space, dataset="suite_zero", scores=("published",)),
         "NAS-Bench-Suite-Zero, about 200 architectures: {task}",
         "2210.03230",
     )
@@ -198,3 +207,20 @@ def get(name: str, feedback: str | None = None) -> Benchmark:
     if trains(name):
         raise NotATableError(name)
     return cast("Benchmark", objective(name, feedback))
+
+
+def scored(origin: Origin) -> list[str]:
+    """The tables that come with proxy scores of that origin."""
+    specs = {entry.name: entry.spec for entry in registry.entries()}
+    return [n for n, spec in specs.items() if isinstance(spec, BenchmarkSpec) and origin in spec.scores]
+
+
+def score_table(name: str, origin: Origin) -> ScoreTable:
+    """The proxy scores of a table as they were recorded, higher or lower better.
+
+    Raises `UnknownNameError` for a table without scores of that origin and `MissingDataError` where it, or its scores,
+    have not been fetched.
+    """
+    if name not in (known := scored(origin)):
+        raise UnknownNameError(f"benchmark with {origin} scores", name, known)
+    return get(name).score_table(origin)

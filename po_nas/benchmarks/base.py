@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.benchmarks.rows import Rows
-from po_nas.core.objective import Metric, Outcome
+from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.proxy_source import ProxySource
-from po_nas.errors import DataError, InvalidArchitectureError
+from po_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
+from po_nas.proxy_scores.table import RecordedProxies, Rows, ScoreTable
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["Benchmark", "Description", "Feedback", "spearman"]
@@ -65,13 +65,17 @@ class Description:
 
 
 @dataclass(frozen=True, eq=False)
-class Benchmark:
-    """A table of one task under one feedback; implements `po_nas.core.objective.Objective`.
+class Benchmark(Objective):
+    """A table of one task under one feedback.
 
     `space` is what a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.
     `rows` finds the row of an architecture. Columns are (n,) float64 arrays: the search signal `validation` (NaN for
     an architecture known to fail), the report metric `test` (or None), `cost_s` in seconds (or None), and `extras`
     (parameters in millions, latency in ms, …) with their `units`.
+
+    `proxies` are recorded proxy scores, or any other source of them. `scores` are the tables that are recorded, read
+    when first asked for: ``own`` by po-nas, ``published`` by others; the first of them is the default of `proxies`.
+    `inputs` says how networks and images of the task differ from the usual ones of the space (`Space.example_inputs`).
     """
 
     name: str
@@ -89,8 +93,13 @@ class Benchmark:
     pool_description: str = "the whole space"
     reference: str = ""
     notes: tuple[str, ...] = ()
+    proxies: ProxySource | None = None
+    scores: Mapping[str, Callable[[], ScoreTable]] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.proxies is None and self.scores:
+            object.__setattr__(self, "proxies", RecordedProxies(self.rows, next(iter(self.scores.values()))))
         columns = {"validation": self.validation, "test": self.test, "cost_s": self.cost_s, **self.extras}
         for name, column in columns.items():
             if column is None:
@@ -113,12 +122,20 @@ class Benchmark:
         cost = 0.0 if self.cost_s is None else float(self.cost_s[row])
         return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost)
 
-    @cached_property
-    def metrics(self) -> ProxySource | None:
-        """Recorded training-free metrics of the architectures, None where there are none."""
-        from po_nas.benchmarks.table_metrics import TableMetrics
+    @property
+    def costs_known(self) -> bool:
+        """Whether the table has a column of costs."""
+        return self.cost_s is not None
 
-        return TableMetrics.of(self.name, self.rows)
+    def score_table(self, origin: str) -> ScoreTable:
+        """The recorded scores of one origin as they are; `UnknownNameError` where there are none."""
+        if origin not in self.scores:
+            raise UnknownNameError(f"origin of scores of {self.name}", origin, self.scores)
+        return self.scores[origin]()
+
+    def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
+        """What proxies are computed on: networks and made-up inputs of the space in the sizes of the task."""
+        return self.space.example_inputs(samples, **self.inputs)
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
         """Test metric (or None) and the extras of an architecture; for the reader, never for a method."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.listed import ListedRows
+from po_nas.benchmarks.rows import ListedRows
+from po_nas.benchmarks.scores import published_table
 from po_nas.core.objective import Metric
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.pool import PoolSpace
 
 __all__ = ["load"]
@@ -56,4 +60,12 @@ def load(task: str, feedback: str) -> Benchmark:
             "the optimum is that of the sample, not of NAS-Bench-101",
             "one run per cell; runs of one cell differ by about 0.3 points after 108 epochs",
         ),
+        scores={"published": partial(_published_scores, name)},
     )
+
+
+def _published_scores(name: str) -> ScoreTable:
+    columns = table("nasbench101_sample", f"the scores of {name}").read(["zen", "zen_s", "params"])
+    columns["params"] = columns["params"] / 1e6
+    notes = ("zen is known for 10,250 of the cells",)
+    return published_table(name, {"zen": "zen", "params": "params"}, columns, "NASLib", notes)

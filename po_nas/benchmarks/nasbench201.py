@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import cast
 
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
+from po_nas.benchmarks.data import table
 from po_nas.benchmarks.data.hardware import load_hardware
 from po_nas.benchmarks.data.nasbench201 import load_public
 from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
 from po_nas.benchmarks.rows import EnumerationRows
+from po_nas.benchmarks.scores import SUITE, SUITE_SOURCE, published_table, with_seconds
 from po_nas.benchmarks.unpickle import read_packaged
 from po_nas.core.objective import Metric
 from po_nas.errors import DataError, MissingDataError
+from po_nas.proxy_scores.packaged import packaged_table
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.categorical import CategoricalSpace
 
 __all__ = ["load"]
@@ -28,6 +32,12 @@ _TASKS = {
     "imagenet16-120": ("imagenet", "in16", "ImageNet16-120", "half of the test images"),
 }
 _REFERENCE = "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv 2001.00326"
+_INPUTS = {"cifar10": {}, "cifar100": {"classes": 100}, "imagenet16-120": {"classes": 120, "size": 16}}
+"""How the networks and images of a task differ from those of CIFAR-10."""
+_OWN = (
+    "computed by our own engine on made-up images; isomorphic cells share scores, except params, flops and l2_norm, to "
+    "which operations count that are connected to nothing"
+)
 _TWINS = "the 15,625 cells compute 4,930 functions; cells of one function were trained separately"
 
 
@@ -108,4 +118,32 @@ def load(task: str, feedback: str) -> Benchmark:
         pool_description="all 15,625 cells",
         reference=_REFERENCE,
         notes=(_TWINS,),
+        scores={"own": partial(_own_scores, name, prefix), "published": partial(_published_scores, name, prefix)},
+        inputs=_INPUTS[task],
     )
+
+
+def _own_scores(name: str, prefix: str) -> ScoreTable:
+    return packaged_table(name, slice(None), {"params": parameters(prefix), "flops": flops(prefix)}, _OWN)
+
+
+def _published_scores(name: str, prefix: str) -> ScoreTable:
+    content = table("nasbench201", f"the scores of {name}")
+    chosen = {
+        **{proxy: f"{prefix}_nbs0_{proxy}" for proxy in SUITE},
+        "zen": f"{prefix}_zen",
+        "params": f"{prefix}_params_m",
+        "flops": f"{prefix}_flops_m",
+        "naswot_authors": f"{prefix}_naswot_authors",
+    }
+    chosen = {proxy: column for proxy, column in chosen.items() if column in content}
+    notes: tuple[str, ...] = ("zen is known for the 15,284 connected cells",)
+    if "nwot" in chosen:
+        notes += (
+            "ten of the scores are known for the 9,445 cells without dead edges; synflow is on a log scale",
+            "jacov and nwot are on another scale than in suite_zero: do not mix the two",
+        )
+    if "naswot_authors" in chosen:
+        notes += ("naswot_authors: first version of the score by its own authors, batch of 256",)
+    columns = content.read(with_seconds(chosen.values(), content))
+    return published_table(name, chosen, columns, SUITE_SOURCE, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.listed import ListedRows
-from po_nas.benchmarks.rows import EnumerationRows, Rows
+from po_nas.benchmarks.rows import EnumerationRows, ListedRows
+from po_nas.benchmarks.scores import SUITE, SUITE_SOURCE, published_table, with_seconds
 from po_nas.core.objective import Metric
+from po_nas.proxy_scores.table import Rows, ScoreTable
 from po_nas.spaces.categorical import CategoricalSpace
 
-__all__ = ["load_macro", "load_micro", "read_rows"]
+__all__ = ["load_macro", "load_micro"]
 
 _METRICS = {
     "class_scene": ("top1", "top1"),
@@ -52,7 +54,7 @@ _NOTES = {
 _POOLS = {"micro": "all 4,096 cells", "macro": "all 3,256 networks"}
 
 
-def read_rows(level: str, names: list[str], what: str) -> tuple[Rows, dict[str, NDArray[Any]]]:
+def _read_rows(level: str, names: list[str], what: str) -> tuple[Rows, dict[str, NDArray[Any]]]:
     """Rows and columns of one level (``micro`` or ``macro``); `MissingDataError` says that `what` needs the data.
 
     Micro cells come in the order of the space's enumeration, macro networks in the order of the API.
@@ -97,7 +99,7 @@ def _load(level: str, task: str, feedback: str) -> Benchmark:
         "params": f"{task}_params_m",
         "flops": f"{task}_flops_m",
     }
-    rows, read = read_rows(level, list(columns.values()), name)
+    rows, read = _read_rows(level, list(columns.values()), name)
     found = cast("Mapping[str, NDArray[np.float64]]", {key: read[column] for key, column in columns.items()})
     return Benchmark(
         name=name,
@@ -122,4 +124,22 @@ def _load(level: str, task: str, feedback: str) -> Benchmark:
         pool_description=_POOLS[level],
         reference=_REFERENCE,
         notes=(*_NOTES[level], _BEST, *([_SEGMENTATION] if task == "segmentsemantic" else [])),
+        scores={"published": partial(_published_scores, level, task)},
+        inputs={"task": task},
     )
+
+
+def _published_scores(level: str, task: str) -> ScoreTable:
+    name = f"transnas_{level}/{task}"
+    content = table("transnasbench101", f"the scores of {name}")
+    chosen = {proxy: f"{task}_{proxy}" for proxy in ("zen", "epe_nas", "synflow", "fisher")}
+    chosen |= {proxy: f"{task}_nbs0_{proxy}" for proxy in SUITE if f"{task}_{proxy}" not in content}
+    chosen |= {"params": f"{task}_params_m", "flops": f"{task}_flops_m"}
+    _, columns = _read_rows(level, with_seconds(chosen.values(), content), f"the scores of {name}")
+    chosen = {proxy: c for proxy, c in chosen.items() if c in columns and np.isfinite(columns[c]).any()}
+    notes = ("fisher is one of several upstream runs, which differ by noise",) * ("fisher" in chosen)
+    if task == "jigsaw":
+        notes += ("epe_nas is 0 for nearly all architectures of this task and says nothing",)
+    if "nwot" in chosen:
+        notes += ("eight scores are known for the 2,128 cells without dead edges only",)
+    return published_table(name, chosen, columns, SUITE_SOURCE, notes)

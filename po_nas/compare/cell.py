@@ -87,7 +87,7 @@ def for_the_reader(objective: Objective | None, architecture: str, validation: f
 
 def _rank(objective: Objective, validation: float) -> float:
     """1 + the number of the table's rows with a better search signal; NaN where there is no table."""
-    column = getattr(objective, "validation", None)
+    column = objective.validation
     if column is None or math.isnan(validation):
         return math.nan
     better = column > validation if objective.metric.maximize else column < validation

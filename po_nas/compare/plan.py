@@ -96,7 +96,7 @@ def optima(objective: Objective) -> dict[str, Any]:
     """
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
     ceiling = None if optimum is None else objective.report(optimum[1]).get("test")
-    column = getattr(objective, "validation", None)
+    column = objective.validation
     return {
         "optimum_validation": None if optimum is None else float(optimum[0]),
         "optimum_test": None if optimum_test is None else float(optimum_test[0]),

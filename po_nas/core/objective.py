@@ -1,15 +1,22 @@
 """What a search spends its budget on: an objective, and the outcome of one evaluation."""
 
+# ruff: noqa: D102 - the docstring of the class describes the attributes
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.core.proxy_source import ProxySource
+from po_nas.errors import IncompleteObjectiveError
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Metric", "Objective", "Outcome"]
+__all__ = ["Metric", "Objective", "ObjectiveWrapper", "Outcome", "complete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,60 +67,175 @@ class Outcome:
         return self.metrics.get("validation")
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """A benchmark task or a trainer: the one thing that knows accuracies.
+class Objective(ABC):
+    """A benchmark task, a training, or a function of the user's: the one thing that knows accuracies.
 
-    `space` is what a searcher proposes from: for a benchmark that covers a part of a space, that part. `report` is
-    called by the run loop after the search has chosen, never by a method.
+    A subclass has `name`, `space`, `metric` and `evaluate`; everything else has a default. Each attribute may be a
+    constant of the class, an attribute of its instances or a property.
+
+    Attributes:
+        name: ``family/task``, as printed.
+        space: What searchers propose from; for a benchmark that covers a part of a space, that part.
+        metric: What is optimised.
+        proxies: Where proxy scores of the architectures come from; None (default) where there are none.
+        costs_known: Whether `Outcome.cost_s` means anything (default: yes). Where it does not, a budget in seconds of
+            cost is refused.
+        fidelities: The shares of a whole training, above 0 and at most 1, that `evaluate` can be asked for; empty
+            (default) where there are whole evaluations only.
+        distinct: Number of distinct identities; None (default) when there is no end of them.
+        validation: Search signals (rows,) of a table, NaN for a failure; None (default) where nothing is recorded.
+        optimum_validation: Best search signal there is and an architecture that has it; None (default) where unknown.
+        optimum_test: Best report metric there is and an architecture that has it; None (default) where unknown.
     """
 
-    @property
-    def name(self) -> str:
-        """``family/task``, as printed."""
-        ...
+    if TYPE_CHECKING:
+        # Read-only for whoever uses an objective, so that a subclass is free in how it provides them.
+        @property
+        @abstractmethod
+        def name(self) -> str: ...
+        @property
+        @abstractmethod
+        def space(self) -> Space: ...
+        @property
+        @abstractmethod
+        def metric(self) -> Metric: ...
+        @property
+        def proxies(self) -> ProxySource | None:
+            return None
 
-    @property
-    def space(self) -> Space:
-        """What searchers propose from."""
-        ...
+        @property
+        def costs_known(self) -> bool:
+            return True
 
-    @property
-    def metric(self) -> Metric:
-        """What is optimised."""
-        ...
+        @property
+        def fidelities(self) -> tuple[float, ...]:
+            return ()
 
+        @property
+        def distinct(self) -> int | None:
+            return None
+
+        @property
+        def validation(self) -> NDArray[np.float64] | None:
+            return None
+
+        @property
+        def optimum_validation(self) -> tuple[float, Architecture] | None:
+            return None
+
+        @property
+        def optimum_test(self) -> tuple[float, Architecture] | None:
+            return None
+    else:
+        proxies = distinct = validation = optimum_validation = optimum_test = None
+        costs_known = True
+        fidelities = ()
+
+    @abstractmethod
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         """Evaluate one architecture. `seed` seeds a training; tables that average runs ignore it."""
-        ...
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
-        """Numbers for the reader alone, such as ``{"test": 94.37}``; None where unknown."""
-        ...
+        """Numbers for the reader alone, such as ``{"test": 94.37}``; None where unknown.
+
+        Called by the run loop after the search has chosen, never by a method.
+        """
+        return {"test": None}
 
     def identity(self, architecture: Architecture) -> Hashable:
         """What one evaluation is of; searchers never spend two evaluations on one identity.
 
-        A trainer returns `Space.canonical`; a table its row, because cells of one function may have been trained, and
-        recorded, separately.
+        By default the canonical form. A table returns its row, because cells of one function may have been trained,
+        and recorded, separately.
         """
-        ...
-
-    @property
-    def distinct(self) -> int | None:
-        """Number of distinct identities, None when there is no end of them."""
-        ...
-
-    @property
-    def optimum_validation(self) -> tuple[float, Architecture] | None:
-        """Best search signal there is, None where nobody knows."""
-        ...
-
-    @property
-    def optimum_test(self) -> tuple[float, Architecture] | None:
-        """Best report metric there is, None where nobody knows."""
-        ...
+        return self.space.canonical(architecture)
 
     def protocol(self) -> Mapping[str, Any]:
         """What must be printed with every number: feedback, split, epochs, runs averaged, pool."""
-        ...
+        return {}
+
+    def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
+        """What proxies are computed on: options of the space's networks, and a batch (`proxies.Batch`).
+
+        By default what the networks of the space bring, made-up inputs of the right shape, `samples` of them. Raises
+        `UnknownNameError` for a space without networks.
+        """
+        return self.space.example_inputs(samples)
+
+
+class ObjectiveWrapper(Objective):
+    """Another objective with something changed: subclasses override what differs, the rest is forwarded."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    @property
+    def name(self) -> str:
+        return self.objective.name
+
+    @property
+    def space(self) -> Space:
+        return self.objective.space
+
+    @property
+    def metric(self) -> Metric:
+        return self.objective.metric
+
+    @property
+    def proxies(self) -> ProxySource | None:
+        return self.objective.proxies
+
+    @property
+    def costs_known(self) -> bool:
+        return self.objective.costs_known
+
+    @property
+    def fidelities(self) -> tuple[float, ...]:
+        return self.objective.fidelities
+
+    @property
+    def distinct(self) -> int | None:
+        return self.objective.distinct
+
+    @property
+    def validation(self) -> NDArray[np.float64] | None:
+        return self.objective.validation
+
+    @property
+    def optimum_validation(self) -> tuple[float, Architecture] | None:
+        return self.objective.optimum_validation
+
+    @property
+    def optimum_test(self) -> tuple[float, Architecture] | None:
+        return self.objective.optimum_test
+
+    def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
+        return self.objective.evaluate(architecture, seed=seed, fidelity=fidelity)
+
+    def report(self, architecture: Architecture) -> Mapping[str, float | None]:
+        return self.objective.report(architecture)
+
+    def identity(self, architecture: Architecture) -> Hashable:
+        return self.objective.identity(architecture)
+
+    def protocol(self) -> Mapping[str, Any]:
+        return self.objective.protocol()
+
+    def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
+        return self.objective.example_inputs(samples)
+
+
+_REQUIRED = ("name", "space", "metric", "evaluate")
+_OPTIONAL = tuple(name for name in vars(ObjectiveWrapper) if not name.startswith("_") and name not in _REQUIRED)
+
+
+def complete(objective: Objective) -> Objective:
+    """The same objective; one that is no subclass of `Objective` will do if it has all that one has.
+
+    Raises `IncompleteObjectiveError`, which names what is missing.
+    """
+    needed = _REQUIRED if isinstance(objective, Objective) else _REQUIRED + _OPTIONAL
+    for name in needed:
+        if not hasattr(objective, name):
+            raise IncompleteObjectiveError(type(objective).__name__, name)
+    return objective

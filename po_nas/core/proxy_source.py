@@ -1,56 +1,81 @@
-"""Training-free metrics of architectures, as a search method may ask for them."""
+"""The contract of proxy scores: where the values of proxies for architectures come from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture
 
 __all__ = ["Compute", "ComputedProxySource", "ProxySource"]
 
 
-@runtime_checkable
-class ProxySource(Protocol):
-    """Where the metrics of architectures come from: a table of scores, or networks that are built and scored.
+class ProxySource(ABC):
+    """Where proxy scores come from: a table, networks that are built and scored, other sources.
 
-    Metrics are not evaluations and cost none of the budget of a search, but they are counted: `computed`.
+    A subclass has `names` and `origin`, and implements `raw`; names are checked, signs turned and missing scores
+    marked here. Scores are not evaluations and cost none of the budget of a search, but they are counted.
+
+    Attributes:
+        names: The proxies whose scores can be asked for.
+        origin: Where the scores come from, printed with every result.
+        computed: Architectures for which networks were built and scored so far; 0 (default) where none ever is.
+        directions: 1 or −1 by name: whether higher or lower scores are expected to be better. A name that is absent
+            counts as 1.
     """
 
     @property
+    @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """The metrics that can be asked for."""
-        ...
+        """The proxies whose scores can be asked for."""
 
     @property
+    @abstractmethod
     def origin(self) -> str:
-        """Where the scores come from, printed with every result."""
-        ...
+        """Where the scores come from."""
 
     @property
     def computed(self) -> int:
-        """Architectures for which networks were built and scored so far; 0 for a table."""
-        ...
+        """Networks that were built."""
+        return 0
+
+    @property
+    def directions(self) -> Mapping[str, int]:
+        """Which scores are turned, by name."""
+        return {}
+
+    @abstractmethod
+    def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Scores (n,) of n architectures by name, as they come; NaN or infinite where there is none."""
 
     def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
-        """Metrics (n, k) of n architectures, turned so that higher is expected to be better; NaN where there is none.
+        """Scores (n, k) of n architectures, turned so that higher is expected to be better; NaN where there is none.
 
-        Raises `UnknownNameError` for a name that is not in `names`.
+        An infinite score orders nothing, so it is NaN too. Raises `UnknownNameError` for a name that is not in `names`.
         """
-        ...
+        offered = self.names
+        for name in names:
+            if name not in offered:
+                raise UnknownNameError("proxy score", name, offered)
+        found, directions = self.raw(architectures, tuple(dict.fromkeys(names))), self.directions
+        values = np.empty((len(architectures), len(names)))
+        for place, name in enumerate(names):
+            values[:, place] = found[name] * directions.get(name, 1)
+        return np.where(np.isfinite(values), values, np.nan)
 
 
 Compute: TypeAlias = Callable[[Sequence[Architecture], Sequence[str]], tuple[NDArray[np.float64], int]]
-"""Metrics (n, k) as `ProxySource.values` gives them, and for how many architectures networks were built."""
+"""Scores (n, k) as `ProxySource.values` gives them, and for how many architectures networks were built."""
 
 
-@runtime_checkable
-class ComputedProxySource(ProxySource, Protocol):
-    """Metrics that cost time, because networks are built and scored."""
+class ComputedProxySource(ProxySource):
+    """Proxy scores that cost time, because networks are built and scored."""
 
+    @abstractmethod
     def compute_by(self, compute: Compute) -> None:
         """From now on, ask `compute` for scores that are not known yet, instead of scoring in this process."""
-        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.transfer import SourceTask
-from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
 from surrogates.averaged_gp import AveragedGP
@@ -25,11 +24,11 @@ PREFIX = "transfer:"
 """What the name of such a metric begins with; the name of the task follows."""
 
 
-class Transferred:
+class Transferred(ProxySource):
     """A metric per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
 
     It costs no evaluation here, so it is treated as any training-free metric is: methods learn how far to trust it.
-    The metrics of `source`, where there is one, come first. Implements `ProxySource`.
+    The metrics of `source`, where there is one, come first.
     """
 
     def __init__(self, source: ProxySource | None, space: Space, tasks: Sequence[SourceTask]) -> None:
@@ -47,24 +46,18 @@ class Transferred:
         told = ", ".join(f"{len(t.architectures)} evaluations on {t.task}" for t in self._tasks.values())
         return told if self._source is None else f"{self._source.origin}; {told}"
 
+    def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Scores (n,) by name; those of the source are turned already."""
+        found: dict[str, NDArray[np.float64]] = {}
+        theirs = [name for name in names if name not in self._tasks]
+        if theirs and self._source is not None:
+            found |= dict(zip(theirs, self._source.values(architectures, theirs).T, strict=True))
+        return found | {n: self._expected(self._tasks[n], architectures) for n in names if n in self._tasks}
+
     @property
     def computed(self) -> int:
         """Architectures whose networks the source has built."""
         return 0 if self._source is None else self._source.computed
-
-    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
-        """Metrics (n, k), higher = expected to be better, NaN where there is none."""
-        for name in names:
-            if name not in self.names:
-                raise UnknownNameError("metric", name, self.names)
-        found = np.empty((len(architectures), len(names)))
-        theirs = [column for column, name in enumerate(names) if name not in self._tasks]
-        if theirs and self._source is not None:
-            found[:, theirs] = self._source.values(architectures, [names[column] for column in theirs])
-        for column, name in enumerate(names):
-            if name in self._tasks:
-                found[:, column] = self._expected(self._tasks[name], architectures)
-        return found
 
     def _expected(self, told: SourceTask, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         everything = (*told.architectures, *architectures)

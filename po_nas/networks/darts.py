@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.errors import ConfigError
+from po_nas.networks.base import Networks
 from po_nas.networks.checks import known, positive
 from po_nas.networks.darts_operations import DropPath, operation
 from po_nas.networks.layers import FactorizedReduce, relu_conv_bn
@@ -13,7 +14,7 @@ from po_nas.spaces.base import Architecture
 from po_nas.spaces.darts import DARTSSpace
 from po_nas.spaces.darts_node import Node
 
-__all__ = ["DARTSNetwork"]
+__all__ = ["NETWORKS", "DARTSNetwork"]
 
 _OWN = {"cifar": (36, 20, 10), "imagenet": (48, 14, 1000)}
 """Channels, cells and classes of the published networks, by stem."""
@@ -152,3 +153,6 @@ def _auxiliary(channels: int, classes: int, stem: str) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(768, classes),
     )
+
+
+NETWORKS = Networks(DARTSNetwork)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from po_nas import spaces
+from po_nas.networks.base import Networks
 from po_nas.networks.checks import positive
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.nasbench101 import NASBench101Space
 
-__all__ = ["NASBench101Network", "vertex_channels"]
+__all__ = ["NETWORKS", "NASBench101Network", "vertex_channels"]
 
 _Matrix = Sequence[Sequence[int]]
 
@@ -125,3 +126,6 @@ def _operation(name: str, channels: int) -> nn.Module:
     if name == "maxpool3x3":
         return nn.MaxPool2d(3, 1, 1)
     return _conv_bn_relu(channels, channels, 3 if name == "conv3x3-bn-relu" else 1)
+
+
+NETWORKS = Networks(NASBench101Network)

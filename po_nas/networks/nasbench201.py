@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from po_nas.networks.base import Networks
 from po_nas.networks.checks import positive
 from po_nas.networks.edge_cell import EdgeCell
 from po_nas.networks.layers import BasicBlock, relu_conv_bn
 from po_nas.spaces.base import Architecture
 
-__all__ = ["NASBench201Network"]
+__all__ = ["NETWORKS", "NASBench201Network"]
 
 
 class NASBench201Network(nn.Module):
@@ -67,3 +68,6 @@ def _cell(code: tuple[int, ...], width: int, dead: bool) -> EdgeCell:
         return relu_conv_bn(width, width, 1 if operation == 2 else 3)
 
     return EdgeCell(code, make, width, 1, dead)
+
+
+NETWORKS = Networks(NASBench201Network)

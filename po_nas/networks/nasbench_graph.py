@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from po_nas import spaces
 from po_nas.errors import ConfigError, MissingExtraError
+from po_nas.networks.base import Networks
 from po_nas.networks.checks import known, positive
-from po_nas.networks.layer_tree import Layer, layers_of
 from po_nas.spaces.base import Architecture
+from proxies.batch import Batch
+from proxies.synthetic_graph import synthetic_graph
 
-__all__ = ["DATASETS", "GraphDataset", "NASBenchGraphNetwork"]
+__all__ = ["DATASETS", "NETWORKS", "GraphDataset", "Layer", "NASBenchGraphNetwork", "layers_of"]
 
 _LAYERS = 4
 _HEADS = 4
@@ -46,6 +50,27 @@ DATASETS = {
     "proteins": GraphDataset(8, 112, 256, 0.0, True, True),
 }
 """Sizes are those that the published parameter counts imply, for every network of every data set but ``physics``."""
+
+
+class Layer(NamedTuple):
+    """A layer: its operation and the number of the one below which it hangs, 0 for the input."""
+
+    operation: str
+    parent: int
+
+
+def layers_of(key: str) -> list[Layer]:
+    """The layers 1, 2, … of a key such as ``gcn(gat,skip),sage``, parents before children."""
+    layers: list[Layer] = []
+    above = [0]
+    for name, mark in re.findall(r"(\w+)|([(),])", key):
+        if name:
+            layers.append(Layer(name, above[-1]))
+        elif mark == "(":
+            above.append(len(layers))
+        elif mark == ")":
+            above.pop()
+    return layers
 
 
 class NASBenchGraphNetwork(nn.Module):
@@ -165,3 +190,16 @@ def _layer(operation: str, inputs: int, width: int) -> nn.Module:
         made = kinds[operation](inputs, width)
     module: nn.Module = made
     return module
+
+
+_NODES, _FEATURES, _TOPICS = 64, 96, 7
+"""Of the made-up graph: fewer nodes than features, as jacov and epe_nas need it."""
+
+
+def _one_graph(samples: int, seed: int) -> tuple[dict[str, float], Batch]:
+    """One graph of 64 nodes whatever `samples` says, and networks of one generic width without dropout."""
+    options = {"classes": _TOPICS, "features": _FEATURES, "hidden": _FEATURES, "dropout": 0.0}
+    return options, synthetic_graph(_NODES, _TOPICS, _FEATURES, seed=seed)
+
+
+NETWORKS = Networks(NASBenchGraphNetwork, _one_graph)

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 import proxies
 from po_nas import networks, spaces
 from po_nas._version import __version__
-from po_nas.benchmarks.own_scores import OwnScores
 from po_nas.core.settings import read_settings, validated
+from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.spaces.base import Architecture, Space
 from proxies.cache import CacheKey
 from proxies.synthetic import synthetic_images

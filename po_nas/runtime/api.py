@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from po_nas import benchmarks, methods, training
+from po_nas import benchmarks, methods
 from po_nas._version import __version__
-from po_nas.core.objective import Objective
+from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.proxy_scores.combined import with_computed_proxies
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
@@ -105,7 +106,7 @@ def run_search(
         load_plugin(plugin)
     check_options(config)
     named, objective = objective is None, make_objective(config, out, objective)
-    config.budget.check(objective.distinct, costs_known=getattr(objective, "cost_s", True) is not None)
+    config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
     delegate_scoring(config, objective, executor)
@@ -162,13 +163,13 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
-    return with_computed(given, config.metrics)
+    return with_computed(complete(given), config.metrics)
 
 
 def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
     """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
     if wanted.compute:
-        given = training.compute_metrics(
+        given = with_computed_proxies(
             given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
         )
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
@@ -205,7 +206,7 @@ def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[
         objective.metric.maximize,
         config.budget.max_evaluations,
         objective.distinct,
-        getattr(objective, "metrics", None),
+        objective.proxies,
         source_tasks(earlier, objective.space),
     )
     if domain.source_tasks and not kind.supports_transfer:
@@ -253,7 +254,7 @@ def delegate_scoring(config: SearchConfig, objective: Objective, executor: Execu
     Nothing changes where it has none outside of this process, where ``metrics.workers`` wants processes of this
     machine, or where scores are on record.
     """
-    source = getattr(objective, "metrics", None)
+    source = objective.proxies
     if executor.remote and config.metrics.workers == 1 and isinstance(source, ComputedProxySource):
         source.compute_by(Scorer(executor, objective.space))
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError, NotEnumerableError
-
-if TYPE_CHECKING:
-    from po_nas.networks import Module
+from po_nas.spaces.networks import networks_of
 
 __all__ = ["Architecture", "GraphEncoding", "OperationGraph", "Space"]
 
@@ -144,14 +142,20 @@ class Space(ABC):
         """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""
         raise NotEnumerableError(self.name, self.size)
 
-    def build(self, architecture: Architecture, **options: Any) -> Module:
-        """The torch network of an architecture, by default the benchmark's own; see `po_nas.networks.build`.
+    def build(self, architecture: Architecture, **options: Any) -> Any:
+        """The network (`torch.nn.Module`) of an architecture, by default the benchmark's own.
 
-        A plug-in whose space has networks overrides this or registers them there.
+        `options` are those of `po_nas.networks.build`. A plug-in registers the networks of its space there.
         """
-        from po_nas import networks
+        return networks_of(self.name).build(architecture, **options)
 
-        return networks.build(architecture, **options)
+    def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
+        """Options for `build`, and a made-up batch (`proxies.Batch`) of about `samples` that the network takes.
+
+        `task` says how a task differs from the usual one (``classes=100``); what there is to say depends on the space.
+        `seed` decides the inputs. Raises `UnknownNameError` for a space without networks.
+        """
+        return networks_of(self.name).example_inputs(samples, seed, **task)
 
     def to_json(self, architecture: Architecture) -> dict[str, Any]:
         """A JSON-serialisable value: the space's name and the code as nested lists."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.errors import ConfigError, InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
-
-if TYPE_CHECKING:
-    from po_nas.networks import Module
 
 __all__ = ["PoolSpace"]
 
@@ -172,9 +169,13 @@ class PoolSpace(Space):
         """That of the base space."""
         return self.base.operation_graph(architecture)
 
-    def build(self, architecture: Architecture, **options: Any) -> Module:
+    def build(self, architecture: Architecture, **options: Any) -> Any:
         """That of the base space."""
         return self.base.build(architecture, **options)
+
+    def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
+        """Those of the base space."""
+        return self.base.example_inputs(samples, seed, **task)
 
     def __repr__(self) -> str:
         return f"<PoolSpace of {self.name!r}, {self.size:,} architectures>"

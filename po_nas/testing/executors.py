@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from po_nas import spaces
 from po_nas.core.objective import Outcome
+from po_nas.core.proxy_source import ProxySource
 from po_nas.core.trial import Trial
 from po_nas.runtime import executors
 from po_nas.runtime.executors import Answer, Completed, Executor, Task, Workload
@@ -33,17 +34,16 @@ __all__ = ["ExecutorConformance", "Scripted", "ScriptedWorkload"]
 _FOREVER_S = 3600.0
 
 
-class CodeMetrics:
-    """The sum of an architecture's code and its last digit, which is missing where it is 0; a `ProxySource`."""
+class CodeMetrics(ProxySource):
+    """The sum of an architecture's code and its last digit, which is missing where it is 0."""
 
     names: tuple[str, ...] = ("sum", "last")
     origin: str = "codes"
-    computed: int = 0
 
-    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
-        """Metrics (n, k)."""
+    def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Scores (n,) by name."""
         values = [{"sum": float(sum(a.code)), "last": a.code[-1] or np.nan} for a in architectures]
-        return np.array([[row[name] for name in names] for row in values])
+        return {name: np.array([row[name] for row in values], np.float64) for name in names}
 
 
 class Scripted(ToyObjective):
@@ -55,8 +55,8 @@ class Scripted(ToyObjective):
         super().__init__(spaces.get("transnas_micro"))
 
     @property
-    def metrics(self) -> CodeMetrics:
-        """Two metrics without meaning."""
+    def proxies(self) -> CodeMetrics:
+        """Two proxies without meaning."""
         return CodeMetrics()
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:

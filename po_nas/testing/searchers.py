@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from po_nas import methods, spaces
-from po_nas.core.objective import Metric, Outcome
+from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.trial import Trial
 from po_nas.errors import PoNasError
@@ -17,11 +17,15 @@ from po_nas.spaces.base import Architecture, Space
 __all__ = ["SearcherConformance", "ToyObjective"]
 
 
-class ToyObjective:
+class ToyObjective(Objective):
     """A smooth objective over any space, known without data: higher is better, the optimum is not known.
 
     The value of an architecture is a fixed random linear function of its vector encoding plus an interaction.
     """
+
+    name: str
+    space: Space
+    metric: Metric
 
     def __init__(self, space: Space, *, maximize: bool = True, fail_every: int | None = None) -> None:
         self.space = space
@@ -43,18 +47,6 @@ class ToyObjective:
         if self._fail_every and self._evaluated % self._fail_every == 0:
             return Outcome.failed("it was the turn of a failure")
         return Outcome.ok(self.value(architecture), cost_s=1.0 + self.space.encode_vector(architecture).sum() % 3)
-
-    def report(self, architecture: Architecture) -> Mapping[str, float | None]:
-        """There is no report metric."""
-        return {"test": None}
-
-    def identity(self, architecture: Architecture) -> Hashable:
-        """The canonical key."""
-        return self.space.canonical(architecture)
-
-    distinct: int | None = None
-    optimum_validation: tuple[float, Architecture] | None = None
-    optimum_test: tuple[float, Architecture] | None = None
 
     def protocol(self) -> dict[str, Any]:
         """The direction is all there is to say."""

@@ -55,7 +55,7 @@ def load_network(source: Path | NetworkFile, which: str | None = None) -> nn.Mod
     file = read_weights(source) if isinstance(source, Path) else source
     space = spaces.get(file["space"])
     options = dict(file["network"]) | {"auxiliary": False}
-    network = space.build(space.from_string(file["string"]), **options)
+    network: nn.Module = space.build(space.from_string(file["string"]), **options)
     weights = file["weights"][which or _first(file)]
     network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("auxiliary")})
     return network.eval()

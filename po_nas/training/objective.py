@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from po_nas import spaces
-from po_nas.core.objective import Metric, Outcome
-from po_nas.core.proxy_source import ProxySource
+from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, TrainingCheckpointError, TrainingError, TrainingStorageError, described
+from po_nas.proxy_scores.computed import ComputedProxies, Inputs
 from po_nas.spaces.base import Architecture, Space
 from po_nas.training.data import ImageData, image_set, locate, open_data
 from po_nas.training.files import write
 from po_nas.training.halving import Rungs
 from po_nas.training.isolation import chosen_device
 from po_nas.training.options import TrainingOptions
-from po_nas.training.own_metrics import OwnMetrics
 from po_nas.training.recipe import recipe, with_loss
 from po_nas.training.records import TrainingResult
 from po_nas.training.scalars import tensorboard_writer
@@ -34,14 +33,17 @@ __all__ = ["TrainingObjective", "load"]
 
 _log = logging.getLogger(__name__)
 
+_SIX = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
+"""The proxies of PO-NAS; together they cost three to five passes through the network."""
+
 
 def load(task: str, feedback: str, options: Mapping[str, Any] | None = None) -> TrainingObjective:
     """The objective of ``train/TASK`` (``darts/cifar10``) under the recipe `feedback`; see `TrainingObjective`."""
     return TrainingObjective(task, feedback, options)
 
 
-class TrainingObjective:
-    """Trains an architecture and tells its validation accuracy; implements `po_nas.core.objective.Objective`.
+class TrainingObjective(Objective):
+    """Trains an architecture and tells its validation accuracy.
 
     `task` is ``SPACE/DATA``, `feedback` the name of a recipe, `options` the fields of `TrainingOptions`. Its `folder`
     keeps a folder for each training: learning curve, result, and while it lasts a checkpoint, so that a training cut
@@ -52,10 +54,6 @@ class TrainingObjective:
     training, and only `report` tells what came out. Raises, when made, `ConfigError`, `UnknownNameError`,
     `MissingImagesError` for what cannot be used.
     """
-
-    optimum_validation: tuple[float, Architecture] | None = None
-    optimum_test: tuple[float, Architecture] | None = None
-    distinct: int | None = None
 
     def __init__(self, task: str, feedback: str, options: Mapping[str, Any] | None = None) -> None:
         space, _, dataset = task.partition("/")
@@ -97,6 +95,11 @@ class TrainingObjective:
     def metric(self) -> Metric:
         """Validation accuracy in %."""
         return Metric("validation accuracy")
+
+    @property
+    def fidelities(self) -> tuple[float, ...]:
+        """Any number of epochs."""
+        return tuple(epoch / self.recipe.epochs for epoch in range(1, self.recipe.epochs + 1))
 
     @cached_property
     def data(self) -> ImageData:
@@ -252,18 +255,24 @@ class TrainingObjective:
             "recipe": r.model_dump(mode="json"),
         }
 
-    # -- training-free metrics ------------------------------------------------------------------------------------
+    # -- proxy scores ---------------------------------------------------------------------------------------------
 
-    def scoring(self) -> tuple[dict[str, Any], Batch]:
-        """What training-free metrics are computed on: the network of the recipe and training images of the data set."""
+    def example_inputs(self, samples: int = 16) -> Inputs:
+        """The network of the recipe, and `TrainingOptions.scored` training images of the data set."""
         images, labels = next(self.data.train.shuffled(self.options.scored, 0))
         options = network_options(self.recipe, self.kind, auxiliary=False)
         return options, Batch.of((images.contiguous().cpu(), labels.cpu()))
 
     @cached_property
-    def metrics(self) -> ProxySource:
-        """The six metrics of PO-NAS, computed when a method asks for them; kept in the folder."""
-        return OwnMetrics(self._space, self.scoring, self._folder)
+    def proxies(self) -> ComputedProxies:
+        """The six proxies of PO-NAS, computed when a method asks for them; kept in the folder."""
+        return ComputedProxies(
+            self._space,
+            _SIX,
+            self.example_inputs,
+            cache=None if self._folder is None else self._folder / "scores.sqlite",
+            origin=f"networks of {self._space.name} as they are trained, scored by po-nas on training images",
+        )
 
 
 def _finished(path: Path) -> tuple[TrainingResult, int] | None:

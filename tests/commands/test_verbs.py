@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
@@ -16,13 +17,12 @@ from typer.testing import CliRunner
 
 import po_nas
 from po_nas import benchmarks, methods, spaces
-from po_nas.benchmarks.scores import ScoreTable
 from po_nas.commands import app as application
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.reports import terminal
 from po_nas.reports.run import load_run
-from po_nas.research.proxy_correlation import run as correlation
 from tests.errors import check, one_line
 
 
@@ -384,8 +384,9 @@ def test_score_an_architecture(tmp_path):
 
 
 def test_correlate(tmp_path, monkeypatch):
-    monkeypatch.setattr(correlation.scores, "names", lambda: ["nasbench201/cifar10"])
-    monkeypatch.setattr(correlation.scores, "load", lambda name: _params_alone(name))
+    told = _params_alone(benchmarks.get("nasbench201/cifar10"))
+    monkeypatch.setattr(benchmarks, "scored", lambda origin: [told.name])
+    monkeypatch.setattr(benchmarks, "get", lambda name: told)
     result = invoke("proxies", "correlate", "nasbench201/*", "--out", tmp_path, "--groups", "--scores", "published")
     assert result.exit_code == 0, result.output
     assert {Path(line).name for line in result.output.split()} == {
@@ -396,6 +397,7 @@ def test_correlate(tmp_path, monkeypatch):
     assert isinstance(refused("proxies", "correlate", "darts/*", "--out", tmp_path), UnknownNameError)
 
 
-def _params_alone(name):
-    column = np.asarray(benchmarks.get(name).extras["params"])[:, None]
-    return ScoreTable(name, ("params",), column, np.full_like(column, np.nan), "embedded", ())
+def _params_alone(benchmark):
+    column = np.asarray(benchmark.extras["params"])[:, None]
+    table = ScoreTable(benchmark.name, ("params",), column, np.full_like(column, np.nan), "embedded", ())
+    return dataclasses.replace(benchmark, scores={"published": lambda: table})

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from po_nas import methods
+from po_nas.core.proxy_source import ProxySource
 from po_nas.core.searcher import Domain
-from po_nas.errors import UnknownNameError
 from po_nas.testing import SearcherConformance, ToyObjective
 
 
 @dataclass(eq=False)
-class ToyMetrics:
+class ToyMetrics(ProxySource):
     """Random linear functions of an architecture's vector encoding; every `gap`-th one asked for has no ``m0``."""
 
     space: Any
@@ -24,16 +24,13 @@ class ToyMetrics:
     computed: int = 0
     asked: list[int] = field(default_factory=list)
 
-    def values(self, architectures, names):
+    def raw(self, architectures, names):
         self.asked.append(len(architectures))
-        for name in names:
-            if name not in self.names:
-                raise UnknownNameError("metric", name, self.names)
         weights = np.random.default_rng(1).normal(size=(self.space.vector_size, len(self.names)))
         vectors = np.array([self.space.encode_vector(a) for a in architectures])
-        found = (vectors @ weights)[:, [self.names.index(name) for name in names]]
-        if self.gap and "m0" in names:
-            found[:: self.gap, names.index("m0")] = np.nan
+        found = dict(zip(self.names, (vectors @ weights).T.copy(), strict=True))
+        if self.gap:
+            found["m0"][:: self.gap] = np.nan
         return found
 
 
@@ -44,7 +41,7 @@ class MetricConformance(SearcherConformance):
         kind = methods.registry.get(self.method)
         space = objective.space
         domain = Domain(
-            space, objective.identity, objective.metric.maximize, self.budget, metrics=ToyMetrics(space, gap=7)
+            space, objective.identity, objective.metric.maximize, self.budget, proxies=ToyMetrics(space, gap=7)
         )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
@@ -52,7 +49,7 @@ class MetricConformance(SearcherConformance):
 def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
     """A search told some metrics."""
     kind = methods.registry.get(name)
-    domain = Domain(space, identity or space.to_string, True, budget, metrics=source)
+    domain = Domain(space, identity or space.to_string, True, budget, proxies=source)
     return kind(domain, seed=seed, options=kind.Options(**options))
 
 

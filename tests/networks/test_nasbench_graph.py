@@ -8,8 +8,7 @@ import torch
 
 from po_nas import benchmarks, networks, spaces
 from po_nas.errors import ConfigError, MissingExtraError, UnknownNameError
-from po_nas.networks.layer_tree import Layer, layers_of
-from po_nas.networks.nasbench_graph import DATASETS
+from po_nas.networks.nasbench_graph import DATASETS, Layer, layers_of
 from proxies.counting import count_parameters
 from tests.errors import raised
 from tests.networks.sampling import SMALL, inputs

@@ -230,15 +230,15 @@ def test_a_benchmark_that_has_the_leaves_offers_the_metric():
     evolved.register(evolved.EvolvedMetric("evo_table", tree, {"any": reference}), "test")
     try:
         found = benchmarks.get("nasbench201/cifar10")
-        assert "evo_table" in found.metrics.names
+        assert "evo_table" in found.proxies.names
         some = [found.rows.architecture(row) for row in (3, 777, 15_000)]
-        together = found.metrics.values(some, ["nwot", "evo_table"])
-        alone = found.metrics.values(some[1:2], ["evo_table"])
+        together = found.proxies.values(some, ["nwot", "evo_table"])
+        alone = found.proxies.values(some[1:2], ["evo_table"])
         assert together[1, 1] == alone[0, 0]
         assert np.isfinite(together[:, 1]).all()
         rows = np.arange(0, 15_625, 40)
-        column = found.metrics.values([found.rows.architecture(int(row)) for row in rows], ["evo_table"])[:, 0]
+        column = found.proxies.values([found.rows.architecture(int(row)) for row in rows], ["evo_table"])[:, 0]
         assert benchmarks.base.spearman(column, found.validation[rows]) > 0.3
     finally:
         proxies.registry.remove("evo_table")
-    assert "evo_table" not in found.metrics.names
+    assert "evo_table" not in found.proxies.names

@@ -82,8 +82,10 @@ def test_what_fails_alone_has_no_metrics(executor, caplog):
     assert "no metrics of 1 of 40 architectures" in caplog.text
 
 
-class Costly(CodeMetrics):
+class Costly(CodeMetrics, ComputedProxySource):
     """Says in which processes it computed; the first of them is killed."""
+
+    computed = 0
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.compute, self.computed = str(folder), None, 0
@@ -113,24 +115,24 @@ class Costly(CodeMetrics):
 class Measured(ToyObjective):
     def __init__(self, folder: Path) -> None:
         super().__init__(SPACE)
-        self.metrics = Costly(folder)
+        self.proxies = Costly(folder)
 
 
 def test_a_search_has_its_metrics_computed_by_the_workers_one_of_which_is_killed(tmp_path):
     objective = Measured(tmp_path)
-    assert isinstance(objective.metrics, ComputedProxySource)
+    assert isinstance(objective.proxies, ComputedProxySource)
     arguments = {"benchmark": objective, "method": {"name": "zero_cost", "fusion": "single"}, "budget": 3}
     found = po_nas.search(**arguments, out=tmp_path / "run", executor={"name": "process", "workers": 1})
     assert found.evaluations == 3
-    assert os.getpid() not in objective.metrics.processes()
-    assert len(set(objective.metrics.processes())) == 2
+    assert os.getpid() not in objective.proxies.processes()
+    assert len(set(objective.proxies.processes())) == 2
     journal = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
     assert "retry" not in {event["event"] for event in journal}, "metrics are no trials"
     here = Measured(tmp_path)  # the file says that somebody was killed already
     same = po_nas.search(**{**arguments, "benchmark": here}, out=tmp_path / "here")
     assert same.incumbent == found.incumbent
-    assert objective.metrics.computed == here.metrics.computed > 1000
-    assert os.getpid() in here.metrics.processes()
+    assert objective.proxies.computed == here.proxies.computed > 1000
+    assert os.getpid() in here.proxies.processes()
 
 
 def test_a_closed_executor_says_so():

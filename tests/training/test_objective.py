@@ -15,11 +15,11 @@ from po_nas import benchmarks, spaces
 from po_nas.core.settings import validated
 from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, MissingImagesError, NotATableError, RunDirectoryError, UnknownNameError
+from po_nas.proxy_scores.combined import with_computed_proxies
 from po_nas.runtime.api import run_search
 from po_nas.runtime.config import SearchConfig, load_config
 from po_nas.runtime.executors.messages import answer_of, answered, text_of
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, evaluation, outcome_of
-from po_nas.training import compute_metrics
 from po_nas.training import objective as objectives
 from po_nas.training.data import image_set
 from po_nas.training.final import TrainConfig
@@ -352,12 +352,12 @@ def test_po_nas_searches_with_metrics_of_the_data(tmp_path):
     assert (found.evaluations, found.failed) == (3, 0)
     assert (tmp_path / "run/artifacts/trainings/scores.sqlite").is_file()
     objective = tiny()
-    options, batch = objective.scoring()
+    options, batch = objective.example_inputs()
     assert (options["channels"], options["auxiliary"], batch.inputs[0].shape) == (8, False, (8, 3, 8, 8))
-    assert objective.metrics.computed == 0
-    values = objective.metrics.values(cells(2), ["synflow"])
+    assert objective.proxies.computed == 0
+    values = objective.proxies.values(cells(2), ["synflow"])
     assert np.isfinite(values).all()
-    assert objective.metrics.computed == 2
+    assert objective.proxies.computed == 2
 
 
 @pytest.mark.slow
@@ -386,10 +386,10 @@ def test_workers_that_train_compute_the_metrics_too(tmp_path, metrics):
 
 
 def test_metrics_of_ones_own_choice_are_computed_on_the_networks_that_are_trained():
-    wrapped = compute_metrics(tiny(), ["params"])
+    wrapped = with_computed_proxies(tiny(), ["params"])
     (cell,) = cells(1)
     built = spaces.get("darts").build(cell, channels=8, cells=2)
-    found = wrapped.metrics.values([cell], ["params", "synflow"])[0]
+    found = wrapped.proxies.values([cell], ["params", "synflow"])[0]
     assert found[0] == sum(p.numel() for p in built.parameters())
     assert np.isfinite(found[1])
 

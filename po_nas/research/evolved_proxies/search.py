@@ -17,12 +17,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from po_nas import benchmarks
-from po_nas.benchmarks import scores
 from po_nas.benchmarks.base import Benchmark
 from po_nas.core.objective import Objective
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.formula import Node, leaves
+from po_nas.proxy_scores.combined import with_proxies
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.proxy_scores.table import RecordedProxies
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.selection import formula_of
 from po_nas.runtime.api import make_executor, make_searcher
@@ -34,11 +35,10 @@ from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.graph_leaves import GRAPH_LEAVES, graph_leaves
-from po_nas.training.live_metrics import with_metrics
 from proxies.evolved.functions import evaluate
 from proxies.evolved.reference import fit
 
-__all__ = ["Columns", "genetic_algorithm", "run_searches", "signals"]
+__all__ = ["genetic_algorithm", "run_searches", "signals"]
 
 F64: TypeAlias = NDArray[np.float64]
 
@@ -46,27 +46,7 @@ _POPULATION, _TOURNAMENT, _CROSSOVER = 20, 2, 0.9
 """Of the genetic algorithm, as in the family that the method's authors use."""
 
 
-class Columns:
-    """Named values (rows,) of a benchmark's architectures as proxy scores."""
-
-    computed = 0
-    origin = "po-nas, evolved metrics among them"
-
-    def __init__(self, benchmark: Benchmark, columns: Mapping[str, F64]) -> None:
-        self._benchmark, self._columns = benchmark, dict(columns)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns."""
-        return tuple(self._columns)
-
-    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> F64:
-        """Values (n, k)."""
-        for name in names:
-            if name not in self._columns:
-                raise UnknownNameError(f"metric of {self._benchmark.name}", name, self._columns)
-        rows = [self._benchmark.row(architecture) for architecture in architectures]
-        return np.stack([self._columns[name][rows] for name in names], axis=1)
+_SOURCE = "po-nas, evolved metrics among them"
 
 
 @lru_cache(maxsize=1)
@@ -74,9 +54,9 @@ def _loaded(name: str) -> tuple[Benchmark, dict[str, F64]]:
     """A benchmark and the raw scores of its architectures: our own, where a task lacks them those of CIFAR-10."""
     benchmark = benchmarks.get(name)
     family = name.partition("/")[0]
-    tables = [scores.load_own(name)] if scores.has_own(name) else []
-    tables += [scores.load_own(other) for other in scores.own_names() if other.partition("/")[0] == family]
-    tables += [scores.load(name)] if name in scores.names() else []
+    own = [other for other in benchmarks.scored("own") if other.partition("/")[0] == family]
+    tables = [benchmarks.score_table(other, "own") for other in sorted(own, key=lambda other: other != name)]
+    tables += [benchmark.score_table("published")] if "published" in benchmark.scores else []
     columns: dict[str, F64] = {}
     for table in tables:
         for column in table.names:
@@ -226,7 +206,7 @@ def _run(searches: _Searches) -> list[dict[str, Any]]:
     benchmark, raw = _loaded(name)
     formulas = {"evolved": formula_of(searches.formula)} | {n: formula_of(words) for n, words in _RIVALS.items()}
     values = signals(name, formulas, searches.reference)
-    objective = with_metrics(benchmark, Columns(benchmark, values))
+    objective = with_proxies(benchmark, RecordedProxies.of(benchmark.rows, values, _SOURCE))
     rows = []
 
     def add(method: str, signal: str, chosen: str, evaluations: int) -> None:
@@ -255,11 +235,11 @@ def _run(searches: _Searches) -> list[dict[str, Any]]:
         add("genetic algorithm", signal, benchmark.space.to_string(found), budget)
     if searches.po_nas:
         recorded = {column: v for column, v in raw.items() if column not in GRAPH_LEAVES}
-        usual = scores.load_own(name)
+        usual = benchmark.score_table("own")
         columns = {n: usual.column(n) * s for n, s in zip(usual.names, usual.signs, strict=True)}
         assert set(columns) <= set(recorded)
         for label, given in (("without", columns), ("with", columns | {"evolved": values["evolved"]})):
-            source = with_metrics(benchmark, Columns(benchmark, given))
+            source = with_proxies(benchmark, RecordedProxies.of(benchmark.rows, given, _SOURCE))
             best = _search(source, {"name": "po_nas", "metrics": list(given)}, searches.po_nas, seed)[0]
             add("po_nas", label, best, searches.po_nas)
     return rows

@@ -1,4 +1,4 @@
-"""Computing the scores that `po_nas.benchmarks.suite_scores` reads: networks are built and scored, some seconds each.
+"""Computing the scores that `po_nas.proxy_scores.packaged.sample_scores` reads; some seconds for each network.
 
     python -m po_nas.research.evolved_proxies.suite_scores configs/scores/suite_zero.yaml --cache runs/suite.sqlite
 
@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from po_nas import spaces
 from po_nas._version import __version__
-from po_nas.benchmarks.suite_scores import FILE, key_of
 from po_nas.core.settings import read_settings, validated
+from po_nas.proxy_scores.computed import ComputedProxies
+from po_nas.proxy_scores.packaged import SAMPLES, key_of
 from po_nas.proxy_scores.tabulate import rounded
 from po_nas.research.evolved_proxies.symbolic.sources import suite_architectures
 from po_nas.spaces.base import Architecture
-from po_nas.training import LiveMetrics
 from proxies.synthetic import synthetic_images
 
 __all__ = ["SuiteRecipe", "compute", "write"]
@@ -64,10 +64,10 @@ def compute(recipe: SuiteRecipe, cache: Path) -> Iterator[tuple[str, dict[int, A
         images = synthetic_images(sample.samples, sample.classes, sample.size, seed=0)
         columns: dict[str, NDArray[np.float64]] = {}
         for names in sample.parts:
-            live = LiveMetrics(space, names, images, network=sample.network, cache=cache)
+            live = ComputedProxies(space, names, images, network=sample.network, cache=cache)
             steps = range(0, len(ordered), _STEP)
-            values = np.concatenate([live.values(ordered[i : i + _STEP], names) for i in steps]) * live.signs
-            columns |= dict(zip(names, values.T, strict=True))
+            found = [live.raw(ordered[i : i + _STEP], names) for i in steps]
+            columns |= {name: np.concatenate([step[name] for step in found]) for name in names}
             print(f"{name}: {', '.join(names)} of {len(ordered)} architectures", flush=True)
         yield name, representatives, columns
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--cache", type=Path, required=True, help="scores so far, on a local disk")
-    parser.add_argument("--out", type=Path, default=Path("po_nas/benchmarks") / FILE)
+    parser.add_argument("--out", type=Path, default=Path("po_nas/proxy_scores") / SAMPLES)
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = validated(SuiteRecipe, read_settings(options.recipe))

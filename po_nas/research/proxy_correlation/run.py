@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 import proxies
 from po_nas import benchmarks
-from po_nas.benchmarks import scores
 from po_nas.benchmarks.base import Benchmark
 from po_nas.errors import MissingDataError, UnknownNameError
+from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
-from po_nas.training import LiveMetrics, inputs_of
 from proxies.evolved.metric import evolved_over, find
 from proxies.fusion import log_rank, mean_rank, oriented, single_best
 
@@ -207,11 +206,8 @@ def correlate(
 
     Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
     """
-    sources: dict[Origin, list[str]] = {}
-    if "published" in origins:
-        sources["published"] = scores.names()
-    if "own" in origins:
-        sources["own"] = scores.own_names()
+    known: tuple[Origin, ...] = ("published", "own")
+    sources = {origin: benchmarks.scored(origin) for origin in known if origin in origins}
     names = [n for n in benchmarks.names() if any(n in known for known in sources.values())]
     for pattern in patterns:
         if not any(fnmatchcase(n, pattern) for n in names):
@@ -224,7 +220,7 @@ def correlate(
         for origin in (o for o, known in sources.items() if name in known):
             try:
                 benchmark = benchmarks.get(name)
-                table = scores.load(name) if origin == "published" else scores.load_own(name)
+                table = benchmark.score_table(origin)
             except MissingDataError as error:
                 missing.append(str(error))
                 continue
@@ -262,7 +258,7 @@ def correlate_computed(
 ) -> tuple[list[Compared], list[str]]:
     """Proxies computed now, a plug-in's for example, for `sample` random architectures of every benchmark that matches.
 
-    Networks are those of `po_nas.training.inputs_of`. Raises `UnknownNameError` for a benchmark or proxy that there is
+    Networks are those of `Benchmark.example_inputs`. Raises `UnknownNameError` for a benchmark or proxy that there is
     not. Randomness: `seed`, which architectures.
     """
     tables = [e.name for e in benchmarks.registry.entries() if not getattr(e.spec, "trained", False)]
@@ -278,14 +274,14 @@ def correlate_computed(
         except MissingDataError as error:
             missing.append(str(error))
             continue
-        network, batch = inputs_of(name, benchmark.space)
-        live = LiveMetrics(benchmark.space, names, batch, network=network, cache=cache, workers=workers)
+        network, batch = benchmark.example_inputs()
+        live = ComputedProxies(benchmark.space, names, batch, network=network, cache=cache, workers=workers)
         truth = _truth(benchmark, against)
         rows = np.sort(np.random.default_rng(seed).permutation(len(truth))[:sample])
-        # As they come, like all other scores here: a source of metrics turns them.
-        values = live.values([benchmark.rows.architecture(int(row)) for row in rows], live.names) * live.signs
+        # As they come, like all other scores here.
+        values = live.raw([benchmark.rows.architecture(int(row)) for row in rows], live.names)
         columns = {score: np.full(len(truth), np.nan) for score in live.names}
-        for score, column in zip(live.names, values.T, strict=True):
+        for score, column in values.items():
             columns[score][rows] = column
         missing += [f"{name}: some have no {score}: {reason}" for score, reason in live.reasons.items()]
         found = agreements(benchmark, columns, against=against, within_groups=False, resamples=resamples)

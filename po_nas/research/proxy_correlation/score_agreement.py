@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import proxies
 from po_nas import benchmarks, networks, spaces
-from po_nas.benchmarks import scores
 from po_nas.errors import ConfigError
 from po_nas.proxy_scores.tabulate import ImageSet, ScoreRecipe
 from po_nas.research import ranking
@@ -57,8 +56,8 @@ def matches(benchmark: str) -> list[Match]:
     Raises `UnknownNameError` where one of the two tables does not exist and `MissingDataError` where the published one
     has not been fetched.
     """
-    ours, published = scores.load_own(benchmark), scores.load(benchmark)
     table = benchmarks.get(benchmark)
+    ours, published = table.score_table("own"), table.score_table("published")
     keys = [table.space.canonical(table.rows.architecture(row)) for row in range(len(table.rows))]
     classes = np.unique(keys, return_inverse=True)[1]
     found = []
@@ -148,7 +147,8 @@ def condition_table(
 
     They are drawn from those that have all the published scores. Rows of condition, score and the two figures.
     """
-    published, table = scores.load(benchmark), benchmarks.get(benchmark).rows
+    told = benchmarks.get(benchmark)
+    published, table = told.score_table("published"), told.rows
     theirs = {name: published.column(name) for name in names if name in published.names}
     known = np.flatnonzero(np.isfinite(np.stack([*theirs.values(), np.zeros(len(table))])).all(axis=0))
     drawn = np.sort(np.random.default_rng(seed).choice(known, min(count, len(known)), replace=False)).tolist()

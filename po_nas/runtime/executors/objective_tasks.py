@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.objective import Objective, Outcome
-from po_nas.core.proxy_source import ProxySource
 from po_nas.core.trial import Trial
 from po_nas.errors import ExecutorError
 from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload
@@ -104,8 +103,8 @@ class ObjectiveWorkload(Workload):
         return Answer(dict(checked.metrics), checked.cost_s, checked.failure)
 
     def _scored(self, asked: Mapping[str, Any]) -> Answer:
-        source = getattr(self.objective, "metrics", None)
-        if not isinstance(source, ProxySource):
+        source = self.objective.proxies
+        if source is None:
             raise ExecutorError(f"{self.name} has no proxies")
         before = source.computed
         architectures = [self.objective.space.from_string(text) for text in asked["architectures"]]

@@ -282,14 +282,14 @@ def test_the_metric_as_the_only_goal_of_a_search(tmp_path):
 
 def test_networks_that_are_built_are_ranked_among_their_own(monkeypatch):
     from po_nas import spaces
-    from po_nas.training import LiveMetrics
+    from po_nas.proxy_scores.computed import ComputedProxies
     from proxies.evolved.metric import register
     from proxies.synthetic import synthetic_images
 
     register(metric(), "test")
     try:
         space = spaces.get("nasbench201")
-        live = LiveMetrics(
+        live = ComputedProxies(
             space, ["evo_c", "params"], synthetic_images(2, 10, 8), network={"channels": 4}, reference=10
         )
         rng = np.random.default_rng(3)

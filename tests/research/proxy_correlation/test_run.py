@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from po_nas import benchmarks
-from po_nas.benchmarks.scores import ScoreTable
 from po_nas.errors import UnknownNameError
-from po_nas.research.proxy_correlation import run as correlation
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research.proxy_correlation.report import (
     agreement_table,
     draw_heat_map,
@@ -133,9 +134,8 @@ def test_own_and_published_scores_side_by_side(cifar10, monkeypatch, tmp_path):
         values = np.stack([sizes, np.asarray(cifar10.validation) + strength * rng.normal(size=len(sizes))], axis=1)
         return ScoreTable(cifar10.name, ("params", "jacov"), values, np.full_like(values, np.nan), "made up", ())
 
-    monkeypatch.setattr(correlation.scores, "load", lambda name: table(20))
-    monkeypatch.setattr(correlation.scores, "load_own", lambda name: table(10))
-    monkeypatch.setattr(correlation.scores, "own_names", lambda: [cifar10.name])
+    told = replace(cifar10, scores={"own": lambda: table(10), "published": lambda: table(20)})
+    monkeypatch.setattr(benchmarks, "get", lambda name: told)
     compared, missing = correlate([cifar10.name], within_groups=False, resamples=3)
     assert not missing
     taus = {a.label: a.kendall for a in compared[0].found}

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import benchmarks, spaces
-from po_nas.benchmarks import scores
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.suite_scores import suite_scores
+from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
+from po_nas.benchmarks.suite_zero import decode
 from po_nas.errors import MissingDataError, UnknownNameError
+from po_nas.proxy_scores.packaged import sample_scores
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research.evolved_proxies.symbolic.problem import Problem
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.darts import DARTSSpace
 from po_nas.spaces.graph_leaves import graph_leaves
-from po_nas.spaces.nasbench101 import NASBench101Space
 
 __all__ = ["expand", "names", "problem", "suite_architectures"]
 
@@ -31,20 +31,13 @@ _PROXIES = (
     *("synflow", "zen"),
 )
 _DATA201 = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "ImageNet16-120"}
-_OPS101 = ("input", "output", "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
-"""NASLib's integers of the operations of NAS-Bench-101."""
-_SUITE_SPACES = {
-    "nasbench201": "nasbench201",
-    "nasbench301": "nasbench301",
-    "transbench101_micro": "transnas_micro",
-    "transbench101_macro": "transnas_macro",
-}
-_FAMILIES = ("nasbench101", "nasbench201", "nasbench301", "transnas_micro", "transnas_macro", "suite_zero")
+_LABELS = {"darts": "nasbench301"}
+"""What problems of a space are called where that is not its name."""
 
 
 def names() -> list[str]:
     """All problems: benchmarks of these families."""
-    return [name for name in benchmarks.names() if name.partition("/")[0] in _FAMILIES]
+    return [name for name in benchmarks.names() if name.partition("/")[0] in _LOADERS]
 
 
 def expand(wanted: str | Iterable[str]) -> list[str]:
@@ -58,7 +51,7 @@ def expand(wanted: str | Iterable[str]) -> list[str]:
         for pattern in (part.strip() for part in text.split(",") if part.strip()):
             matching = [n for n in known if fnmatchcase(n, pattern) or n.partition("/")[0] == pattern]
             if not matching:
-                raise UnknownNameError("problem", pattern, [*_FAMILIES, *known])
+                raise UnknownNameError("problem", pattern, [*_LOADERS, *known])
             found.update(dict.fromkeys(matching))
     return list(found)
 
@@ -108,14 +101,12 @@ def _made(
     own = spaces.get(architectures[0].space)
     keys = [own.canonical(architecture) for architecture in architectures]
     _, classes = np.unique(np.array(keys), return_inverse=True)
-    computed = {c: v for c, v in suite_scores(architectures).items() if c not in rows.columns}
+    computed = {c: v for c, v in sample_scores(architectures).items() if c not in rows.columns}
     columns = rows.columns | computed | graph_leaves(own, architectures)
     return Problem(name, space, accuracy, columns, classes.astype(np.int64), rows.seconds, source)
 
 
-def _fill(
-    rows: _Rows, given: scores.ScoreTable, positions: NDArray[np.intp], only: Sequence[str] | None = None
-) -> None:
+def _fill(rows: _Rows, given: ScoreTable, positions: NDArray[np.intp], only: Sequence[str] | None = None) -> None:
     """Add columns of a whole space that the sample lacks (all, or `only` some)."""
     for place, column in enumerate(given.names):
         if only is not None and column not in only:
@@ -129,18 +120,17 @@ def _fill(
 
 
 def _nasbench201(name: str, task: str) -> Problem:
-    from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
-
     rows = _Rows(name, f"nasbench201-{_DATA201[task]}", "725")
     found = benchmarks.get(name)
     positions = np.array([row_of_tuple(text) for text in rows.texts], dtype=np.intp)
-    _fill(rows, scores.load_own(name), positions)
+    _fill(rows, found.score_table("own"), positions)
     if task == "cifar100":
         # Forward passes do not see how many classes there are.
-        _fill(rows, scores.load_own("nasbench201/cifar10"), positions, ("swap", "az_expressivity", "az_progressivity"))
+        others = benchmarks.score_table("nasbench201/cifar10", "own")
+        _fill(rows, others, positions, ("swap", "az_expressivity", "az_progressivity"))
     # The sample can do without what a second data set knows.
     with suppress(MissingDataError):
-        _fill(rows, scores.load(name), positions, ("zen",))
+        _fill(rows, found.score_table("published"), positions, ("zen",))
     architectures = [found.rows.architecture(int(row)) for row in positions]
     source = "scores NAS-Bench-Suite-Zero (725 cells) and po-nas, accuracies NAS-Bench-201 (validation, mean of runs)"
     return _made(name, "nasbench201", rows, architectures, found.validation[positions], source)
@@ -149,8 +139,7 @@ def _nasbench201(name: str, task: str) -> Problem:
 def _nasbench101(name: str, task: str) -> Problem:
     rows = _Rows(name, "nasbench101-cifar10", "500")
     space = spaces.get("nasbench101")
-    assert isinstance(space, NASBench101Space)
-    architectures = [_cell101(space, text) for text in rows.texts]
+    architectures = [decode("nasbench101", text) for text in rows.texts]
     # A cell was queried several times, each time one of its three runs and a network of its own.
     _, first, inverse = np.unique(
         np.array([space.canonical(a) for a in architectures]), return_index=True, return_inverse=True
@@ -168,61 +157,30 @@ def _class_means(values: F64, inverse: NDArray[np.intp]) -> F64:
     return np.where(count > 0, np.bincount(inverse, np.where(known, values, 0.0)) / np.maximum(count, 1), np.nan)
 
 
-def _cell101(space: NASBench101Space, text: str) -> Architecture:
-    codes = _integers(text)
-    n = 7
-    matrix = [list(codes[n * row : n * row + n]) for row in range(n)]
-    operations = [_OPS101[code] for code in codes[n * n :]]
-    return space.from_matrix(matrix, operations)
-
-
-def _integers(text: str) -> tuple[Any, ...]:
-    from po_nas.benchmarks.data.text_files import integers
-
-    return integers(text)
-
-
 def _nasbench301(name: str, task: str) -> Problem:
     rows = _Rows(name, "nasbench301-cifar10", "725")
     source = "NAS-Bench-Suite-Zero (725 cells), accuracies predicted by NAS-Bench-301's surrogate"
-    return _made(name, "nasbench301", rows, _darts(rows.texts), rows.accuracy, source)
-
-
-def _darts(texts: Sequence[str]) -> list[Architecture]:
-    space = spaces.get("darts")
-    assert isinstance(space, DARTSSpace)
-    return [space.from_naslib(*_integers(text)) for text in texts]
+    return _made(name, "nasbench301", rows, [decode("darts", text) for text in rows.texts], rows.accuracy, source)
 
 
 def _transnas(name: str, task: str) -> Problem:
     family = name.partition("/")[0]
     rows = _Rows(name, f"transbench101_{family.removeprefix('transnas_')}-{task}", "725")
-    # Macro networks of fewer than six modules are padded with zeros.
-    padded = family.endswith("macro")
-    codes = [tuple(c for c in _integers(text) if c or not padded) for text in rows.texts]
-    architectures = [Architecture(family, code) for code in codes]
+    architectures = [decode(family, text) for text in rows.texts]
     found = benchmarks.get(name)
     positions = [found.rows.find(architecture) for architecture in architectures]
     if all(position is not None for position in positions):
-        _fill(rows, scores.load(name), np.array(positions, dtype=np.intp))
+        _fill(rows, found.score_table("published"), np.array(positions, dtype=np.intp))
     source = "scores and best-epoch validation metrics by NAS-Bench-Suite-Zero"
     return _made(name, family, rows, architectures, rows.accuracy, source)
 
 
 def _suite_zero(name: str, task: str) -> Problem:
-    from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
-
-    family = task.rpartition("-")[0]
     rows = _Rows(name, task, "9tasks")
-    if family == "nasbench201":
-        space: Any = spaces.get("nasbench201")
-        architectures = [space.at(row_of_tuple(text)) for text in rows.texts]
-    elif family == "nasbench301":
-        architectures = _darts(rows.texts)
-    else:
-        architectures = [Architecture("transnas_micro", _integers(text)) for text in rows.texts]
+    space = benchmarks.registry.entry(name).spec.space  # type: ignore[attr-defined]
+    architectures = [decode(space, text) for text in rows.texts]
     source = "NAS-Bench-Suite-Zero (about 200 architectures)"
-    return _made(name, _SUITE_SPACES[family], rows, architectures, rows.accuracy, source)
+    return _made(name, _LABELS.get(space, space), rows, architectures, rows.accuracy, source)
 
 
 def suite_architectures(space: str) -> list[Architecture]:
@@ -242,13 +200,7 @@ def suite_architectures(space: str) -> list[Architecture]:
     read = table("suite_zero", f"the sample of {space}").read(["problem", "source", "arch"])
     keys = zip(read["problem"], read["source"], read["arch"], strict=True)
     texts = sorted({str(arch) for key, where, arch in keys if where == source and fnmatchcase(str(key), pattern)})
-    if space == "darts":
-        return _darts(texts)
-    if space == "nasbench101":
-        own = spaces.get(space)
-        assert isinstance(own, NASBench101Space)
-        return [_cell101(own, text) for text in texts]
-    return [Architecture(space, tuple(c for c in _integers(text) if c or space == "transnas_micro")) for text in texts]
+    return [decode(space, text) for text in texts]
 
 
 _LOADERS: Mapping[str, Callable[[str, str], Problem]] = {

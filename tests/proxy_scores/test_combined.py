@@ -7,19 +7,23 @@ import po_nas
 import proxies
 from po_nas import benchmarks, networks, spaces
 from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.proxy_scores.combined import with_computed_proxies
 from po_nas.research.proxy_correlation.run import correlate_computed
 from po_nas.runtime.api import run_search
 from po_nas.runtime.config import SearchConfig
 from po_nas.testing import ToyObjective
-from po_nas.training import compute_metrics, inputs_of
 from tests.errors import raised
 from tests.methods.toy import ToyMetrics
 
 
-@pytest.mark.parametrize("name", benchmarks.names())
-def test_inputs_fit_the_networks_of_every_benchmark(name):
-    space = spaces.get(benchmarks.registry.entry(name).spec.space)
-    network, batch = inputs_of(name, space, samples=2)
+@pytest.mark.parametrize("name", [n for n in benchmarks.names() if not benchmarks.trains(n)])
+def test_inputs_fit_the_networks_of_every_benchmark(name, public_data):
+    spec = benchmarks.registry.entry(name).spec
+    if spec.dataset:
+        public_data(spec.dataset)
+    objective = benchmarks.get(name)
+    space = objective.space
+    network, batch = objective.example_inputs(2)
     built = space.build(space.sample(np.random.default_rng(0)), **_small(space.name, network))
     scores = proxies.evaluate(built, batch, ["grad_norm"])
     assert np.isfinite(scores.values["grad_norm"])
@@ -36,35 +40,34 @@ def _small(space, network):
     return network | {k: v for k, v in smaller.items() if k in networks.options(space)}
 
 
-def test_a_space_without_networks_is_refused():
-    class Bare:
-        name = "my_space"
-
-    with raised(ConfigError, "my_space"):
-        inputs_of("mine/task", Bare())
+def test_a_space_without_networks_is_refused(monkeypatch):
+    bare = ToyObjective(spaces.get("nasbench201"))
+    monkeypatch.setattr(networks.registry, "_entries", {})
+    with raised(ConfigError, key="metrics.compute", value="nasbench201"):
+        with_computed_proxies(bare, ["params"])
 
 
 class Recorded(ToyObjective):
     @property
-    def metrics(self):
+    def proxies(self):
         return ToyMetrics(self.space)
 
 
 def test_computed_metrics_stand_beside_recorded_ones():
     objective = Recorded(spaces.get("nasbench201"))
-    wrapped = compute_metrics(objective, ["params"])
+    wrapped = with_computed_proxies(objective, ["params"])
     rng = np.random.default_rng(0)
     architectures = [objective.space.sample(rng) for _ in range(3)]
-    found = wrapped.metrics.values(architectures, ["m1", "params", "m0"])
-    recorded = objective.metrics.values(architectures, ["m1", "m0"])
+    found = wrapped.proxies.values(architectures, ["m1", "params", "m0"])
+    recorded = objective.proxies.values(architectures, ["m1", "m0"])
     assert found[:, [0, 2]] == pytest.approx(recorded)
     assert found[:, 1] == pytest.approx(
         [sum(p.numel() for p in objective.space.build(a).parameters()) for a in architectures]
     )
-    assert wrapped.metrics.computed == 3
-    assert wrapped.metrics.names == ("params", "m0", "m1", "m2")
+    assert wrapped.proxies.computed == 3
+    assert wrapped.proxies.names == ("params", "m0", "m1", "m2")
     with pytest.raises(UnknownNameError):
-        wrapped.metrics.values(architectures, ["nonsense"])
+        wrapped.proxies.values(architectures, ["nonsense"])
     assert "a toy" in wrapped.protocol()["metrics"]
 
 

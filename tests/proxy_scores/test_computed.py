@@ -11,8 +11,9 @@ from po_nas import spaces
 from po_nas.core.objective import Objective
 from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import UnknownNameError
+from po_nas.proxy_scores.combined import with_computed_proxies
+from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.testing import ToyObjective
-from po_nas.training import LiveMetrics, with_live_metrics
 from proxies.synthetic import synthetic_images
 
 SPACE = spaces.get("nasbench201")
@@ -27,11 +28,11 @@ def architectures(n, seed=0):
 
 
 def source(**options):
-    return LiveMetrics(SPACE, NAMES, BATCH, network=SMALL, **options)
+    return ComputedProxies(SPACE, NAMES, BATCH, network=SMALL, **options)
 
 
 def test_scores_are_those_of_the_engine_turned_so_that_more_is_better():
-    metrics = LiveMetrics(SPACE, ("snip", "epe_nas", "ntk"), BATCH, network=SMALL)
+    metrics = ComputedProxies(SPACE, ("snip", "epe_nas", "ntk"), BATCH, network=SMALL)
     assert isinstance(metrics, ProxySource)
     (one,) = architectures(1, seed=3)
     names = metrics.names
@@ -61,29 +62,29 @@ def test_a_cache_outlives_the_search(tmp_path):
     first, second = (source(cache=tmp_path / "scores.sqlite") for _ in range(2))
     np.testing.assert_array_equal(first.values(some, NAMES), second.values(some, NAMES))
     assert (first.computed, second.computed) == (3, 0)
-    other = LiveMetrics(SPACE, NAMES, BATCH, network=SMALL | {"channels": 5}, cache=tmp_path / "scores.sqlite")
+    other = ComputedProxies(SPACE, NAMES, BATCH, network=SMALL | {"channels": 5}, cache=tmp_path / "scores.sqlite")
     assert (other.values(some, ("params",)) != first.values(some, ("params",))).any()
     copy = pickle.loads(pickle.dumps(first))
     np.testing.assert_array_equal(copy.values(some, NAMES), first.values(some, NAMES))
 
 
 def test_what_fails_is_missing():
-    metrics = LiveMetrics(SPACE, "params", BATCH, network={"classes": -1})
+    metrics = ComputedProxies(SPACE, "params", BATCH, network={"classes": -1})
     assert np.isnan(metrics.values(architectures(2), ("params",))).all()
     assert metrics.values([], ("params",)).shape == (0, 1)
 
 
 def test_names_are_checked():
     with pytest.raises(UnknownNameError):
-        LiveMetrics(SPACE, ("snipp",), BATCH)
+        ComputedProxies(SPACE, ("snipp",), BATCH)
     with pytest.raises(UnknownNameError):
         source().values(architectures(1), ("fisher",))
 
 
 def test_a_search_on_an_objective_without_recorded_metrics(tmp_path):
-    objective = with_live_metrics(ToyObjective(SPACE), ("params", "flops"), BATCH, network=SMALL)
+    objective = with_computed_proxies(ToyObjective(SPACE), ("params", "flops"), BATCH, network=SMALL)
     assert isinstance(objective, Objective)
     options = {"name": "po_nas_paper", "pool": 20, "pretraining": "none", "steps": 3, "metrics": ["params"]}
     result = po_nas.search(benchmark=objective, method=options, budget=5, out=tmp_path / "run")
-    assert objective.metrics.computed >= 20
+    assert objective.proxies.computed >= 20
     assert result.evaluations == 5

@@ -1,9 +1,9 @@
-"""Training-free metrics computed on demand: networks are built and scored where nobody has recorded scores."""
+"""Proxy scores computed on demand: networks are built and scored where nobody has recorded scores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,38 +12,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 import proxies
-from po_nas.core.objective import Metric, Objective, Outcome
-from po_nas.core.proxy_source import Compute, ProxySource
-from po_nas.errors import UnknownNameError
+from po_nas.core.proxy_source import Compute, ComputedProxySource
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.graph_leaves import graph_leaves
 from proxies.cache import CacheKey, ScoreCache
 from proxies.evolved.metric import EvolvedMetric, find
 from proxies.evolved.reference import Reference, fit
 
-__all__ = ["LiveMetrics", "with_live_metrics", "with_metrics"]
+__all__ = ["ComputedProxies", "Inputs"]
+
+Inputs = tuple[Mapping[str, Any], Any]
+"""Options of the networks, and the batch that they are scored on."""
 
 
-class LiveMetrics:
-    """Metrics of a space by building its networks; implements `po_nas.core.proxy_source.ProxySource`.
+class ComputedProxies(ComputedProxySource):
+    """Proxy scores of a space by building its networks.
 
-    `names` are proxies (patterns such as ``az_*`` are expanded), `batch` is what they are scored on, `network` are
-    options of the space's networks (``{"classes": 10}``). Networks are initialised by `init_seed` and scored by `seed`,
-    so a score is a function of the architecture. With `workers` > 1 processes share the work. Scores are kept in memory
-    and, with a `cache`, in that file (SQLite, local disk), which several searches may use; what failed is NaN. Not to
-    be shared by threads. Implements `ComputedProxySource`: where others compute, the cache is theirs.
+    Scores are kept in memory and, with a `cache`, in that file, which several searches may use; what failed is NaN. Not
+    to be shared by threads. Where others compute (`compute_by`), inputs and cache are theirs.
 
     An evolved metric is seen against a reference of this space, network and batch: the scores of its leaves for
     `reference` architectures that are drawn from the space once (always the same).
 
-    Raises `UnknownNameError` for a proxy that there is not.
+    Args:
+        space: Whose networks are built.
+        names: Proxies; patterns such as ``az_*`` are expanded.
+        batch: What networks are scored on, or a function that returns options and batch when they are first needed.
+        network: Options of the space's networks (``{"classes": 10}``); with a function as `batch` it gives them.
+        cache: A file (SQLite, local disk).
+        workers: Processes that share the work.
+        init_seed: Decides the initial weights, so that a score is a function of the architecture.
+        seed: Seeds proxies that draw numbers.
+        reference: Size of the reference of evolved metrics.
+        origin: Where the scores come from; by default that is put together.
+
+    Raises:
+        UnknownNameError: For a proxy that there is not.
     """
 
     def __init__(
         self,
         space: Space,
         names: str | Sequence[str],
-        batch: Any,
+        batch: Any | Callable[[], Inputs],
         *,
         network: Mapping[str, Any] | None = None,
         cache: str | Path | None = None,
@@ -51,64 +62,58 @@ class LiveMetrics:
         init_seed: int = 0,
         seed: int = 0,
         reference: int = 64,
+        origin: str | None = None,
     ) -> None:
         self._space, self._batch, self._network = space, batch, dict(network or {})
         self._specs = {spec.name: spec for spec in map(proxies.spec, proxies.expand(names))}
         self._path = None if cache is None else Path(cache)
         self._workers, self._init_seed, self._seed = workers, init_seed, seed
         self._known: dict[tuple[Architecture, str], float] = {}
-        self._computed: set[str] = set()
+        self._built: set[str] = set()
         self._compute: Compute | None = None
-        self._computed_elsewhere = 0
-        self._size = reference
+        self._built_elsewhere = 0
+        self._size, self._origin = reference, origin
         self._evolved = {name: metric for name in self._specs if (metric := find(name)) is not None}
         self._references: dict[str, Reference] = {}
         self.reasons: dict[str, str] = {}
-        """Why each metric that failed somewhere did so the last time."""
+        """Why each proxy that failed somewhere did so the last time."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics that can be asked for."""
+        """The proxies."""
         return tuple(self._specs)
 
     @property
-    def signs(self) -> NDArray[np.float64]:
-        """What turns each score so that higher is expected to be better, (k,)."""
-        return np.array([spec.direction or 1 for spec in self._specs.values()], dtype=np.float64)
+    def directions(self) -> Mapping[str, int]:
+        """Those that the proxies declare, 1 where they declare none; evolved metrics need no turning."""
+        return {name: spec.direction or 1 for name, spec in self._specs.items()}
 
     @property
     def origin(self) -> str:
         """Who computes the scores, and on what."""
+        if self._origin is not None:
+            return self._origin
         options = "".join(f", {key}={value}" for key, value in self._network.items())
         return f"networks of {self._space.name}{options}, scored by po-nas during the search (seed {self._init_seed})"
 
     @property
     def computed(self) -> int:
         """Architectures for which a network was built and scored by this object; those in the cache are not."""
-        return len(self._computed) + self._computed_elsewhere
+        return len(self._built) + self._built_elsewhere
 
     def compute_by(self, compute: Compute) -> None:
         """Have others compute what is not known yet."""
         self._compute = compute
 
-    def values(self, architectures: Sequence[Architecture], names: Sequence[str]) -> NDArray[np.float64]:
-        """Metrics (n, k), higher = expected to be better, NaN where it failed."""
-        for name in names:
-            if name not in self._specs:
-                raise UnknownNameError(f"metric of {self._space.name}", name, self._specs)
+    def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Scores (n,) by name as they come, NaN where one failed."""
         # Where others compute, they compose too.
         evolved = {name: self._evolved[name] for name in names if name in self._evolved and self._compute is None}
         leaves = [leaf for metric in evolved.values() for leaf in metric.proxies]
-        raw = self._raw(architectures, [*(name for name in names if name not in evolved), *leaves])
-        found = np.empty((len(architectures), len(names)))
-        for place, name in enumerate(names):
-            if name in evolved:
-                found[:, place] = self._composed(name, architectures, raw)
-            else:
-                found[:, place] = raw[name] * (self._specs[name].direction or 1)
-        return found
+        found = self._scores(architectures, [*(name for name in names if name not in evolved), *leaves])
+        return found | {name: self._composed(name, architectures, found) for name in evolved}
 
-    def _raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    def _scores(self, architectures: Sequence[Architecture], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
         """Scores (n,) by name as they come."""
         names = tuple(dict.fromkeys(names))
         for wanted, missing in self._missing(architectures, names).items():
@@ -123,7 +128,7 @@ class LiveMetrics:
         if name not in self._references:
             rng = np.random.default_rng(0)
             sample = [self._space.sample(rng) for _ in range(self._size)]
-            columns = self._with_graph(metric, sample, self._raw(sample, metric.proxies))
+            columns = self._with_graph(metric, sample, self._scores(sample, metric.proxies))
             self._references[name] = fit(metric.style.kind, columns, missing=metric.style.missing)
         return metric.values(self._with_graph(metric, architectures, raw), self._references[name])
 
@@ -151,37 +156,45 @@ class LiveMetrics:
     def _score(self, architectures: Sequence[Architecture], names: Sequence[str]) -> None:
         if self._compute is not None:
             found, computed = self._compute(architectures, names)
-            self._computed_elsewhere += computed
+            self._built_elsewhere += computed
             for row, architecture in enumerate(architectures):
                 for column, name in enumerate(names):
                     score = float(found[row, column]) * (self._specs[name].direction or 1)
                     self._known[architecture, name] = score
             return
         key = self._space.to_string
+        network, batch = self._inputs
         if self._cache is None:
-            self._computed.update(map(key, architectures))
+            self._built.update(map(key, architectures))
         results = proxies.score_many(
             architectures,
-            self._batch,
+            batch,
             names,
-            build=partial(self._space.build, **self._network),
+            build=partial(self._space.build, **network),
             seed=self._seed,
             init_seed=self._init_seed,
             workers=self._workers,
             cache=self._cache,
             key=key,
-            space=f"{self._space.name} {json.dumps(self._network, sort_keys=True, default=str)}",
+            space=f"{self._space.name} {json.dumps(network, sort_keys=True, default=str)}",
         )
         for result in results:
             for name in names:
                 self._known[architectures[result.index], name] = result.values.get(name, np.nan)
             self.reasons |= {name: error.reason for name, error in result.errors.items()}
         if self._cache is not None:
-            self._computed |= self._cache.missed
+            self._built |= self._cache.missed
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return self._batch() if callable(self._batch) else (self._network, self._batch)
 
     @cached_property
     def _cache(self) -> _WatchedCache | None:
-        return None if self._path is None else _WatchedCache(self._path)
+        if self._path is None:
+            return None
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return _WatchedCache(self._path)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open file, which the copy in another process opens itself, and computing there."""
@@ -200,77 +213,3 @@ class _WatchedCache(ScoreCache):
         if found is None:
             self.missed.add(key.architecture)
         return found
-
-
-class _Measured:
-    """An objective whose metrics come from elsewhere."""
-
-    def __init__(self, objective: Objective, metrics: ProxySource) -> None:
-        self._objective, self.metrics = objective, metrics
-
-    @property
-    def name(self) -> str:
-        return self._objective.name
-
-    @property
-    def space(self) -> Space:
-        return self._objective.space
-
-    @property
-    def metric(self) -> Metric:
-        return self._objective.metric
-
-    def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
-        return self._objective.evaluate(architecture, seed=seed, fidelity=fidelity)
-
-    def report(self, architecture: Architecture) -> Mapping[str, float | None]:
-        return self._objective.report(architecture)
-
-    def identity(self, architecture: Architecture) -> Hashable:
-        return self._objective.identity(architecture)
-
-    @property
-    def distinct(self) -> int | None:
-        return self._objective.distinct
-
-    @property
-    def validation(self) -> NDArray[np.float64] | None:
-        """The search signal of every row, where there is a table."""
-        return getattr(self._objective, "validation", None)
-
-    @property
-    def optimum_validation(self) -> tuple[float, Architecture] | None:
-        return self._objective.optimum_validation
-
-    @property
-    def optimum_test(self) -> tuple[float, Architecture] | None:
-        return self._objective.optimum_test
-
-    def protocol(self) -> Mapping[str, Any]:
-        return {**self._objective.protocol(), "metrics": self.metrics.origin}
-
-
-def with_metrics(objective: Objective, metrics: ProxySource) -> Objective:
-    """The same objective with other `metrics`."""
-    return _Measured(objective, metrics)
-
-
-def with_live_metrics(
-    objective: Objective,
-    names: str | Sequence[str],
-    batch: Any,
-    *,
-    network: Mapping[str, Any] | None = None,
-    cache: str | Path | None = None,
-    workers: int = 1,
-    init_seed: int = 0,
-    seed: int = 0,
-) -> Objective:
-    """The same objective, with `LiveMetrics` of its space as its `metrics`; the arguments are those.
-
-    Hand it to `po_nas.search(benchmark=…)`: methods that need metrics then run on it.
-    """
-    metrics = LiveMetrics(
-        objective.space, names, batch, network=network, cache=cache, workers=workers, init_seed=init_seed, seed=seed
-    )
-    return _Measured(objective, metrics)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from po_nas import spaces
-from po_nas.benchmarks.suite_scores import key_of, made_by, suite_scores
 from po_nas.core.settings import read_settings
+from po_nas.proxy_scores.computed import ComputedProxies
+from po_nas.proxy_scores.packaged import key_of, sample_origin, sample_scores
 from po_nas.research.evolved_proxies.suite_scores import SuiteRecipe, compute, write
-from po_nas.training import LiveMetrics
 from proxies.synthetic import synthetic_images
 
 RECIPE = Path(__file__).parents[2] / "configs" / "scores" / "suite_zero.yaml"
@@ -19,12 +19,12 @@ RECIPE = Path(__file__).parents[2] / "configs" / "scores" / "suite_zero.yaml"
 
 def test_the_table_is_that_of_the_recipe():
     recipe = SuiteRecipe.model_validate(read_settings(RECIPE))
-    assert made_by()["recipe"] == recipe.model_dump(mode="json")
+    assert sample_origin()["recipe"] == recipe.model_dump(mode="json")
 
 
 def test_the_macro_networks_of_the_sample_have_scores():
     every = list(spaces.get("transnas_macro").enumerate())
-    found = suite_scores(every)
+    found = sample_scores(every)
     assert set(found) == {"nwot", "swap", "az_expressivity", "az_progressivity"}
     assert np.isfinite(found["nwot"]).sum() == 725
 
@@ -32,18 +32,18 @@ def test_the_macro_networks_of_the_sample_have_scores():
 def test_scores_are_those_that_the_engine_computes_now():
     space = spaces.get("transnas_micro")
     every = list(space.enumerate())
-    known = np.flatnonzero(np.isfinite(suite_scores(every)["nwot"]))
+    known = np.flatnonzero(np.isfinite(sample_scores(every)["nwot"]))
     classes: dict[int, list[int]] = {}
     for row in known:
         classes.setdefault(int(key_of(every[row])), []).append(int(row))
     assert len(classes) == 385
     sample = SuiteRecipe.model_validate(read_settings(RECIPE)).samples["transnas_micro"]
     images = synthetic_images(sample.samples, sample.classes, sample.size, seed=0)
-    live = LiveMetrics(space, ["swap", "nwot"], images, network=sample.network)
+    live = ComputedProxies(space, ["swap", "nwot"], images, network=sample.network)
     # Of a class with several members it is one of them that was scored.
     rows = [members[0] for members in classes.values() if len(members) == 1][:2]
     computed = live.values([every[row] for row in rows], ["swap", "nwot"])
-    stored = suite_scores([every[row] for row in rows])
+    stored = sample_scores([every[row] for row in rows])
     assert computed[:, 0] == pytest.approx(stored["swap"], rel=1e-4)
     assert computed[:, 1] == pytest.approx(stored["nwot"], rel=1e-4)
 
@@ -51,12 +51,12 @@ def test_scores_are_those_that_the_engine_computes_now():
 def test_twins_share_scores_and_others_have_none():
     space = spaces.get("transnas_micro")
     every = list(space.enumerate())
-    scores = dict(zip(map(str, every), suite_scores(every)["swap"], strict=True))
+    scores = dict(zip(map(str, every), sample_scores(every)["swap"], strict=True))
     classes: dict[str, set[str]] = {}
     for architecture in every:
         classes.setdefault(space.canonical(architecture), set()).add(repr(scores[str(architecture)]))
     assert all(len(values) == 1 for values in classes.values())
-    assert suite_scores([spaces.get("nasbench201").at(0)]) == {}
+    assert sample_scores([spaces.get("nasbench201").at(0)]) == {}
 
 
 def test_a_recipe_is_computed_and_written(tmp_path, monkeypatch):

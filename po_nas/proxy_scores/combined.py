@@ -1,0 +1,127 @@
+"""Several sources of proxy scores as one, and objectives that are given further ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.core.objective import Objective, ObjectiveWrapper
+from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource
+from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.proxy_scores.computed import ComputedProxies
+from po_nas.spaces.base import Architecture
+
+__all__ = ["CombinedProxies", "with_computed_proxies", "with_proxies"]
+
+
+class CombinedProxies(ComputedProxySource):
+    """Two sources as one; where both have a proxy, the first is asked."""
+
+    def __init__(self, first: ProxySource, second: ProxySource) -> None:
+        self._first, self._second = first, second
+
+    def compute_by(self, compute: Compute) -> None:
+        """Have others compute what either source has to compute."""
+        for source in (self._first, self._second):
+            if isinstance(source, ComputedProxySource):
+                source.compute_by(compute)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The proxies of both."""
+        return tuple(dict.fromkeys((*self._first.names, *self._second.names)))
+
+    @property
+    def origin(self) -> str:
+        """Where the scores of each come from."""
+        return f"{self._first.origin}; {', '.join(self._second.names)}: {self._second.origin}"
+
+    @property
+    def directions(self) -> Mapping[str, int]:
+        """Those of the source that is asked."""
+        return {**self._second.directions, **dict.fromkeys(self._first.names, 1), **self._first.directions}
+
+    @property
+    def computed(self) -> int:
+        """Architectures whose networks were built."""
+        return self._first.computed + self._second.computed
+
+    def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Scores (n,) by name, each from the source that is asked for it."""
+        theirs = [name for name in names if name in self._first.names]
+        others = [name for name in names if name not in theirs]
+        found: dict[str, NDArray[np.float64]] = {}
+        for source, wanted in ((self._first, theirs), (self._second, others)):
+            if wanted:
+                found |= source.raw(architectures, wanted)
+        return found
+
+
+class _WithProxies(ObjectiveWrapper):
+    """An objective whose proxy scores come from somewhere else."""
+
+    def __init__(self, objective: Objective, source: ProxySource) -> None:
+        super().__init__(objective)
+        self._source = source
+
+    @property
+    def proxies(self) -> ProxySource:
+        return self._source
+
+    def protocol(self) -> Mapping[str, Any]:
+        return {**self.objective.protocol(), "metrics": self._source.origin}
+
+
+def with_proxies(objective: Objective, source: ProxySource) -> Objective:
+    """The same objective with other `proxies`."""
+    return _WithProxies(objective, source)
+
+
+def with_computed_proxies(
+    objective: Objective,
+    names: str | Sequence[str],
+    batch: Any = None,
+    *,
+    network: Mapping[str, Any] | None = None,
+    samples: int = 16,
+    cache: str | Path | None = None,
+    workers: int = 1,
+    init_seed: int = 0,
+    seed: int = 0,
+) -> Objective:
+    """The same objective with proxy scores computed on demand beside those that it has.
+
+    A score of the same name as one that it has is computed all the same and asked for first. Hand the objective to
+    ``po_nas.search(benchmark=…)``: methods that need proxy scores then run on it.
+
+    Args:
+        objective: Any objective whose space has networks.
+        names: Proxies or patterns.
+        batch: What networks are scored on; None (default) asks `Objective.example_inputs`, which also knows the options
+            of the network.
+        network: Options of the space's networks, for a `batch` of your own.
+        samples: Size of the batch that is made up where none is given; objectives that train have images of their own.
+        cache: A file of scores, see `ComputedProxies`, as for `workers`, `init_seed` and `seed`.
+
+    Raises:
+        UnknownNameError: For a proxy that there is not.
+        ConfigError: For a space without networks.
+    """
+    if batch is None:
+        try:
+            told, batch = objective.example_inputs(samples)
+        except UnknownNameError as error:
+            raise ConfigError(
+                "metrics.compute", objective.space.name, "has no networks that could be scored"
+            ) from error
+        network = {**told, **(network or {})}
+    source: ProxySource = ComputedProxies(
+        objective.space, names, batch, network=network, cache=cache, workers=workers, init_seed=init_seed, seed=seed
+    )
+    if objective.proxies is not None:
+        source = CombinedProxies(source, objective.proxies)
+    return with_proxies(objective, source)
