@@ -33,7 +33,7 @@ class Domain:
     """What a searcher may know: where to search, when two architectures are one evaluation, and which way is up.
 
     `max_evaluations` is the whole budget where it is counted in evaluations, else None; `distinct` the number of
-    identities in the space, else None; `metrics` tells training-free metrics of architectures, where there are any;
+    identities in the space, else None; `proxies` gives proxy scores of architectures, where there are any;
     `source_tasks` are evaluations on other tasks.
     """
 
@@ -42,7 +42,7 @@ class Domain:
     maximize: bool = True
     max_evaluations: int | None = None
     distinct: int | None = None
-    metrics: ProxySource | None = None
+    proxies: ProxySource | None = None
     source_tasks: tuple[SourceTask, ...] = ()
 
 

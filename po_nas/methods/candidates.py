@@ -125,7 +125,7 @@ def require_metrics(domain: Domain, method: str, metrics: Sequence[str] | None =
 
     Raises `MetricsUnavailableError` when there are none, `UnknownNameError` when one of `metrics` is not among them.
     """
-    source = domain.metrics
+    source = domain.proxies
     if domain.source_tasks:
         source = with_transferred(cast(Hashable, source), domain.space, domain.source_tasks)
     if source is None:

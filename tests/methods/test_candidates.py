@@ -13,7 +13,7 @@ SPACE = spaces.get("transnas_micro")
 
 
 def domain(metrics=None, space=SPACE, identity=None):
-    return Domain(space, identity or space.to_string, True, 10, metrics=metrics)
+    return Domain(space, identity or space.to_string, True, 10, proxies=metrics)
 
 
 def test_a_small_space_is_listed_whole_once():

@@ -40,7 +40,7 @@ def test_the_other_task_is_a_metric_that_orders_what_it_was_not_told():
 
 
 def domain(*tasks, metrics=None):
-    return Domain(SPACE, SPACE.to_string, True, 50, metrics=metrics, source_tasks=tasks)
+    return Domain(SPACE, SPACE.to_string, True, 50, proxies=metrics, source_tasks=tasks)
 
 
 def test_a_pool_has_it_even_where_metrics_are_chosen():

@@ -44,7 +44,7 @@ class MetricConformance(SearcherConformance):
         kind = methods.registry.get(self.method)
         space = objective.space
         domain = Domain(
-            space, objective.identity, objective.metric.maximize, self.budget, metrics=ToyMetrics(space, gap=7)
+            space, objective.identity, objective.metric.maximize, self.budget, proxies=ToyMetrics(space, gap=7)
         )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
@@ -52,7 +52,7 @@ class MetricConformance(SearcherConformance):
 def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
     """A search told some metrics."""
     kind = methods.registry.get(name)
-    domain = Domain(space, identity or space.to_string, True, budget, metrics=source)
+    domain = Domain(space, identity or space.to_string, True, budget, proxies=source)
     return kind(domain, seed=seed, options=kind.Options(**options))
 
 
