@@ -57,7 +57,9 @@ def first(classes: np.ndarray, row: int) -> bool:
 
 
 def size(space: str, architecture) -> int:
-    network = spaces.get(space).build(architecture, device="meta", **({"classes": 10} if space == "nasbench201" else {}))
+    network = spaces.get(space).build(
+        architecture, device="meta", **({"classes": 10} if space == "nasbench201" else {})
+    )
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -86,7 +88,9 @@ def main() -> None:
                 gaps = [
                     abs(value - kept) / max(abs(kept), spread)
                     for key, (value, kept, spread) in scores.items()
-                    if key.rpartition("|")[2] == name and np.isfinite([value, kept]).all() and max(abs(kept), spread) > 0
+                    if key.rpartition("|")[2] == name
+                    and np.isfinite([value, kept]).all()
+                    and max(abs(kept), spread) > 0
                 ]
                 cells.append(f"{np.median(gaps):.0e} / {np.quantile(gaps, 0.9):.0e} / {max(gaps):.0e}" if gaps else "")
             lines.append(f"| {space} | {name} | {' | '.join(cells)} |")

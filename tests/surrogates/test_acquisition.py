@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from surrogates import acquisition as module
 from surrogates.acquisition import GPScorer
-from surrogates.gaussian_process import normal_scores
+from proxies.normalise import normal_scores
 
 
 def counts(n, seed, d=8):

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 from scipy.stats import norm, rankdata
 
 from surrogates import gaussian_process
-from surrogates.gaussian_process import ArchitectureGP, FitFallbackWarning, normal_scores
+from proxies.normalise import normal_scores
+from surrogates.gaussian_process import ArchitectureGP, FitFallbackWarning
 
 BLOCKS = [4, 2]
 
