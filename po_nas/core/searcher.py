@@ -56,7 +56,8 @@ def seed_sequence(seed: int, stream: str, number: int = 0) -> np.random.SeedSequ
 class MethodOptions(BaseModel):
     """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused.
 
-    `deprecated` maps old names of options to those they have now; an old name is still understood, with a warning.
+    `deprecated` maps old names of a class's own options to those they have now; an old name is still understood, with a
+    warning.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,7 +70,8 @@ class MethodOptions(BaseModel):
         if not isinstance(given, Mapping):
             return given
         renamed = dict(given)
-        for old, new in cls.deprecated.items():
+        names = {old: new for kind in cls.__mro__ for old, new in vars(kind).get("deprecated", {}).items()}
+        for old, new in names.items():
             if old in renamed:
                 if new in renamed:
                     raise ValueError(f"{old} is the old name of {new}; give {new} alone")

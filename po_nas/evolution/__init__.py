@@ -1,7 +1,4 @@
-"""Evolutionary proposal of architectures with pymoo, over any search space.
-
-Several objectives are in `po_nas.evolution.pareto`, which takes a quarter of a second longer to import.
-"""
+"""Evolutionary proposal of architectures with pymoo, over any search space."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from po_nas.spaces.base import Architecture
 __all__ = ["ArchitectureProblem", "Score"]
 
 Score = Callable[[Sequence[Architecture]], NDArray[np.float64]]
-"""(n,) or (n, n_objectives) scores of n architectures, higher is better."""
+"""Scores (n,) of n architectures, higher is better."""
 
 
 class ArchitectureProblem(Problem):  # type: ignore[misc]
@@ -23,8 +23,8 @@ class ArchitectureProblem(Problem):  # type: ignore[misc]
     `archive` keeps every architecture that was scored, under its key, with its scores.
     """
 
-    def __init__(self, score: Score, key: Callable[[Architecture], Hashable], n_objectives: int = 1) -> None:
-        super().__init__(n_var=1, n_obj=n_objectives, vtype=object)
+    def __init__(self, score: Score, key: Callable[[Architecture], Hashable]) -> None:
+        super().__init__(n_var=1, n_obj=1, vtype=object)
         self._score, self._key = score, key
         self.archive: dict[Hashable, tuple[Architecture, NDArray[np.float64]]] = {}
 

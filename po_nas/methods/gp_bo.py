@@ -77,7 +77,8 @@ class GPBO(Searcher):
         told = [o.trial.architecture for o in observations]
         pending = [t.architecture for t in self.pending.values()]
         space, o = self.domain.space, self.options
-        pool = candidates(self.domain, self.seed) if is_listed(space) else None
+        # Twins of one key have different vector encodings; which one it is decides the trials of every seed.
+        pool = candidates(self.domain, self.seed, keep="last") if is_listed(space) else None
         ngrams = None
         if o.kernel != "vector":
             ngrams = pool.encodings.ngrams(o.ngrams) if pool else NGramEncoder(space, [*told, *pending], o.ngrams)

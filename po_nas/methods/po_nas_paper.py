@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -36,6 +36,12 @@ _HIDDEN, _HEADS = 64, 8
 
 
 class _Options(EvolutionOptions, EncoderOptions):
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "keys": "attention_keys",
+        "start": "weight_init",
+        "enough": "loss_tolerance",
+    }
+
     initial: PositiveInt = Field(3, description="architectures with the highest mean metric, evaluated first")
     metrics: tuple[str, ...] | None = Field(
         None, description=f"names of the metrics; default: those of {', '.join(PUBLISHED)} that there are, else all"
@@ -49,12 +55,12 @@ class _Options(EvolutionOptions, EncoderOptions):
     weights: Literal["architecture", "global", "equal"] = Field(
         "architecture", description="each architecture its own weights, one vector for all, or equal ones"
     )
-    keys: Literal["nodes", "pooled"] = Field(
+    attention_keys: Literal["nodes", "pooled"] = Field(
         "nodes",
         description="what the metrics' attention is over: the nodes of an architecture; or, as in the released code, "
         "one pooled vector, which leaves attention nothing to choose",
     )
-    start: Literal["random", "equal"] = Field(
+    weight_init: Literal["random", "equal"] = Field(
         "random",
         description="weights before training: random and all trained at once, as published; or equal ones that are "
         "left only as far as held-out evaluations bear it out",
@@ -68,7 +74,7 @@ class _Options(EvolutionOptions, EncoderOptions):
     )
     steps: PositiveInt = Field(1000, description="most optimiser steps of a training")
     learning_rate: PositiveFloat = Field(3e-4, description="of the training; the published DARTS runs had 0.003")
-    enough: NonNegativeFloat = Field(0.1, description="training loss at which training stops")
+    loss_tolerance: NonNegativeFloat = Field(0.1, description="training loss at which training stops")
 
     @model_validator(mode="after")
     def _loss_exists(self) -> Self:
@@ -95,13 +101,14 @@ class PONASPaper(Searcher):
     (`po_nas.methods.candidates.candidate_evolution`). Failed evaluations are left out, missing scores have no weight.
     `po_nas` is what we recommend instead.
 
-    It follows the paper where its released code differs, and options have the code's version: `keys` (single-key
-    attention), `reconstruction` (the input after hiding as the target), `pair_score` (not convex). Not reproduced: the
-    evolution's mixed-up identities and the wrong cell's graph in its predictions, which are errors; path costs that
-    are not minimal; scoring in train mode, since embeddings are frozen (our scores are those of the best parameters in
-    eval mode); restarts until the loss is small, warm starts of the generator and three more picks at the end, which
-    the code has for DARTS alone. Two cells are one graph here. Training also stops after 40 steps without progress
-    (published: 100), and the encoder is pre-trained with large batches (`pretraining=paper` for the published ones).
+    It follows the paper where its released code differs, and options have the code's version: `attention_keys`
+    (single-key attention), `reconstruction` (the input after hiding as the target), `pair_score` (not convex). Not
+    reproduced: the evolution's mixed-up identities and the wrong cell's graph in its predictions, which are errors;
+    path costs that are not minimal; scoring in train mode, since embeddings are frozen (our scores are those of the
+    best parameters in eval mode); restarts until the loss is small, warm starts of the generator and three more picks
+    at the end, which the code has for DARTS alone. Two cells are one graph here. Training also stops after 40 steps
+    without progress (published: 100), and the encoder is pre-trained with large batches (`pretraining=paper` for the
+    published ones).
 
     Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
     2025, OpenReview mVh0lIsdUl.
@@ -206,15 +213,15 @@ class PONASPaper(Searcher):
             return _Fitted(None)
         rows = [candidates.position[identity(ob.trial.architecture)] for ob in usable]
         loss = o.made_loss()
-        published = o.start == "random"
+        published = o.weight_init == "random"
         settings = FusionSettings(
             hidden=_HIDDEN,
             heads=_HEADS,
-            keys=o.keys,
+            keys=o.attention_keys,
             scope=o.weights,
             steps=o.steps,
             learning_rate=o.learning_rate,
-            enough=o.enough,
+            enough=o.loss_tolerance,
             # The published loss reads scores and accuracies as they are; others need scores on the scale of labels.
             standardize=not (o.loss == "po_nas" and loss.spec.labels == "fraction"),
             reference=published,

@@ -55,7 +55,8 @@ class RoBoT(Searcher):
     since a signal changes only where another candidate comes first. While trials are pending, vectors of their
     candidates are passed over. Failed trials count as the worst value seen. Nothing is remembered between calls: the
     sequence of vectors follows from the seed and the trials (a trial that the sequence would not ask for today, since
-    more has been told in the meantime, takes the place in it that its number says).
+    more has been told in the meantime, takes the place in it that its number says). A warm-start observation counts as
+    one of the `initial` vectors, and where its candidate comes first under some vector, that one has been tried.
 
     References: He et al., Robustifying and Boosting Training-Free Neural Architecture Search, ICLR 2024,
     arXiv 2403.07591.
@@ -107,13 +108,15 @@ class RoBoT(Searcher):
         trials = sorted(trials, key=lambda trial: trial.number)
         asked = {position.get(identity(trial.architecture)) for trial in trials}
         met = set(values) - asked
-        tried: list[int] = []
+        # A warm-start observation of a candidate that some vector puts first is what trying that vector would tell.
+        tried = [combined.first(place) for place in values if place in met and combined.is_first(place)]
+        initial = len(tried) + self.initial_trials(self.options.initial)
         # Exploration comes first, so its trials are those before any other's.
         exploring = itertools.takewhile(lambda trial: trial.origin == _EXPLORING, trials)
         explored = [position[identity(trial.architecture)] for trial in exploring]
         over = len(explored) < len(trials)
         for _ in range(self.options.iterations or self.domain.max_evaluations or 100):
-            chosen = self._choose(tried, values, met - set(values))
+            chosen = self._choose(tried, initial, values, met - set(values))
             if chosen is None:
                 break
             place = int(combined.tops[chosen])
@@ -129,24 +132,26 @@ class RoBoT(Searcher):
         # More was told since, and more vectors were looked up: what has been explored still counts.
         return tried + [combined.first(place) for place in explored], None
 
-    def _choose(self, tried: Sequence[int], values: dict[int, float], pending: set[int]) -> int | None:
-        """The weight vector after those tried; remembered, since a model is fitted for it."""
+    def _choose(self, tried: Sequence[int], initial: int, values: dict[int, float], pending: set[int]) -> int | None:
+        """The weight vector after those tried, random before `initial`; remembered, since a model is fitted for it."""
         tops = self._combined.tops
         known = [(i, values[int(tops[i])]) for i in tried if int(tops[i]) in values]
         key = (tuple(tried), tuple(known), tuple(sorted(pending)))
         if key not in self._choices:
             closed = np.isin(tops, list(pending))
             closed[list(tried)] = True
-            self._choices[key] = None if closed.all() else self._maximise(known, closed, len(tried))
+            self._choices[key] = None if closed.all() else self._maximise(known, closed, initial, len(tried))
         return self._choices[key]
 
-    def _maximise(self, known: Sequence[tuple[int, float]], closed: NDArray[np.bool_], number: int) -> int:
+    def _maximise(
+        self, known: Sequence[tuple[int, float]], closed: NDArray[np.bool_], initial: int, number: int
+    ) -> int:
         o = self.options
         scores = np.array([score for _, score in known])
         finite = np.isfinite(scores)
         # Vectors are random, so that the first open one is a random one.
         first = int(np.argmin(closed))
-        if number < o.initial or finite.sum() < 2:
+        if number < initial or finite.sum() < 2:
             return first
         vectors = self._combined.vectors
         rng, targets = self.stream("acquisition", number), normal_scores(impute_failures(scores))
@@ -180,6 +185,10 @@ class _Combinations:
     def order(self, vector: int) -> NDArray[np.intp]:
         """All candidates, the one with the highest score under a vector first."""
         return np.argsort(-self.scores(self.vectors[[vector]])[:, 0], kind="stable")
+
+    def is_first(self, place: int) -> bool:
+        """Whether a candidate has the highest score under some vector."""
+        return bool((self.tops == place).any())
 
     def first(self, place: int) -> int:
         """The first vector under which a candidate has the highest score."""

@@ -9,8 +9,12 @@ import numpy as np
 
 from po_nas import methods
 from po_nas.core.searcher import Domain
+from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import UnknownNameError
 from po_nas.testing import SearcherConformance, ToyObjective
+
+CACHE = SharedCache()
+"""What all searches of the tests share, as those of a comparison do."""
 
 
 @dataclass(eq=False)
@@ -52,7 +56,7 @@ class MetricConformance(SearcherConformance):
 def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
     """A search told some metrics."""
     kind = methods.registry.get(name)
-    domain = Domain(space, identity or space.to_string, True, budget, proxies=source)
+    domain = Domain(space, identity or space.to_string, True, budget, proxies=source, cache=CACHE)
     return kind(domain, seed=seed, options=kind.Options(**options))
 
 

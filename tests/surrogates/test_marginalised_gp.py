@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_t
 
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors, _Fit, _Hyperparameters
 from surrogates.candidate_kernels import Linear, Similarity, VaryingCoefficients, matern
+from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors, _Fit, _Hyperparameters
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class ArchitectureEncodings:
         return self._ngrams[length]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CandidateSet:
     """n architectures that a search may propose, and what is known of them without an evaluation.
 
@@ -93,14 +94,20 @@ class CandidateSet:
 
     @classmethod
     def of(
-        cls, space: Space, identity: Callable[[Architecture], Hashable], architectures: Iterable[Architecture]
+        cls,
+        space: Space,
+        identity: Callable[[Architecture], Hashable],
+        architectures: Iterable[Architecture],
+        keep: Literal["first", "last"] = "first",
     ) -> CandidateSet:
-        """Architectures without proxy scores; of several with one key the first."""
-        first: dict[Hashable, Architecture] = {}
+        """Architectures without proxy scores; `keep` says which of several with one key is the candidate."""
+        chosen: dict[Hashable, Architecture] = {}
         for architecture in architectures:
-            first.setdefault(identity(architecture), architecture)
-        position = {key: place for place, key in enumerate(first)}
-        listed = tuple(first.values())
+            key = identity(architecture)
+            if keep == "last" or key not in chosen:
+                chosen[key] = architecture
+        position = {key: place for place, key in enumerate(chosen)}
+        listed = tuple(chosen.values())
         return cls(
             space, identity, listed, position, ArchitectureEncodings(space, listed), (), np.empty((len(listed), 0))
         )
@@ -139,18 +146,21 @@ def is_listed(space: Space) -> bool:
     return space.enumerable and space.size <= _LISTED
 
 
-def candidates(domain: Domain, seed: int, size: int | None = None) -> CandidateSet:
+def candidates(
+    domain: Domain, seed: int, size: int | None = None, keep: Literal["first", "last"] = "first"
+) -> CandidateSet:
     """The candidates of a search without proxy scores; shared by the searches that share `Domain.cache`.
 
     Args:
         domain: Of the search.
         seed: Of the search, on which a sample depends alone.
         size: Wanted in a sample (fewer where the space has fewer); default: see `POOL_OPTION`.
+        keep: Which of several architectures with one key is the candidate, where the whole space is listed.
     """
     space, identity = domain.space, domain.identity
     if is_listed(space) if size is None else space.enumerable and space.size <= size:
         return domain.cache.get(
-            "candidates", (space,), (identity,), lambda: CandidateSet.of(space, identity, space.enumerate())
+            "candidates", (space,), (identity, keep), lambda: CandidateSet.of(space, identity, space.enumerate(), keep)
         )
     wanted = size or _SAMPLED
 

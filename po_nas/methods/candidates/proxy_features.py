@@ -31,7 +31,7 @@ _NGRAMS = 3
 F64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProxyFeatures:
     """m candidates described.
 
