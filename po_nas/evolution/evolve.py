@@ -11,10 +11,11 @@ from pymoo.algorithms.soo.nonconvex.ga import GA
 from po_nas.evolution.operators import (
     ArchitectureCrossover,
     ArchitectureMutation,
+    ArchitectureProblem,
     ArchitectureSampling,
     KeyDuplicateElimination,
+    Score,
 )
-from po_nas.evolution.problem import ArchitectureProblem, Score
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["evolve"]

@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from po_nas.core.searcher import MethodOptions, Searcher
 from po_nas.core.trial import Observation
-from po_nas.evolution import MetricBudget, generation, select_survivors
-from po_nas.evolution.problem import Score
+from po_nas.evolution import generation, select_survivors
+from po_nas.evolution.operators import Score
 from po_nas.methods.candidates.candidate_set import CandidateSet, proxy_scores, require_proxies
 from po_nas.spaces.base import Architecture
 from surrogates.isolation import single_thread
@@ -161,9 +161,9 @@ class CandidateEvolution:
             key=domain.identity,
             known=candidates.position,
         )
-        left = None if o.metric_budget is None else o.metric_budget - (len(before) - len(self._base))
-        chosen = select_survivors(offspring, scores.offspring, MetricBudget(self._scores, left), o.keep)
-        return before.extended(chosen.architectures, chosen.metrics)
+        left = o.keep if o.metric_budget is None else o.metric_budget - (len(before) - len(self._base))
+        chosen = select_survivors(offspring, scores.offspring, min(o.keep, left))
+        return before.extended(chosen, np.ascontiguousarray(self._scores(chosen))) if chosen else before
 
     def _progress(self, number: int) -> float:
         budget = self._searcher.domain.max_evaluations
