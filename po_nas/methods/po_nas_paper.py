@@ -217,11 +217,11 @@ class PONASPaper(Searcher):
         settings = FusionSettings(
             hidden=_HIDDEN,
             heads=_HEADS,
-            keys=o.attention_keys,
+            attention_keys=o.attention_keys,
             scope=o.weights,
             steps=o.steps,
             learning_rate=o.learning_rate,
-            enough=o.loss_tolerance,
+            loss_tolerance=o.loss_tolerance,
             # The published loss reads scores and accuracies as they are; others need scores on the scale of labels.
             standardize=not (o.loss == "po_nas" and loss.spec.labels == "fraction"),
             reference=published,

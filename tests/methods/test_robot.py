@@ -22,9 +22,10 @@ class TestRoBoT(MetricConformance):
 
 
 class TestRoBoTInALargeSpace(MetricConformance):
-    """The search goes on after its iterations, and after its candidates."""
+    """The search goes on after its iterations, and after its candidates: then at random."""
 
     method = "robot"
+    learns = False
     options = MappingProxyType({"pool": 6, "initial": 2, "iterations": 3, "vectors": 40, "acquisition": "logei"})
     budget = 8
     space_name = "darts"
