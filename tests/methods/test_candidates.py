@@ -5,8 +5,13 @@ import pytest
 
 from po_nas import spaces
 from po_nas.core.searcher import Domain
+from po_nas.core.settings import validated
+from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
-from po_nas.methods.candidates.candidate_set import candidates, scored_candidates
+from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, scored_candidates
+from po_nas.runtime.api import make_searcher
+from po_nas.runtime.config import SearchConfig
+from po_nas.testing import ToyObjective
 from proxies.normalise import MinMax
 from tests.methods.toy import CACHE, ToyMetrics
 
@@ -73,3 +78,32 @@ def test_without_metrics_nothing_is_spent(method):
         kind(domain(ToyMetrics(SPACE)), seed=0, options=kind.Options(metrics=("m1x",)))
     with pytest.raises(MetricsUnavailableError, match="half of the candidates"):
         scored_candidates(domain(ToyMetrics(SPACE, ("m0",), gap=1)), 0, method, size=20)
+
+
+class WithProxies(ToyObjective):
+    @property
+    def metrics(self):
+        return ToyMetrics(self.space)
+
+    proxies = metrics
+
+
+def test_searches_share_what_the_runner_hands_them():
+    config = validated(
+        SearchConfig,
+        {"benchmark": "toy", "method": {"name": "zero_cost"}, "budget": {"max_evaluations": 5}},
+    )
+    objective, cache = WithProxies(SPACE), SharedCache()
+    first, second, alone = (make_searcher(config, objective, cache=c) for c in (cache, cache, None))
+    assert candidates(first.domain, 0) is candidates(second.domain, 1)
+    assert candidates(alone.domain, 0) is not candidates(first.domain, 0)
+
+
+def test_of_twins_the_first_or_the_last_is_the_candidate():
+    everything = list(SPACE.enumerate())
+    first = CandidateSet.of(SPACE, SPACE.canonical, everything)
+    last = CandidateSet.of(SPACE, SPACE.canonical, everything, keep="last")
+    assert list(first.position) == list(last.position)
+    assert set(first.architectures) - set(last.architectures)
+    assert first.architectures[0] == everything[0]
+    assert everything[-1] in last.architectures
