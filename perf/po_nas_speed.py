@@ -20,9 +20,8 @@ from po_nas import benchmarks, methods, spaces
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.evolution import generation
-from po_nas.methods.pool_encoder import PRESETS
-from po_nas.methods.scaled import scaled_features
 from surrogates.fusion.pretraining import pretrain
+from surrogates.fusion.settings import PRESETS
 from surrogates.isolation import single_thread
 
 KNOWN, ROUNDS, POOL = 50, 5, 1000
@@ -71,25 +70,25 @@ def evolution() -> tuple[int, float, float]:
         [trial] = search.ask(1)
         value = float(metrics.values([trial.architecture], ["a"])[0, 0])
         search.tell(number, Outcome.ok(value, 0.0))
-    judged = search._judge(KNOWN, search._growth.now(), search.observations)
-    assert judged is not None
-    listed = search.features().pool.candidates
+    candidates = search.features().candidates
+    predicted = search._predicted(KNOWN, candidates, search.observations)
+    assert predicted is not None
     bred = scored = float("inf")
     for round_ in range(ROUNDS):
         started = time.perf_counter()
         offspring = generation(
             space,
-            listed.architectures,
-            judged.scores,
+            candidates.architectures,
+            predicted.candidates,
             np.random.default_rng(round_),
             0.5,
             key=space.canonical,
-            known=listed.position,
+            known=candidates.position,
         )
         bred = min(bred, time.perf_counter() - started)
         started = time.perf_counter()
         with single_thread():
-            judged.predict(offspring)
+            predicted.offspring(offspring)
         if round_:  # the first one pre-trains the encoder
             scored = min(scored, time.perf_counter() - started)
     return len(offspring), bred, scored
@@ -100,11 +99,11 @@ def pretraining() -> float:
     objective = benchmarks.get("nasbench201/cifar10")
     domain = Domain(objective.space, objective.identity, True, 100, objective.distinct, objective.proxies)
     kind = methods.registry.get("po_nas")
-    scaled = scaled_features(kind(domain, seed=0, options=kind.Options()).features())
-    inputs = scaled.pool.candidates.encodings
+    features = kind(domain, seed=0, options=kind.Options()).features()
+    inputs = features.candidates.encodings.graphs
     started = time.perf_counter()
     with single_thread():
-        pretrain(inputs, torch.as_tensor(scaled.values, dtype=torch.float32), PRESETS["fast"], 0)
+        pretrain(inputs, torch.as_tensor(features.z, dtype=torch.float32), PRESETS["fast"], 0)
     return time.perf_counter() - started
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kendalltau, rankdata
 
 from po_nas.errors import ConfigError, ProxyValueError
+from proxies.normalise import mid_ranks
 from proxies.registration import spec
 
 __all__ = ["Missing", "SingleBest", "log_rank", "mean_rank", "oriented", "ranks", "single_best"]
@@ -60,8 +61,7 @@ def _column(column: NDArray[np.float64], missing: Missing, base: NDArray[np.floa
             return result
         return np.asarray(rankdata(filled) / len(column), dtype=np.float64)
     sample = np.sort(base[~np.isnan(base)] if missing == "middle" else np.where(np.isnan(base), -np.inf, base))
-    below, upto = np.searchsorted(sample, filled, "left"), np.searchsorted(sample, filled, "right")
-    result = (1 + (below + upto) / 2) / (1 + len(sample))
+    result = (1 + mid_ranks(sample, filled)) / (1 + len(sample))
     return np.where(gone, 0.5, result) if missing == "middle" else result
 
 

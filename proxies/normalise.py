@@ -1,172 +1,151 @@
-"""Scores of unlike scale made comparable, with the sample that they are compared with on record.
+"""Proxy scores of unlike scale made comparable: a scale is fitted to a sample, and then applied to anything.
 
-A normaliser is fitted on a sample and then applied to anything, one new architecture included. `scope` says what the
-sample was: ``"pool"``, the whole set of candidates (transductive: an open search space has no such set), or ``"seen"``,
-the architectures that were scored so far. Figures obtained under the two are not comparable, so it has no default.
-
-Values are (n,), or (n, k) with a proxy in each column and statistics by column. NaN and infinity are missing: a fit
-leaves them out, and they come out as NaN. What then becomes of them is for `proxies.fusion` to say.
+Scores are (n, k), a proxy in each column, statistics by column. NaN and infinity are missing: a fit leaves them out,
+and `Missing` says what becomes of them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from functools import cached_property
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
-from po_nas.errors import ConfigError, ProxyValueError, UnknownNameError
+from po_nas.errors import ConfigError, ProxyValueError
 
-__all__ = ["MinMax", "Normaliser", "ReferenceRank", "Scope", "SignedLog", "ZScore", "fit", "from_state"]
+__all__ = ["MinMax", "Missing", "NormalScores", "Normaliser", "Ranks", "mid_ranks", "normal_scores"]
 
-Scope = Literal["pool", "seen"]
-_Column: TypeAlias = "NDArray[np.float64]"
+F64 = NDArray[np.float64]
+Missing = Literal["nan", "middle", "failed"]
+"""What becomes of a missing score: ``nan``, it stays missing; ``middle``, it gets the middle of the scale; ``failed``,
+it gets the worst value where nearly all of the sample have the score, so that its computation has failed, else the
+middle."""
+
+_NEARLY_ALL = 0.9
+_FAILED = -3.0
+"""Normal score of what has failed within the sample."""
+_SLOPE = 0.3
+"""Normal score that a logarithmic unit beyond the range of the sample is worth."""
 
 
-@dataclass(frozen=True)
+def normal_scores(y: F64) -> F64:
+    """Normal quantiles of the ranks of `y` (n,), ties averaged: robust to outliers, finest where values crowd.
+
+    Standardised accuracies of a cell space are a dense bulk with a long tail of failures; a model fitted to them spends
+    its scale on the tail. Ranks do not care.
+    """
+    return np.asarray(ndtri((rankdata(y) - 0.5) / len(y)), dtype=np.float64)
+
+
+def mid_ranks(ordered: F64, values: F64) -> F64:
+    """How many of a sorted sample are below each of the values, those that are equal counting half."""
+    below, upto = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return np.asarray((below + upto) / 2, dtype=np.float64)
+
+
 class Normaliser(ABC):
-    """Fitted statistics of each column; JSON-serialisable through `state` and `from_state`."""
+    """A scale for each proxy, fitted to a sample.
 
-    kind: ClassVar[str]
+    Args:
+        sample: Scores (n, k) that the scale is fitted to; infinity is as good as missing.
+        missing: What becomes of missing scores.
 
-    scope: Scope
-    columns: tuple[tuple[float, ...], ...]
-    """What the transformation of each column needs."""
+    Raises:
+        ConfigError: for another policy.
+        ProxyValueError: for a sample that is not (n, k).
+    """
 
-    @classmethod
+    middle: ClassVar[float] = 0.5
+    worst: ClassVar[float] = 0.0
+
+    def __init__(self, sample: ArrayLike, missing: Missing = "nan") -> None:
+        if missing not in get_args(Missing):
+            raise ConfigError("missing", missing, f"must be one of {', '.join(get_args(Missing))}")
+        self.sample = np.asarray(sample, dtype=np.float64)
+        if self.sample.ndim != 2:
+            raise ProxyValueError("*", f"a sample must be (n, k), not of shape {self.sample.shape}")
+        self.missing = missing
+        self._known = np.isfinite(self.sample)
+
+    @cached_property
+    def fitted(self) -> F64:
+        """The sample (n, k) on the scale."""
+        return self.transform(self.sample)
+
+    def transform(self, scores: F64) -> F64:
+        """Scores (m, k) on the scale; they may leave the range of the sample."""
+        if np.ndim(scores) != 2 or scores.shape[1] != self.sample.shape[1]:
+            fitted = self.sample.shape[1]
+            raise ProxyValueError("*", f"scores have shape {np.shape(scores)}, {fitted} columns were fitted")
+        # The memory keeps its order, which decides the last digits of sums.
+        found = np.full_like(scores, np.nan)
+        for k, (column, into) in enumerate(zip(scores.T, found.T, strict=True)):
+            present = np.isfinite(column)
+            into[~present] = self._fill(k)
+            into[present] = self._apply(k, column[present])
+        return found
+
     @abstractmethod
-    def _statistics(cls, column: _Column) -> tuple[float, ...]:
-        """Statistics of the finite values of one column, of which there is at least one."""
+    def _apply(self, k: int, values: F64) -> F64 | float:
+        """Finite scores of proxy k on its scale."""
 
-    @staticmethod
-    @abstractmethod
-    def _apply(column: _Column, statistics: tuple[float, ...]) -> _Column:
-        """One column of finite values transformed."""
+    def _failed(self, k: int) -> bool:
+        return self.missing == "failed" and bool(self._known[:, k].mean() >= _NEARLY_ALL)
 
-    def transform(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Values of the shape (n,) or (n, k) like those of the fit, transformed; missing ones are NaN."""
-        given = np.asarray(values, dtype=np.float64)
-        table = _table(given)
-        if table.shape[1] != len(self.columns):
-            raise ProxyValueError("*", f"{table.shape[1]} columns given, {len(self.columns)} were fitted")
-        result = np.full(table.shape, np.nan)
-        for k, statistics in enumerate(self.columns):
-            present = np.isfinite(table[:, k])
-            result[present, k] = self._apply(table[present, k], statistics)
-        return result.reshape(given.shape)
-
-    def state(self) -> dict[str, Any]:
-        """A JSON-serialisable record."""
-        return {"kind": self.kind, **asdict(self)}
+    def _fill(self, k: int) -> float:
+        if self.missing == "nan":
+            return np.nan
+        return self.worst if self._failed(k) else self.middle
 
 
-@dataclass(frozen=True)
 class MinMax(Normaliser):
-    """(z − min) / (max − min). New values may leave [0, 1]; a constant column gives 0.5 at its value."""
+    """The range of the sample becomes [0, 1]; a proxy that is constant there is 0.5. Others may leave the range."""
 
-    kind: ClassVar[str] = "minmax"
-
-    @classmethod
-    def _statistics(cls, column: _Column) -> tuple[float, ...]:
-        return float(column.min()), float(column.max())
-
-    @staticmethod
-    def _apply(column: _Column, statistics: tuple[float, ...]) -> _Column:
-        low, high = statistics
-        # Halves first: the difference of two large numbers of unlike sign may overflow.
-        span = high / 2 - low / 2
-        return (column / 2 - low / 2) / span if span > 0 else np.sign(column - low) / 2 + 0.5
+    def _apply(self, k: int, values: F64) -> F64 | float:
+        known = self.sample[self._known[:, k], k]
+        if not len(known) or (low := known.min()) == (high := known.max()):
+            return 0.5
+        return np.asarray((values - low) / (high - low), dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class ZScore(Normaliser):
-    """(z − mean) / standard deviation (of the population); a constant column gives 0."""
+class Ranks(Normaliser):
+    """The share of the sample that is lower, ties counting half; of others too. Missing where the sample has none."""
 
-    kind: ClassVar[str] = "z"
-
-    @classmethod
-    def _statistics(cls, column: _Column) -> tuple[float, ...]:
-        # Scaled, so that squares of huge scores do not overflow.
-        scale = float(np.abs(column).max()) or 1.0
-        return float((column / scale).mean()), float((column / scale).std()), scale
-
-    @staticmethod
-    def _apply(column: _Column, statistics: tuple[float, ...]) -> _Column:
-        mean, deviation, scale = statistics
-        # A constant column has a deviation of rounding errors.
-        return (column / scale - mean) / deviation if deviation > 1e-14 else np.zeros_like(column)
+    def _apply(self, k: int, values: F64) -> F64 | float:
+        known = np.sort(self.sample[self._known[:, k], k])
+        return mid_ranks(known, values) / len(known) if len(known) else np.nan
 
 
-@dataclass(frozen=True)
-class SignedLog(Normaliser):
-    """sign(z) log(1 + |z|): the same whatever the sample was."""
+class NormalScores(Normaliser):
+    """Normal scores; others get those of the values next to theirs, beyond the range a little more each."""
 
-    kind: ClassVar[str] = "signed_log"
+    middle = 0.0
+    worst = _FAILED
 
-    @classmethod
-    def _statistics(cls, column: _Column) -> tuple[float, ...]:
-        return ()
+    @cached_property
+    def fitted(self) -> F64:
+        """The sample (n, k) on the scale."""
+        columns = []
+        for k, column in enumerate(self.sample.T):
+            z = np.full(len(column), super()._fill(k))
+            z[self._known[:, k]] = normal_scores(column[self._known[:, k]])
+            columns.append(z)
+        return np.stack(columns, axis=1)
 
-    @staticmethod
-    def _apply(column: _Column, statistics: tuple[float, ...]) -> _Column:
-        return np.sign(column) * np.log1p(np.abs(column))
+    def _fill(self, k: int) -> float:
+        return float(self.fitted[:, k].min()) if self._failed(k) else super()._fill(k)
 
-
-@dataclass(frozen=True)
-class ReferenceRank(Normaliser):
-    """The share of the sample that a value exceeds, ties counting half: in [0, 1], and 0.5 for a constant column.
-
-    The sample is stored, so one new architecture can be ranked against it.
-    """
-
-    kind: ClassVar[str] = "rank"
-
-    @classmethod
-    def _statistics(cls, column: _Column) -> tuple[float, ...]:
-        return tuple(np.sort(column).tolist())
-
-    @staticmethod
-    def _apply(column: _Column, statistics: tuple[float, ...]) -> _Column:
-        sample = np.array(statistics)
-        below, upto = np.searchsorted(sample, column, "left"), np.searchsorted(sample, column, "right")
-        return (below + upto) / (2 * len(sample))
-
-
-_KINDS: dict[str, type[Normaliser]] = {c.kind: c for c in (MinMax, ZScore, SignedLog, ReferenceRank)}
-
-
-def fit(kind: str, values: ArrayLike, *, scope: Scope) -> Normaliser:
-    """The normaliser ``minmax``, ``z``, ``signed_log`` or ``rank``, fitted on `values` (n,) or (n, k).
-
-    Raises `UnknownNameError` for another kind, and `ProxyValueError` when a column has no finite value.
-    """
-    if kind not in _KINDS:
-        raise UnknownNameError("normaliser", kind, _KINDS)
-    if scope not in ("pool", "seen"):
-        raise ConfigError("scope", scope, "must be 'pool' (all candidates) or 'seen' (those scored so far)")
-    table = _table(np.asarray(values, dtype=np.float64))
-    columns = []
-    for k in range(table.shape[1]):
-        finite = table[np.isfinite(table[:, k]), k]
-        if not len(finite):
-            raise ProxyValueError("*", f"column {k} has no finite value to fit a normaliser on")
-        columns.append(_KINDS[kind]._statistics(finite))
-    return _KINDS[kind](scope, tuple(columns))
-
-
-def from_state(state: Mapping[str, Any]) -> Normaliser:
-    """The normaliser that `Normaliser.state` described."""
-    kind = state.get("kind")
-    if kind not in _KINDS:
-        raise UnknownNameError("normaliser", str(kind), _KINDS)
-    columns = tuple(tuple(float(v) for v in column) for column in state["columns"])
-    return _KINDS[kind](state["scope"], columns)
-
-
-def _table(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    if values.ndim not in (1, 2):
-        raise ProxyValueError("*", f"values must be (n,) or (n, k), not of shape {values.shape}")
-    return values.reshape(len(values), -1) if values.ndim == 2 else values[:, None]
+    def _apply(self, k: int, values: F64) -> F64 | float:
+        known = self._known[:, k]
+        if not known.any():
+            return self.middle
+        sample, z = self.sample[known, k], self.fitted[known, k]
+        steps, first = np.unique(sample, return_index=True)
+        found = np.interp(values, steps, z[first])
+        spread = float(np.subtract(*np.percentile(sample, [75, 25]))) or float(np.ptp(sample)) or 1.0
+        beyond = np.clip(values - steps[-1], 0, None) - np.clip(steps[0] - values, 0, None)
+        return np.asarray(found + _SLOPE * np.sign(beyond) * np.log1p(np.abs(beyond) / spread), dtype=np.float64)

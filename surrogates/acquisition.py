@@ -21,10 +21,31 @@ from scipy.sparse import csr_array, vstack
 from surrogates.gaussian_process import ArchitectureGP
 from surrogates.isolation import seeded
 
-__all__ = ["Acquisition", "Blocks", "GPScorer", "Marginals"]
+__all__ = [
+    "ACQUISITIONS",
+    "Blocks",
+    "GPScorer",
+    "JointAcquisition",
+    "MarginalAcquisition",
+    "Marginals",
+    "argmax_random_ties",
+    "marginal_values",
+]
 
-Acquisition = Literal["logei", "lognei", "ucb"]
+MarginalAcquisition = Literal["logei", "ucb"]
+"""Functions of the mean and the variance of one candidate."""
+JointAcquisition = Literal[MarginalAcquisition, "lognei"]
+"""Those that know several candidates at a time, too."""
+ACQUISITIONS = {
+    "logei": "logei: expected improvement on a log scale",
+    "lognei": "lognei: with a noisy incumbent",
+    "ucb": "ucb: upper confidence bound, mean + sqrt(beta) * standard deviation",
+    "thompson": "thompson: a draw",
+    "greedy": "greedy: the highest mean",
+}
+"""All acquisition functions of search methods, and what they are."""
 
+_EQUAL = 1e-9
 _SAMPLES = 64
 """Quasi-random posterior samples behind the joint acquisition."""
 
@@ -51,7 +72,7 @@ class GPScorer:
         targets: NDArray[np.float64],
         pending: Blocks,
         rng: np.random.Generator,
-        acquisition: Acquisition = "logei",
+        acquisition: JointAcquisition = "logei",
         beta: float = 4.0,
     ) -> None:
         self._features, self._pending = features, pending
@@ -70,8 +91,8 @@ class GPScorer:
             return self._upper_bound(self._model, self._features, features)
         # The observations are noisy: the incumbent is the best posterior mean, not the luckiest value.
         incumbent = self._model.marginals(self._distances(self._features, self._features))[0].max()
-        found = Marginals(*self._model.marginals(self._distances(features, self._features)))
-        return _array(LogExpectedImprovement(found, best_f=incumbent)(found.everything))
+        found = self._model.marginals(self._distances(features, self._features))
+        return _array(marginal_values("logei", *found, incumbent, self._beta))
 
     @torch.no_grad()
     def joint(self, features: Blocks) -> NDArray[np.float64]:
@@ -106,8 +127,8 @@ class GPScorer:
         return ArchitectureGP(self._dense(features), targets, [block.shape[1] for block in features])
 
     def _upper_bound(self, model: ArchitectureGP, known: Blocks, features: Blocks) -> NDArray[np.float64]:
-        found = Marginals(*model.marginals(self._distances(features, known)))
-        return _array(UpperConfidenceBound(found, beta=self._beta)(found.everything))
+        mean, variance = model.marginals(self._distances(features, known))
+        return _array(marginal_values("ucb", mean, variance, mean.max(), self._beta))
 
     def _dense(self, features: Blocks) -> torch.Tensor:
         """The blocks side by side, scaled, (n, d)."""
@@ -148,6 +169,37 @@ class Marginals(Model):
         """The marginals, whatever X is."""
         covariance = DiagLinearOperator(self._variance[:, None])
         return GPyTorchPosterior(MultivariateNormal(self._mean[:, None], covariance))
+
+
+def marginal_values(
+    acquisition: MarginalAcquisition, mean: torch.Tensor, variance: torch.Tensor, incumbent: torch.Tensor, beta: float
+) -> torch.Tensor:
+    """Acquisition values (m,) of candidates whose posteriors have `mean` and `variance` (m,).
+
+    Args:
+        acquisition: Which function.
+        mean: Posterior means.
+        variance: Posterior variances.
+        incumbent: What is to be improved upon, for ``logei``.
+        beta: Squared number of standard deviations above the mean, for ``ucb``.
+    """
+    found = Marginals(mean, variance)
+    if acquisition == "ucb":
+        values: torch.Tensor = UpperConfidenceBound(found, beta=beta)(found.everything)
+    else:
+        values = LogExpectedImprovement(found, best_f=incumbent)(found.everything)
+    return values
+
+
+def argmax_random_ties(values: NDArray[np.float64], rng: np.random.Generator) -> int | None:
+    """Place of the highest finite value of (m,), None when there is none.
+
+    Equal values are frequent (isomorphic cells); a random one of them keeps the choice free of the enumeration.
+    """
+    if not np.isfinite(values).any():
+        return None
+    values = np.where(np.isfinite(values), values, -np.inf)
+    return int(rng.choice(np.flatnonzero(values >= values.max() - _EQUAL)))
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ import math
 import warnings
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
@@ -20,11 +19,10 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
-from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
-__all__ = ["ArchitectureGP", "FitFallbackWarning", "normal_scores"]
+from surrogates.candidate_kernels import matern
+
+__all__ = ["ArchitectureGP", "FitFallbackWarning"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,15 +32,6 @@ _ITERATIONS = 60
 
 class FitFallbackWarning(UserWarning):
     """The likelihood could not be maximised; the model keeps its prior scales."""
-
-
-def normal_scores(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Normal quantiles of the ranks of `y` (n,), ties averaged: robust to outliers, finest where values crowd.
-
-    Standardised accuracies of a cell space are a dense bulk with a long tail of failures; a GP fitted to them spends
-    its scale on the tail. Ranks do not care.
-    """
-    return np.asarray(ndtri((rankdata(y) - 0.5) / len(y)), dtype=np.float64)
 
 
 class ArchitectureGP(SingleTaskGP):
@@ -60,8 +49,8 @@ class ArchitectureGP(SingleTaskGP):
         kernels = []
         for end, width in zip(itertools.accumulate(blocks), blocks, strict=True):
             columns = tuple(range(end - width, end))
-            matern = MaternKernel(nu=2.5, lengthscale_prior=LogNormalPrior(0.0, 0.75), active_dims=columns)
-            kernel = ScaleKernel(matern, outputscale_prior=LogNormalPrior(0.5 - share, 0.75))
+            base = MaternKernel(nu=2.5, lengthscale_prior=LogNormalPrior(0.0, 0.75), active_dims=columns)
+            kernel = ScaleKernel(base, outputscale_prior=LogNormalPrior(0.5 - share, 0.75))
             kernel.base_kernel.lengthscale = 1.0
             kernel.outputscale = 1.0 / len(blocks)
             kernels.append(kernel)
@@ -121,14 +110,8 @@ class ArchitectureGP(SingleTaskGP):
         factor, weights = self._solved
         cross, prior = torch.zeros(()), torch.zeros(())
         for kernel, apart in zip(self.covar_module.kernels, distances, strict=True):
-            cross = cross + kernel.outputscale * _matern(apart / kernel.base_kernel.lengthscale)
+            cross = cross + kernel.outputscale * matern(apart / kernel.base_kernel.lengthscale)
             prior = prior + kernel.outputscale
         mean = self.mean_module.constant + cross @ weights
         solved = torch.linalg.solve_triangular(factor, cross.mT, upper=False)
         return mean, (prior - solved.square().sum(0)).clamp_min(1e-10)
-
-
-def _matern(distances: torch.Tensor) -> torch.Tensor:
-    """Matérn-5/2 of distances in length scales."""
-    scaled = math.sqrt(5.0) * distances
-    return (1.0 + scaled + scaled.square() / 3.0) * torch.exp(-scaled)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from losses.base import Context, Loss
 
-__all__ = ["Labels", "scaled"]
+__all__ = ["Labels", "impute_failures", "scaled"]
 
 _SMALLEST = 1e-8
 """Below this a standard deviation is taken for zero: all targets are equal."""
@@ -52,3 +54,9 @@ def _on_scale(targets: torch.Tensor, loss: Loss) -> torch.Tensor:
         return targets.float()
     exact = targets.double()
     return ((exact - exact.mean()) / exact.std(correction=0).clamp_min(_SMALLEST)).float()
+
+
+def impute_failures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores (n,), higher is better, of which failed evaluations (not finite) get the lowest that is finite."""
+    finite = np.isfinite(scores)
+    return np.where(finite, scores, scores[finite].min())

@@ -12,6 +12,7 @@ import numpy as np
 from po_nas import benchmarks
 from po_nas.compare.design import Cell
 from po_nas.core.objective import Objective
+from po_nas.core.shared_cache import SharedCache
 from po_nas.runtime.api import delegate_scoring, make_executor, make_searcher, with_computed
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import MetricsConfig
@@ -19,7 +20,10 @@ from po_nas.runtime.events import EventList
 from po_nas.runtime.journal import Event
 from po_nas.runtime.loop import Loop
 
-__all__ = ["event_rows", "for_the_reader", "load_objective", "run_cell"]
+__all__ = ["SHARED", "event_rows", "for_the_reader", "load_objective", "run_cell"]
+
+SHARED = SharedCache()
+"""What all searches of this process share: those on one benchmark follow each other."""
 
 Row = dict[str, Any]
 
@@ -40,7 +44,8 @@ def run_cell(cell: Cell) -> list[Row]:
     journal = EventList()
     executor = make_executor(config, objective)
     delegate_scoring(config, objective, executor)
-    loop = Loop(objective, make_searcher(config, objective), executor, Ledger(config.budget), journal)
+    searcher = make_searcher(config, objective, cache=SHARED)
+    loop = Loop(objective, searcher, executor, Ledger(config.budget), journal)
     try:
         loop.run()
     finally:

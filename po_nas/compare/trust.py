@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from po_nas import methods
-from po_nas.compare.cell import load_objective
+from po_nas.compare.cell import SHARED, load_objective
 from po_nas.compare.design import Cell, ComparisonConfig
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Searcher
@@ -60,7 +60,7 @@ def trust_key(cell: Cell) -> dict[str, Any]:
 def trust_rows(cell: Cell, evaluations: pa.Table) -> list[dict[str, Any]]:
     """Tell a fresh searcher what the search of a cell was told, and ask what it has learned; rows of `TRUST`."""
     objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.metrics)
-    searcher = make_searcher(cell.search, objective)
+    searcher = make_searcher(cell.search, objective, cache=SHARED)
     columns = (evaluations[name].to_pylist() for name in ("architecture", "validation", "cost_s"))
     for number, (text, validation, cost_s) in enumerate(zip(*columns, strict=True)):
         searcher.restore(Trial(number, objective.space.from_string(text), "told", 0))

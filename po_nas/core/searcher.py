@@ -2,39 +2,98 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
+from po_nas.core.shared_cache import SharedCache
 from po_nas.core.transfer import SourceTask
 from po_nas.core.trial import Observation, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Domain", "MethodOptions", "Proposal", "Searcher"]
+__all__ = ["STREAMS", "Domain", "MethodOptions", "Proposal", "Searcher", "seed_sequence"]
 
 _REJECTIONS = 2_000
 
+STREAMS = {
+    "trial seed": 1,
+    "round": 2,
+    "candidates": 3,
+    "ties": 4,
+    "weights": 5,
+    "acquisition": 6,
+    "evolution": 7,
+    "model": 8,
+}
+"""Random streams of a search by name. A number, once given, stays: it decides the trials of every seed."""
+
+
+def seed_sequence(seed: int, stream: str, number: int = 0) -> np.random.SeedSequence:
+    """The source of randomness of a search that has a name, independent of all others.
+
+    Args:
+        seed: The seed of the search.
+        stream: One of `STREAMS`, or any other name: those of a plug-in are told apart by a hash.
+        number: Of the trial, round or the like, for streams of which there are several.
+    """
+    key = STREAMS.get(stream)
+    if key is None:
+        # At least 2 ** 63, so that no name of a plug-in has the key of a built-in stream.
+        key = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8]) | 1 << 63
+    return np.random.SeedSequence(seed, spawn_key=(number, key))
+
 
 class MethodOptions(BaseModel):
-    """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused."""
+    """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused.
+
+    `deprecated` maps old names of a class's own options to those they have now; an old name is still understood, with a
+    warning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deprecated: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        renamed = dict(given)
+        names = {old: new for kind in cls.__mro__ for old, new in vars(kind).get("deprecated", {}).items()}
+        for old, new in names.items():
+            if old in renamed:
+                if new in renamed:
+                    raise ValueError(f"{old} is the old name of {new}; give {new} alone")
+                # A FutureWarning is shown to users by default, a DeprecationWarning is not.
+                warnings.warn(f"option {old} is called {new} now; {old} works in this version only", FutureWarning, 2)
+                renamed[new] = renamed.pop(old)
+        return renamed
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What a searcher may know: where to search, when two architectures are one evaluation, and which way is up.
+    """What a searcher may know: the space, the de-duplication key, the direction, and what helps.
 
-    `max_evaluations` is the whole budget where it is counted in evaluations, else None; `distinct` the number of
-    identities in the space, else None; `proxies` tells proxy scores of architectures, where there are any;
-    `source_tasks` are evaluations on other tasks.
+    Attributes:
+        space: Where to search.
+        identity: The key of an architecture; two with the same key are one evaluation.
+        maximize: Whether higher search signals are better.
+        max_evaluations: The whole budget where it is counted in evaluations, else None.
+        distinct: Number of different keys in the space, None where it is not known.
+        proxies: Proxy scores of architectures, None where there are none.
+        source_tasks: Evaluations on other tasks, for transfer.
+        cache: What searches share; one for all searches of a process, or a fresh one.
     """
 
     space: Space
@@ -44,6 +103,7 @@ class Domain:
     distinct: int | None = None
     proxies: ProxySource | None = None
     source_tasks: tuple[SourceTask, ...] = ()
+    cache: SharedCache = field(default_factory=SharedCache, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +128,8 @@ class Searcher(ABC):
     * A failed trial is an observation without a search signal; it counts, and its architecture is not proposed again.
     * Telling a trial the same outcome twice changes nothing; telling it another one is an error.
     * `score` turns a search signal into "higher is better"; methods never look at the direction themselves.
+    * Warm-start observations are observations: an initial design counts them, `initial_design_done` says how.
+    * Randomness that is not that of one proposal comes from `stream`, by a name of its own.
     """
 
     Options: ClassVar[type[MethodOptions]] = MethodOptions
@@ -124,7 +186,7 @@ class Searcher(ABC):
 
     def evaluation_seed(self, number: int) -> int:
         """The seed of the evaluation of trial `number`, a function of the seed of the search."""
-        return int(np.random.SeedSequence(self.seed, spawn_key=(number, 1)).generate_state(1)[0])
+        return int(seed_sequence(self.seed, "trial seed", number).generate_state(1)[0])
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Report the outcome of a pending trial."""
@@ -175,14 +237,38 @@ class Searcher(ABC):
         return self.domain.identity(architecture) in self._seen
 
     @property
-    def asked(self) -> int:
-        """Number of trials asked for so far."""
-        return self._next
+    def seen(self) -> AbstractSet[Hashable]:
+        """Keys (`Domain.identity`) of all architectures that `is_seen` knows."""
+        return self._seen
 
     @property
-    def begun(self) -> int:
-        """Trials asked for and evaluations told from elsewhere: what an initial design need not do again."""
-        return self._next + len(self._custom)
+    def asked(self) -> int:
+        """Number of trials asked for so far, warm-start observations not among them."""
+        return self._next
+
+    def initial_trials(self, size: int) -> int:
+        """How many trials of an initial design of `size` evaluations are left to this search.
+
+        Warm-start observations are taken to be its first ones: each of them saves one trial.
+        """
+        return max(size - len(self._custom), 0)
+
+    def initial_design_done(self, size: int, successes: int = 0) -> bool:
+        """Whether the initial design is over, so that a method may use what it has learned.
+
+        Args:
+            size: Evaluations in it; those that are pending count, and so do warm-start observations.
+            successes: Observations with a search signal that the method needs at least.
+        """
+        return self._next >= self.initial_trials(size) and (not successes or len(self.successes) >= successes)
+
+    def seed_sequence(self, stream: str, number: int = 0) -> np.random.SeedSequence:
+        """The source of randomness called `stream`, see `po_nas.core.searcher.seed_sequence`."""
+        return seed_sequence(self.seed, stream, number)
+
+    def stream(self, name: str, number: int = 0) -> np.random.Generator:
+        """A generator at the start of the random stream called `name`."""
+        return np.random.default_rng(self.seed_sequence(name, number))
 
     def draw_unseen(self, rng: np.random.Generator) -> Architecture:
         """A random unseen architecture.

@@ -1,21 +1,9 @@
-"""Evolutionary proposal of architectures with pymoo, over any search space.
-
-Several objectives are in `po_nas.evolution.pareto`, which takes a quarter of a second longer to import.
-"""
+"""Evolutionary proposal of architectures with pymoo, over any search space."""
 
 from __future__ import annotations
 
 from po_nas.evolution.evolve import evolve
-from po_nas.evolution.generation import generation
+from po_nas.evolution.generation import generation, select_survivors
 from po_nas.evolution.paths import edit_path, path_crossover
-from po_nas.evolution.survivors import MetricBudget, Survivors, select_survivors
 
-__all__ = [
-    "MetricBudget",
-    "Survivors",
-    "edit_path",
-    "evolve",
-    "generation",
-    "path_crossover",
-    "select_survivors",
-]
+__all__ = ["edit_path", "evolve", "generation", "path_crossover", "select_survivors"]

@@ -8,8 +8,14 @@ from functools import cache
 import numpy as np
 from pymoo.algorithms.soo.nonconvex.ga import GA
 
-from po_nas.evolution.genetic import run_genetic
-from po_nas.evolution.problem import ArchitectureProblem, Score
+from po_nas.evolution.operators import (
+    ArchitectureCrossover,
+    ArchitectureMutation,
+    ArchitectureProblem,
+    ArchitectureSampling,
+    KeyDuplicateElimination,
+    Score,
+)
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["evolve"]
@@ -36,18 +42,16 @@ def evolve(
     # A key is asked for again in every generation, and may take long to compute.
     identity = cache(key or space.canonical)
     problem = ArchitectureProblem(score, identity)
-    run_genetic(
-        GA,
-        problem,
-        space,
-        identity,
-        rng,
-        start=start,
-        population=population,
-        generations=generations,
-        crossover=crossover,
-        mutation=mutation,
+    algorithm = GA(
+        pop_size=population,
+        sampling=ArchitectureSampling(space, start),
+        crossover=ArchitectureCrossover(space, crossover),
+        mutation=ArchitectureMutation(space, mutation),
+        eliminate_duplicates=KeyDuplicateElimination(identity),
     )
+    algorithm.setup(problem, termination=("n_gen", generations), seed=int(rng.integers(2**31)), verbose=False)
+    while algorithm.has_next():
+        algorithm.next()
     scored = [(architecture, float(row[0])) for architecture, row in problem.archive.values()]
     # Ties are broken by the code, so that the order does not depend on the history of a dictionary.
     return sorted(scored, key=lambda pair: (-pair[1], pair[0]))

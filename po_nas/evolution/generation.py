@@ -12,10 +12,10 @@ from pymoo.core.problem import Problem
 
 from po_nas.errors import ConfigError, ScoreError
 from po_nas.evolution.mating import PathMating
-from po_nas.evolution.operators import column
+from po_nas.evolution.operators import Score, column
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["generation"]
+__all__ = ["generation", "select_survivors"]
 
 
 def generation(
@@ -34,7 +34,7 @@ def generation(
     """The offspring of a pool, given its predicted scores (n,), higher is better, not finite where unknown.
 
     The `elite` best of the pool, different by `key` (default: the space's canonical key), form pairs; the best `pairs`
-    of them (see `po_nas.evolution.pairs.pair_scores` for `progress` and `reference`) have one child each, half-way
+    of them (see `po_nas.evolution.mating.pair_scores` for `progress` and `reference`) have one child each, half-way
     along a shortest operation path, and its neighbours. Offspring come pair by pair, the child before its neighbours.
     None is there twice by key, in the pool, of the same key as an elite, or of a key in `known` (such as the keys of
     the pool, where its isomorphic twins are to be left out as well).
@@ -70,3 +70,15 @@ def generation(
         for architecture in (individual.X[0] for individual in found)
         if architecture not in present and identity(architecture) not in known
     ]
+
+
+def select_survivors(offspring: Sequence[Architecture], predict: Score, keep: int) -> list[Architecture]:
+    """The `keep` offspring with the highest predicted scores, best first; ties go to the one that comes first.
+
+    Fewer where predictions are not finite. Raises `ScoreError` when there is not one prediction for each.
+    """
+    predicted = np.asarray(predict(offspring), dtype=np.float64) if len(offspring) else np.empty(0)
+    if predicted.shape != (len(offspring),):
+        raise ScoreError(f"predictions have shape {predicted.shape}, expected ({len(offspring)},)")
+    order = [k for k in np.argsort(-predicted, kind="stable").tolist() if np.isfinite(predicted[k])]
+    return [offspring[k] for k in order[: max(keep, 0)]]

@@ -1,4 +1,7 @@
-"""The mating of PO-NAS in pymoo's terms: pairs, a crossover along the operation path, whole neighbourhoods."""
+"""The mating of PO-NAS in pymoo's terms: pairs, a crossover along the operation path, whole neighbourhoods.
+
+Pairs that promise much are far apart early in the evolution, and score high late in it.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,64 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mating import Mating
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
+from pymoo.core.selection import Selection
 
+from po_nas.errors import ConfigError
 from po_nas.evolution.operators import KeyDuplicateElimination, column
-from po_nas.evolution.pairs import PairSelection
 from po_nas.evolution.paths import path_crossover
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Neighbourhood", "PathCrossover", "PathMating"]
+__all__ = ["Neighbourhood", "PairSelection", "PathCrossover", "PathMating", "pair_scores"]
+
+_Floats = NDArray[np.float64]
+
+
+def pair_scores(costs: _Floats, scores: _Floats, progress: float, *, reference: bool = False) -> _Floats:
+    """Scores (p,) of p pairs from their path costs (p,) and the sums (p,) of the predicted scores of their members.
+
+    Eq. 9 of the paper: N·cost + (1 - N)·score, both min-max normalised over the pairs; N = 1 - `progress` decays
+    linearly from 1 to 0 over the evolution phase. `reference` is the form of the authors' released code instead, which
+    is not convex: score + N·cost with the score as it is. Where all costs (or scores) are equal they normalise to 0.
+    Raises `ConfigError` for a `progress` outside 0 to 1.
+
+    Source: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search,
+    NeurIPS 2025.
+    """
+    if not 0.0 <= progress <= 1.0:
+        raise ConfigError("progress", progress, "expected 0 (start of the evolution) to 1 (its end)")
+    weight = 1.0 - progress
+    if reference:
+        return scores + weight * _normalised(costs)
+    return weight * _normalised(costs) + (1.0 - weight) * _normalised(scores)
+
+
+def _normalised(values: _Floats) -> _Floats:
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+class PairSelection(Selection):  # type: ignore[misc]
+    """The best pairs of a population by `pair_scores`, best first, the better-scored parent first in each.
+
+    All pairs are compared, so the population should be an elite. The result has shape (m, 2), m at most the number
+    asked for. Ties go to the pair that comes first. Draws no random numbers.
+    """
+
+    def __init__(self, space: Space, progress: float, *, reference: bool = False) -> None:
+        super().__init__()
+        self._space, self._progress, self._reference = space, progress, reference
+
+    def _do(self, problem: Any, pop: Any, n_select: int, n_parents: int, *args: Any, **kwargs: Any) -> NDArray[np.intp]:
+        order = np.argsort(pop.get("F")[:, 0], kind="stable")
+        scores = -pop.get("F")[order, 0]
+        ranked = pop.get("X")[order, 0]
+        i, j = np.triu_indices(len(ranked), 1)
+        costs = [self._space.edit_distance(ranked[a], ranked[b]) for a, b in zip(i.tolist(), j.tolist(), strict=True)]
+        found = pair_scores(
+            np.array(costs, dtype=np.float64), scores[i] + scores[j], self._progress, reference=self._reference
+        )
+        best = np.argsort(-found, kind="stable")[:n_select]
+        return np.stack([order[i[best]], order[j[best]]], axis=1)
 
 
 class PathCrossover(Crossover):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""pymoo operators over architectures: a solution's X is an object array of shape (1,) holding one `Architecture`."""
+"""The problem and the operators of pymoo: X of a solution is an object array of shape (1,) with one `Architecture`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,42 @@ from numpy.typing import NDArray
 from pymoo.core.crossover import Crossover
 from pymoo.core.duplicate import DuplicateElimination
 from pymoo.core.mutation import Mutation
+from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["ArchitectureCrossover", "ArchitectureMutation", "ArchitectureSampling", "KeyDuplicateElimination", "column"]
+__all__ = [
+    "ArchitectureCrossover",
+    "ArchitectureMutation",
+    "ArchitectureProblem",
+    "ArchitectureSampling",
+    "KeyDuplicateElimination",
+    "Score",
+    "column",
+]
+
+Score = Callable[[Sequence[Architecture]], NDArray[np.float64]]
+"""Scores (n,) of n architectures, higher is better."""
+
+
+class ArchitectureProblem(Problem):  # type: ignore[misc]
+    """Maximises `score`; pymoo minimises, so objectives are its negatives.
+
+    `archive` keeps every architecture that was scored, under its key, with its scores.
+    """
+
+    def __init__(self, score: Score, key: Callable[[Architecture], Hashable]) -> None:
+        super().__init__(n_var=1, n_obj=1, vtype=object)
+        self._score, self._key = score, key
+        self.archive: dict[Hashable, tuple[Architecture, NDArray[np.float64]]] = {}
+
+    def _evaluate(self, X: NDArray[np.object_], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        architectures = list(X[:, 0])
+        scores = np.asarray(self._score(architectures), dtype=np.float64).reshape(len(architectures), self.n_obj)
+        for architecture, row in zip(architectures, scores, strict=True):
+            self.archive.setdefault(self._key(architecture), (architecture, row))
+        out["F"] = -scores
 
 
 def column(architectures: Sequence[Architecture]) -> NDArray[np.object_]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 import losses
@@ -45,27 +46,23 @@ class BANANAS(RoundSearcher):
     Options = _Options
     options: _Options
 
-    def rank(
-        self, known: Sequence[Observation], usable: Sequence[Observation], sequence: np.random.SeedSequence
-    ) -> list[Architecture]:
-        """Mutants of the best, the largest Thompson draw first."""
-        o, rng = self.options, np.random.default_rng(sequence)
-        candidates = self.mutants_of_best(known, usable, o.parents, o.candidates, rng)
-        if not candidates:
-            return []
+    def candidates(
+        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        """Mutants of the best."""
+        return self.mutants_of_best(known, usable, self.options.parents, self.options.candidates, rng)
+
+    def predict(
+        self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """A draw for each candidate from the normal distribution of the members' predictions."""
+        o = self.options
         told, inputs = _encoded(self.domain.space, [ob.trial.architecture for ob in usable], candidates)
-        members = self.train(
-            surrogates.network("mlp", width=o.width, layers=o.layers),
-            told,
-            usable,
-            losses.get("mape"),
-            members=o.members,
-            steps=o.steps,
-            seed=int(sequence.generate_state(1)[0]),
-        )
+        network = surrogates.network("mlp", width=o.width, layers=o.layers)
+        members = self.train(network, told, usable, losses.get("mape"), members=o.members, steps=o.steps, seed=seed)
         predicted = members.predict(inputs).double().numpy()
-        draws = rng.normal(predicted.mean(axis=0), predicted.std(axis=0))
-        return [candidates[i] for i in np.argsort(-draws, kind="stable")]
+        draws: NDArray[np.float64] = rng.normal(predicted.mean(axis=0), predicted.std(axis=0))
+        return draws
 
 
 def operation_paths(graph: OperationGraph) -> Counter[tuple[str, ...]]:

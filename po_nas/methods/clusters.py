@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from po_nas.methods.metric_bo import Features
+from po_nas.methods.candidates.proxy_features import ProxyFeatures
 
 __all__ = ["Cluster", "clusters"]
 
@@ -26,7 +26,7 @@ class Cluster:
     members: NDArray[np.intp]
 
 
-def clusters(features: Features, rng: np.random.Generator) -> list[Cluster]:
+def clusters(features: ProxyFeatures, rng: np.random.Generator) -> list[Cluster]:
     """Up to six clusters by k-means over counts of operation sequences, largest first; randomness: `rng`."""
     counts = features.sequences
     spread = counts.std(axis=0)
@@ -40,9 +40,9 @@ def clusters(features: Features, rng: np.random.Generator) -> list[Cluster]:
     return [Cluster(_label(share, everywhere), group) for share, group in zip(shares, groups, strict=True)]
 
 
-def _operations(features: Features, members: NDArray[np.intp], rng: np.random.Generator) -> Counter[str]:
+def _operations(features: ProxyFeatures, members: NDArray[np.intp], rng: np.random.Generator) -> Counter[str]:
     """Mean number of each operation in an architecture of the group."""
-    listed = features.pool.candidates
+    listed = features.candidates
     drawn = members if len(members) <= _DESCRIBED else rng.choice(members, _DESCRIBED, replace=False)
     counted: Counter[str] = Counter()
     for place in drawn:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from scipy.sparse import csr_array
 
 from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.evolution import evolve
-from po_nas.evolution.problem import Score
-from po_nas.methods.choice import failures_as_worst, highest
-from po_nas.spaces.base import Architecture, Space
+from po_nas.evolution.operators import Score
+from po_nas.methods.acquisition import acquisition_field, beta_field
+from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, is_listed
+from po_nas.spaces.base import Architecture
 from po_nas.spaces.ngrams import NGramEncoder
-from surrogates.acquisition import Acquisition, Blocks, GPScorer
-from surrogates.gaussian_process import normal_scores
+from proxies.normalise import normal_scores
+from surrogates.acquisition import Blocks, GPScorer, JointAcquisition, argmax_random_ties
 from surrogates.isolation import single_thread
+from surrogates.labels import impute_failures
 
 __all__ = ["GPBO"]
 
-_ENUMERATE = 60_000
-"""Spaces up to this size are scored whole; beyond it evolution looks for the maximum."""
 _FAILED = "acquisition (fit failed)"
 _SCREENED = 500
 """With pending trials, this many candidates (best by the marginal acquisition) get the joint acquisition."""
@@ -36,10 +35,8 @@ Kernel = Literal["both", "graph", "vector"]
 
 class _Options(MethodOptions):
     initial: PositiveInt = Field(10, description="random architectures evaluated first")
-    acquisition: Acquisition = Field(
-        "logei", description="logei: expected improvement on a log scale; lognei: with a noisy incumbent; ucb"
-    )
-    beta: PositiveFloat = Field(4.0, description="for ucb: mean + sqrt(beta) * standard deviation")
+    acquisition: JointAcquisition = acquisition_field("logei", "lognei", "ucb")
+    beta: float = beta_field(4.0)
     kernel: Kernel = Field(
         "both", description="graph: counts of operation sequences; vector: the space's vector encoding; both: their sum"
     )
@@ -70,7 +67,7 @@ class GPBO(Searcher):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """An initial draw, or the maximum of the acquisition function."""
-        if self.begun < self.options.initial or len(self.successes) < 2:
+        if not self.initial_design_done(self.options.initial, successes=2):
             return Proposal(self.draw_unseen(rng), "initial")
         with single_thread():
             return self._maximise(rng)
@@ -79,30 +76,35 @@ class GPBO(Searcher):
         observations = self.observations
         told = [o.trial.architecture for o in observations]
         pending = [t.architecture for t in self.pending.values()]
-        pool, o = self._pool, self.options
-        encode = pool.encode if pool else _Encoder(self.domain.space, [*told, *pending], o.kernel, o.ngrams)
+        space, o = self.domain.space, self.options
+        # Twins of one key have different vector encodings; which one it is decides the trials of every seed.
+        pool = candidates(self.domain, self.seed, keep="last") if is_listed(space) else None
+        ngrams = None
+        if o.kernel != "vector":
+            ngrams = pool.encodings.ngrams(o.ngrams) if pool else NGramEncoder(space, [*told, *pending], o.ngrams)
+        encode = self._encoder(ngrams)
         scorer = GPScorer(encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta)
-        candidates: Sequence[Architecture]
+        choices: Sequence[Architecture]
         if pool:
-            candidates, features, gone = pool.architectures, pool.features, pool.positions(self._seen)
+            choices, features, gone = pool.architectures, self._features(pool, ngrams), pool.positions(self.seen)
         else:
-            candidates = self._evolve(lambda found: scorer.marginal(encode(found)), observations, rng)
-            features, gone = encode(candidates), []
+            choices = self._evolve(lambda found: scorer.marginal(encode(found)), observations, rng)
+            features, gone = encode(choices), []
         values = scorer.marginal(features)
         values[gone] = -np.inf
         if pending or o.acquisition == "lognei":
-            best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(candidates) - len(gone))]
-            candidates = [candidates[i] for i in best]
+            best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(choices) - len(gone))]
+            choices = [choices[i] for i in best]
             values = scorer.joint(tuple(block[best] for block in features))
-        place = highest(values, rng)
+        place = argmax_random_ties(values, rng)
         if place is None:
             # Nothing left in the pool, or a model so far off that it has no opinion.
             return Proposal(self.draw_unseen(rng), _FAILED)
-        return Proposal(candidates[place], "acquisition" if scorer.fitted else _FAILED)
+        return Proposal(choices[place], "acquisition" if scorer.fitted else _FAILED)
 
     def _targets(self, observations: Sequence[Observation]) -> NDArray[np.float64]:
         """Normal scores of the search signal, failures at the worst value seen."""
-        return normal_scores(failures_as_worst(np.array([self.score(o.outcome) for o in observations])))
+        return normal_scores(impute_failures(np.array([self.score(o.outcome) for o in observations])))
 
     def _evolve(
         self, score: Score, observations: Sequence[Observation], rng: np.random.Generator
@@ -119,52 +121,25 @@ class GPBO(Searcher):
         )
         return [a for a, _ in found if not self.is_seen(a)][:_SCREENED] or [self.draw_unseen(rng)]
 
-    @property
-    def _pool(self) -> _Pool | None:
-        """The whole space with its features, where it is small enough to list."""
-        space = self.domain.space
-        if not space.enumerable or space.size > _ENUMERATE:
-            return None
-        return _pool(space, self.domain.identity, self.options.kernel, self.options.ngrams)
+    def _encoder(self, ngrams: NGramEncoder | None) -> Callable[[Sequence[Architecture]], Blocks]:
+        """What describes architectures by the blocks of features that the option `kernel` asks for."""
 
-
-class _Encoder:
-    """Architectures as the blocks of features that a kernel option stands for; `references` are those it is made of."""
-
-    def __init__(self, space: Space, references: Sequence[Architecture], kernel: Kernel, n: int) -> None:
-        self._space, self._kernel = space, kernel
-        self._ngrams = NGramEncoder(space, references if kernel != "vector" else (), n)
-        self.references = self._blocks(self._ngrams.references, references)
-
-    def __call__(self, architectures: Sequence[Architecture]) -> Blocks:
-        return self._blocks(self._ngrams(architectures) if self._kernel != "vector" else None, architectures)
-
-    def _blocks(self, counts: csr_array | None, architectures: Sequence[Architecture]) -> Blocks:
-        blocks = [counts] if counts is not None and self._kernel != "vector" else []
-        if self._kernel != "graph":
-            vectors = np.zeros((len(architectures), self._space.vector_size))
+        def encode(architectures: Sequence[Architecture]) -> Blocks:
+            vectors = np.zeros((len(architectures), self.domain.space.vector_size))
             for row, architecture in enumerate(architectures):
-                vectors[row] = self._space.encode_vector(architecture)
-            blocks.append(csr_array(vectors))
-        return tuple(blocks)
+                vectors[row] = self.domain.space.encode_vector(architecture)
+            return self._blocks(ngrams(architectures) if ngrams else None, vectors)
 
+        return encode
 
-class _Pool:
-    """A space with one architecture per identity, encoded once."""
+    def _features(self, pool: CandidateSet, ngrams: NGramEncoder | None) -> Blocks:
+        """The whole space; encoding it takes longer than a proposal, so searches share it."""
 
-    def __init__(self, space: Space, identity: Callable[[Architecture], Hashable], kernel: Kernel, n: int) -> None:
-        found = {identity(a): a for a in space.enumerate()}
-        self._position = {key: position for position, key in enumerate(found)}
-        self.architectures = tuple(found.values())
-        self.encode = _Encoder(space, self.architectures, kernel, n)
-        self.features = self.encode.references
+        def make() -> Blocks:
+            return self._blocks(ngrams.references if ngrams else None, pool.encodings.vectors)
 
-    def positions(self, identities: set[Hashable]) -> list[int]:
-        """Where the architectures with those identities are in the pool, as far as they are."""
-        return [self._position[identity] for identity in identities if identity in self._position]
+        return self.domain.cache.get("gp_bo features", (pool, ngrams), self.options.kernel, make)
 
-
-@lru_cache(maxsize=2)
-def _pool(space: Space, identity: Callable[[Architecture], Hashable], kernel: Kernel, n: int) -> _Pool:
-    """Shared by the searches of one process, for encoding a space takes longer than a proposal."""
-    return _Pool(space, identity, kernel, n)
+    def _blocks(self, counts: csr_array | None, vectors: NDArray[np.float64]) -> Blocks:
+        blocks = () if counts is None else (counts,)
+        return blocks if self.options.kernel == "graph" else (*blocks, csr_array(vectors, dtype=np.float64))

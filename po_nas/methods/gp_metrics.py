@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from po_nas.methods.metric_bo import Features, MetricBO, described, without_metrics
-from surrogates.averaged_gp import AveragedGP, Priors, Structure
+from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from po_nas.methods.proxy_bo import ProxyBO
+from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
 __all__ = ["GPMetrics"]
 
 
-class GPMetrics(MetricBO):
+class GPMetrics(ProxyBO):
     """Bayesian optimisation with a Gaussian process over encodings and metrics.
 
-    The kernel is a sum of three: similarity of the vector encoding, of operation sequences, and of all metrics (normal
-    scores). The prior mean is the mean rank of the trusted metrics, believed to a degree that the data decide. Scales
-    are averaged over (`surrogates.averaged_gp`), and the acquisition function with them. It is the bar for methods that
-    learn how to fuse metrics.
+    The kernel is a sum of three: similarity of the vector encoding, of operation sequences, and of all proxy scores
+    (normal scores). The prior mean is the mean rank of the trusted proxies, believed to a degree that the data decide.
+    Hyperparameters are marginalised (`surrogates.marginalised_gp`), and the acquisition function with them. It is the
+    baseline for methods that learn how to fuse proxies.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708; Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, arXiv
-    1206.2944 (averaging the acquisition function over the scales).
+    1206.2944 (marginalising the hyperparameters in the acquisition function).
     """
 
-    def model(self, features: Features) -> AveragedGP:
+    def model(self, features: ProxyFeatures) -> MarginalisedGP:
         """Three similarities."""
-        return _model(features)
 
+        def make() -> MarginalisedGP:
+            parts = features.similarities
+            hypotheses = (features.without_proxies(0.5), ModelHypothesis(parts, mean=True, probability=0.5))
+            return MarginalisedGP(parts, features.fused, Priors(), hypotheses)
 
-@lru_cache(maxsize=2)
-def _model(features: Features) -> AveragedGP:
-    parts = described(features)
-    hypotheses = (without_metrics(features, 0.5), Structure(parts, mean=True, probability=0.5))
-    return AveragedGP(parts, features.fused, Priors(), hypotheses)
+        return self.domain.cache.get("gp_metrics model", (features,), None, make)

@@ -30,7 +30,7 @@ class LocalSearch(Searcher):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """An unseen neighbour of the climb's incumbent, or a restart."""
-        if self.begun < self.options.initial:
+        if not self.initial_design_done(self.options.initial):
             return Proposal(self.draw_unseen(rng), "initial")
         climb: list[Observation] = []
         for observation in self.successes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 import losses
@@ -12,7 +13,6 @@ import surrogates
 from po_nas.core.trial import Observation
 from po_nas.methods.rounds import RoundOptions, RoundSearcher
 from po_nas.spaces.base import Architecture
-from surrogates.encodings import Encodings
 
 __all__ = ["NPENAS"]
 
@@ -38,16 +38,18 @@ class NPENAS(RoundSearcher):
     Options = _Options
     options: _Options
 
-    def rank(
-        self, known: Sequence[Observation], usable: Sequence[Observation], sequence: np.random.SeedSequence
-    ) -> list[Architecture]:
-        """Mutants of the best, best predicted first."""
-        o, rng = self.options, np.random.default_rng(sequence)
-        candidates = self.mutants_of_best(known, usable, o.parents, o.candidates, rng)
-        if not candidates:
-            return []
-        told, seed = self.encodings(usable), int(sequence.generate_state(1)[0])
-        network = surrogates.network("gcn")
-        members = self.train(network, told, usable, losses.get("mse"), members=1, steps=o.steps, seed=seed)
-        inputs = Encodings.stack(self.domain.space.encode_graph(a) for a in candidates)
-        return [candidates[i] for i in np.argsort(-members.predict(inputs)[0].numpy(), kind="stable")]
+    def candidates(
+        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        """Mutants of the best."""
+        return self.mutants_of_best(known, usable, self.options.parents, self.options.candidates, rng)
+
+    def predict(
+        self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Of one graph network."""
+        told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
+        network, steps = surrogates.network("gcn"), self.options.steps
+        members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)
+        scores: NDArray[np.float64] = members.predict(self.encodings(candidates))[0].numpy()
+        return scores

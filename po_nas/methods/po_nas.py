@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from po_nas.core.searcher import Domain, MethodOptions
 from po_nas.core.trial import Observation
-from po_nas.methods.candidates import require_metrics
+from po_nas.methods.candidates.candidate_evolution import CandidateEvolution, EvolutionOptions, PredictedScores
+from po_nas.methods.candidates.candidate_set import CandidateSet, require_proxies
+from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
+from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.clusters import clusters
-from po_nas.methods.grown_features import grown
-from po_nas.methods.growth import Added, EvolutionOptions, Growth, Judged, extended
-from po_nas.methods.metric_bo import Features, MetricBO, MetricBOOptions, described, prior_mean, without_metrics
-from po_nas.methods.pool_encoder import EncoderOptions, pool_encoder
-from po_nas.methods.scaled import scaled_features
+from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
 from po_nas.spaces.base import Architecture
-from surrogates.averaged_gp import AveragedGP, Mixture, Priors, Structure
+from surrogates.candidate_kernels import Component, Linear, VaryingCoefficients
 from surrogates.encodings import Encodings
 from surrogates.isolation import single_thread
-from surrogates.pool_kernels import Component, Linear, Varying
+from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
 __all__ = ["PONAS"]
 
@@ -35,16 +33,16 @@ _PRIORS = Priors(noise=(-1.5, 1.0))
 """More noise than `gp_metrics` assumes: chosen, as the smaller start, on seeds that no table of the docs uses."""
 
 
-class _Options(EvolutionOptions, EncoderOptions, MetricBOOptions):
-    initial: PositiveInt = Field(4, description="architectures evaluated before the model has a say")
-    by_metrics: NonNegativeInt = Field(2, description="how many of them the metrics pick; the others are random")
+class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
+    initial: PositiveInt = Field(4, description="size of the initial design")
+    initial_by_proxy: NonNegativeInt = Field(2, description="how many of it the metrics pick; the others are random")
     weights: Weights = Field(
         "architecture",
         description="weights of the metrics: of each architecture its own, one vector for all, or equal ones",
     )
 
 
-class PONAS(MetricBO):
+class PONAS(ProxyBO):
     """Bayesian optimisation on a fusion of metrics whose weights are learned for each architecture.
 
     The model of the objective is f(A) = c + Σ_m w_m(A) z_m(A) + g(A). z_m are metrics (normal scores); the weights
@@ -53,11 +51,11 @@ class PONAS(MetricBO):
     sequences, so alike architectures trust the same metrics. g, a Gaussian process over encodings and metrics, is what
     no weighting of metrics explains: with data it may overrule them. All of it is one Gaussian process with a sum of
     kernels, so the posterior of the weights is exact; how much of each part there is, and whether metrics are to be
-    believed at all, is averaged over (`surrogates.averaged_gp`). The acquisition function is averaged likewise.
+    believed at all, is averaged over (`surrogates.marginalised_gp`). The acquisition function is averaged likewise.
 
-    In a space that cannot be enumerated candidates evolve from trial `evolve_from` on (`po_nas.methods.growth`),
-    ordered by the mean of the model; offspring are judged by metrics that an encoder predicts, which is pre-trained on
-    the candidates the first time.
+    In a space that cannot be enumerated candidates evolve from trial `evolve_from` on
+    (`po_nas.methods.candidates.candidate_evolution`), ordered by the mean of the model; offspring are scored with proxy
+    scores that an encoder predicts, which is pre-trained on the candidates the first time.
 
     This replaces the paper's network, which has no uncertainty and needs tens of evaluations, and its greedy argmax;
     ``po_nas_paper`` is the method as published. `trust` tells the weights of any candidate.
@@ -71,110 +69,92 @@ class PONAS(MetricBO):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        self._kept: tuple[Added, Features] | None = None
+        self._latest: ProxyFeatures | None = None
 
-    def model(self, features: Features) -> AveragedGP:
-        """Similarities, and weights of metrics."""
-        return _model(features, self.options.weights)
+    def model(self, features: ProxyFeatures) -> MarginalisedGP:
+        """Similarities, and coefficients of proxy scores."""
+        weights = self.options.weights
 
-    def features(self) -> Features:
-        """The candidates, with what evolution and evaluations from elsewhere have added by now."""
-        added = self._growth.now()
-        if self._kept is None or self._kept[0] is not added:
-            self._kept = added, self._grown(added)
-        return self._kept[1]
+        def make() -> MarginalisedGP:
+            vectors, sequences, proxies = features.similarities
+            components: list[Component] = [vectors, sequences, proxies]
+            with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
+            hypotheses = [features.without_proxies(0.5), with_proxies]
+            if weights != "equal":
+                components.append(linear := Linear(features.z))
+                if weights == "architecture":
+                    components.append(VaryingCoefficients(linear, sequences))
+                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=0.25))
+            return MarginalisedGP(components, features.fused, _PRIORS, hypotheses, features.fused_weights)
+
+        return self.domain.cache.get("po_nas model", (features,), weights, make)
+
+    def features(self) -> ProxyFeatures:
+        """The candidates, with what evolution and evaluations have added by now."""
+        candidates = self._evolution.now()
+        if self._latest is None or self._latest.candidates is not candidates:
+            self._latest = self._extended(candidates)
+        return self._latest
 
     @cached_property
-    def _base(self) -> Features:
+    def _base(self) -> ProxyFeatures:
         return super().features()
 
     @cached_property
-    def _growth(self) -> Growth:
-        return Growth(self, self._base.pool, self.options, self._judge)
+    def _evolution(self) -> CandidateEvolution:
+        return CandidateEvolution(self, self._base.candidates, self.options, self._predicted)
 
-    def _grown(self, added: Added) -> Features:
-        z = scaled_features(self._base).others(added.values)
-        return grown(self._base, added.architectures, z, extended(self._base.pool, added, self.domain.identity))
+    def _extended(self, candidates: CandidateSet) -> ProxyFeatures:
+        start = len(self._base.candidates)
+        z = self._base.normaliser.transform(candidates.scores[start:])
+        return self._base.extended(candidates.architectures[start:], z, candidates)
 
-    def _judge(self, number: int, added: Added, told: Sequence[Observation]) -> Judged | None:
-        """Means of the model; of offspring with predicted metrics."""
+    def _predicted(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> PredictedScores | None:
+        """Means of the model; of offspring with predicted proxy scores."""
         if sum(o.outcome.validation is not None for o in told) < 2:
             return None
-        scaled, space, features = scaled_features(self._base), self.domain.space, self._grown(added)
+        base, features, start = self._base, self._extended(candidates), len(self._base.candidates)
 
-        def means(candidates: Features) -> NDArray[np.float64]:
-            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, 8)))
-            return np.asarray(self.predict(candidates, rng, told).mean.numpy(), dtype=np.float64)
+        def means(described: ProxyFeatures) -> NDArray[np.float64]:
+            mean = self.predict(described, self.stream("model", number), told).mean
+            return np.asarray(mean.numpy(), dtype=np.float64)
 
-        def predict(offspring: Sequence[Architecture]) -> NDArray[np.float64]:
-            encoder = pool_encoder(scaled, self.options)
-            predicted = encoder.predict_metrics(Encodings.stack(space.encode_graph(a) for a in offspring))
-            z = np.concatenate([scaled.others(added.values), predicted.double().numpy()])
-            # The pool knows where evaluated architectures are; nobody asks where offspring are.
-            everything = grown(self._base, (*added.architectures, *offspring), z, features.pool)
-            return means(everything)[-len(offspring) :]
+        def offspring(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+            encoder = pool_encoder(self.domain, base.candidates, base.normaliser, self.options)
+            graphs = Encodings.stack(self.domain.space.encode_graph(a) for a in architectures)
+            z = np.concatenate([features.z[start:], encoder.predict_metrics(graphs).double().numpy()])
+            # Offspring are only scored, so they need no place among the candidates.
+            described = base.extended((*candidates.architectures[start:], *architectures), z, candidates)
+            return means(described)[-len(architectures) :]
 
-        return Judged(means(features), predict)
+        return PredictedScores(means(features), offspring)
 
     def explain(self) -> dict[str, Any] | None:
         """The weights of the metrics for the incumbent and for clusters of alike candidates, and what was believed."""
         if len(self.successes) < 2:
             return None
-        features, rng = self.features(), np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 5)))
+        features, rng = self.features(), self.stream("weights")
         with single_thread():
-            found = self.predict(features, rng)
-            weights = _weights(features, self.model(features), found)
+            predicted = self.predict(features, rng)
+            weights = self.model(features).posterior_weights(predicted)
         best = max(self.successes, key=lambda o: self.score(o.outcome)).trial.architecture
-        place = features.pool.candidates.position[self.domain.identity(best)]
+        place = features.candidates.position[self.domain.identity(best)]
         rows = [{"label": "incumbent", "architectures": 1, "weights": weights[place].tolist()}]
         for cluster in clusters(features, rng):
             mean = weights[cluster.members].mean(axis=0).tolist()
             rows.append({"label": cluster.label, "architectures": len(cluster.members), "weights": mean})
         return {
             "trust": {
-                "metrics": list(features.pool.names),
-                "source": require_metrics(self.domain, "po_nas").origin,
+                "metrics": list(features.candidates.names),
+                "source": require_proxies(self.domain, "po_nas").origin,
                 "rows": rows,
-                "believed": float(1.0 - found.structures[0]),
+                "believed": float(1.0 - predicted.hypotheses[0]),
             },
-            "metrics": self._growth.counts(),
+            "metrics": self._evolution.counts(),
         }
 
     def trust(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Posterior mean of the weight of each metric for each candidate (m, k), given what has been told."""
         features = self.features()
         with single_thread():
-            found = self.predict(features, rng)
-            return _weights(features, self.model(features), found)
-
-
-@lru_cache(maxsize=4)
-def _model(features: Features, weights: Weights) -> AveragedGP:
-    vectors, sequences, metrics = described(features)
-    components: list[Component] = [vectors, sequences, metrics]
-    hypotheses = [without_metrics(features, 0.5), Structure(tuple(components), mean=True, probability=0.25)]
-    if weights != "equal":
-        components.append(linear := Linear(features.z))
-        if weights == "architecture":
-            components.append(Varying(linear, sequences))
-        hypotheses.append(Structure(tuple(components), mean=True, probability=0.25))
-    return AveragedGP(components, features.fused, _PRIORS, hypotheses)
-
-
-def _weights(features: Features, model: AveragedGP, found: Mixture) -> NDArray[np.float64]:
-    """Weights (m, k): the prior's, and what each linear component has learnt, averaged over the settings."""
-    observed = list(found.observed)
-    prior = features.prior / (prior_mean(features.z, features.prior).std() or 1.0)
-    total = torch.zeros(features.z.shape, dtype=torch.float64)
-    for k, weight in enumerate(found.weights.tolist()):
-        total += weight * float(found.scales.means[k]) * torch.as_tensor(prior)
-        for c, component in enumerate(model.components):
-            share = weight * float(found.scales.shares[k, c])
-            if isinstance(component, Linear):
-                z = component.features[observed].double()
-                total += share / component.unit * (found.dual[k] @ z)
-            elif isinstance(component, Varying):
-                z = component.linear.features[observed].double()
-                near = component.similarity.kernel(component.similarity.columns(observed), found.scales.lengths[k, c])
-                total += share / component.linear.unit * (near.double() @ (found.dual[k][:, None] * z))
-    return np.asarray(total)
+            return self.model(features).posterior_weights(self.predict(features, rng))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 import losses
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
-from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, require_metrics
-from po_nas.methods.growth import Added, EvolutionOptions, Growth, Judged
-from po_nas.methods.pool_encoder import EncoderOptions, embedded, pool_encoder
+from po_nas.methods.candidates.candidate_evolution import CandidateEvolution, EvolutionOptions, PredictedScores
+from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
+from po_nas.methods.candidates.pool_encoder import EncoderOptions, embedded, pool_encoder
 from po_nas.methods.rounds import fractions
-from po_nas.methods.scaled import Scaled, min_max, ranks
 from po_nas.spaces.base import Architecture
+from proxies.normalise import MinMax, Normaliser, Ranks
 from surrogates.encodings import Encodings
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.ensemble import FusionEnsemble
@@ -33,10 +33,15 @@ __all__ = ["PUBLISHED", "PONASPaper"]
 PUBLISHED = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
 """The six metrics of the paper."""
 _HIDDEN, _HEADS = 64, 8
-_FIT = 8
 
 
 class _Options(EvolutionOptions, EncoderOptions):
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "keys": "attention_keys",
+        "start": "weight_init",
+        "enough": "loss_tolerance",
+    }
+
     initial: PositiveInt = Field(3, description="architectures with the highest mean metric, evaluated first")
     metrics: tuple[str, ...] | None = Field(
         None, description=f"names of the metrics; default: those of {', '.join(PUBLISHED)} that there are, else all"
@@ -50,12 +55,12 @@ class _Options(EvolutionOptions, EncoderOptions):
     weights: Literal["architecture", "global", "equal"] = Field(
         "architecture", description="each architecture its own weights, one vector for all, or equal ones"
     )
-    keys: Literal["nodes", "pooled"] = Field(
+    attention_keys: Literal["nodes", "pooled"] = Field(
         "nodes",
         description="what the metrics' attention is over: the nodes of an architecture; or, as in the released code, "
         "one pooled vector, which leaves attention nothing to choose",
     )
-    start: Literal["random", "equal"] = Field(
+    weight_init: Literal["random", "equal"] = Field(
         "random",
         description="weights before training: random and all trained at once, as published; or equal ones that are "
         "left only as far as held-out evaluations bear it out",
@@ -69,7 +74,7 @@ class _Options(EvolutionOptions, EncoderOptions):
     )
     steps: PositiveInt = Field(1000, description="most optimiser steps of a training")
     learning_rate: PositiveFloat = Field(3e-4, description="of the training; the published DARTS runs had 0.003")
-    enough: NonNegativeFloat = Field(0.1, description="training loss at which training stops")
+    loss_tolerance: NonNegativeFloat = Field(0.1, description="training loss at which training stops")
 
     @model_validator(mode="after")
     def _loss_exists(self) -> Self:
@@ -88,21 +93,22 @@ class _Options(EvolutionOptions, EncoderOptions):
 class PONASPaper(Searcher):
     """The published method: weights of metrics from a network per architecture, and a greedy choice.
 
-    An encoder is pre-trained on all candidates, to predict their metrics and features of hidden nodes. The first
-    `initial` architectures are those with the highest mean of the metrics, each scaled by its range over the
-    candidates. Then, before each trial, a new weight generator on the frozen embeddings is fitted to all that was
-    evaluated, and the best-scored unseen candidate is proposed: a fused score Σ relu(w) z + relu(-w)(1 - z), no
-    uncertainty, no acquisition function. In a space that cannot be enumerated candidates evolve
-    (`po_nas.methods.growth`). Failed evaluations are left out, missing metrics have no weight. `po_nas` is what we
-    recommend instead.
+    An encoder is pre-trained on all candidates, to predict their proxy scores and features of hidden nodes. The first
+    `initial` architectures are those with the highest mean proxy score, each scaled by its range over the candidates.
+    Then, before each trial, a new weight generator on the frozen embeddings is fitted to all that was evaluated, and
+    the best-scored unseen candidate is proposed: a fused score Σ relu(w) z + relu(-w)(1 - z), no uncertainty, no
+    acquisition function. In a space that cannot be enumerated candidates evolve
+    (`po_nas.methods.candidates.candidate_evolution`). Failed evaluations are left out, missing scores have no weight.
+    `po_nas` is what we recommend instead.
 
-    It follows the paper where its released code differs, and options have the code's version: `keys` (single-key
-    attention), `reconstruction` (the input after hiding as the target), `pair_score` (not convex). Not reproduced: the
-    evolution's mixed-up identities and the wrong cell's graph in its predictions, which are errors; path costs that
-    are not minimal; scoring in train mode, since embeddings are frozen (our scores are those of the best parameters in
-    eval mode); restarts until the loss is small, warm starts of the generator and three more picks at the end, which
-    the code has for DARTS alone. Two cells are one graph here. Training also stops after 40 steps without progress
-    (published: 100), and the encoder is pre-trained with large batches (`pretraining=paper` for the published ones).
+    It follows the paper where its released code differs, and options have the code's version: `attention_keys`
+    (single-key attention), `reconstruction` (the input after hiding as the target), `pair_score` (not convex). Not
+    reproduced: the evolution's mixed-up identities and the wrong cell's graph in its predictions, which are errors;
+    path costs that are not minimal; scoring in train mode, since embeddings are frozen (our scores are those of the
+    best parameters in eval mode); restarts until the loss is small, warm starts of the generator and three more picks
+    at the end, which the code has for DARTS alone. Two cells are one graph here. Training also stops after 40 steps
+    without progress (published: 100), and the encoder is pre-trained with large batches (`pretraining=paper` for the
+    published ones).
 
     Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
     2025, OpenReview mVh0lIsdUl.
@@ -114,116 +120,108 @@ class PONASPaper(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_metrics(self.domain, "po_nas_paper", self.options.metrics)
+        require_proxies(self.domain, "po_nas_paper", self.options.metrics)
         self._kept: tuple[Hashable, _Fitted] | None = None
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The best mean metric at first, then the best score."""
         with single_thread():
-            if self.begun < self.options.initial:
-                return self._best(self._pool.candidates.architectures, self._means, "metrics", rng)
-            added = self._growth.now()
-            fitted = self._fitted(self.asked, added, self.observations)
-            architectures = (*self._pool.candidates.architectures, *added.architectures)
-            return self._best(architectures, self._scores(fitted, added), "fusion", rng)
+            if not self.initial_design_done(self.options.initial):
+                return self._best(self._base, self._means, "metrics", rng)
+            candidates = self._evolution.now()
+            fitted = self._fitted(self.asked, candidates, self.observations)
+            return self._best(candidates, self._scores(fitted, candidates), "fusion", rng)
 
     def explain(self) -> dict[str, Any]:
         """How many metrics were computed."""
-        return {"metrics": self._growth.counts()}
+        return {"metrics": self._evolution.counts()}
 
     def _best(
-        self,
-        architectures: Sequence[Architecture],
-        scores: NDArray[np.float64],
-        origin: str,
-        rng: np.random.Generator,
+        self, candidates: CandidateSet, scores: NDArray[np.float64], origin: str, rng: np.random.Generator
     ) -> Proposal:
-        """A random one of the unseen architectures with the highest score: isomorphic cells tie."""
+        """A random one of the unseen candidates with the highest score: isomorphic cells tie."""
         order = np.argsort(-scores, kind="stable")
         top: list[int] = []
         for place in order[np.isfinite(scores[order])].tolist():
             if top and scores[place] < scores[top[0]] - 1e-9:
                 break
-            if not self.is_seen(architectures[place]):
+            if not self.is_seen(candidates.architectures[place]):
                 top.append(place)
         if not top:
             return Proposal(self.draw_unseen(rng), "random")
-        return Proposal(architectures[int(rng.choice(top))], origin)
+        return Proposal(candidates.architectures[int(rng.choice(top))], origin)
 
     @cached_property
-    def _pool(self) -> MetricPool:
-        o, source = self.options, require_metrics(self.domain, "po_nas_paper")
+    def _base(self) -> CandidateSet:
+        o, source = self.options, require_proxies(self.domain, "po_nas_paper")
         names = o.metrics or tuple(name for name in PUBLISHED if name in source.names) or None
-        return metric_pool(self.domain, self.seed, "po_nas_paper", names, o.pool)
+        return scored_candidates(self.domain, self.seed, "po_nas_paper", names, o.pool)
 
-    @property
-    def _scaled(self) -> Scaled:
-        return min_max(self._pool) if self.options.scaling == "min_max" else ranks(self._pool)
+    @cached_property
+    def _normaliser(self) -> Normaliser:
+        return (MinMax if self.options.scaling == "min_max" else Ranks)(self._base.scores)
 
     @cached_property
     def _means(self) -> NDArray[np.float64]:
-        """Mean metric (n,), minus infinity for a candidate without any."""
-        z = self._scaled.values
+        """Mean proxy score (n,), minus infinity for a candidate without any."""
+        z = self._normaliser.fitted
         known = np.isfinite(z)
         means = np.where(known, z, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         return np.where(known.any(axis=1), means, -np.inf)
 
     @property
     def _encoder(self) -> Pretrained:
-        return pool_encoder(self._scaled, self.options)
+        return pool_encoder(self.domain, self._base, self._normaliser, self.options)
 
     @cached_property
-    def _growth(self) -> Growth:
-        return Growth(self, self._pool, self.options, self._judge)
+    def _evolution(self) -> CandidateEvolution:
+        return CandidateEvolution(self, self._base, self.options, self._predicted)
 
-    def _judge(self, number: int, added: Added, told: Sequence[Observation]) -> Judged | None:
-        fitted = self._fitted(number, added, told)
+    def _predicted(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> PredictedScores:
+        fitted = self._fitted(number, candidates, told)
 
-        def predict(offspring: Sequence[Architecture]) -> NDArray[np.float64]:
-            inputs = Encodings.stack(self.domain.space.encode_graph(architecture) for architecture in offspring)
-            return fitted.scores(self._encoder.embed(inputs), self._encoder.predict_metrics(inputs))
+        def offspring(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+            graphs = self._graphs(architectures)
+            return fitted.scores(self._encoder.embed(graphs), self._encoder.predict_metrics(graphs))
 
-        return Judged(self._scores(fitted, added), predict)
+        return PredictedScores(self._scores(fitted, candidates), offspring)
 
-    def _scores(self, fitted: _Fitted, added: Added) -> NDArray[np.float64]:
-        """Scores (n + a,) of candidates and of what joined them."""
-        own = fitted.scores(embedded(self._encoder, self._pool.candidates), _tensor(self._scaled.values))
-        if not added.architectures:
-            return own
-        return np.concatenate([own, fitted.scores(self._embed(added), _tensor(self._scaled.others(added.values)))])
+    def _scores(self, fitted: _Fitted, candidates: CandidateSet) -> NDArray[np.float64]:
+        """Scores (n,) of candidates, those that have joined them at the end."""
+        base = embedded(self.domain, self._encoder, self._base)
+        scores, start = fitted.scores(base, _tensor(self._normaliser.fitted)), len(self._base)
+        if len(candidates) == start:
+            return scores
+        joined = self._encoder.embed(self._graphs(candidates.architectures[start:]))
+        z = _tensor(self._normaliser.transform(candidates.scores[start:]))
+        return np.concatenate([scores, fitted.scores(joined, z)])
 
-    def _embed(self, added: Added) -> Embeddings:
-        return self._encoder.embed(
-            Encodings.stack(self.domain.space.encode_graph(architecture) for architecture in added.architectures)
-        )
+    def _graphs(self, architectures: Sequence[Architecture]) -> Encodings:
+        return Encodings.stack(self.domain.space.encode_graph(architecture) for architecture in architectures)
 
-    def _fitted(self, number: int, added: Added, told: Sequence[Observation]) -> _Fitted:
+    def _fitted(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> _Fitted:
         """The weight generator before a trial; kept, since a generation and the proposal after it need the same."""
         key = (number, tuple((o.trial.number, o.trial.architecture, o.outcome.validation) for o in told))
         if self._kept is None or self._kept[0] != key:
-            self._kept = key, self._fit(number, added, told)
+            self._kept = key, self._fit(number, candidates, told)
         return self._kept[1]
 
-    def _fit(self, number: int, added: Added, told: Sequence[Observation]) -> _Fitted:
+    def _fit(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> _Fitted:
         o, identity = self.options, self.domain.identity
-        position = dict(self._pool.candidates.position)
-        for place, architecture in enumerate(added.architectures, len(self._pool.candidates)):
-            position.setdefault(identity(architecture), place)
         usable = [ob for ob in told if ob.outcome.validation is not None]
         if len(usable) < 2:
             return _Fitted(None)
-        rows = [position[identity(ob.trial.architecture)] for ob in usable]
-        values = np.concatenate([self._pool.values, added.values])[rows]
+        rows = [candidates.position[identity(ob.trial.architecture)] for ob in usable]
         loss = o.made_loss()
-        published = o.start == "random"
+        published = o.weight_init == "random"
         settings = FusionSettings(
             hidden=_HIDDEN,
             heads=_HEADS,
-            keys=o.keys,
+            attention_keys=o.attention_keys,
             scope=o.weights,
             steps=o.steps,
             learning_rate=o.learning_rate,
-            enough=o.enough,
+            loss_tolerance=o.loss_tolerance,
             # The published loss reads scores and accuracies as they are; others need scores on the scale of labels.
             standardize=not (o.loss == "po_nas" and loss.spec.labels == "fraction"),
             reference=published,
@@ -231,10 +229,10 @@ class PONASPaper(Searcher):
             own_strength=0.0 if published else 1.0,
         )
         ensemble = FusionEnsemble(members=o.members, loss=loss, settings=settings)
-        seed = int(np.random.SeedSequence(self.seed, spawn_key=(number, _FIT)).generate_state(1)[0])
-        inputs = Encodings.stack(self.domain.space.encode_graph(ob.trial.architecture) for ob in usable)
+        seed = int(self.seed_sequence("model", number).generate_state(1)[0])
+        inputs = self._graphs([ob.trial.architecture for ob in usable])
         targets = torch.from_numpy(fractions(np.array([self.score(ob.outcome) for ob in usable]))).float()
-        metrics = _tensor(self._scaled.others(values))
+        metrics = _tensor(self._normaliser.transform(candidates.scores[rows]))
         return _Fitted(
             ensemble.fit(self._encoder.embed(inputs), metrics, targets, seed, budget=self.domain.max_evaluations)
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 import losses
@@ -13,7 +14,6 @@ import surrogates
 from po_nas.core.trial import Observation
 from po_nas.methods.rounds import RoundOptions, RoundSearcher, mutants
 from po_nas.spaces.base import Architecture
-from surrogates.encodings import Encodings
 
 __all__ = ["PWLNAS"]
 
@@ -54,11 +54,11 @@ class PWLNAS(RoundSearcher):
     Options = _Options
     options: _Options
 
-    def rank(
-        self, known: Sequence[Observation], usable: Sequence[Observation], sequence: np.random.SeedSequence
-    ) -> list[Architecture]:
-        """Mutants of tournament winners, best predicted first."""
-        o, rng = self.options, np.random.default_rng(sequence)
+    def candidates(
+        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        """Mutants of tournament winners."""
+        o = self.options
         alive = usable[-o.population :]
 
         def winner() -> Architecture:
@@ -66,13 +66,14 @@ class PWLNAS(RoundSearcher):
             best: Observation = max((alive[i] for i in sorted(drawn)), key=lambda ob: self.score(ob.outcome))
             return best.trial.architecture
 
-        candidates = mutants(self.domain, known, o.candidates, winner, rng)
-        if not candidates:
-            return []
-        told, loss = self.encodings(usable), losses.get(o.loss, **o.loss_options)
-        seed = int(sequence.generate_state(1)[0])
-        network = surrogates.network(o.predictor)
+        return mutants(self.domain, known, o.candidates, winner, rng)
+
+    def predict(
+        self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Mean standardised prediction of the members."""
+        o, told = self.options, self.encodings(ob.trial.architecture for ob in usable)
+        network, loss = surrogates.network(o.predictor), losses.get(o.loss, **o.loss_options)
         members = self.train(network, told, usable, loss, members=o.members, steps=o.steps, seed=seed)
-        inputs = Encodings.stack(self.domain.space.encode_graph(a) for a in candidates)
-        scores = members.standardized(inputs, told).mean(0).double().numpy()
-        return [candidates[i] for i in np.argsort(-scores, kind="stable")]
+        scores: NDArray[np.float64] = members.standardized(self.encodings(candidates), told).mean(0).double().numpy()
+        return scores

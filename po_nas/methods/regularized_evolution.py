@@ -22,9 +22,10 @@ class _Options(MethodOptions):
 class RegularizedEvolution(Searcher):
     """Keeps the youngest `population` evaluated architectures, mutates the best of a random tournament.
 
-    Age is the number of a trial, so that the order in which parallel evaluations end does not matter. A mutant that has
-    been seen is mutated again, up to 50 times, so the walk may cross seen ground; then a random one takes its place.
-    The published population of 100 leaves no evolution within a budget of 50, hence the smaller default.
+    Age is the number of a trial, so that the order in which parallel evaluations end does not matter; warm-start
+    observations are the oldest. A mutant that has been seen is mutated again, up to 50 times, so the walk may cross
+    seen ground; then a random one takes its place. The published population of 100 leaves no evolution within a budget
+    of 50, hence the smaller default.
 
     References: Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019,
     arXiv 1802.01548.
@@ -41,8 +42,8 @@ class RegularizedEvolution(Searcher):
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Random architectures until the population is full, then mutants."""
         population, sample = self._sizes()
-        alive = [o for o in self.successes if o.trial.number >= 0][-population:]
-        if self.begun < population or not alive:
+        alive = self.successes[-population:]
+        if not self.initial_design_done(population, successes=1):
             return Proposal(self.draw_unseen(rng), "initial")
         rivals = rng.choice(len(alive), size=min(sample, len(alive)), replace=False)
         parent = max((alive[i] for i in sorted(rivals)), key=lambda o: self.score(o.outcome))

@@ -6,18 +6,19 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from scipy.sparse import csr_array
 
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
-from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, require_metrics
-from surrogates.acquisition import GPScorer
-from surrogates.gaussian_process import normal_scores
+from po_nas.methods.acquisition import acquisition_field, beta_field
+from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
+from proxies.normalise import MinMax, normal_scores
+from surrogates.acquisition import GPScorer, MarginalAcquisition
 from surrogates.isolation import single_thread
+from surrogates.labels import impute_failures
 
 __all__ = ["RoBoT"]
 
@@ -36,10 +37,8 @@ class _Options(MethodOptions):
     )
     initial: PositiveInt = Field(5, description="random weight vectors tried first")
     vectors: PositiveInt = Field(2000, description="weight vectors among which the acquisition function chooses")
-    acquisition: Literal["logei", "ucb"] = Field(
-        "logei", description="logei: expected improvement on a log scale; ucb: upper confidence bound"
-    )
-    beta: PositiveFloat = Field(6.6, description="for ucb: mean + sqrt(beta) * standard deviation")
+    acquisition: MarginalAcquisition = acquisition_field("logei", "ucb")
+    beta: float = beta_field(6.6)
 
 
 class RoBoT(Searcher):
@@ -56,7 +55,8 @@ class RoBoT(Searcher):
     since a signal changes only where another candidate comes first. While trials are pending, vectors of their
     candidates are passed over. Failed trials count as the worst value seen. Nothing is remembered between calls: the
     sequence of vectors follows from the seed and the trials (a trial that the sequence would not ask for today, since
-    more has been told in the meantime, takes the place in it that its number says).
+    more has been told in the meantime, takes the place in it that its number says). A warm-start observation counts as
+    one of the `initial` vectors, and where its candidate comes first under some vector, that one has been tried.
 
     References: He et al., Robustifying and Boosting Training-Free Neural Architecture Search, ICLR 2024,
     arXiv 2403.07591.
@@ -68,20 +68,20 @@ class RoBoT(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_metrics(domain, "robot", self.options.metrics)
+        require_proxies(domain, "robot", self.options.metrics)
         self._choices: dict[tuple[object, ...], int | None] = {}
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The candidate of the next weight vector, or the best unseen one under the best vector."""
         combined = self._combined
-        candidates = combined.pool.candidates
+        candidates = combined.candidates
         values = self._values()
         with single_thread():
             tried, place = self._sequence(values)
         if place is not None:
             return Proposal(candidates.architectures[place], _EXPLORING)
         best = max(tried, key=lambda i: values.get(int(combined.tops[i]), -np.inf), default=0)
-        gone = set(candidates.positions(self._seen))
+        gone = set(candidates.positions(self.seen))
         for following in combined.order(best):
             if int(following) not in gone:
                 return Proposal(candidates.architectures[int(following)], _EXPLOITING)
@@ -90,31 +90,33 @@ class RoBoT(Searcher):
     @cached_property
     def _combined(self) -> _Combinations:
         o = self.options
-        pool = metric_pool(self.domain, self.seed, "robot", o.metrics, o.pool)
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 5)))
-        return _Combinations(pool, rng.uniform(-1.0, 1.0, size=(o.vectors, len(pool.names))))
+        candidates = scored_candidates(self.domain, self.seed, "robot", o.metrics, o.pool)
+        vectors = self.stream("weights").uniform(-1.0, 1.0, size=(o.vectors, len(candidates.names)))
+        return _Combinations(candidates, MinMax(candidates.scores, missing="middle").fitted, vectors)
 
     def _values(self) -> dict[int, float]:
         """Scores of the candidates that have been evaluated, by place; failures minus infinity."""
-        position, identity = self._combined.pool.candidates.position, self.domain.identity
+        position, identity = self._combined.candidates.position, self.domain.identity
         told = ((position.get(identity(o.trial.architecture)), self.score(o.outcome)) for o in self.observations)
         return {place: score for place, score in told if place is not None}
 
     def _sequence(self, values: dict[int, float]) -> tuple[list[int], int | None]:
         """Weight vectors tried so far, and the candidate that the next one wants evaluated; None when they are over."""
         combined, identity = self._combined, self.domain.identity
-        position = combined.pool.candidates.position
+        position = combined.candidates.position
         trials = [*(o.trial for o in self.observations if o.trial.number >= 0), *self.pending.values()]
         trials = sorted(trials, key=lambda trial: trial.number)
         asked = {position.get(identity(trial.architecture)) for trial in trials}
         met = set(values) - asked
-        tried: list[int] = []
+        # A warm-start observation of a candidate that some vector puts first is what trying that vector would tell.
+        tried = [combined.first(place) for place in values if place in met and combined.is_first(place)]
+        initial = len(tried) + self.initial_trials(self.options.initial)
         # Exploration comes first, so its trials are those before any other's.
         exploring = itertools.takewhile(lambda trial: trial.origin == _EXPLORING, trials)
         explored = [position[identity(trial.architecture)] for trial in exploring]
         over = len(explored) < len(trials)
         for _ in range(self.options.iterations or self.domain.max_evaluations or 100):
-            chosen = self._choose(tried, values, met - set(values))
+            chosen = self._choose(tried, initial, values, met - set(values))
             if chosen is None:
                 break
             place = int(combined.tops[chosen])
@@ -130,28 +132,29 @@ class RoBoT(Searcher):
         # More was told since, and more vectors were looked up: what has been explored still counts.
         return tried + [combined.first(place) for place in explored], None
 
-    def _choose(self, tried: Sequence[int], values: dict[int, float], pending: set[int]) -> int | None:
-        """The weight vector after those tried; remembered, since a model is fitted for it."""
+    def _choose(self, tried: Sequence[int], initial: int, values: dict[int, float], pending: set[int]) -> int | None:
+        """The weight vector after those tried, random before `initial`; remembered, since a model is fitted for it."""
         tops = self._combined.tops
         known = [(i, values[int(tops[i])]) for i in tried if int(tops[i]) in values]
         key = (tuple(tried), tuple(known), tuple(sorted(pending)))
         if key not in self._choices:
             closed = np.isin(tops, list(pending))
             closed[list(tried)] = True
-            self._choices[key] = None if closed.all() else self._maximise(known, closed, len(tried))
+            self._choices[key] = None if closed.all() else self._maximise(known, closed, initial, len(tried))
         return self._choices[key]
 
-    def _maximise(self, known: Sequence[tuple[int, float]], closed: NDArray[np.bool_], number: int) -> int:
+    def _maximise(
+        self, known: Sequence[tuple[int, float]], closed: NDArray[np.bool_], initial: int, number: int
+    ) -> int:
         o = self.options
         scores = np.array([score for _, score in known])
         finite = np.isfinite(scores)
         # Vectors are random, so that the first open one is a random one.
         first = int(np.argmin(closed))
-        if number < o.initial or finite.sum() < 2:
+        if number < initial or finite.sum() < 2:
             return first
         vectors = self._combined.vectors
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, 6)))
-        targets = normal_scores(np.where(finite, scores, scores[finite].min()))
+        rng, targets = self.stream("acquisition", number), normal_scores(impute_failures(scores))
         nothing = csr_array((0, vectors.shape[1]))
         scorer = GPScorer((csr_array(vectors[[i for i, _ in known]]),), targets, (nothing,), rng, o.acquisition, o.beta)
         found = scorer.marginal((csr_array(vectors),))
@@ -161,15 +164,16 @@ class RoBoT(Searcher):
 
 @dataclass(frozen=True, eq=False)
 class _Combinations:
-    """Weighted sums of the metrics of a pool under `vectors` (m, k)."""
+    """Weighted sums of the `scaled` proxy scores (n, k) of candidates under `vectors` (m, k)."""
 
-    pool: MetricPool
+    candidates: CandidateSet
+    scaled: NDArray[np.float64]
     vectors: NDArray[np.float64]
 
     def scores(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores (candidates, vectors); those of incomplete candidates are below all others."""
-        found: NDArray[np.float64] = self.pool.min_max @ vectors.T
-        found[self.pool.incomplete] -= 3.0 * vectors.shape[1]
+        found: NDArray[np.float64] = self.scaled @ vectors.T
+        found[self.candidates.incomplete] -= 3.0 * vectors.shape[1]
         return found
 
     @cached_property
@@ -181,6 +185,10 @@ class _Combinations:
     def order(self, vector: int) -> NDArray[np.intp]:
         """All candidates, the one with the highest score under a vector first."""
         return np.argsort(-self.scores(self.vectors[[vector]])[:, 0], kind="stable")
+
+    def is_first(self, place: int) -> bool:
+        """Whether a candidate has the highest score under some vector."""
+        return bool((self.tops == place).any())
 
     def first(self, place: int) -> int:
         """The first vector under which a candidate has the highest score."""

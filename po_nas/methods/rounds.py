@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class RoundOptions(MethodOptions):
 
 
 class RoundSearcher(Searcher):
-    """After `initial` random architectures, `rank` orders candidates anew for every `queries` evaluations.
+    """After `initial` random architectures, candidates are made and ranked anew for every `queries` evaluations.
 
     Only evaluated architectures count as seen, so that a candidate once ranked low may be found again. A round depends
     on the seed, its number and the evaluations before it; failed ones are not learned from.
@@ -45,22 +45,48 @@ class RoundSearcher(Searcher):
     _cached: tuple[Hashable, Sequence[Architecture]] | None = None
 
     @abstractmethod
+    def candidates(
+        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        """What a round ranks.
+
+        Args:
+            known: The evaluations before the round, warm-start ones included.
+            usable: Those with a search signal, two or more.
+            rng: The generator of the round.
+        """
+
+    @abstractmethod
+    def predict(
+        self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Scores (n,) of the candidates by a predictor that is trained on `usable` with `seed`."""
+
+    def order(
+        self, scores: NDArray[np.float64], known: Sequence[Observation], rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """Places of the candidates, the one to evaluate first at the front: by predicted score."""
+        return np.argsort(-scores, kind="stable")
+
     def rank(
         self, known: Sequence[Observation], usable: Sequence[Observation], sequence: np.random.SeedSequence
     ) -> Sequence[Architecture]:
-        """Candidates of a round, the one to evaluate first at the front.
-
-        `known` are the evaluations before the round, `usable` (two or more) those with a search signal, `sequence` is
-        the round's source of randomness.
-        """
+        """Candidates of a round in the order of evaluation; `sequence` is the round's source of randomness."""
+        rng = np.random.default_rng(sequence)
+        candidates = self.candidates(known, usable, rng)
+        if not candidates:
+            return []
+        scores = self.predict(candidates, usable, int(sequence.generate_state(1)[0]), rng)
+        return [candidates[i] for i in self.order(scores, known, rng)]
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """A random architecture at first, then the best-ranked unseen candidate of the round."""
         o = self.options
-        if self.asked < o.initial:
+        if not self.initial_design_done(o.initial):
             return Proposal(self.draw_unseen(rng), "initial")
-        number = (self.asked - o.initial) // o.queries
-        known = [ob for ob in self.observations if ob.trial.number < o.initial + number * o.queries]
+        start = self.initial_trials(o.initial)
+        number = (self.asked - start) // o.queries
+        known = [ob for ob in self.observations if ob.trial.number < start + number * o.queries]
         usable = [ob for ob in known if ob.outcome.validation is not None]
         if len(usable) < 2:
             return Proposal(self.draw_unseen(rng), "random")
@@ -75,7 +101,7 @@ class RoundSearcher(Searcher):
         """What `rank` says; kept until another round, or more of its data, comes."""
         key = (number, tuple((ob.trial.number, ob.trial.architecture, ob.outcome.validation) for ob in known))
         if self._cached is None or self._cached[0] != key:
-            self._cached = key, self.rank(known, usable, np.random.SeedSequence(self.seed, spawn_key=(number, 2)))
+            self._cached = key, self.rank(known, usable, self.seed_sequence("round", number))
         return self._cached[1]
 
     def mutants_of_best(
@@ -90,9 +116,9 @@ class RoundSearcher(Searcher):
         turn = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, parents))
         return mutants(self.domain, known, count, lambda: next(turn), rng)
 
-    def encodings(self, observations: Sequence[Observation]) -> Encodings:
-        """Graph encodings of evaluated architectures."""
-        return Encodings.stack(self.domain.space.encode_graph(ob.trial.architecture) for ob in observations)
+    def encodings(self, architectures: Iterable[Architecture]) -> Encodings:
+        """Graph encodings of architectures."""
+        return Encodings.stack(self.domain.space.encode_graph(architecture) for architecture in architectures)
 
     def train(
         self,

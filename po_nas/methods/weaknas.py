@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 import losses
 import surrogates
 from po_nas.core.trial import Observation
-from po_nas.methods.candidates import POOL_OPTION, candidates
+from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, candidates
 from po_nas.methods.rounds import RoundOptions, RoundSearcher
 from po_nas.spaces.base import Architecture
 
@@ -39,19 +40,33 @@ class WeakNAS(RoundSearcher):
     Options = _Options
     options: _Options
 
-    def rank(
-        self, known: Sequence[Observation], usable: Sequence[Observation], sequence: np.random.SeedSequence
-    ) -> list[Architecture]:
-        """The best-predicted candidates in random order, the others after them."""
+    def candidates(
+        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        """All of the pool."""
+        return self._pool.architectures
+
+    def predict(
+        self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Of one small network."""
+        told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
+        network, steps = surrogates.network(self.options.predictor), self.options.steps
+        members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)
+        scores: NDArray[np.float64] = members.predict(self._pool.encodings.graphs)[0].double().numpy()
+        return scores
+
+    def order(
+        self, scores: NDArray[np.float64], known: Sequence[Observation], rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """The best-predicted unknown candidates in random order, the others after them."""
         o = self.options
-        listed = candidates(self.domain, self.seed, o.pool)
-        told, seed = self.encodings(usable), int(sequence.generate_state(1)[0])
-        network = surrogates.network(o.predictor)
-        members = self.train(network, told, usable, losses.get("mse"), members=1, steps=o.steps, seed=seed)
-        scores = members.predict(listed.encodings)[0].double().numpy()
-        scores[listed.positions(self.domain.identity(ob.trial.architecture) for ob in known)] = -np.inf
-        order = np.argsort(-scores, kind="stable")
+        scores[self._pool.positions(self.domain.identity(ob.trial.architecture) for ob in known)] = -np.inf
         # More than the top is needed only where all of it has been evaluated within the round.
-        kept = order[: 2 * o.top + o.queries]
-        np.random.default_rng(sequence).shuffle(kept[: o.top])
-        return [listed.architectures[i] for i in kept]
+        kept = np.argsort(-scores, kind="stable")[: 2 * o.top + o.queries]
+        rng.shuffle(kept[: o.top])
+        return kept
+
+    @property
+    def _pool(self) -> CandidateSet:
+        return candidates(self.domain, self.seed, self.options.pool)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
-from po_nas.methods.candidates import POOL_OPTION, MetricPool, metric_pool, require_metrics
+from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
 from proxies.fusion import log_rank, mean_rank
 
 __all__ = ["ZeroCost"]
@@ -51,7 +51,7 @@ class ZeroCost(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_metrics(domain, "zero_cost", self._wanted)
+        require_proxies(domain, "zero_cost", self._wanted)
 
     @property
     def _wanted(self) -> tuple[str, ...] | None:
@@ -60,22 +60,23 @@ class ZeroCost(Searcher):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The unseen candidate of the highest rank."""
-        pool, order = self._ordered
-        gone = set(pool.candidates.positions(self._seen))
+        candidates, order = self._ordered
+        gone = set(candidates.positions(self.seen))
         for place in order:
             if place not in gone:
-                return Proposal(pool.candidates.architectures[place], self.options.fusion)
+                return Proposal(candidates.architectures[place], self.options.fusion)
         return Proposal(self.draw_unseen(rng), "random")
 
     @cached_property
-    def _ordered(self) -> tuple[MetricPool, list[int]]:
-        pool = metric_pool(self.domain, self.seed, "zero_cost", self._wanted, self.options.pool)
-        ties = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, 4))).permutation(len(pool.values))
-        return pool, [int(place) for place in np.lexsort((ties, -self._scores(pool)))]
+    def _ordered(self) -> tuple[CandidateSet, list[int]]:
+        candidates = scored_candidates(self.domain, self.seed, "zero_cost", self._wanted, self.options.pool)
+        ties = self.stream("ties").permutation(len(candidates))
+        return candidates, [int(place) for place in np.lexsort((ties, -self._scores(candidates)))]
 
-    def _scores(self, pool: MetricPool) -> NDArray[np.float64]:
+    def _scores(self, candidates: CandidateSet) -> NDArray[np.float64]:
         if self.options.fusion == "single":
-            name = next((name for name in (self.options.metric, *_TRUSTED) if name in pool.names), pool.names[0])
-            column = pool.values[:, pool.names.index(name)]
+            names = candidates.names
+            name = next((name for name in (self.options.metric, *_TRUSTED) if name in names), names[0])
+            column = candidates.scores[:, names.index(name)]
             return np.where(np.isnan(column), -np.inf, column)
-        return (log_rank if self.options.fusion == "log_rank" else mean_rank)(pool.values)
+        return (log_rank if self.options.fusion == "log_rank" else mean_rank)(candidates.scores)

@@ -16,6 +16,7 @@ from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher
 from po_nas.core.settings import validated
+from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.proxy_scores.combined import with_computed_proxies
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
@@ -194,10 +195,16 @@ def _executor_of(config: SearchConfig) -> tuple[type[Executor], ExecutorOptions]
     return kind, validated(kind.Options, config.executor.options, prefix="executor.")
 
 
-def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[WarmStart] = ()) -> Searcher:
+def make_searcher(
+    config: SearchConfig,
+    objective: Objective,
+    earlier: Sequence[WarmStart] = (),
+    cache: SharedCache | None = None,
+) -> Searcher:
     """The configured method over an objective's space; it has been told nothing but what `earlier` runs found.
 
-    Raises `ConfigError` when those are of other tasks and the method cannot learn from them.
+    Whoever makes many searchers of one objective hands the same `cache` to all of them, default: a fresh one. Raises
+    `ConfigError` when the earlier runs are of other tasks and the method cannot learn from them.
     """
     kind, options = _method_of(config)
     domain = Domain(
@@ -208,6 +215,7 @@ def make_searcher(config: SearchConfig, objective: Objective, earlier: Sequence[
         objective.distinct,
         objective.proxies,
         source_tasks(earlier, objective.space),
+        SharedCache() if cache is None else cache,
     )
     if domain.source_tasks and not kind.supports_transfer:
         able = ", ".join(name for name in methods.registry.names() if methods.registry.get(name).supports_transfer)

@@ -57,10 +57,12 @@ class SearcherConformance:
     """Checks a search method against the contract of `po_nas.core.searcher.Searcher`; subclass it in a test module.
 
     Set `method` to a registered name (or override `searcher`), and `options` to options that make it quick. `budget` is
-    the number of evaluations of each run; it should go past the method's initial design.
+    the number of evaluations of each run; it should go past the method's initial design. Set `learns` to False where
+    proposals do not depend on outcomes at all.
     """
 
     method: ClassVar[str]
+    learns: ClassVar[bool] = True
     options: ClassVar[Mapping[str, Any]] = {}
     budget: ClassVar[int] = 20
     space_name: ClassVar[str] = "transnas_micro"
@@ -191,6 +193,26 @@ class SearcherConformance:
             assert objective.identity(trial.architecture) not in known
             searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
         assert searcher.asked == self.budget
+
+    def test_initial_design_counts_the_warm_start(self) -> None:
+        """With the evaluations of an earlier run there is nothing left to explore blindly: the first trial uses them.
+
+        Use `Searcher.initial_design_done`, which counts them, and not the number of trials asked for.
+        """
+        if not self.learns:
+            return
+        for seed in (14, 15, 16):
+            earlier = self._run(seed)
+            firsts = []
+            for sign in (1.0, -1.0):
+                searcher = self.searcher(ToyObjective(self.space()), seed)
+                for trial, outcome in earlier:
+                    assert outcome.validation is not None
+                    searcher.tell_custom(trial.architecture, Outcome.ok(sign * outcome.validation))
+                firsts.append(searcher.ask(1)[0].architecture)
+            if firsts[0] != firsts[1]:
+                return
+        raise AssertionError(f"the first trial is the same whatever {self.budget} warm-start observations say")
 
     def test_direction(self) -> None:
         """Minimising the negative is maximising: same seed, same trials."""

@@ -13,9 +13,8 @@ from losses import Loss
 from po_nas.errors import ConfigError, NotFittedError, SurrogateDataError
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.fitting import Data, fit
-from surrogates.fusion.fused import fused_score
 from surrogates.fusion.settings import FusionSettings
-from surrogates.fusion.stacked import Generators
+from surrogates.fusion.weights import Generators, fused_score
 from surrogates.isolation import seeded, single_thread
 from surrogates.labels import scaled
 from surrogates.training import member_seeds

@@ -11,9 +11,8 @@ from torch.func import vmap
 
 from po_nas.errors import TrainingDivergedError
 from surrogates.fusion.encoder import Embeddings
-from surrogates.fusion.fused import fused_score
 from surrogates.fusion.settings import FusionSettings
-from surrogates.fusion.stacked import Generators
+from surrogates.fusion.weights import Generators, fused_score
 from surrogates.labels import Labels
 from surrogates.optimiser import StackedAdamW, warmup_cosine
 
@@ -109,7 +108,7 @@ class _Run:
                     raise TrainingDivergedError(member, step, self.loss.name, rate)
                 stale = 0 if bool((best < before - _PROGRESS).any()) else stale + 1
                 before = best
-                if stale > _PATIENCE or bool((best <= settings.enough).all()):
+                if stale > _PATIENCE or bool((best <= settings.loss_tolerance).all()):
                     break
             if step < steps:
                 parts = torch.autograd.grad(objective, leaves, ones)

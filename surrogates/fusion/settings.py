@@ -75,11 +75,12 @@ PRESETS = {
 class FusionSettings:
     """How the weights of metrics are made and fitted.
 
-    `hidden`, `heads`, `keys`, `scope` and `reference` are those of the `WeightGenerator`. AdamW takes at most `steps`
-    steps for the common vector of weights and `own_steps` for what each architecture adds, with all training data in
-    each, and keeps each member's parameters of the lowest training loss; it stops where that is at most `enough`, and
-    without progress. Each member leaves out a fifth of the architectures, another one each; how much of their own part
-    weights have is what orders those best. With fewer than fifteen architectures there is no own part.
+    `hidden`, `heads`, `attention_keys`, `scope` and `reference` are those of the `WeightGenerator`. AdamW takes at most
+    `steps` steps for the common vector of weights and `own_steps` for what each architecture adds, with all training
+    data in each, and keeps each member's parameters of the lowest training loss; it stops where that is at most
+    `loss_tolerance`, and without progress. Each member leaves out a fifth of the architectures, another one each; how
+    much of their own part weights have is what orders those best. With fewer than fifteen architectures there is no own
+    part.
 
     To the loss is added K / n times `prior_strength` |w̄ - w₀|² and `own_strength` times the mean of |wᵢ - w̄|²: w̄ is
     the mean weight of n architectures and w₀ the prior. Few data then leave the weights near the prior. `standardize`
@@ -89,7 +90,7 @@ class FusionSettings:
 
     hidden: int = 16
     heads: int = 4
-    keys: Keys = "nodes"
+    attention_keys: Keys = "nodes"
     scope: Scope = "architecture"
     prior_strength: float = 1.0
     own_strength: float = 1.0
@@ -97,7 +98,7 @@ class FusionSettings:
     own_steps: int = 40
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
-    enough: float = 0.0
+    loss_tolerance: float = 0.0
     standardize: bool = True
     reference: bool = False
 
@@ -111,6 +112,6 @@ class FusionSettings:
             "own_steps": (0, math.inf),
             "learning_rate": (1e-12, math.inf),
             "weight_decay": (0.0, math.inf),
-            "enough": (0.0, math.inf),
+            "loss_tolerance": (0.0, math.inf),
         }
         _check(self, ranges)

@@ -1,22 +1,26 @@
-"""Weights of metrics: for each architecture its own, one vector for all, or all equal."""
+"""Weights of metrics, for each architecture its own, one vector for all, or all equal; and the score they make."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import nn
+from torch.func import functional_call, stack_module_state
 
 from po_nas.errors import ConfigError
 from surrogates.fusion.encoder import Embeddings
-from surrogates.fusion.settings import Keys, Scope
+from surrogates.fusion.settings import FusionSettings, Keys, Scope
+from surrogates.isolation import seeded
 from surrogates.networks.base import Affine
 
-__all__ = ["WeightGenerator"]
+__all__ = ["Generators", "WeightGenerator", "fused_score"]
 
 _FORBIDDEN = -1e9
 _SMALLEST = 1e-8
+_MIDDLE = 0.5
 _GAIN = 20.0
 """Factor of the common vector: an optimiser whose steps suit the layers turns a weight's sign in tens of steps too."""
 
@@ -26,10 +30,11 @@ class WeightGenerator(nn.Module):
 
     With the `scope` ``architecture`` each metric m has a learnt embedding eₘ that asks, by attention in several heads,
     what of the architecture matters to it; the answer passes a gate that knows both, and a network makes a weight of
-    it. `keys` are what is asked: ``nodes``, the embeddings of the real nodes, or ``pooled``, the paper's single key, on
-    which the softmax is 1 whatever the metric, so that metrics differ by the gate alone. The network's output is added
-    to a learnt vector that starts at the `prior` weights (K,), and its last layer starts at zero: untrained, the
-    weights are the prior's for every architecture. ``global`` has that vector alone, ``equal`` never leaves the prior.
+    it. `attention_keys` are what is asked: ``nodes``, the embeddings of the real nodes, or ``pooled``, the paper's
+    single key, on which the softmax is 1 whatever the metric, so that metrics differ by the gate alone. The network's
+    output is added to a learnt vector that starts at the `prior` weights (K,), and its last layer starts at zero:
+    untrained, the weights are the prior's for every architecture. ``global`` has that vector alone, ``equal`` never
+    leaves the prior.
     `reference` is the paper's start: no such vector, a last layer like the others, so that untrained weights are noise.
 
     Parameters may have a leading dimension of members, inputs have none; the weights then are (members, k, K).
@@ -46,19 +51,19 @@ class WeightGenerator(nn.Module):
         *,
         hidden: int = 16,
         heads: int = 4,
-        keys: Keys = "nodes",
+        attention_keys: Keys = "nodes",
         scope: Scope = "architecture",
         reference: bool = False,
     ) -> None:
         super().__init__()
         if hidden % heads:
             raise ConfigError("hidden", hidden, f"must be a multiple of the {heads} heads")
-        if keys not in ("nodes", "pooled"):
-            raise ConfigError("keys", keys, "must be nodes or pooled")
+        if attention_keys not in ("nodes", "pooled"):
+            raise ConfigError("attention_keys", attention_keys, "must be nodes or pooled")
         if scope not in ("architecture", "global", "equal"):
             raise ConfigError("scope", scope, "must be architecture, global or equal")
         metrics = len(prior)
-        self.heads, self.keys, self.scope = heads, keys, scope
+        self.heads, self.attention_keys, self.scope = heads, attention_keys, scope
         start = metrics / _GAIN * prior / prior.abs().sum().clamp_min(_SMALLEST)
         if scope == "architecture" and reference:
             start = torch.zeros_like(start)
@@ -70,8 +75,8 @@ class WeightGenerator(nn.Module):
         self.identity = _Perceptron(hidden, 2 * hidden, hidden, norm=False)
         self.query = Affine(hidden, hidden)
         # Without a bias: one is the same for all keys, and the softmax does not see it.
-        self.key = Affine(size if keys == "nodes" else hidden, hidden, bias=False)
-        self.value = Affine(size if keys == "nodes" else hidden, hidden)
+        self.key = Affine(size if attention_keys == "nodes" else hidden, hidden, bias=False)
+        self.value = Affine(size if attention_keys == "nodes" else hidden, hidden)
         self.mix = Affine(hidden, hidden)
         self.gate = Affine(hidden, hidden)
         self.gate_identity = Affine(hidden, hidden, bias=False)
@@ -98,7 +103,7 @@ class WeightGenerator(nn.Module):
         summary = cast(torch.Tensor, self.summary(embeddings.pooled))
         identity = self.table + self.identity(self.table)
         bias = torch.where(embeddings.mask, 0.0, _FORBIDDEN)[..., None, None]
-        if self.keys == "pooled":
+        if self.attention_keys == "pooled":
             tokens, n, bias = summary, 1, bias.new_zeros(())
         else:
             tokens = embeddings.nodes.flatten(0, 1)
@@ -134,3 +139,76 @@ class _Perceptron(nn.Module):
 def _normalised_gelu(x: torch.Tensor) -> torch.Tensor:
     # No scale and shift of its own: the linear layer that follows has them.
     return nn.functional.gelu(nn.functional.layer_norm(x, x.shape[-1:]))
+
+
+class Generators:
+    """One weight generator for each seed, for embeddings of `size` entries."""
+
+    def __init__(
+        self, size: int, prior: torch.Tensor, settings: FusionSettings, seeds: Sequence[int], device: torch.device
+    ) -> None:
+        made = []
+        for seed in seeds:
+            with seeded(seed):
+                made.append(
+                    WeightGenerator(
+                        size,
+                        prior,
+                        hidden=settings.hidden,
+                        heads=settings.heads,
+                        attention_keys=settings.attention_keys,
+                        scope=settings.scope,
+                        reference=settings.reference,
+                    )
+                )
+        self.members, self.metrics = len(seeds), len(prior)
+        self._generator = made[0].to(device)
+        stacked, _ = stack_module_state(made)
+        self.values = {name: one.detach().to(device) for name, one in stacked.items()}
+        """All parameters by name, each (members, …)."""
+        self.learnt = [name for name, one in made[0].named_parameters() if one.requires_grad]
+        """The names of those that are fitted."""
+        self.share = 1.0
+        """How much of an architecture's own part there is in its weights; 0 leaves the common vector."""
+
+    def pack(self, names: Sequence[str]) -> torch.Tensor:
+        """Some parameters as rows (members, P)."""
+        return torch.cat([self.values[name].flatten(1) for name in names], dim=1)
+
+    def split(self, rows: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Rows of `pack` by name: views of the same memory, outside of autograd."""
+        shapes = [self.values[name].shape for name in names]
+        parts = torch.split(rows.detach(), [shape[1:].numel() for shape in shapes], dim=1)
+        return {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+
+    def __call__(
+        self,
+        embeddings: Embeddings,
+        present: torch.Tensor,
+        named: Mapping[str, torch.Tensor] | None = None,
+        share: float | None = None,
+    ) -> torch.Tensor:
+        """Weights (members, k, K), with its own parameters and share where none are given."""
+        share = self.share if share is None else share
+        found: torch.Tensor = functional_call(
+            self._generator, {**self.values, **(named or {})}, (embeddings, present, share)
+        )
+        return found.expand(self.members, -1, -1)
+
+
+def fused_score(weights: torch.Tensor, z: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Scores (…, k): Σ relu(w) z + relu(-w) (1 - z) over the metrics that are present, |w| summing to 1 over them.
+
+    `weights` (…, k, K) are signed, `z` (k, K) metrics in [0, 1], `present` (k, K) bool says which are known; what `z`
+    holds elsewhere, NaN included, is not read. Scores are in [0, 1]; metrics outside of it are kept as they are, and
+    then scores may leave it too. An architecture without any metric or weight gets 0.5, the middle.
+
+    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
+    2025, OpenReview mVh0lIsdUl.
+    """
+    z = torch.where(present, z, 0.0)
+    weights = weights * present
+    # relu(w) z + relu(-w) (1 - z) is w z + relu(-w).
+    total = (weights * z + (-weights).relu()).sum(-1)
+    size = weights.abs().sum(-1)
+    return torch.where(size > _SMALLEST, total / size.clamp_min(_SMALLEST), _MIDDLE)

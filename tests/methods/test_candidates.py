@@ -5,15 +5,21 @@ import pytest
 
 from po_nas import spaces
 from po_nas.core.searcher import Domain
+from po_nas.core.settings import validated
+from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
-from po_nas.methods.candidates import candidates, metric_pool
-from tests.methods.toy import ToyMetrics
+from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, scored_candidates
+from po_nas.runtime.api import make_searcher
+from po_nas.runtime.config import SearchConfig
+from po_nas.testing import ToyObjective
+from proxies.normalise import MinMax
+from tests.methods.toy import CACHE, ToyMetrics
 
 SPACE = spaces.get("transnas_micro")
 
 
 def domain(metrics=None, space=SPACE, identity=None):
-    return Domain(space, identity or space.to_string, True, 10, proxies=metrics)
+    return Domain(space, identity or space.to_string, True, 10, proxies=metrics, cache=CACHE)
 
 
 def test_a_small_space_is_listed_whole_once():
@@ -40,24 +46,25 @@ def test_samples_depend_on_the_seed_alone():
 def test_metrics_are_computed_once():
     metrics = ToyMetrics(SPACE)
     told = domain(metrics)
-    pool = metric_pool(told, 0, "m", size=40)
-    assert metric_pool(told, 0, "m", size=40) is pool
+    pool = scored_candidates(told, 0, "m", size=40)
+    assert scored_candidates(told, 0, "m", size=40) is pool
     assert metrics.asked == [40]
     assert pool.names == metrics.names
-    assert pool.values == pytest.approx(ToyMetrics(SPACE).values(pool.candidates.architectures, metrics.names))
-    assert metric_pool(told, 0, "m", ("m2",), 40).values[:, 0].tolist() == pool.values[:, 2].tolist()
+    assert pool.scores == pytest.approx(ToyMetrics(SPACE).values(pool.architectures, metrics.names))
+    assert scored_candidates(told, 0, "m", ("m2",), 40).scores[:, 0].tolist() == pool.scores[:, 2].tolist()
 
 
 def test_missing_metrics():
     sparse = ToyMetrics(SPACE, gap=1)
-    pool = metric_pool(domain(sparse), 0, "m", size=40)
+    pool = scored_candidates(domain(sparse), 0, "m", size=40)
     assert pool.names == ("m1", "m2")
-    asked = metric_pool(domain(sparse), 0, "m", ("m0", "m1"), 40)
+    asked = scored_candidates(domain(sparse), 0, "m", ("m0", "m1"), 40)
     assert asked.incomplete.all()
-    assert np.isnan(asked.values[:, 0]).all()
-    assert set(asked.min_max[:, 0]) == {0.5}
-    assert (asked.min_max[:, 1].min(), asked.min_max[:, 1].max()) == (0.0, 1.0)
-    assert metric_pool(domain(ToyMetrics(SPACE, gap=4)), 0, "m", size=40).incomplete.sum() == 10
+    assert np.isnan(asked.scores[:, 0]).all()
+    scaled = MinMax(asked.scores, "middle").fitted
+    assert set(scaled[:, 0]) == {0.5}
+    assert (scaled[:, 1].min(), scaled[:, 1].max()) == (0.0, 1.0)
+    assert scored_candidates(domain(ToyMetrics(SPACE, gap=4)), 0, "m", size=40).incomplete.sum() == 10
 
 
 @pytest.mark.parametrize("method", ["robot", "zero_cost"])
@@ -70,4 +77,33 @@ def test_without_metrics_nothing_is_spent(method):
     with pytest.raises(UnknownNameError, match="did you mean 'm1'"):
         kind(domain(ToyMetrics(SPACE)), seed=0, options=kind.Options(metrics=("m1x",)))
     with pytest.raises(MetricsUnavailableError, match="half of the candidates"):
-        metric_pool(domain(ToyMetrics(SPACE, ("m0",), gap=1)), 0, method, size=20)
+        scored_candidates(domain(ToyMetrics(SPACE, ("m0",), gap=1)), 0, method, size=20)
+
+
+class WithProxies(ToyObjective):
+    @property
+    def metrics(self):
+        return ToyMetrics(self.space)
+
+    proxies = metrics
+
+
+def test_searches_share_what_the_runner_hands_them():
+    config = validated(
+        SearchConfig,
+        {"benchmark": "toy", "method": {"name": "zero_cost"}, "budget": {"max_evaluations": 5}},
+    )
+    objective, cache = WithProxies(SPACE), SharedCache()
+    first, second, alone = (make_searcher(config, objective, cache=c) for c in (cache, cache, None))
+    assert candidates(first.domain, 0) is candidates(second.domain, 1)
+    assert candidates(alone.domain, 0) is not candidates(first.domain, 0)
+
+
+def test_of_twins_the_first_or_the_last_is_the_candidate():
+    everything = list(SPACE.enumerate())
+    first = CandidateSet.of(SPACE, SPACE.canonical, everything)
+    last = CandidateSet.of(SPACE, SPACE.canonical, everything, keep="last")
+    assert list(first.position) == list(last.position)
+    assert set(first.architectures) - set(last.architectures)
+    assert first.architectures[0] == everything[0]
+    assert everything[-1] in last.architectures

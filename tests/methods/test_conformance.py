@@ -2,11 +2,16 @@
 
 from types import MappingProxyType
 
+import pytest
+
+from po_nas.core.searcher import Domain, Proposal
+from po_nas.methods.regularized_evolution import RegularizedEvolution
 from po_nas.testing import SearcherConformance
 
 
 class TestRandom(SearcherConformance):
     method = "random"
+    learns = False
 
 
 class TestRegularizedEvolution(SearcherConformance):
@@ -38,3 +43,25 @@ class TestPWLNAS(SearcherConformance):
     method = "pwlnas"
     options = MappingProxyType({"initial": 4, "queries": 2, "candidates": 6, "steps": 5, "population": 4})
     budget = 8
+
+
+class Forgetful(RegularizedEvolution):
+    """Counts its own trials alone."""
+
+    def propose(self, rng):
+        if self.asked < 4:
+            return Proposal(self.draw_unseen(rng), "initial")
+        return super().propose(rng)
+
+
+def test_the_kit_notices_who_ignores_the_warm_start():
+    class Kit(SearcherConformance):
+        budget = 12
+
+        def searcher(self, objective, seed):
+            domain = Domain(objective.space, objective.identity, objective.metric.maximize, self.budget)
+            return Forgetful(domain, seed=seed, options=Forgetful.Options(population=6, sample=3))
+
+    Kit().test_warm_start()
+    with pytest.raises(AssertionError, match="warm-start"):
+        Kit().test_initial_design_counts_the_warm_start()

@@ -40,7 +40,7 @@ def test_first_come_the_best_means_of_the_scaled_metrics():
     search = with_metrics("po_nas_paper", SPACE, metrics, **QUICK | {"pool": 300})
     trials = drive(search, value, 5)
     assert [t.origin for t in trials] == ["metrics"] * 3 + ["fusion"] * 2
-    architectures = search._pool.candidates.architectures
+    architectures = search._base.architectures
     raw = metrics.values(architectures, metrics.names)
     means = ((raw - raw.min(0)) / np.ptp(raw, axis=0)).mean(1)
     best = [architectures[i] for i in np.argsort(-means)[:3]]
@@ -57,14 +57,14 @@ def test_learns_a_weighting_that_is_not_the_mean(weights, start):
         "po_nas_paper",
         SPACE,
         metrics,
-        **QUICK | {"pool": 300, "weights": weights, "start": start, "steps": 150, "learning_rate": rate},
+        **QUICK | {"pool": 300, "weights": weights, "weight_init": start, "steps": 150, "learning_rate": rate},
     )
     rng = np.random.default_rng(0)
-    for architecture in rng.choice(np.array(search._pool.candidates.architectures), 30, replace=False):
+    for architecture in rng.choice(np.array(search._base.architectures), 30, replace=False):
         search.tell_custom(architecture, Outcome.ok(value(architecture)))
-    fitted = search._fitted(3, search._growth.now(), search.observations)
-    scores = search._scores(fitted, search._growth.now())[:300]
-    true = np.array([value(a) for a in search._pool.candidates.architectures])
+    fitted = search._fitted(3, search._evolution.now(), search.observations)
+    scores = search._scores(fitted, search._evolution.now())[:300]
+    true = np.array([value(a) for a in search._base.architectures])
     mean = np.corrcoef(search._means, true)[0, 1]
     assert np.corrcoef(scores, true)[0, 1] > max(0.5, mean + 0.3)
 
@@ -75,11 +75,11 @@ def test_equal_weights_are_the_order_of_the_means(scaling):
     search = with_metrics("po_nas_paper", SPACE, metrics, **QUICK | {"weights": "equal", "scaling": scaling})
     trials = drive(search, value, 8)
     order = np.argsort(-search._means)
-    assert {t.architecture for t in trials} == {search._pool.candidates.architectures[i] for i in order[:8]}
+    assert {t.architecture for t in trials} == {search._base.architectures[i] for i in order[:8]}
 
 
 def test_searches_share_the_encoder(tmp_path):
-    from po_nas.methods.pool_encoder import pool_encoder
+    from po_nas.methods.candidates.pool_encoder import pool_encoder
 
     metrics = ToyMetrics(SPACE)
     folder = str(tmp_path / "encoders")
@@ -89,7 +89,7 @@ def test_searches_share_the_encoder(tmp_path):
     assert first._encoder is second._encoder
     assert len(list((tmp_path / "encoders").iterdir())) == 1
     assert first._encoder.error < 2.0
-    assert pool_encoder(first._scaled, first.options) is first._encoder
+    assert pool_encoder(first.domain, first._base, first._normaliser, first.options) is first._encoder
 
 
 def test_other_losses_can_be_asked_for():

@@ -7,7 +7,8 @@ import pytest
 
 from po_nas import spaces
 from po_nas.core.objective import Outcome
-from po_nas.methods.candidates import metric_pool
+from po_nas.methods.candidates.candidate_set import scored_candidates
+from proxies.normalise import MinMax
 from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
 
 SPACE = spaces.get("transnas_micro")
@@ -21,9 +22,10 @@ class TestRoBoT(MetricConformance):
 
 
 class TestRoBoTInALargeSpace(MetricConformance):
-    """The search goes on after its iterations, and after its candidates."""
+    """The search goes on after its iterations, and after its candidates: then at random."""
 
     method = "robot"
+    learns = False
     options = MappingProxyType({"pool": 6, "initial": 2, "iterations": 3, "vectors": 40, "acquisition": "logei"})
     budget = 8
     space_name = "darts"
@@ -32,8 +34,8 @@ class TestRoBoTInALargeSpace(MetricConformance):
 def hidden(metrics, *, seed=0, **options):
     """A search, and the values of its candidates: a weighting that it does not know."""
     method = with_metrics("robot", SPACE, metrics, seed=seed, **options)
-    pool = metric_pool(method.domain, seed, "robot")
-    values = dict(zip(pool.candidates.architectures, pool.min_max @ HIDDEN, strict=True))
+    pool = scored_candidates(method.domain, seed, "robot")
+    values = dict(zip(pool.architectures, MinMax(pool.scores, "middle").fitted @ HIDDEN, strict=True))
     return method, values
 
 
@@ -56,11 +58,11 @@ def test_what_exploration_saves_is_spent_on_the_best_combination():
     tried, following = method._sequence(method._values())
     assert (len(tried), following) == (9, None)
     # Looked-up vectors are those of candidates that had been evaluated already.
-    assert {combined.pool.candidates.architectures[combined.tops[i]] for i in tried} == {
+    assert {combined.candidates.architectures[combined.tops[i]] for i in tried} == {
         t.architecture for t in trials[:explored]
     }
-    best = max(tried, key=lambda i: values[combined.pool.candidates.architectures[combined.tops[i]]])
-    greedy = [combined.pool.candidates.architectures[i] for i in combined.order(best)]
+    best = max(tried, key=lambda i: values[combined.candidates.architectures[combined.tops[i]]])
+    greedy = [combined.candidates.architectures[i] for i in combined.order(best)]
     seen = {t.architecture for t in trials[:explored]}
     assert [t.architecture for t in trials[explored:]] == [a for a in greedy if a not in seen][: 20 - explored]
 
@@ -68,8 +70,8 @@ def test_what_exploration_saves_is_spent_on_the_best_combination():
 def test_a_candidate_without_all_metrics_is_not_on_top():
     method = with_metrics("robot", SPACE, ToyMetrics(SPACE, gap=2), metrics=("m0", "m1", "m2"))
     combined = method._combined
-    assert combined.pool.incomplete.sum() == SPACE.size // 2
-    assert not combined.pool.incomplete[combined.tops].any()
+    assert combined.candidates.incomplete.sum() == SPACE.size // 2
+    assert not combined.candidates.incomplete[combined.tops].any()
 
 
 def test_late_outcomes_keep_the_sequence_of_the_trials():
@@ -84,7 +86,7 @@ def test_late_outcomes_keep_the_sequence_of_the_trials():
     explored = [o.trial.architecture for o in method.observations if o.trial.origin == "weights"]
     tried, _ = method._sequence(method._values())
     combined = method._combined
-    met = dict.fromkeys(combined.pool.candidates.architectures[combined.tops[i]] for i in tried)
+    met = dict.fromkeys(combined.candidates.architectures[combined.tops[i]] for i in tried)
     assert [a for a in met if a in explored] == explored
     assert len(explored) > 3
 

@@ -14,6 +14,7 @@ SPACE = spaces.get("transnas_micro")
 
 class TestZeroCost(MetricConformance):
     method = "zero_cost"
+    learns = False
     options = MappingProxyType({"pool": 100})
     budget = 12
 
@@ -22,6 +23,7 @@ class TestZeroCostBeyondItsPool(MetricConformance):
     """The space goes on where the candidates end."""
 
     method = "zero_cost"
+    learns = False
     options = MappingProxyType({"pool": 6, "fusion": "single"})
     budget = 12
     space_name = "darts"
@@ -50,7 +52,7 @@ def test_a_single_metric_and_the_rule_that_chooses_it():
     assert unknown._ordered[0].names == ("b", "a")
     first = unknown.ask()[0].architecture
     pool = unknown._ordered[0]
-    assert ToyMetrics(SPACE, ("b", "a")).values([first], ["b"])[0, 0] == pytest.approx(pool.values[:, 0].max())
+    assert ToyMetrics(SPACE, ("b", "a")).values([first], ["b"])[0, 0] == pytest.approx(pool.scores[:, 0].max())
 
 
 def test_missing_ranks_last_and_ties_depend_on_the_seed():
@@ -66,6 +68,6 @@ def test_missing_ranks_last_and_ties_depend_on_the_seed():
         method = with_metrics("zero_cost", SPACE, metrics, seed=seed, fusion="single")
         pool, order = method._ordered
         assert set(order[-5:]) == set(range(5))
-        assert len(pool.values) == len(order)
+        assert len(pool) == len(order)
         runs.append(order)
     assert runs[0] != runs[1]

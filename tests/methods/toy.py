@@ -10,7 +10,11 @@ import numpy as np
 from po_nas import methods
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.searcher import Domain
+from po_nas.core.shared_cache import SharedCache
 from po_nas.testing import SearcherConformance, ToyObjective
+
+CACHE = SharedCache()
+"""What all searches of the tests share, as those of a comparison do."""
 
 
 @dataclass(eq=False)
@@ -49,7 +53,7 @@ class MetricConformance(SearcherConformance):
 def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
     """A search told some metrics."""
     kind = methods.registry.get(name)
-    domain = Domain(space, identity or space.to_string, True, budget, proxies=source)
+    domain = Domain(space, identity or space.to_string, True, budget, proxies=source, cache=CACHE)
     return kind(domain, seed=seed, options=kind.Options(**options))
 
 

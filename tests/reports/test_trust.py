@@ -4,7 +4,7 @@ import json
 
 import po_nas
 from po_nas import spaces
-from po_nas.methods.metric_bo import MetricBO
+from po_nas.methods.proxy_bo import ProxyBO
 from po_nas.reports.page import make_report
 from po_nas.reports.trust import draw_trust
 from po_nas.testing import ToyObjective
@@ -42,7 +42,7 @@ def test_methods_without_weights_have_no_such_section(tmp_path):
 
 
 def test_an_explanation_that_fails_costs_nothing(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(MetricBO, "explain", lambda self: 1 / 0)
+    monkeypatch.setattr(ProxyBO, "explain", lambda self: 1 / 0)
     directory = run(tmp_path, "gp_metrics")
     assert json.loads((directory / "summary.json").read_text())["evaluations"] == 8
     assert "cannot say what it has learned" in caplog.text

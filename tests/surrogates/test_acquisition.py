@@ -8,9 +8,9 @@ import torch
 from scipy.sparse import csr_array
 from scipy.stats import norm
 
+from proxies.normalise import normal_scores
 from surrogates import acquisition as module
 from surrogates.acquisition import GPScorer
-from surrogates.gaussian_process import normal_scores
 
 
 def counts(n, seed, d=8):

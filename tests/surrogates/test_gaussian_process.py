@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import norm, rankdata
 
+from proxies.normalise import normal_scores
 from surrogates import gaussian_process
-from surrogates.gaussian_process import ArchitectureGP, FitFallbackWarning, normal_scores
+from surrogates.gaussian_process import ArchitectureGP, FitFallbackWarning
 
 BLOCKS = [4, 2]
 

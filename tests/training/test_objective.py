@@ -344,7 +344,7 @@ def test_a_search_is_resumed_in_the_middle_of_a_training(tmp_path, monkeypatch):
 def test_po_nas_searches_with_metrics_of_the_data(tmp_path):
     found = po_nas.search(
         benchmark="train/darts/digits",
-        method={"name": "po_nas", "pool": 8, "initial": 2, "by_metrics": 1},
+        method={"name": "po_nas", "pool": 8, "initial": 2, "initial_by_proxy": 1},
         budget=3,
         training=TINY,
         out=tmp_path / "run",
@@ -368,7 +368,7 @@ def test_workers_that_train_compute_the_metrics_too(tmp_path, metrics):
     for executor in ("inline", "process"):
         config = SearchConfig(
             benchmark="train/darts/digits",
-            method={"name": "po_nas", "pool": 8, "initial": 2, "by_metrics": 1},
+            method={"name": "po_nas", "pool": 8, "initial": 2, "initial_by_proxy": 1},
             budget={"max_evaluations": 3},
             training=TINY,
             metrics=metrics,

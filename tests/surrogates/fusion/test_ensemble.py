@@ -128,8 +128,14 @@ def test_a_stochastic_loss_repeats():
 
 def test_the_papers_raw_scores():
     y = 0.5 + 0.4 * Z[:, 1]
-    options = {"reference": True, "keys": "pooled", "standardize": False, "prior_strength": 0.0, "own_strength": 0.0}
-    ensemble = fitted(y, loss=losses.get("po_nas", labels="fraction"), enough=0.1, steps=200, **options)
+    options = {
+        "reference": True,
+        "attention_keys": "pooled",
+        "standardize": False,
+        "prior_strength": 0.0,
+        "own_strength": 0.0,
+    }
+    ensemble = fitted(y, loss=losses.get("po_nas", labels="fraction"), loss_tolerance=0.1, steps=200, **options)
     assert agreement(ensemble, y, slice(0, 40)) > 0.8
 
 

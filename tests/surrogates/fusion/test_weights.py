@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from po_nas.errors import ConfigError
 from surrogates.fusion.encoder import Embeddings
-from surrogates.fusion.fused import fused_score
-from surrogates.fusion.weights import WeightGenerator
+from surrogates.fusion.weights import WeightGenerator, fused_score
 from surrogates.isolation import seeded
 
 from .conftest import embedded, uniform
@@ -39,7 +38,9 @@ def test_untrained_weights_are_the_prior():
 
 def test_reference_starts_from_noise():
     with seeded(0), torch.no_grad():
-        weights = WeightGenerator(128, PRIOR, keys="pooled", reference=True)(embedded(), all_present(embedded()))
+        weights = WeightGenerator(128, PRIOR, attention_keys="pooled", reference=True)(
+            embedded(), all_present(embedded())
+        )
     assert float((weights - PRIOR / 4).abs().max()) > 0.1
     assert float(weights.std(0).max()) > 1e-3
 
@@ -47,10 +48,10 @@ def test_reference_starts_from_noise():
 @pytest.mark.parametrize("keys", ["nodes", "pooled"])
 def test_absolute_weights_sum_to_one_and_differ(keys):
     present = uniform(60, 3) > 0.4
-    weights = generator(keys=keys)(embedded(), present)
+    weights = generator(attention_keys=keys)(embedded(), present)
     assert not weights[~present].any()
     torch.testing.assert_close(weights.abs().sum(1), present.any(1).float())
-    full = generator(keys=keys)(embedded(), all_present(embedded())).detach()
+    full = generator(attention_keys=keys)(embedded(), all_present(embedded())).detach()
     assert float(full.std(0).min()) > 1e-3
 
 
@@ -66,14 +67,16 @@ def test_pooled_keys_do_not_see_nodes_and_node_keys_do():
     plain = embedded()
     moved = Embeddings(plain.nodes.roll(1, 0), plain.mask, plain.pooled)
     present = all_present(plain)
-    assert torch.equal(generator(keys="pooled")(plain, present), generator(keys="pooled")(moved, present))
+    assert torch.equal(
+        generator(attention_keys="pooled")(plain, present), generator(attention_keys="pooled")(moved, present)
+    )
     assert not torch.allclose(generator()(plain, present), generator()(moved, present))
 
 
 def test_the_single_key_is_degenerate():
     """Queries and keys get no gradient, as they do with real keys."""
     for keys in ("nodes", "pooled"):
-        made = generator(keys=keys)
+        made = generator(attention_keys=keys)
         weights = made(embedded(), all_present(embedded()))
         parts = made.query.weight, made.key.weight
         gradients = torch.autograd.grad(weights.square().sum(), parts)
@@ -95,7 +98,7 @@ def test_options_that_make_no_sense():
     with pytest.raises(ConfigError, match="multiple"):
         WeightGenerator(128, PRIOR, hidden=10, heads=4)
     with pytest.raises(ConfigError, match="nodes or pooled"):
-        WeightGenerator(128, PRIOR, keys="edges")
+        WeightGenerator(128, PRIOR, attention_keys="edges")
     with pytest.raises(ConfigError, match="global"):
         WeightGenerator(128, PRIOR, scope="cluster")
 

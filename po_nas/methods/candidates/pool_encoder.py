@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Literal
 
 import torch
 from pydantic import Field, NonNegativeInt
 
-from po_nas.core.searcher import MethodOptions
-from po_nas.methods.candidates import Candidates
-from po_nas.methods.scaled import Scaled
+from po_nas.core.searcher import Domain, MethodOptions
+from po_nas.methods.candidates.candidate_set import CandidateSet
+from proxies.normalise import Normaliser
 from surrogates.fusion.checkpoint import load_or_pretrain
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.pretraining import Pretrained, pretrain
@@ -51,23 +50,29 @@ class EncoderOptions(MethodOptions):
         return replace(chosen, batch=min(chosen.batch, max(_SMALLEST_BATCH, pool // _STEPS_AN_EPOCH)))
 
 
-def pool_encoder(scaled: Scaled, options: EncoderOptions) -> Pretrained:
-    """The encoder of a pool; trained once in a process for equal options, or read from the folder of checkpoints."""
-    settings = options.settings(len(scaled.pool.candidates))
-    return _pretrained(scaled, settings, options.pretraining_seed, options.checkpoints)
+def pool_encoder(
+    domain: Domain, candidates: CandidateSet, normaliser: Normaliser, options: EncoderOptions
+) -> Pretrained:
+    """The encoder of candidates, trained to predict their proxy scores on the scale of a normaliser.
+
+    It is trained once for all searches that share `Domain.cache` and have equal options, or read from the folder of
+    checkpoints.
+    """
+    settings, seed, folder = options.settings(len(candidates)), options.pretraining_seed, options.checkpoints
+
+    def train() -> Pretrained:
+        inputs, scores = candidates.encodings.graphs, torch.as_tensor(normaliser.fitted, dtype=torch.float32)
+        # Two threads gain little on graphs this small, and wait for each other on a busy machine.
+        with single_thread():
+            if folder is None:
+                return pretrain(inputs, scores, settings, seed)
+            return load_or_pretrain(folder, inputs, scores, settings, seed)
+
+    return domain.cache.get("encoder", (candidates,), (type(normaliser), settings, seed, folder), train)
 
 
-@lru_cache(maxsize=2)
-def _pretrained(scaled: Scaled, settings: PretrainingSettings, seed: int, folder: str | None) -> Pretrained:
-    inputs, metrics = scaled.pool.candidates.encodings, torch.as_tensor(scaled.values, dtype=torch.float32)
-    # Two threads gain little on graphs this small, and wait for each other on a busy machine.
-    with single_thread():
-        if folder is None:
-            return pretrain(inputs, metrics, settings, seed)
-        return load_or_pretrain(folder, inputs, metrics, settings, seed)
-
-
-@lru_cache(maxsize=2)
-def embedded(encoder: Pretrained, candidates: Candidates) -> Embeddings:
-    """Embeddings of all candidates, computed once."""
-    return encoder.embed(candidates.encodings)
+def embedded(domain: Domain, encoder: Pretrained, candidates: CandidateSet) -> Embeddings:
+    """Embeddings of all candidates, computed once for all searches that share `Domain.cache`."""
+    return domain.cache.get(
+        "embeddings", (encoder, candidates), None, lambda: encoder.embed(candidates.encodings.graphs)
+    )

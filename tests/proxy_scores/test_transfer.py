@@ -8,8 +8,8 @@ from po_nas import methods, spaces
 from po_nas.core.searcher import Domain
 from po_nas.core.transfer import SourceTask
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
-from po_nas.methods.candidates import metric_pool
-from po_nas.methods.transferred import Transferred
+from po_nas.methods.candidates.candidate_set import scored_candidates
+from po_nas.proxy_scores.transfer import TransferProxies
 from tests.methods.toy import ToyMetrics, drive
 
 SPACE = spaces.get("transnas_micro")
@@ -28,7 +28,7 @@ def evaluated(n: int, task: str = "other/task") -> SourceTask:
 
 
 def test_the_other_task_is_a_metric_that_orders_what_it_was_not_told():
-    source = Transferred(ToyMetrics(SPACE), SPACE, [evaluated(60)])
+    source = TransferProxies(ToyMetrics(SPACE), SPACE, [evaluated(60)])
     assert source.names == ("m0", "m1", "m2", "transfer:other/task")
     assert "60 evaluations on other/task" in source.origin
     asked = ARCHITECTURES[5:400:3]
@@ -44,9 +44,9 @@ def domain(*tasks, metrics=None):
 
 
 def test_a_pool_has_it_even_where_metrics_are_chosen():
-    pool = metric_pool(domain(evaluated(20), metrics=ToyMetrics(SPACE)), 0, "robot", ["m2"], 100)
+    pool = scored_candidates(domain(evaluated(20), metrics=ToyMetrics(SPACE)), 0, "robot", ["m2"], 100)
     assert pool.names == ("m2", "transfer:other/task")
-    again = metric_pool(domain(evaluated(20), metrics=ToyMetrics(SPACE)), 0, "robot", None, 100)
+    again = scored_candidates(domain(evaluated(20), metrics=ToyMetrics(SPACE)), 0, "robot", None, 100)
     assert again.names == ("m0", "m1", "m2", "transfer:other/task")
 
 

@@ -1,10 +1,8 @@
-"""Evaluations on other tasks as training-free metrics of this one."""
+"""Evaluations on other tasks as proxies of this one."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from functools import lru_cache
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +11,26 @@ from po_nas.core.proxy_source import ProxySource
 from po_nas.core.transfer import SourceTask
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
-from surrogates.averaged_gp import AveragedGP
-from surrogates.gaussian_process import normal_scores
+from proxies.normalise import normal_scores
+from surrogates.candidate_kernels import Similarity
 from surrogates.isolation import single_thread
-from surrogates.pool_kernels import Similarity
+from surrogates.marginalised_gp import MarginalisedGP
 
-__all__ = ["PREFIX", "Transferred", "with_transferred"]
+__all__ = ["PREFIX", "TransferProxies"]
 
 PREFIX = "transfer:"
-"""What the name of such a metric begins with; the name of the task follows."""
+"""What the name of such a proxy begins with; the name of the task follows."""
 
 
-class Transferred(ProxySource):
-    """A metric per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
+class TransferProxies(ProxySource):
+    """A proxy per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
 
-    It costs no evaluation here, so it is treated as any training-free metric is: methods learn how far to trust it.
-    The metrics of `source`, where there is one, come first.
+    It costs no evaluation here, so it is treated as any training-free proxy is: methods learn how far to trust it.
+
+    Args:
+        source: Other proxies, which come first; or None.
+        space: Of the architectures.
+        tasks: The evaluations on other tasks.
     """
 
     def __init__(self, source: ProxySource | None, space: Space, tasks: Sequence[SourceTask]) -> None:
@@ -37,7 +39,7 @@ class Transferred(ProxySource):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics of the source, then one per task."""
+        """The proxies of the source, then one per task."""
         return (*(() if self._source is None else self._source.names), *self._tasks)
 
     @property
@@ -63,14 +65,8 @@ class Transferred(ProxySource):
         everything = (*told.architectures, *architectures)
         encoder = NGramEncoder(self._space, told.architectures)
         vectors = np.stack([self._space.encode_vector(architecture) for architecture in everything])
-        model = AveragedGP([Similarity(vectors), Similarity(encoder(everything).toarray())])
+        model = MarginalisedGP([Similarity(vectors), Similarity(encoder(everything).toarray())])
         scores = normal_scores(np.array(told.scores))
         with single_thread():
             found = model.predict(range(len(scores)), scores, np.random.default_rng(0))
         return np.asarray(found.mean.numpy()[len(scores) :], dtype=np.float64)
-
-
-@lru_cache(maxsize=4)
-def with_transferred(source: Hashable, space: Space, tasks: tuple[SourceTask, ...]) -> Transferred:
-    """A metric source, or None, with the metrics of `tasks`; the same object again, so that pools are shared."""
-    return Transferred(cast("ProxySource | None", source), space, tasks)

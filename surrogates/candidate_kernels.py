@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Component", "Linear", "Similarity", "Varying", "matern"]
+__all__ = ["Component", "Linear", "Similarity", "VaryingCoefficients", "matern"]
 
 _COLUMNS = 512
 """Columns that are kept; what falls out is computed again."""
@@ -21,14 +21,12 @@ _PAIRS = 2_000
 class Component(ABC):
     """One term of a sum of kernels over m candidates.
 
-    `columns` prepares what all length scales share; `kernel` turns any rows of it into covariances of unit amplitude.
+    `cross_covariance_inputs` prepares what all length scales share; `kernel` turns any rows of it into covariances of
+    unit amplitude.
     """
 
-    has_scale: bool
-    """Whether the length scale is used."""
-
     @abstractmethod
-    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+    def cross_covariance_inputs(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """What all candidates have to do with those at `indices`: tensors (m, n), float32."""
 
     @abstractmethod
@@ -38,6 +36,22 @@ class Component(ABC):
     @abstractmethod
     def diagonal(self) -> torch.Tensor:
         """Prior variances of the candidates (m,), or one for all ()."""
+
+    def coefficients(
+        self, alpha: torch.Tensor, observed: Sequence[int], scale: float, weight: float
+    ) -> torch.Tensor | None:
+        """Posterior mean of the coefficients of the features, where this is a linear function of features.
+
+        Args:
+            alpha: Of the n observed candidates in the posterior mean (n,).
+            observed: Their places among the candidates.
+            scale: The length scale.
+            weight: Of this kernel in the sum.
+
+        Returns:
+            Coefficients (m, k), or (k,) where they are the same for all candidates; None for any other function.
+        """
+        return None
 
 
 class _Columns:
@@ -62,8 +76,6 @@ class _Columns:
 class Similarity(Component):
     """Matérn-5/2 of the Euclidean distance of `features` (m, d), in units of the median distance of random pairs."""
 
-    has_scale = True
-
     def __init__(self, features: NDArray[np.floating]) -> None:
         self._features = torch.as_tensor(np.asarray(features, dtype=np.float32))
         self._squares = self._features.square().sum(1)
@@ -74,7 +86,7 @@ class Similarity(Component):
         self._scale = float(apart.median()) if len(apart) else 1.0
         self._columns = _Columns()
 
-    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+    def cross_covariance_inputs(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Distances (m, n)."""
         return (torch.stack([self._columns.get(i, self._features, self._squares, self._scale) for i in indices], 1),)
 
@@ -93,16 +105,14 @@ class Linear(Component):
     Prior variances average 1 over the candidates.
     """
 
-    has_scale = False
-
     def __init__(self, features: NDArray[np.floating]) -> None:
         raw = torch.as_tensor(np.asarray(features, dtype=np.float32))
-        self.unit = float(raw.square().sum(1).mean().sqrt()) or 1.0
+        self.norm = float(raw.square().sum(1).mean().sqrt()) or 1.0
         """What features are divided by."""
-        self.features = raw / self.unit
+        self.features = raw / self.norm
         self._columns = _Columns()
 
-    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+    def cross_covariance_inputs(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Inner products (m, n)."""
         return (torch.stack([self._columns.get(i, self.features, None, 1.0) for i in indices], 1),)
 
@@ -114,22 +124,24 @@ class Linear(Component):
         """Squared lengths (m,)."""
         return self.features.square().sum(1).double()
 
+    def coefficients(self, alpha: torch.Tensor, observed: Sequence[int], scale: float, weight: float) -> torch.Tensor:
+        """One vector (k,) for all candidates."""
+        return weight / self.norm * (alpha @ self.features[list(observed)].double())
 
-class Varying(Component):
+
+class VaryingCoefficients(Component):
     """A linear function whose weights differ from candidate to candidate: each is a Gaussian process of its own.
 
     f(A) = Σ_m w_m(A) z_m(A), every w_m with the kernel of `similarity`, so alike architectures have like weights. Its
     covariance is that of `linear` times that of `similarity`.
     """
 
-    has_scale = True
-
     def __init__(self, linear: Linear, similarity: Similarity) -> None:
         self.linear, self.similarity = linear, similarity
 
-    def columns(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+    def cross_covariance_inputs(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Inner products and distances, both (m, n)."""
-        return (*self.linear.columns(indices), *self.similarity.columns(indices))
+        return (*self.linear.cross_covariance_inputs(indices), *self.similarity.cross_covariance_inputs(indices))
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
         """Product of the two kernels."""
@@ -138,6 +150,12 @@ class Varying(Component):
     def diagonal(self) -> torch.Tensor:
         """Squared lengths (m,)."""
         return self.linear.diagonal()
+
+    def coefficients(self, alpha: torch.Tensor, observed: Sequence[int], scale: float, weight: float) -> torch.Tensor:
+        """For each candidate its own (m, k)."""
+        z = self.linear.features[list(observed)].double()
+        near = self.similarity.kernel(self.similarity.cross_covariance_inputs(observed), scale)
+        return weight / self.linear.norm * (near.double() @ (alpha[:, None] * z))
 
 
 def matern(distances: torch.Tensor) -> torch.Tensor:

@@ -8,11 +8,11 @@ import pytest
 
 from po_nas import spaces
 from po_nas.errors import MetricsUnavailableError, UnknownNameError
-from po_nas.methods.metric_bo import log_error
+from po_nas.methods.proxy_bo import log_error
 from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
 
 SPACE = spaces.get("transnas_micro")
-SMALL = MappingProxyType({"pool": 120, "initial": 4, "by_metrics": 2})
+SMALL = MappingProxyType({"pool": 120, "initial": 4, "initial_by_proxy": 2})
 
 
 class TestGPMetrics(MetricConformance):
@@ -29,7 +29,7 @@ class TestPONAS(MetricConformance):
 
 class TestPONASInALargeSpace(MetricConformance):
     method = "po_nas"
-    options = MappingProxyType({"pool": 60, "initial": 4, "by_metrics": 2, "acquisition": "thompson"})
+    options = MappingProxyType({"pool": 60, "initial": 4, "initial_by_proxy": 2, "acquisition": "thompson"})
     budget = 8
     space_name = "darts"
 
@@ -52,7 +52,7 @@ def test_finds_a_weighting_of_metrics_that_is_not_the_prior(acquisition):
 
 def test_trust_finds_the_sign_of_each_weight():
     metrics, value = linear(np.array([1.0, -1.5, 0.0]))
-    search = with_metrics("po_nas", SPACE, metrics, pool=500, initial=25, by_metrics=0)
+    search = with_metrics("po_nas", SPACE, metrics, pool=500, initial=25, initial_by_proxy=0)
     drive(search, value, 30)
     weights = search.trust(np.random.default_rng(0))
     assert weights.shape[1] == 3
@@ -76,7 +76,7 @@ def test_weights_differ_between_architectures_only_where_asked():
 
 def test_the_first_picks_are_those_of_the_metrics_and_spread():
     metrics, value = linear(np.ones(3))
-    search = with_metrics("gp_metrics", SPACE, metrics, initial=5, by_metrics=3)
+    search = with_metrics("gp_metrics", SPACE, metrics, initial=5, initial_by_proxy=3)
     trials = drive(search, value, 5)
     assert [t.origin for t in trials] == ["metrics"] * 3 + ["random"] * 2
     every = np.array([value(a) for a in SPACE.enumerate()])
@@ -120,6 +120,6 @@ def test_explains_itself_in_plain_json():
     incumbent, *groups = found["rows"]
     assert sum(row["architectures"] for row in groups) >= 200
     best = max((t.architecture for t in trials), key=value)
-    place = search.features().pool.candidates.position[SPACE.to_string(best)]
-    own = search.trust(np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, 5))))[place]
+    place = search.features().candidates.position[SPACE.to_string(best)]
+    own = search.trust(search.stream("weights"))[place]
     assert incumbent["weights"] == pytest.approx(own.tolist())

@@ -1,0 +1,125 @@
+"""Candidates as a Gaussian process sees them: encodings, normalised proxy scores, and the order these give alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.methods.candidates.candidate_set import CandidateSet
+from po_nas.proxy_scores.transfer import PREFIX
+from po_nas.spaces.base import Architecture
+from proxies.normalise import NormalScores
+from surrogates.candidate_kernels import Similarity
+from surrogates.marginalised_gp import ModelHypothesis
+
+__all__ = ["TRUSTED", "ProxyFeatures"]
+
+TRUSTED = (
+    *("params", "flops", "nwot", "naswot_authors", "jacov", "synflow", "zen"),
+    *("swap", "meco", "zico", "az_expressivity", "az_progressivity", "az_trainability"),
+)
+"""Proxies whose mean rank orders architectures before anything is known; others enter with weights that are learned.
+
+Chosen from published comparisons (NAS-Bench-Suite-Zero, arXiv 2210.03230; AZ-NAS, arXiv 2403.19232; MeCo, NeurIPS
+2023; SWAP, arXiv 2403.04161): those that rarely order the wrong way.
+"""
+_NGRAMS = 3
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProxyFeatures:
+    """m candidates described.
+
+    All trusted proxies together weigh as much in `prior` as what is known of each other task.
+
+    Attributes:
+        candidates: Those that have a place; rows after them are only predicted.
+        normaliser: The scale of the proxy scores.
+        z: Normal scores of k proxies (m, k).
+        prior: Weights (k,) of the proxies before anything is observed, summing to 1.
+        fused: Mean normal score under these weights (m,), standardised.
+        vectors: Vector encodings (m, d).
+        sequences: Counts of operation sequences (m, s).
+    """
+
+    candidates: CandidateSet
+    normaliser: NormalScores
+    z: F64
+    prior: F64
+    fused: F64
+    vectors: F64
+    sequences: F64
+
+    @classmethod
+    def of(cls, candidates: CandidateSet) -> ProxyFeatures:
+        """The features of candidates, on a scale that is fitted to them."""
+        normaliser = NormalScores(candidates.scores, missing="failed")
+        z, prior = normaliser.fitted, _prior(candidates.names)
+        fused = _prior_mean(z, prior)
+        return cls(
+            candidates,
+            normaliser,
+            z,
+            prior,
+            (fused - fused.mean()) / (fused.std() or 1.0),
+            candidates.encodings.vectors,
+            candidates.encodings.ngrams(_NGRAMS).references.toarray(),
+        )
+
+    def extended(self, architectures: Sequence[Architecture], z: F64, candidates: CandidateSet) -> ProxyFeatures:
+        """These features with those of others at the end, whose normal scores are `z` (a, k).
+
+        Only the others are encoded. Operation sequences that no candidate here has share a column: distances from
+        those are exact, among the others they may be too small.
+        """
+        if not architectures:
+            return self
+        space, mean = candidates.space, _prior_mean(self.z, self.prior)
+        fused = (_prior_mean(z, self.prior) - mean.mean()) / (mean.std() or 1.0)
+        vectors = np.stack([space.encode_vector(architecture) for architecture in architectures])
+        sequences = self.candidates.encodings.ngrams(_NGRAMS)(architectures).toarray()
+        return replace(
+            self,
+            candidates=candidates,
+            z=np.concatenate([self.z, z]),
+            fused=np.concatenate([self.fused, fused]),
+            vectors=np.concatenate([self.vectors, vectors]),
+            sequences=np.concatenate([self.sequences, sequences]),
+        )
+
+    @cached_property
+    def similarities(self) -> tuple[Similarity, Similarity, Similarity]:
+        """Kernels of vector encodings, of operation sequences, and of proxy scores; columns are computed once."""
+        return Similarity(self.vectors), Similarity(self.sequences), Similarity(self.z)
+
+    @property
+    def fused_weights(self) -> F64:
+        """The weights (k,) of normal scores in `fused`."""
+        return np.asarray(self.prior / (_prior_mean(self.z, self.prior).std() or 1.0), dtype=np.float64)
+
+    def without_proxies(self, probability: float) -> ModelHypothesis:
+        """The hypothesis that proxies are worth nothing: encodings alone."""
+        return ModelHypothesis(self.similarities[:2], mean=False, probability=probability)
+
+
+def _prior(names: Sequence[str]) -> F64:
+    transferred = np.array([name.startswith(PREFIX) for name in names])
+    trusted = np.isin(names, TRUSTED)
+    if not trusted.any():
+        trusted = ~transferred
+    weights = transferred + trusted / max(1, trusted.sum())
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def _prior_mean(z: F64, prior: F64) -> F64:
+    """The weighted mean (m,) of normal scores `z` (m, k)."""
+    alike = prior[prior > 0]
+    if np.ptp(alike) == 0:
+        # The plain mean, to the last bit.
+        return np.asarray(z[:, prior > 0].mean(axis=1), dtype=np.float64)
+    return np.asarray(z @ prior, dtype=np.float64)

@@ -1,0 +1,150 @@
+"""Bayesian optimisation over a list of candidates with proxy scores: what gp_metrics and po_nas share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
+from po_nas.core.trial import Observation
+from po_nas.methods.acquisition import acquisition_field, beta_field
+from po_nas.methods.candidates.candidate_set import POOL_OPTION, require_proxies, scored_candidates
+from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from surrogates.acquisition import MarginalAcquisition, argmax_random_ties, marginal_values
+from surrogates.isolation import single_thread
+from surrogates.labels import impute_failures
+from surrogates.marginalised_gp import MarginalisedGP, Mixture
+
+__all__ = ["ProxyBO", "ProxyBOOptions", "log_error"]
+
+_DIVERSE_AMONG = 60
+_JITTER = 0.1
+
+
+class ProxyBOOptions(MethodOptions):
+    """Options of every method that is built on `ProxyBO`."""
+
+    deprecated: ClassVar[Mapping[str, str]] = {"by_metrics": "initial_by_proxy"}
+
+    initial: PositiveInt = Field(6, description="size of the initial design")
+    initial_by_proxy: NonNegativeInt = Field(3, description="how many of it the metrics pick; the others are random")
+    metrics: tuple[str, ...] | None = Field(
+        None, description="names of the metrics; default: all that half of the candidates have"
+    )
+    acquisition: Literal[MarginalAcquisition, "thompson", "greedy"] = acquisition_field(
+        "logei", "ucb", "thompson", "greedy"
+    )
+    beta: float = beta_field(1.0)
+    pool: PositiveInt | None = Field(None, description=POOL_OPTION)
+
+
+def log_error(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Targets (n,) for a Gaussian process: minus the logarithm of the distance to the best, standardised.
+
+    Accuracies have a long tail of failures and a dense top. Distances are in interquartile ranges, plus 0.3 so that
+    the noise at the top is not blown up as ranks would; what is 2.5 deviations below the mean is no worse than that.
+    """
+    quartiles = np.percentile(y, [25, 75])
+    spread = float(quartiles[1] - quartiles[0]) or float(np.ptp(y)) or 1.0
+    found = -np.log((y.max() - y) / spread + 0.3)
+    return np.asarray(np.maximum((found - found.mean()) / (found.std() or 1.0), -2.5), dtype=np.float64)
+
+
+class ProxyBO(Searcher):
+    """Bayesian optimisation whose model sees encodings and proxy scores of a list of candidates.
+
+    The list is the whole space where it can be enumerated, else a sample. The initial design is picked by the mean rank
+    of the trusted proxies, spread over the space, and at random. Subclasses say what the model is made of.
+    """
+
+    Options: ClassVar[type[MethodOptions]] = ProxyBOOptions
+    supports_transfer = True
+    options: ProxyBOOptions
+
+    def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
+        super().__init__(domain, seed=seed, options=options)
+        require_proxies(self.domain, type(self).__name__, self.options.metrics)
+
+    @abstractmethod
+    def model(self, features: ProxyFeatures) -> MarginalisedGP:
+        """The model of a list of candidates; the same object for the same list, so that columns are shared."""
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """A candidate of the initial design, or the maximum of the acquisition function."""
+        with single_thread():
+            features = self.features()
+            if not self.initial_design_done(self.options.initial_by_proxy):
+                return self._by_proxies(features, rng)
+            if not self.initial_design_done(self.options.initial, successes=2):
+                return Proposal(self.draw_unseen(rng), "random")
+            return self._acquire(features, rng)
+
+    def features(self) -> ProxyFeatures:
+        """The candidates of this search, described."""
+        o = self.options
+        candidates = scored_candidates(self.domain, self.seed, type(self).__name__, o.metrics, o.pool)
+        return self.domain.cache.get("features", (candidates,), None, lambda: ProxyFeatures.of(candidates))
+
+    def _by_proxies(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+        """The candidate, of those the proxies put on top, that is farthest from what is seen."""
+        fused = features.fused + _JITTER * self.stream("ties").normal(size=len(features.fused))
+        best = np.argsort(-fused, kind="stable")[:_DIVERSE_AMONG]
+        candidates = features.candidates
+        top = [int(i) for i in best if not self.is_seen(candidates.architectures[i])]
+        seen = candidates.positions(self.seen)
+        if not top:
+            return Proposal(self.draw_unseen(rng), "random")
+        if not seen:
+            return Proposal(candidates.architectures[top[0]], "metrics")
+        apart = np.abs(features.vectors[top][:, None] - features.vectors[seen][None]).sum(axis=2).min(axis=1)
+        return Proposal(candidates.architectures[top[int(np.argmax(apart))]], "metrics")
+
+    def predict(
+        self, features: ProxyFeatures, rng: np.random.Generator, told: Sequence[Observation] | None = None
+    ) -> Mixture:
+        """The model's predictions for all candidates, given what was `told` (default: all) and what is pending."""
+        candidates, told = features.candidates, self.observations if told is None else told
+        known = [o for o in told if self.domain.identity(o.trial.architecture) in candidates.position]
+        observed = [candidates.position[self.domain.identity(o.trial.architecture)] for o in known]
+        waiting = candidates.positions(self.domain.identity(t.architecture) for t in self.pending.values())
+        scores = impute_failures(np.array([self.score(o.outcome) for o in known]))
+        return self.model(features).predict(observed, log_error(scores), rng, waiting)
+
+    def _acquire(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+        candidates = features.candidates
+        values = self._values(self.predict(features, rng), rng)
+        values[candidates.positions(self.seen)] = -np.inf
+        place = argmax_random_ties(values, rng)
+        if place is None:
+            return Proposal(self.draw_unseen(rng), "random")
+        return Proposal(candidates.architectures[place], "acquisition")
+
+    def _values(self, predicted: Mixture, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The acquisition function (m,), averaged over the hyperparameters of the model."""
+        o, weights = self.options, predicted.weights
+        if o.acquisition == "greedy":
+            return _array(predicted.mean)
+        if o.acquisition == "thompson":
+            k = int(rng.choice(len(weights), p=weights.numpy()))
+            noise = torch.as_tensor(rng.normal(size=predicted.means.shape[1]))
+            return _array(predicted.means[k] + predicted.variances[k].sqrt() * noise)
+        values = torch.stack(
+            [
+                # The observations are noisy: the incumbent is the best mean, not the luckiest value.
+                marginal_values(o.acquisition, mean, variance, mean[list(predicted.observed)].max(), o.beta)
+                for mean, variance in zip(predicted.means, predicted.variances, strict=True)
+            ]
+        )
+        if o.acquisition == "ucb":
+            return _array(weights @ values)
+        return _array(torch.logsumexp(values + weights.log()[:, None], dim=0))
+
+
+def _array(values: torch.Tensor) -> NDArray[np.float64]:
+    return np.array(values.numpy(), dtype=np.float64)
