@@ -35,6 +35,7 @@ FLOORS = (
     ("po_nas.research",),
     ("po_nas.testing",),
     ("po_nas.commands",),
+    ("po_nas.__main__",),
 )
 """Rooms from the ground up. A room may import what is below its floor, nothing beside or above it."""
 
