@@ -40,7 +40,7 @@ from po_nas.errors import PoNasError
 from po_nas.formula import parse
 from po_nas.reports.run import load_run
 from po_nas.runtime.config import load_config
-from proxies.evolved import metric
+from proxies.evolved import proxy
 
 OUT = Path(__file__).parents[1] / "docs" / "reliability.md"
 TIMES = {"elapsed_s", "ask_s", "objective_s", "time", "resumed", "check"}
@@ -231,7 +231,7 @@ PIECES = (
     "benchmark: nasbench201/cifar10", "method: random", "budget: 5", "method: {name: gp_bo, initial: 4}", "seed: 0b_", "x: !!bool maybe",
     "training: {data: 2026-13-01}", "budget: 2026-13-01", "budget: " + "9" * 5000, "seed: 1e400", "budget: .nan", "budget: 0x_", "a: &a [*a]",
     "x: !!python/object/apply:os.system ['true']", "x: !!python/name:os.system", "!!python/object/new:os.system [true]", "plugins: true",
-    "plugins: [1]", "metrics: {compute: [nwot, [1]]}", "executor: {name: 3}", "[" * 3000, "{" * 3000, "- " * 2000, "? ", ": ", "\t", "|", "%YAML 9.9",
+    "plugins: [1]", "proxies: {compute: [nwot, [1]]}", "executor: {name: 3}", "[" * 3000, "{" * 3000, "- " * 2000, "? ", ": ", "\t", "|", "%YAML 9.9",
     "---", "...", "!!int", "!!timestamp 2026-99-99", "!!binary x", "!!set {a}", "<<: 1", "\x00", "\ud800", "é", "'", '"', "warm_start: {a: 1}", "tracking: 3",
 )  # fmt: skip
 FORMULAS = (
@@ -296,7 +296,7 @@ def fuzzed(count: int, draw: random.Random, folder: Path, show: Callable[[int], 
         if draw.random() < 0.5:
             losses.classification.formula_of(path)
         else:
-            metric.load(path)
+            proxy.load(path)
 
     kinds = {
         "configurations": settings,

@@ -37,12 +37,14 @@ __all__ = [
     "NotFittedError",
     "PluginError",
     "PoNasError",
+    "ProxiesUnavailableError",
     "ProxyBatchError",
     "ProxyError",
     "ProxyFailedError",
     "ProxyMemoryError",
     "ProxyValueError",
     "ProxyWorkerError",
+    "RenamedWarning",
     "RunDirectoryError",
     "RunLockedError",
     "ScoreCacheError",
@@ -189,6 +191,14 @@ class ConfigError(PoNasError, ValueError):
         super().__init__(f"{key}={short(value)}: {remedy}" if value != "" else f"{key} {remedy}")
 
 
+class RenamedWarning(FutureWarning):
+    """An old name was used; what it names is called `new` now. Unlike a DeprecationWarning, users are shown it."""
+
+    def __init__(self, kind: str, old: str, new: str) -> None:
+        self.kind, self.old, self.new = kind, old, new
+        super().__init__(f"{kind} {old} is called {new} now; {old} works in this version only")
+
+
 class BudgetError(ConfigError):
     """A budget that is not positive or exceeds what there is to evaluate."""
 
@@ -225,13 +235,13 @@ class UnsafePickleError(DataError):
         super().__init__(f"{path}: refused, the pickle asks for {wanted}, which is not on the allow-list")
 
 
-class MetricsUnavailableError(DataError):
-    """A method that lives on training-free metrics was asked to search where there are none."""
+class ProxiesUnavailableError(DataError):
+    """A method that needs proxy scores was asked to search where there are none."""
 
     def __init__(self, method: str, space: str, reason: str) -> None:
         self.method, self.space, self.reason = method, space, reason
         super().__init__(
-            f"method {method!r} needs training-free metrics of {space}: {reason}; search a benchmark that has scores "
+            f"method {method!r} needs proxy scores on {space}: {reason}; search a benchmark that has scores "
             "(po-nas benchmarks list), or use a method that needs none, such as gp_bo"
         )
 
@@ -417,7 +427,7 @@ class SearchExhaustedError(PoNasError):
 
 
 class ProxyError(PoNasError):
-    """A training-free metric that has no score; `proxy` names it (``"*"`` when it concerns all), `reason` says why."""
+    """A proxy that has no score; `proxy` names it (``"*"`` when it concerns all), `reason` says why."""
 
     def __init__(self, proxy: str, reason: str) -> None:
         self.proxy, self.reason = proxy, reason
@@ -487,8 +497,8 @@ class FormulaError(PoNasError, ValueError):
         super().__init__(f"formula {formula!r}: {reason}")
 
 
-class EvolvedMetricError(PoNasError, ValueError):
-    """A file of an evolved metric that is damaged, or does not fit what is here."""
+class EvolvedProxyError(PoNasError, ValueError):
+    """A file of an evolved proxy that is damaged, or does not fit what is here."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = str(path), reason
@@ -499,4 +509,8 @@ class EvolvedMetricError(PoNasError, ValueError):
 
 
 class ProblemError(PoNasError, ValueError):
-    """A problem, or a choice of problems, that no metric can be evolved on."""
+    """A problem, or a choice of problems, that no proxy can be evolved on."""
+
+
+# Names in version 0.1.
+MetricsUnavailableError, EvolvedMetricError = ProxiesUnavailableError, EvolvedProxyError

@@ -11,6 +11,7 @@ import fnmatch
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -19,7 +20,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 from weakref import WeakSet
 
-from po_nas.errors import DuplicateNameError, PluginError, PoNasError, UnknownNameError
+from po_nas.errors import DuplicateNameError, PluginError, PoNasError, RenamedWarning, UnknownNameError
 
 __all__ = ["CheckResult", "Entry", "PoNasError", "Registry", "UnknownNameError", "kinds_of", "load_plugin"]
 
@@ -72,6 +73,7 @@ class Registry(Generic[T]):
         self.group = group
         self.files = dict(files or {})
         self._entries: dict[str, Entry[T]] = {}
+        self._renamed: dict[str, str] = {}
         self._points: dict[str, list[EntryPoint]] | None = None
         _REGISTRIES.add(self)
 
@@ -106,6 +108,19 @@ class Registry(Generic[T]):
             raise DuplicateNameError(self.kind, entry.name, known.origin, entry.origin)
         self._entries[entry.name] = entry
 
+    def rename(self, old: str, new: str) -> None:
+        """Have an entry looked up by the name that it had in the version before, too; that one is not listed."""
+        self._renamed[old] = new
+
+    def current(self, name: str, *, warn: bool = True) -> str:
+        """The name of today where `name` is an old one, with a `RenamedWarning`; else `name`, known or not."""
+        new = self._renamed.get(name)
+        if new is None or name in self._entries or name in self._installed():
+            return name
+        if warn:
+            warnings.warn(RenamedWarning(self.kind, name, new), stacklevel=3)
+        return new
+
     def remove(self, name: str) -> None:
         """Take back an entry that was added in code (for tests and notebooks)."""
         if self._entries.pop(name, None) is None:
@@ -125,6 +140,7 @@ class Registry(Generic[T]):
 
     def entry(self, name: str) -> Entry[T]:
         """The metadata under `name`; installed plug-ins are described by where they come from until loaded."""
+        name = self.current(name)
         known = self._entries.get(name)
         # A package may use the decorator and the entry point for one and the same object.
         points = [
@@ -167,7 +183,7 @@ class Registry(Generic[T]):
             raise PluginError(self.kind, entry.name, entry.origin, error) from error
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._installed()
+        return name in self._entries or name in self._installed() or name in self._renamed
 
     def check(self) -> list[CheckResult]:
         """Load every entry and report each on its own; a broken one does not stop the others."""

@@ -1,4 +1,4 @@
-"""Training-free metrics of any ``torch.nn.Module``: score a network without training it.
+"""Proxies of any ``torch.nn.Module``: score a network without training it.
 
     import proxies
 

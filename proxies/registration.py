@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["expand", "names", "proxy", "registry", "spec"]
 
 registry: Registry[ProxyFunction] = Registry(
-    "proxy", "po_nas.proxies", files={".json": "proxies.evolved.metric:load_file"}
+    "proxy", "po_nas.proxies", files={".json": "proxies.evolved.proxy:load_file"}
 )
 names = registry.names
 
 registry.declare(
-    "proxies.metrics",
+    "proxies.functions",
     *((_spec.name, _target, _summary, _spec.reference, (_spec.cost,), _spec) for _spec, _target, _summary in CATALOGUE),
 )
 

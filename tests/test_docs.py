@@ -166,9 +166,9 @@ def test_the_examples_search(examples):
 def test_a_plug_in_benchmark_brings_scores_and_a_plug_in_space_has_them_computed(examples):
     po_nas = str(Path(sys.executable).with_name("po-nas"))
     settings = ("method=zero_cost", "method.fusion=single", "budget=3")
-    scored = ("benchmark=chains/scored", "method.metric=depth", "--plugin", "scored_chains.py")
+    scored = ("benchmark=chains/scored", "method.proxy=depth", "--plugin", "scored_chains.py")
     run(po_nas, "search", *settings, *scored, "--out", "scored", cwd=examples)
-    built = ("benchmark=chains/toy", "metrics=[params]", "method.metric=params")
+    built = ("benchmark=chains/toy", "proxies=[params]", "method.proxy=params")
     plugins = ("--plugin", "chain_table.py", "--plugin", "chain_networks.py")
     run(po_nas, "search", *settings, *built, *plugins, "--out", "built", cwd=examples)
     first = [

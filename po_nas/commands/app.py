@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import typer
 
@@ -22,7 +26,7 @@ from po_nas.commands import (
     surrogates,
     train,
 )
-from po_nas.errors import PoNasError
+from po_nas.errors import PoNasError, RenamedWarning
 
 __all__ = ["app", "main"]
 
@@ -54,6 +58,7 @@ def main() -> None:
 
     Bad input and every error that po-nas raised on purpose is one line on stderr and exit code 2; no traceback.
     """
+    warnings.showwarning = partial(_warn, warnings.showwarning)
     try:
         code = app(standalone_mode=False)
     except PoNasError as error:
@@ -68,6 +73,14 @@ def main() -> None:
             sys.exit(0)
         _fail(describe())
     sys.exit(code or 0)
+
+
+def _warn(otherwise: Callable[..., None], message: Warning | str, *place: Any, **options: Any) -> None:
+    """An old name is one line on stderr; every other warning is shown as ever."""
+    if isinstance(message, RenamedWarning):
+        print(f"po-nas: {message}", file=sys.stderr)
+    else:
+        otherwise(message, *place, **options)
 
 
 def _fail(message: str) -> None:

@@ -15,8 +15,8 @@ from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
 
 if TYPE_CHECKING:
-    from po_nas.research.evolved_proxies.metric_evolution import Outcome
-    from proxies.evolved.metric import EvolvedMetric
+    from po_nas.research.evolved_proxies.proxy_evolution import Outcome
+    from proxies.evolved.proxy import EvolvedProxy
 
 __all__ = ["proxy", "reference"]
 
@@ -46,7 +46,7 @@ def proxy(
         list[str] | None, typer.Option(help="leaf or wildcard (repeatable); default: what is there")
     ] = None,
     graph_features: Annotated[
-        bool, typer.Option("--graph-features", help="leaves g_…: such a metric is for benchmarks, not for networks")
+        bool, typer.Option("--graph-features", help="leaves g_…: such a proxy is for benchmarks, not for networks")
     ] = False,
     rows: Annotated[int, typer.Option(min=10, help="architectures of each problem to learn from")] = 200,
     reference_sample: Annotated[
@@ -54,16 +54,16 @@ def proxy(
     ] = 32,
     plugin: Plugins = None,
 ) -> None:
-    """Evolve a training-free metric over existing ones, and judge it where it was not evolved.
+    """Evolve a proxy over existing ones, and judge it where it was not evolved.
 
     Writes the formula, the τ of all seeds, a figure and DIR/evolved.json. With --plugin DIR/evolved.json (or -p
-    DIR/evolved.json) that is a proxy like any other: for proxies score and correlate, as a metric of a search
-    (method.metrics), or as its only goal (metrics.objective). Finished seeds are kept: the same command goes on.
+    DIR/evolved.json) that is a proxy like any other: for proxies score and correlate, as a proxy of a search
+    (method.proxies), or as its only goal (proxies.objective). Finished seeds are kept: the same command goes on.
     """
-    from po_nas.research.evolved_proxies import metric_evolution
-    from po_nas.research.evolved_proxies.metric_evolution_report import write_evolution
+    from po_nas.research.evolved_proxies import proxy_evolution
+    from po_nas.research.evolved_proxies.proxy_evolution_report import write_evolution
     from po_nas.research.evolved_proxies.symbolic import Settings
-    from proxies.evolved.metric import save
+    from proxies.evolved.proxy import save
 
     settings = Settings(
         population=population,
@@ -79,68 +79,68 @@ def proxy(
         leaves=tuple(leaf) if leaf else None,
         graph_features=graph_features,
     )
-    plan = metric_evolution.make_plan(train, hold_out or (), seeds=seeds, rows=rows, settings=settings)
+    plan = proxy_evolution.make_plan(train, hold_out or (), seeds=seeds, rows=rows, settings=settings)
     print(f"leaves: {', '.join(plan.settings.leaves or ())}", file=sys.stderr)
-    for column, reason in metric_evolution.left_out(plan).items():
+    for column, reason in proxy_evolution.left_out(plan).items():
         print(f"no leaf: {column}: {reason}", file=sys.stderr)
     with ProgressBar(f"{name}: seeds", "finished seeds are kept") as bar:
-        outcome = metric_evolution.run(
+        outcome = proxy_evolution.run(
             plan, out, workers=workers or os.cpu_count() or 1, name=name, progress=bar.update, plugins=plugin or ()
         )
-        metric = _calibrated(outcome.metric, reference_sample, bar)
-    save(metric, out / "evolved.json")
+        proxy = _calibrated(outcome.proxy, reference_sample, bar)
+    save(proxy, out / "evolved.json")
     write_evolution(outcome, out / "evolved.png")
-    _show(metric, outcome)
+    _show(proxy, outcome)
     print(f"results  {out / 'results.parquet'}\nfigure   {out / 'evolved.png'}\nproxy    {out / 'evolved.json'}")
 
 
 def reference(
-    file: Annotated[Path, typer.Argument(help="file of an evolved metric")],
+    file: Annotated[Path, typer.Argument(help="file of an evolved proxy")],
     space: Annotated[str, typer.Option(help="whose networks: nasbench201, darts, …")],
     sample: Annotated[int, typer.Option(min=8, help="random networks that are scored")] = 32,
     images: Annotated[int, typer.Option(min=1, help="made-up images in the batch, as --samples of proxies score")] = 32,
     size: Annotated[int, typer.Option(min=1, help="their height and width, pixels")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="of the architectures, weights and images")] = 0,
 ) -> None:
-    """Calibrate an evolved metric on random networks of a space, so that one network of it can be scored.
+    """Calibrate an evolved proxy on random networks of a space, so that one network of it can be scored.
 
     The file gets a reference sample of the scores of its leaves (no accuracies), which becomes its default. Benchmarks
     and searches do not need it: they rank leaves among their own architectures.
     """
     from po_nas.research.evolved_proxies.engine_reference import add_reference
-    from proxies.evolved.metric import load, save
+    from proxies.evolved.proxy import load, save
 
-    metric = load(file)
+    proxy = load(file)
     with ProgressBar(f"networks of {space}", "nothing is changed") as bar:
         progress = partial(bar.count, total=sample, description=f"networks of {space}")
-        save(add_reference(metric, space, sample=sample, images=images, size=size, seed=seed, progress=progress), file)
+        save(add_reference(proxy, space, sample=sample, images=images, size=size, seed=seed, progress=progress), file)
     print(file)
 
 
-def _calibrated(metric: EvolvedMetric, sample: int, bar: ProgressBar) -> EvolvedMetric:
+def _calibrated(proxy: EvolvedProxy, sample: int, bar: ProgressBar) -> EvolvedProxy:
     """With a reference of our own engine's scores for the first space that has networks, where that can be."""
-    from po_nas.errors import EvolvedMetricError
+    from po_nas.errors import EvolvedProxyError
     from po_nas.research.evolved_proxies.engine_reference import SPACES, add_reference
 
-    spaces = [{"nasbench301": "darts"}.get(space, space) for space in metric.references]
+    spaces = [{"nasbench301": "darts"}.get(space, space) for space in proxy.references]
     space = next((space for space in spaces if space in SPACES), None)
     if not sample or space is None:
-        return metric
+        return proxy
     try:
         progress = partial(bar.count, total=sample, line=f"calibrating on {space}")
-        return add_reference(metric, space, sample=sample, progress=progress)
-    except EvolvedMetricError as error:
+        return add_reference(proxy, space, sample=sample, progress=progress)
+    except EvolvedProxyError as error:
         print(f"not calibrated, so it serves benchmarks and searches alone: {error}", file=sys.stderr)
-        return metric
+        return proxy
 
 
-def _show(metric: EvolvedMetric, outcome: Outcome) -> None:
+def _show(proxy: EvolvedProxy, outcome: Outcome) -> None:
     import numpy as np
 
     from po_nas.formula import text
-    from po_nas.research.evolved_proxies.metric_evolution_report import summary_rows
+    from po_nas.research.evolved_proxies.proxy_evolution_report import summary_rows
 
-    print(f"formula  {text(metric.formula)}\nLaTeX    ${metric.latex}$\n")
+    print(f"formula  {text(proxy.formula)}\nLaTeX    ${proxy.latex}$\n")
     print_table(("problem", "rows", "evolved", *(b.name for b in outcome.baselines)), summary_rows(outcome))
     print()
     spread = []

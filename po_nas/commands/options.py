@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-import proxies  # noqa: F401 - its registry knows who reads files of evolved metrics
+import proxies  # noqa: F401 - its registry knows who reads files of evolved proxies
 from po_nas.registry import load_plugin
 
-__all__ = ["Plugins", "load_metrics", "split_settings"]
+__all__ = ["Plugins", "load_proxies", "split_settings"]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -23,7 +23,7 @@ def _load(plugins: list[str] | None) -> list[str] | None:
 Plugins = Annotated[
     list[str] | None,
     typer.Option(
-        "--plugin", callback=_load, help="Python file, module or evolved metric (.json) to load first (repeatable)"
+        "--plugin", callback=_load, help="Python file, module or evolved proxy (.json) to load first (repeatable)"
     ),
 ]
 """Plug-ins, imported while the command line is parsed."""
@@ -38,10 +38,10 @@ def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, tuple[s
     return (Path(configs[0]) if configs else None), overrides
 
 
-def load_metrics(names: list[str] | None) -> list[str] | None:
-    """Names of proxies in which files of evolved metrics have been loaded and replaced by their names."""
+def load_proxies(names: list[str] | None) -> list[str] | None:
+    """Names of proxies in which files of evolved proxies have been loaded and replaced by their names."""
     if not any(name.endswith(".json") for name in names or ()):
         return names
-    from proxies.evolved.metric import load_file
+    from proxies.evolved.proxy import load_file
 
     return [load_file(Path(name)) if name.endswith(".json") else name for name in names or ()]

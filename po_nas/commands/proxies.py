@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins, load_metrics
+from po_nas.commands.options import Plugins, load_proxies
 from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
 from po_nas.errors import ConfigError
@@ -65,9 +65,7 @@ def score(
     architecture: Annotated[str, typer.Argument(help="the architecture's string; 'random' draws one")],
     proxy: Annotated[
         list[str] | None,
-        typer.Option(
-            "--proxy", "-p", callback=load_metrics, help="name, wildcard or evolved metric .json (repeatable)"
-        ),
+        typer.Option("--proxy", "-p", callback=load_proxies, help="name, wildcard or evolved proxy .json (repeatable)"),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="size of the batch")] = 32,
     size: Annotated[int, typer.Option(min=1, help="height and width of the images, pixels")] = 32,
@@ -127,8 +125,8 @@ def correlate(
         typer.Option(
             "--proxy",
             "-p",
-            callback=load_metrics,
-            help="compute this proxy, or evolved metric .json, for a sample instead (repeatable)",
+            callback=load_proxies,
+            help="compute this proxy, or evolved proxy .json, for a sample instead (repeatable)",
         ),
     ] = None,
     sample: Annotated[int, typer.Option(min=10, help="architectures that --proxy is computed for")] = 100,

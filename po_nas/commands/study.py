@@ -51,7 +51,7 @@ def evolved_proxies(
     markdown: Annotated[Path | None, typer.Option(help="also put tables and figures into this page")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Evolved metrics: how well formulas found by genetic programming order architectures, on unseen spaces above all.
+    """Evolved proxies: how well formulas found by genetic programming order architectures, on unseen spaces above all.
 
     Every finished run is kept: an interrupted study goes on where it stopped.
     """

@@ -14,7 +14,7 @@ FIGURE_TITLES = {
     "anytime_seconds": "Anytime curves by time",
     "critical_difference": "Critical differences",
     "win_tie_loss": "Wins, ties and losses",
-    "trust": "Trust in training-free metrics",
+    "trust": "Trust in proxies",
 }
 _BAND = "Median over seeds with quartiles, of the incumbent by validation; lower regret is better."
 _CAPTIONS = {
@@ -24,17 +24,17 @@ _CAPTIONS = {
     "do not differ at 5 % (Nemenyi's test).{caution}",
     "win_tie_loss": "Wins / ties / losses of the row against the column over pairs of benchmark and seed, by "
     "validation after {at} evaluations; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
-    "trust": "The weight that a method came to give each metric for the architecture it found, mean over up to five "
+    "trust": "The weight that a method came to give each proxy for the architecture it found, mean over up to five "
     "searches: the change of the objective, in its standard deviations among what was evaluated, for one deviation of "
-    "the metric. Red: the metric is held against an architecture.",
+    "the proxy. Red: the proxy is held against an architecture.",
 }
 
 
 RECORDED = frozenset({"inline", "simulated"})
 """Executors whose clock counts what the benchmark records of an evaluation; that of others counts real seconds."""
 _CLOCKS = {
-    True: "what the benchmark records of each evaluation. It leaves out the methods' overhead and training-free "
-    "metrics, which are looked up here; where they must be computed, methods that need them start that much later.",
+    True: "what the benchmark records of each evaluation. It leaves out the methods' overhead and proxy "
+    "scores, which are looked up here; where they must be computed, methods that need them start that much later.",
     False: "real seconds of the search, the methods' overhead included.",
 }
 _CAUTION = " This holds for these benchmarks alone: seeds of one benchmark are no further tasks."

@@ -15,7 +15,7 @@ from po_nas.core.objective import Objective
 from po_nas.core.shared_cache import SharedCache
 from po_nas.runtime.api import delegate_scoring, make_executor, make_searcher, with_computed
 from po_nas.runtime.budget import Ledger
-from po_nas.runtime.config import MetricsConfig
+from po_nas.runtime.config import ProxiesConfig
 from po_nas.runtime.events import EventList
 from po_nas.runtime.journal import Event
 from po_nas.runtime.loop import Loop
@@ -29,9 +29,9 @@ Row = dict[str, Any]
 
 
 @lru_cache(maxsize=2)
-def load_objective(name: str, feedback: str | None, metrics: MetricsConfig) -> Objective:
-    """A benchmark with the metrics that are computed for it, kept by this process: cells of one follow each other."""
-    return with_computed(benchmarks.get(name, feedback), metrics)
+def load_objective(name: str, feedback: str | None, proxies: ProxiesConfig) -> Objective:
+    """A benchmark with the proxies that are computed for it, kept by this process: cells of one follow each other."""
+    return with_computed(benchmarks.get(name, feedback), proxies)
 
 
 def run_cell(cell: Cell) -> list[Row]:
@@ -40,7 +40,7 @@ def run_cell(cell: Cell) -> list[Row]:
     Raises whatever the method raises; a failing objective is a failed evaluation.
     """
     config = cell.search
-    objective = load_objective(config.benchmark, config.feedback, config.metrics)
+    objective = load_objective(config.benchmark, config.feedback, config.proxies)
     journal = EventList()
     executor = make_executor(config, objective)
     delegate_scoring(config, objective, executor)

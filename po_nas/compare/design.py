@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 
@@ -13,11 +13,11 @@ from po_nas import benchmarks, methods
 from po_nas._version import __version__
 from po_nas.compare.fingerprint import fingerprints
 from po_nas.compare.published import Published, read_published
-from po_nas.core.settings import read_settings, validated
+from po_nas.core.settings import Settings, read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
-from po_nas.runtime.config import ERRORS, NAMED, ExecutorConfig, MethodConfig, MetricsConfig, SearchConfig
+from po_nas.runtime.config import ERRORS, NAMED, ExecutorConfig, MethodConfig, ProxiesConfig, SearchConfig
 
 __all__ = ["Cell", "ComparisonConfig", "load_comparison"]
 
@@ -74,18 +74,20 @@ class Cell(BaseModel):
         # Where nothing trains and accuracy is the goal, keys are what they were before anything else could be.
         if not search["training"]:
             del search["training"]
-        if search["metrics"]["objective"] is None:
-            del search["metrics"]["objective"]
-        search["metrics"] |= {"cache": None, "workers": 1}
+        if search["proxies"]["objective"] is None:
+            del search["proxies"]["objective"]
+        search["proxies"] |= {"cache": None, "workers": 1}
         method = {"name": self.search.method.name, "options": self.options}
         code = {"code": list(self.code)} if self.code else {}
         return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search, **code}
 
 
-class ComparisonConfig(BaseModel):
+class ComparisonConfig(Settings):
     """Which methods are compared, where, how often and for how many evaluations."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deprecated: ClassVar[Mapping[str, str]] = SearchConfig.deprecated
 
     name: str = Field("comparison", description="title of the report")
     benchmarks: _Names = Field(min_length=1, description="benchmark names or wildcards, such as nasbench201/*")
@@ -105,18 +107,18 @@ class ComparisonConfig(BaseModel):
     executor: Annotated[
         ExecutorConfig, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
     ] = Field(ExecutorConfig(), description="simulated: parallel workers on a virtual clock of recorded seconds")
-    metrics: Annotated[
-        MetricsConfig,
+    proxies: Annotated[
+        ProxiesConfig,
         BeforeValidator(lambda value: {"compute": value} if isinstance(value, str | list | tuple) else value),
-    ] = Field(MetricsConfig(), description="training-free metrics to compute; kept in scores.sqlite beside the results")
-    plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
+    ] = Field(ProxiesConfig(), description="proxies to compute; scores are kept in scores.sqlite beside the results")
+    plugins: _Names = Field((), description="Python files, modules or evolved proxies (.json) to load first")
     published: tuple[Published, ...] = Field((), description="file of published numbers to print beside ours")
     notes: str = Field("", description="a paragraph printed with the results")
 
     def check(self) -> None:
         """Raise `ConfigError` for what no study can be.
 
-        That is seeds given twice, a report beyond the budget, a reference that is no method, a metric as search signal.
+        That is seeds given twice, a report beyond the budget, a reference that is no method, a proxy as search signal.
         """
         twice = [str(seed) for seed, count in Counter(self.seeds).items() if count > 1]
         if twice:
@@ -124,9 +126,9 @@ class ComparisonConfig(BaseModel):
         late = [n for n in self.at if n > self.budget]
         if late:
             raise ConfigError("at", late[0], f"is beyond the budget of {self.budget}; raise that or leave it out")
-        if self.metrics.objective is not None:
+        if self.proxies.objective is not None:
             raise ConfigError(
-                "metrics.objective", self.metrics.objective, "is for po-nas search; a comparison tells its feedback"
+                "proxies.objective", self.proxies.objective, "is for po-nas search; a comparison tells its feedback"
             )
         if self.reference and self.reference not in self.methods:
             raise ConfigError("reference", self.reference, f"is none of the methods: {', '.join(self.methods)}")
@@ -152,7 +154,7 @@ class ComparisonConfig(BaseModel):
                 "feedback": self.feedback,
                 "batch": self.batch,
                 "executor": self.executor,
-                "metrics": self.metrics,
+                "proxies": self.proxies,
                 "plugins": self.plugins,
             }
         )
@@ -197,7 +199,7 @@ class ComparisonConfig(BaseModel):
         return list(found)
 
 
-_SHORTHANDS = {"executor": "name", "metrics": "compute"}
+_SHORTHANDS = {"executor": "name", "proxies": "compute"}
 
 
 def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> ComparisonConfig:
@@ -205,7 +207,7 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
 
     Its plug-ins are imported. Every name and option is checked: raises `ConfigError` or `UnknownNameError`.
     """
-    raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED)
+    raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED, deprecated=ComparisonConfig.old_names())
     base = Path() if path is None else path.parent
     if path is not None:
         raw.setdefault("name", path.stem)

@@ -55,7 +55,7 @@ def _trust(study: Study) -> Figure:
     means: dict[str, dict[str, dict[str, float]]] = {}
     order = {name: place for place, name in enumerate(study.benchmarks)}
     for trust in sorted(study.trust, key=lambda trust: order.get(trust.benchmark, len(order))):
-        weights = dict(zip(trust.metrics, np.nanmean(trust.weights, axis=0).tolist(), strict=True))
+        weights = dict(zip(trust.proxies, np.nanmean(trust.weights, axis=0).tolist(), strict=True))
         means.setdefault(trust.method, {})[trust.benchmark] = weights
     return draw_trusts({method: means[method] for method in study.methods if method in means})
 

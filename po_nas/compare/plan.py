@@ -49,7 +49,7 @@ def make_plan(config: ComparisonConfig) -> Plan:
     refusals: dict[str, list[PoNasError]] = {label: [] for label in config.methods}
     for name in config.names():
         try:
-            objective = load_objective(name, config.feedback, config.metrics)
+            objective = load_objective(name, config.feedback, config.proxies)
         except MissingDataError as error:
             missing[name] = str(error)
             remarks.append(f"left out: {error}")

@@ -38,7 +38,7 @@ def protocol_line(study: Study) -> str:
     return (
         f"Protocol: {study.budget} evaluations, initial and failed ones counted; {_seeds(config['seeds'])}, paired; "
         f"feedback `{', '.join(sorted(feedbacks))}`; {_pools(study)}; incumbent chosen by validation, test attached "
-        "afterwards; values not normalised, training-free metrics scaled over the candidates of each search; "
+        "afterwards; values not normalised, proxy scores scaled over the candidates of each search; "
         f"{parallel}.{state}"
     )
 

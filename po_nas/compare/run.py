@@ -39,11 +39,11 @@ def run_comparison(
     ends the comparison. Finished searches are kept and never run again; failed ones are run again in the next session.
     Raises `MissingDataError` when no benchmark has its data, `RunLockedError` when another process is at it.
     """
-    if config.metrics.compute and config.metrics.cache is None:
+    if config.proxies.compute and config.proxies.cache is None:
         # All methods, seeds and processes share the scores.
         directory.mkdir(parents=True, exist_ok=True)
-        kept = config.metrics.model_copy(update={"cache": str(directory / "scores.sqlite")})
-        config = config.model_copy(update={"metrics": kept})
+        kept = config.proxies.model_copy(update={"cache": str(directory / "scores.sqlite")})
+        config = config.model_copy(update={"proxies": kept})
     plan = make_plan(config)
     with open_study(directory) as parts:
         session = _Session(plan, directory, parts, progress or (lambda _: None))
@@ -127,7 +127,7 @@ def _read(parts: Parts, cell: Cell) -> pa.Table:
     if not pc.all(pc.is_nan(table["test"])).as_py():
         return table
     columns = {name: table[name].to_pylist() for name in ("architecture", "validation")}
-    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.metrics)
+    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.proxies)
     if objective.optimum_test is None:
         return table
     found = [for_the_reader(objective, *row) for row in zip(*columns.values(), strict=True)]

@@ -20,13 +20,13 @@ from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
 from po_nas.registry import load_plugin
 from po_nas.runtime.api import make_objective
-from po_nas.runtime.config import MetricsConfig
+from po_nas.runtime.config import ProxiesConfig
 from po_nas.runtime.journal import Event, read_journal
 from po_nas.runtime.run_directory import Record, read_config, read_explanation, read_record
 
 __all__ = ["read_runs"]
 
-_TOLD_APART = ("batch", "executor", "metrics", "warm_start")
+_TOLD_APART = ("batch", "executor", "proxies", "warm_start")
 """Settings that make a run another method where runs differ in them."""
 
 
@@ -125,7 +125,7 @@ def _set(run: _Run, key: str) -> Any:
     value = run.search.get(key)
     if key == "executor":
         return (value or {}).get("name", "inline")
-    if key == "metrics":
+    if key == "proxies":
         return tuple((value or {}).get("compute") or ())
     return value or (1 if key == "batch" else ())
 
@@ -136,8 +136,8 @@ def _label(run: _Run, differing: Sequence[str]) -> str:
         value = _set(run, key)
         if key == "warm_start":
             described += ["warm start"] * bool(value)
-        elif key == "metrics":
-            described += [f"metrics={'+'.join(value)}"] * bool(value)
+        elif key == "proxies":
+            described += [f"proxies={'+'.join(value)}"] * bool(value)
         else:
             described.append(f"{key}={value}")
     return str(run.search["method"]["name"]) + (f" ({', '.join(described)})" if described else "")
@@ -187,8 +187,8 @@ def _objective(directory: Path) -> Objective | None:
     """What a run directory searched: it knows test values. None where its data are not here."""
     config = read_config(directory)
     try:
-        if benchmarks.trains(config.benchmark) or config.metrics.objective is not None:
+        if benchmarks.trains(config.benchmark) or config.proxies.objective is not None:
             return make_objective(config, directory)  # its trainings or scores are on record there
-        return load_objective(config.benchmark, config.feedback, MetricsConfig())
+        return load_objective(config.benchmark, config.feedback, ProxiesConfig())
     except (PoNasError, DataError):
         return None

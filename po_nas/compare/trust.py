@@ -1,4 +1,4 @@
-"""Which training-free metrics the searches of a comparison came to trust, found again from their evaluations."""
+"""Which proxies the searches of a comparison came to trust, found again from their evaluations."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ TRUST = pa.schema(
         ("benchmark", pa.string()),
         ("method", pa.string()),
         ("seed", pa.int64()),
-        ("metric", pa.string()),
+        ("proxy", pa.string()),
         ("weight", pa.float64()),
     ]
 )
-"""The incumbent's weight of each metric at the end of a search; one row without a metric where there is none."""
+"""The incumbent's weight of each proxy at the end of a search; one row without a proxy where there is none."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Weights (seeds, k) of k metrics for the incumbents of a method's searches on a benchmark."""
+    """Weights (seeds, k) of k proxies for the incumbents of a method's searches on a benchmark."""
 
     benchmark: str
     method: str
-    metrics: tuple[str, ...]
+    proxies: tuple[str, ...]
     weights: NDArray[np.float64]
 
 
@@ -59,7 +59,7 @@ def trust_key(cell: Cell) -> dict[str, Any]:
 
 def trust_rows(cell: Cell, evaluations: pa.Table) -> list[dict[str, Any]]:
     """Tell a fresh searcher what the search of a cell was told, and ask what it has learned; rows of `TRUST`."""
-    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.metrics)
+    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.proxies)
     searcher = make_searcher(cell.search, objective, cache=SHARED)
     columns = (evaluations[name].to_pylist() for name in ("architecture", "validation", "cost_s"))
     for number, (text, validation, cost_s) in enumerate(zip(*columns, strict=True)):
@@ -78,21 +78,23 @@ def incumbent_rows(
     own = next((row for row in trust.get("rows", ()) if row["label"] == "incumbent"), None)
     of = {"benchmark": benchmark, "method": method, "seed": seed}
     if own is None:
-        return [{**of, "metric": "", "weight": math.nan}]
-    pairs = zip(trust["metrics"], own["weights"], strict=True)
-    return [{**of, "metric": str(metric), "weight": float(weight)} for metric, weight in pairs]
+        return [{**of, "proxy": "", "weight": math.nan}]
+    # Methods written for version 0.1 call them metrics.
+    pairs = zip(trust.get("proxies") or trust["metrics"], own["weights"], strict=True)
+    return [{**of, "proxy": str(proxy), "weight": float(weight)} for proxy, weight in pairs]
 
 
 def trust_of(table: pa.Table) -> tuple[Trust, ...]:
-    """The weights by method and benchmark, in the order of the table; NaN where a seed had no such metric."""
+    """The weights by method and benchmark, in the order of the table; NaN where a seed had no such proxy."""
     found: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
-    for row in table.to_pylist():
-        if row["metric"]:
+    names = ["proxy" if name == "metric" else name for name in table.column_names]  # that of version 0.1
+    for row in table.rename_columns(names).to_pylist():
+        if row["proxy"]:
             seeds = found.setdefault((row["method"], row["benchmark"]), {})
-            seeds.setdefault(row["seed"], {})[row["metric"]] = row["weight"]
+            seeds.setdefault(row["seed"], {})[row["proxy"]] = row["weight"]
     trusts = []
     for (method, benchmark), seeds in found.items():
-        metrics = tuple(dict.fromkeys(metric for weights in seeds.values() for metric in weights))
-        weights = [[by_metric.get(metric, math.nan) for metric in metrics] for by_metric in seeds.values()]
-        trusts.append(Trust(benchmark, method, metrics, np.array(weights, dtype=np.float64)))
+        proxies = tuple(dict.fromkeys(proxy for weights in seeds.values() for proxy in weights))
+        weights = [[by_proxy.get(proxy, math.nan) for proxy in proxies] for by_proxy in seeds.values()]
+        trusts.append(Trust(benchmark, method, proxies, np.array(weights, dtype=np.float64)))
     return tuple(trusts)

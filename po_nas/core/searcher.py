@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from collections.abc import Set as AbstractSet
@@ -11,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict
 
 from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
+from po_nas.core.settings import Settings
 from po_nas.core.shared_cache import SharedCache
 from po_nas.core.transfer import SourceTask
 from po_nas.core.trial import Observation, Trial
@@ -53,32 +53,10 @@ def seed_sequence(seed: int, stream: str, number: int = 0) -> np.random.SeedSequ
     return np.random.SeedSequence(seed, spawn_key=(number, key))
 
 
-class MethodOptions(BaseModel):
-    """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused.
-
-    `deprecated` maps old names of a class's own options to those they have now; an old name is still understood, with a
-    warning.
-    """
+class MethodOptions(Settings):
+    """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    deprecated: ClassVar[Mapping[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _renamed(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        renamed = dict(given)
-        names = {old: new for kind in cls.__mro__ for old, new in vars(kind).get("deprecated", {}).items()}
-        for old, new in names.items():
-            if old in renamed:
-                if new in renamed:
-                    raise ValueError(f"{old} is the old name of {new}; give {new} alone")
-                # A FutureWarning is shown to users by default, a DeprecationWarning is not.
-                warnings.warn(f"option {old} is called {new} now; {old} works in this version only", FutureWarning, 2)
-                renamed[new] = renamed.pop(old)
-        return renamed
 
 
 @dataclass(frozen=True)
@@ -156,7 +134,7 @@ class Searcher(ABC):
     def explain(self) -> Mapping[str, Any] | None:
         """What the method has learned, for the report: JSON-serialisable, a function of the observations; or None.
 
-        ``{"trust": …}`` is drawn: the weights of training-free metrics, see `po_nas.reports.trust`.
+        ``{"trust": …}`` is drawn: the weights of proxies, see `po_nas.reports.trust`.
         """
         return None
 

@@ -3,19 +3,60 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from po_nas.core.yaml_reader import read_yaml, yaml_value
-from po_nas.errors import ConfigError
+from po_nas.errors import ConfigError, RenamedWarning
 
-__all__ = ["flat", "read_settings", "validated"]
+__all__ = ["Settings", "flat", "read_settings", "renamed", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def renamed(given: Mapping[str, Any], names: Mapping[str, str], *, warn: bool = True) -> dict[str, Any]:
+    """Settings under the names that they have now.
+
+    Args:
+        given: Settings by name.
+        names: New names by old ones.
+        warn: Whether an old name is worth a `RenamedWarning`. It is not in what an earlier version wrote.
+
+    Raises `ConfigError` when a setting is given under both of its names.
+    """
+    found = dict(given)
+    for old, new in names.items():
+        if old in found:
+            if new in found:
+                raise ConfigError(old, found[old], f"is the old name of {new}; give {new} alone")
+            if warn:
+                warnings.warn(RenamedWarning("option", old, new), stacklevel=3)
+            found[new] = found.pop(old)
+    return found
+
+
+class Settings(BaseModel):
+    """Settings of which some had other names in the version before; those are still understood, with a warning.
+
+    `deprecated` maps old names of a class's own settings to those they have now.
+    """
+
+    deprecated: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def old_names(cls) -> dict[str, str]:
+        """New names by old ones, those of base classes included."""
+        return {old: new for kind in cls.__mro__ for old, new in vars(kind).get("deprecated", {}).items()}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        return renamed(given, cls.old_names()) if isinstance(given, Mapping) else given
 
 
 def read_settings(
@@ -24,6 +65,7 @@ def read_settings(
     shorthands: Mapping[str, str] | None = None,
     *,
     named: Mapping[str, tuple[str, ...]] | None = None,
+    deprecated: Mapping[str, str] | None = None,
     within: Callable[[dict[str, Any]], dict[str, Any]] = lambda content: content,
 ) -> dict[str, Any]:
     """Read a YAML file (or nothing) and apply ``key=value`` overrides; values are YAML, nested keys have dots.
@@ -34,20 +76,23 @@ def read_settings(
         shorthands: With ``{"method": "name"}``, ``method=x`` stands for ``method.name=x``.
         named: Sections among the shorthands whose keys are options of the thing that they name: when another one is
             named, the options go, but for those listed here, which all such things have.
+        deprecated: Names that keys of the first level have now, by old ones.
         within: Takes the settings out of what is in the file.
 
     Raises `ConfigError`.
     """
-    shorthands, named = shorthands or {}, named or {}
+    shorthands, named, deprecated = shorthands or {}, named or {}, deprecated or {}
     raw: dict[str, Any] = {}
     if path is not None:
-        raw = within(_read_pairs(path))
+        raw = renamed(within(_read_pairs(path)), deprecated)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError("override", override, "write key=value, for example budget=50")
         value = yaml_value(text, key, text) if text else None
-        _assign(raw, key.split("."), value, shorthands, named)
+        first, *rest = key.split(".")
+        (section,) = renamed({first: None}, deprecated)
+        _assign(raw, [section, *rest], value, shorthands, named)
     return {
         key: {shorthands[key]: value} if key in shorthands and not isinstance(value, dict) else value
         for key, value in raw.items()
@@ -117,6 +162,9 @@ def validated(
 def _config_error(
     model: type[BaseModel], problem: ErrorDetails, prefix: str, errors: Mapping[str, type[ConfigError]]
 ) -> ConfigError:
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError) and not problem["loc"]:
+        return ConfigError(prefix + cause.key, cause.value, cause.remedy)
     key = prefix + ".".join(str(part) for part in problem["loc"])
     value = problem.get("input")
     if problem["type"] == "extra_forbidden":

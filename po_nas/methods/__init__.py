@@ -26,24 +26,25 @@ registry.declare(
     (
         "po_nas",
         "po_nas:PONAS",
-        "Bayesian optimisation on metrics weighted per architecture",
+        "Bayesian optimisation on proxies weighted per architecture",
         "OpenReview mVh0lIsdUl",
     ),
     (
         "po_nas_paper",
         "po_nas_paper:PONASPaper",
-        "a network weighs metrics per architecture, greedy, as published",
+        "a network weighs proxies per architecture, greedy, as published",
         "OpenReview mVh0lIsdUl",
     ),
-    ("gp_metrics", "gp_metrics:GPMetrics", "Gaussian process over encoding and metrics", "arXiv 2310.20708"),
+    ("gp_proxies", "gp_proxies:GPProxies", "Gaussian process over encoding and proxies", "arXiv 2310.20708"),
     (
         "robot",
         "robot:RoBoT",
-        "Bayesian optimisation of one weighting of training-free metrics, then greedy use",
+        "Bayesian optimisation of one weighting of proxies, then greedy use",
         "arXiv 2403.07591",
     ),
-    ("zero_cost", "zero_cost:ZeroCost", "the order of training-free metrics, alone or fused", "arXiv 2403.19232"),
+    ("zero_cost", "zero_cost:ZeroCost", "the order of proxies, alone or fused", "arXiv 2403.19232"),
     ("bananas", "bananas:BANANAS", "ensemble over paths, independent Thompson sampling", "arXiv 1910.11858"),
     ("npenas", "npenas:NPENAS", "a graph predictor ranks mutants of the best", "arXiv 2003.12857"),
     ("weaknas", "weaknas:WeakNAS", "random picks from what a weak predictor ranks top", "arXiv 2102.10490"),
 )
+registry.rename("gp_metrics", "gp_proxies")

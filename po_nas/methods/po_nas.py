@@ -1,4 +1,4 @@
-"""PO-NAS: Bayesian optimisation on training-free metrics whose weights are learned for each architecture."""
+"""PO-NAS: Bayesian optimisation on proxies whose weights are learned for each architecture."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ Weights = Literal["architecture", "global", "equal"]
 
 
 _PRIORS = Priors(noise=(-1.5, 1.0))
-"""More noise than `gp_metrics` assumes: chosen, as the smaller start, on seeds that no table of the docs uses."""
+"""More noise than `gp_proxies` assumes: chosen, as the smaller start, on seeds that no table of the docs uses."""
 
 
 class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
     initial: PositiveInt = Field(4, description="size of the initial design")
-    initial_by_proxy: NonNegativeInt = Field(2, description="how many of it the metrics pick; the others are random")
+    initial_by_proxy: NonNegativeInt = Field(2, description="how many of it the proxies pick; the others are random")
     weights: Weights = Field(
         "architecture",
-        description="weights of the metrics: of each architecture its own, one vector for all, or equal ones",
+        description="weights of the proxies: of each architecture its own, one vector for all, or equal ones",
     )
 
 
 class PONAS(ProxyBO):
-    """Bayesian optimisation on a fusion of metrics whose weights are learned for each architecture.
+    """Bayesian optimisation on a fusion of proxies whose weights are learned for each architecture.
 
-    The model of the objective is f(A) = c + Σ_m w_m(A) z_m(A) + g(A). z_m are metrics (normal scores); the weights
-    w_m(A) have the same prior mean for all trusted metrics, so that without data the order is their mean rank; what
+    The model of the objective is f(A) = c + Σ_m w_m(A) z_m(A) + g(A). z_m are proxies (normal scores); the weights
+    w_m(A) have the same prior mean for all trusted proxies, so that without data the order is their mean rank; what
     they add to it is one vector for all architectures plus a Gaussian process over the architecture's operation
-    sequences, so alike architectures trust the same metrics. g, a Gaussian process over encodings and metrics, is what
-    no weighting of metrics explains: with data it may overrule them. All of it is one Gaussian process with a sum of
-    kernels, so the posterior of the weights is exact; how much of each part there is, and whether metrics are to be
+    sequences, so alike architectures trust the same proxies. g, a Gaussian process over encodings and proxies, is what
+    no weighting of proxies explains: with data it may overrule them. All of it is one Gaussian process with a sum of
+    kernels, so the posterior of the weights is exact; how much of each part there is, and whether proxies are to be
     believed at all, is averaged over (`surrogates.marginalised_gp`). The acquisition function is averaged likewise.
 
     In a space that cannot be enumerated candidates evolve from trial `evolve_from` on
@@ -122,7 +122,7 @@ class PONAS(ProxyBO):
         def offspring(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
             encoder = pool_encoder(self.domain, base.candidates, base.normaliser, self.options)
             graphs = Encodings.stack(self.domain.space.encode_graph(a) for a in architectures)
-            z = np.concatenate([features.z[start:], encoder.predict_metrics(graphs).double().numpy()])
+            z = np.concatenate([features.z[start:], encoder.predict_scores(graphs).double().numpy()])
             # Offspring are only scored, so they need no place among the candidates.
             described = base.extended((*candidates.architectures[start:], *architectures), z, candidates)
             return means(described)[-len(architectures) :]
@@ -130,7 +130,7 @@ class PONAS(ProxyBO):
         return PredictedScores(means(features), offspring)
 
     def explain(self) -> dict[str, Any] | None:
-        """The weights of the metrics for the incumbent and for clusters of alike candidates, and what was believed."""
+        """The weights of the proxies for the incumbent and for clusters of alike candidates, and what was believed."""
         if len(self.successes) < 2:
             return None
         features, rng = self.features(), self.stream("weights")
@@ -145,16 +145,16 @@ class PONAS(ProxyBO):
             rows.append({"label": cluster.label, "architectures": len(cluster.members), "weights": mean})
         return {
             "trust": {
-                "metrics": list(features.candidates.names),
+                "proxies": list(features.candidates.names),
                 "source": require_proxies(self.domain, "po_nas").origin,
                 "rows": rows,
                 "believed": float(1.0 - predicted.hypotheses[0]),
             },
-            "metrics": self._evolution.counts(),
+            "proxies": self._evolution.counts(),
         }
 
     def trust(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Posterior mean of the weight of each metric for each candidate (m, k), given what has been told."""
+        """Posterior mean of the weight of each proxy for each candidate (m, k), given what has been told."""
         features = self.features()
         with single_thread():
             return self.model(features).posterior_weights(self.predict(features, rng))

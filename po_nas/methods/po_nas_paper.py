@@ -1,4 +1,4 @@
-"""PO-NAS as published: a network learns each architecture's weights of training-free metrics, used greedily."""
+"""PO-NAS as published: a network learns each architecture's weights of proxies, used greedily."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from surrogates.isolation import single_thread
 __all__ = ["PUBLISHED", "PONASPaper"]
 
 PUBLISHED = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
-"""The six metrics of the paper."""
+"""The six proxies of the paper."""
 _HIDDEN, _HEADS = 64, 8
 
 
@@ -40,24 +40,25 @@ class _Options(EvolutionOptions, EncoderOptions):
         "keys": "attention_keys",
         "start": "weight_init",
         "enough": "loss_tolerance",
+        "metrics": "proxies",
     }
 
-    initial: PositiveInt = Field(3, description="architectures with the highest mean metric, evaluated first")
-    metrics: tuple[str, ...] | None = Field(
-        None, description=f"names of the metrics; default: those of {', '.join(PUBLISHED)} that there are, else all"
+    initial: PositiveInt = Field(3, description="architectures with the highest mean proxy score, evaluated first")
+    proxies: tuple[str, ...] | None = Field(
+        None, description=f"names of the proxies; default: those of {', '.join(PUBLISHED)} that there are, else all"
     )
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
     scaling: Literal["min_max", "rank"] = Field(
         "min_max",
-        description="of each metric to [0, 1]: by its range over the candidates, as published, which pushes nearly all "
-        "of them to one end where a metric has a long tail; or by rank",
+        description="of each proxy to [0, 1]: by its range over the candidates, as published, which pushes nearly all "
+        "of them to one end where a proxy has a long tail; or by rank",
     )
     weights: Literal["architecture", "global", "equal"] = Field(
         "architecture", description="each architecture its own weights, one vector for all, or equal ones"
     )
     attention_keys: Literal["nodes", "pooled"] = Field(
         "nodes",
-        description="what the metrics' attention is over: the nodes of an architecture; or, as in the released code, "
+        description="what the proxies' attention is over: the nodes of an architecture; or, as in the released code, "
         "one pooled vector, which leaves attention nothing to choose",
     )
     weight_init: Literal["random", "equal"] = Field(
@@ -91,7 +92,7 @@ class _Options(EvolutionOptions, EncoderOptions):
 
 
 class PONASPaper(Searcher):
-    """The published method: weights of metrics from a network per architecture, and a greedy choice.
+    """The published method: weights of proxies from a network per architecture, and a greedy choice.
 
     An encoder is pre-trained on all candidates, to predict their proxy scores and features of hidden nodes. The first
     `initial` architectures are those with the highest mean proxy score, each scaled by its range over the candidates.
@@ -120,21 +121,21 @@ class PONASPaper(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_proxies(self.domain, "po_nas_paper", self.options.metrics)
+        require_proxies(self.domain, "po_nas_paper", self.options.proxies)
         self._kept: tuple[Hashable, _Fitted] | None = None
 
     def propose(self, rng: np.random.Generator) -> Proposal:
-        """The best mean metric at first, then the best score."""
+        """The best mean proxy score at first, then the best score."""
         with single_thread():
             if not self.initial_design_done(self.options.initial):
-                return self._best(self._base, self._means, "metrics", rng)
+                return self._best(self._base, self._means, "proxies", rng)
             candidates = self._evolution.now()
             fitted = self._fitted(self.asked, candidates, self.observations)
             return self._best(candidates, self._scores(fitted, candidates), "fusion", rng)
 
     def explain(self) -> dict[str, Any]:
-        """How many metrics were computed."""
-        return {"metrics": self._evolution.counts()}
+        """How many proxies were computed."""
+        return {"proxies": self._evolution.counts()}
 
     def _best(
         self, candidates: CandidateSet, scores: NDArray[np.float64], origin: str, rng: np.random.Generator
@@ -154,7 +155,7 @@ class PONASPaper(Searcher):
     @cached_property
     def _base(self) -> CandidateSet:
         o, source = self.options, require_proxies(self.domain, "po_nas_paper")
-        names = o.metrics or tuple(name for name in PUBLISHED if name in source.names) or None
+        names = o.proxies or tuple(name for name in PUBLISHED if name in source.names) or None
         return scored_candidates(self.domain, self.seed, "po_nas_paper", names, o.pool)
 
     @cached_property
@@ -182,7 +183,7 @@ class PONASPaper(Searcher):
 
         def offspring(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
             graphs = self._graphs(architectures)
-            return fitted.scores(self._encoder.embed(graphs), self._encoder.predict_metrics(graphs))
+            return fitted.scores(self._encoder.embed(graphs), self._encoder.predict_scores(graphs))
 
         return PredictedScores(self._scores(fitted, candidates), offspring)
 
@@ -232,9 +233,9 @@ class PONASPaper(Searcher):
         seed = int(self.seed_sequence("model", number).generate_state(1)[0])
         inputs = self._graphs([ob.trial.architecture for ob in usable])
         targets = torch.from_numpy(fractions(np.array([self.score(ob.outcome) for ob in usable]))).float()
-        metrics = _tensor(self._normaliser.transform(candidates.scores[rows]))
+        scores = _tensor(self._normaliser.transform(candidates.scores[rows]))
         return _Fitted(
-            ensemble.fit(self._encoder.embed(inputs), metrics, targets, seed, budget=self.domain.max_evaluations)
+            ensemble.fit(self._encoder.embed(inputs), scores, targets, seed, budget=self.domain.max_evaluations)
         )
 
 
@@ -245,7 +246,7 @@ class _Fitted:
     ensemble: FusionEnsemble | None
 
     def scores(self, embeddings: Embeddings, z: torch.Tensor) -> NDArray[np.float64]:
-        """Scores (m,); the mean metric without a generator, 0.5 where there is no metric."""
+        """Scores (m,); the mean proxy score without a generator, 0.5 where there is no proxy."""
         if self.ensemble is None:
             return np.asarray(z.nanmean(1).nan_to_num(0.5).double().numpy())
         return np.asarray(self.ensemble.scores(embeddings, z).mean(0).double().numpy())

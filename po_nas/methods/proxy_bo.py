@@ -1,4 +1,4 @@
-"""Bayesian optimisation over a list of candidates with proxy scores: what gp_metrics and po_nas share."""
+"""Bayesian optimisation over a list of candidates with proxy scores: what gp_proxies and po_nas share."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _JITTER = 0.1
 class ProxyBOOptions(MethodOptions):
     """Options of every method that is built on `ProxyBO`."""
 
-    deprecated: ClassVar[Mapping[str, str]] = {"by_metrics": "initial_by_proxy"}
+    deprecated: ClassVar[Mapping[str, str]] = {"by_metrics": "initial_by_proxy", "metrics": "proxies"}
 
     initial: PositiveInt = Field(6, description="size of the initial design")
-    initial_by_proxy: NonNegativeInt = Field(3, description="how many of it the metrics pick; the others are random")
-    metrics: tuple[str, ...] | None = Field(
-        None, description="names of the metrics; default: all that half of the candidates have"
+    initial_by_proxy: NonNegativeInt = Field(3, description="how many of it the proxies pick; the others are random")
+    proxies: tuple[str, ...] | None = Field(
+        None, description="names of the proxies; default: all that half of the candidates have"
     )
     acquisition: Literal[MarginalAcquisition, "thompson", "greedy"] = acquisition_field(
         "logei", "ucb", "thompson", "greedy"
@@ -69,7 +69,7 @@ class ProxyBO(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_proxies(self.domain, type(self).__name__, self.options.metrics)
+        require_proxies(self.domain, type(self).__name__, self.options.proxies)
 
     @abstractmethod
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
@@ -88,7 +88,7 @@ class ProxyBO(Searcher):
     def features(self) -> ProxyFeatures:
         """The candidates of this search, described."""
         o = self.options
-        candidates = scored_candidates(self.domain, self.seed, type(self).__name__, o.metrics, o.pool)
+        candidates = scored_candidates(self.domain, self.seed, type(self).__name__, o.proxies, o.pool)
         return self.domain.cache.get("features", (candidates,), None, lambda: ProxyFeatures.of(candidates))
 
     def _by_proxies(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
@@ -101,9 +101,9 @@ class ProxyBO(Searcher):
         if not top:
             return Proposal(self.draw_unseen(rng), "random")
         if not seen:
-            return Proposal(candidates.architectures[top[0]], "metrics")
+            return Proposal(candidates.architectures[top[0]], "proxies")
         apart = np.abs(features.vectors[top][:, None] - features.vectors[seen][None]).sum(axis=2).min(axis=1)
-        return Proposal(candidates.architectures[top[int(np.argmax(apart))]], "metrics")
+        return Proposal(candidates.architectures[top[int(np.argmax(apart))]], "proxies")
 
     def predict(
         self, features: ProxyFeatures, rng: np.random.Generator, told: Sequence[Observation] | None = None

@@ -1,11 +1,12 @@
-"""RoBoT: Bayesian optimisation of one weighting of training-free metrics, then greedy use of the best."""
+"""RoBoT: Bayesian optimisation of one weighting of proxies, then greedy use of the best."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,10 @@ _CHUNK = 256
 
 
 class _Options(MethodOptions):
-    metrics: tuple[str, ...] | None = Field(
-        None, description="metrics that are combined; default: all that half of the candidates have"
+    deprecated: ClassVar[Mapping[str, str]] = {"metrics": "proxies"}
+
+    proxies: tuple[str, ...] | None = Field(
+        None, description="proxies that are combined; default: all that half of the candidates have"
     )
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
     iterations: PositiveInt | None = Field(
@@ -42,15 +45,15 @@ class _Options(MethodOptions):
 
 
 class RoBoT(Searcher):
-    """One weighting of the metrics for all architectures, found by Bayesian optimisation, then used greedily.
+    """One weighting of the proxies for all architectures, found by Bayesian optimisation, then used greedily.
 
-    A weight vector in [-1, 1]^k stands for the candidate with the largest weighted sum of the metrics, each mapped to
+    A weight vector in [-1, 1]^k stands for the candidate with the largest weighted sum of the proxies, each mapped to
     [0, 1] by its range over the candidates; its value is the search signal of that candidate. A BoTorch GP over weight
     vectors, with normal scores of the values as targets, chooses `iterations` of them in turn. A vector whose candidate
     has been evaluated costs nothing: the value is looked up. So after T vectors only T0 <= T evaluations have been
     spent, and those left go to the candidates that the best vector ranks highest.
 
-    Candidates that lack a metric rank below all that have every one; among each other a missing value counts as the
+    Candidates that lack a score rank below all that have every one; among each other a missing value counts as the
     middle of the range. The acquisition function is maximised over a set of random vectors drawn from the seed, enough
     since a signal changes only where another candidate comes first. While trials are pending, vectors of their
     candidates are passed over. Failed trials count as the worst value seen. Nothing is remembered between calls: the
@@ -68,7 +71,7 @@ class RoBoT(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_proxies(domain, "robot", self.options.metrics)
+        require_proxies(domain, "robot", self.options.proxies)
         self._choices: dict[tuple[object, ...], int | None] = {}
 
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -90,7 +93,7 @@ class RoBoT(Searcher):
     @cached_property
     def _combined(self) -> _Combinations:
         o = self.options
-        candidates = scored_candidates(self.domain, self.seed, "robot", o.metrics, o.pool)
+        candidates = scored_candidates(self.domain, self.seed, "robot", o.proxies, o.pool)
         vectors = self.stream("weights").uniform(-1.0, 1.0, size=(o.vectors, len(candidates.names)))
         return _Combinations(candidates, MinMax(candidates.scores, missing="middle").fitted, vectors)
 

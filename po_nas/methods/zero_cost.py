@@ -1,9 +1,10 @@
-"""Training-free search: candidates are evaluated in the order of their metrics."""
+"""Training-free search: candidates are evaluated in the order of their proxy scores."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +21,28 @@ _TRUSTED = ("nwot", "naswot", "naswot_authors", "jacov", "synflow", "zen", "flop
 
 
 class _Options(MethodOptions):
+    deprecated: ClassVar[Mapping[str, str]] = {"metrics": "proxies", "metric": "proxy"}
+
     fusion: Literal["log_rank", "mean_rank", "single"] = Field(
         "log_rank",
-        description="log_rank: sum of the logarithms of the ranks; mean_rank: mean rank; single: one metric alone",
+        description="log_rank: sum of the logarithms of the ranks; mean_rank: mean rank; single: one proxy alone",
     )
-    metrics: tuple[str, ...] | None = Field(
-        None, description="metrics that are fused; default: all that half of the candidates have"
+    proxies: tuple[str, ...] | None = Field(
+        None, description="proxies that are fused; default: all that half of the candidates have"
     )
-    metric: str = Field(
+    proxy: str = Field(
         "auto",
-        description=f"for single: the metric; auto: the first there is of {', '.join(_TRUSTED)}, else the first of all",
+        description=f"for single: the proxy; auto: the first there is of {', '.join(_TRUSTED)}, else the first of all",
     )
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
 
 
 class ZeroCost(Searcher):
-    """Evaluates architectures in the order of one training-free metric, or of several that are fused by rank.
+    """Evaluates architectures in the order of one proxy, or of several that are fused by rank.
 
-    Nothing is learned from the evaluations. Ranks are taken among the candidates. A missing metric ranks below all that
+    Nothing is learned from the evaluations. Ranks are taken among the candidates. A missing score ranks below all that
     are known; candidates that tie come in an order drawn from the seed. When no candidate is left, others are drawn
-    from the space. Raises `MetricsUnavailableError` when it is made for a search without metrics.
+    from the space. Raises `ProxiesUnavailableError` when it is made for a search without proxies.
 
     References: Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021, arXiv 2101.08134; Lee and Ham,
     AZ-NAS, CVPR 2024, arXiv 2403.19232 (``log_rank``).
@@ -56,7 +59,7 @@ class ZeroCost(Searcher):
     @property
     def _wanted(self) -> tuple[str, ...] | None:
         o = self.options
-        return (o.metric,) if o.fusion == "single" and o.metric != "auto" else o.metrics
+        return (o.proxy,) if o.fusion == "single" and o.proxy != "auto" else o.proxies
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The unseen candidate of the highest rank."""
@@ -76,7 +79,7 @@ class ZeroCost(Searcher):
     def _scores(self, candidates: CandidateSet) -> NDArray[np.float64]:
         if self.options.fusion == "single":
             names = candidates.names
-            name = next((name for name in (self.options.metric, *_TRUSTED) if name in names), names[0])
+            name = next((name for name in (self.options.proxy, *_TRUSTED) if name in names), names[0])
             column = candidates.scores[:, names.index(name)]
             return np.where(np.isnan(column), -np.inf, column)
         return (log_rank if self.options.fusion == "log_rank" else mean_rank)(candidates.scores)

@@ -73,7 +73,7 @@ class _WithProxies(ObjectiveWrapper):
         return self._source
 
     def protocol(self) -> Mapping[str, Any]:
-        return {**self.objective.protocol(), "metrics": self._source.origin}
+        return {**self.objective.protocol(), "proxies": self._source.origin}
 
 
 def with_proxies(objective: Objective, source: ProxySource) -> Objective:
@@ -116,7 +116,7 @@ def with_computed_proxies(
             told, batch = objective.example_inputs(samples)
         except UnknownNameError as error:
             raise ConfigError(
-                "metrics.compute", objective.space.name, "has no networks that could be scored"
+                "proxies.compute", objective.space.name, "has no networks that could be scored"
             ) from error
         network = {**told, **(network or {})}
     source: ProxySource = ComputedProxies(

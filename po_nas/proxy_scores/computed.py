@@ -16,7 +16,7 @@ from po_nas.core.proxy_source import Compute, ComputedProxySource
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.graph_leaves import graph_leaves
 from proxies.cache import CacheKey, ScoreCache
-from proxies.evolved.metric import EvolvedMetric, find
+from proxies.evolved.proxy import EvolvedProxy, find
 from proxies.evolved.reference import Reference, fit
 
 __all__ = ["ComputedProxies", "Inputs"]
@@ -31,7 +31,7 @@ class ComputedProxies(ComputedProxySource):
     Scores are kept in memory and, with a `cache`, in that file, which several searches may use; what failed is NaN. Not
     to be shared by threads. Where others compute (`compute_by`), inputs and cache are theirs.
 
-    An evolved metric is seen against a reference of this space, network and batch: the scores of its leaves for
+    An evolved proxy is seen against a reference of this space, network and batch: the scores of its leaves for
     `reference` architectures that are drawn from the space once (always the same).
 
     Args:
@@ -43,7 +43,7 @@ class ComputedProxies(ComputedProxySource):
         workers: Processes that share the work.
         init_seed: Decides the initial weights, so that a score is a function of the architecture.
         seed: Seeds proxies that draw numbers.
-        reference: Size of the reference of evolved metrics.
+        reference: Size of the reference of evolved proxies.
         origin: Where the scores come from; by default that is put together.
 
     Raises:
@@ -73,7 +73,7 @@ class ComputedProxies(ComputedProxySource):
         self._compute: Compute | None = None
         self._built_elsewhere = 0
         self._size, self._origin = reference, origin
-        self._evolved = {name: metric for name in self._specs if (metric := find(name)) is not None}
+        self._evolved = {name: proxy for name in self._specs if (proxy := find(name)) is not None}
         self._references: dict[str, Reference] = {}
         self.reasons: dict[str, str] = {}
         """Why each proxy that failed somewhere did so the last time."""
@@ -85,7 +85,7 @@ class ComputedProxies(ComputedProxySource):
 
     @property
     def directions(self) -> Mapping[str, int]:
-        """Those that the proxies declare, 1 where they declare none; evolved metrics need no turning."""
+        """Those that the proxies declare, 1 where they declare none; evolved proxies need no turning."""
         return {name: spec.direction or 1 for name, spec in self._specs.items()}
 
     @property
@@ -109,7 +109,7 @@ class ComputedProxies(ComputedProxySource):
         """Scores (n,) by name as they come, NaN where one failed."""
         # Where others compute, they compose too.
         evolved = {name: self._evolved[name] for name in names if name in self._evolved and self._compute is None}
-        leaves = [leaf for metric in evolved.values() for leaf in metric.proxies]
+        leaves = [leaf for proxy in evolved.values() for leaf in proxy.proxies]
         found = self._scores(architectures, [*(name for name in names if name not in evolved), *leaves])
         return found | {name: self._composed(name, architectures, found) for name in evolved}
 
@@ -123,29 +123,29 @@ class ComputedProxies(ComputedProxySource):
     def _composed(
         self, name: str, architectures: Sequence[Architecture], raw: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
-        """An evolved metric (n,) of n architectures from the scores of its leaves."""
-        metric = self._evolved[name]
+        """An evolved proxy (n,) of n architectures from the scores of its leaves."""
+        proxy = self._evolved[name]
         if name not in self._references:
             rng = np.random.default_rng(0)
             sample = [self._space.sample(rng) for _ in range(self._size)]
-            columns = self._with_graph(metric, sample, self._scores(sample, metric.proxies))
-            self._references[name] = fit(metric.style.kind, columns, missing=metric.style.missing)
-        return metric.values(self._with_graph(metric, architectures, raw), self._references[name])
+            columns = self._with_graph(proxy, sample, self._scores(sample, proxy.proxies))
+            self._references[name] = fit(proxy.style.kind, columns, missing=proxy.style.missing)
+        return proxy.values(self._with_graph(proxy, architectures, raw), self._references[name])
 
     def _with_graph(
-        self, metric: EvolvedMetric, architectures: Sequence[Architecture], raw: Mapping[str, NDArray[np.float64]]
+        self, proxy: EvolvedProxy, architectures: Sequence[Architecture], raw: Mapping[str, NDArray[np.float64]]
     ) -> dict[str, NDArray[np.float64]]:
-        """The columns of a metric's leaves, features of the graph included."""
-        columns = {leaf: raw[leaf] for leaf in metric.proxies}
-        if len(columns) < len(metric.leaves):
+        """The columns of a proxy's leaves, features of the graph included."""
+        columns = {leaf: raw[leaf] for leaf in proxy.proxies}
+        if len(columns) < len(proxy.leaves):
             features = graph_leaves(self._space, architectures)
-            columns |= {leaf: features[leaf] for leaf in metric.leaves if leaf in features}
+            columns |= {leaf: features[leaf] for leaf in proxy.leaves if leaf in features}
         return columns
 
     def _missing(
         self, architectures: Sequence[Architecture], names: Sequence[str]
     ) -> dict[tuple[str, ...], list[Architecture]]:
-        """Architectures by which of their metrics are not known yet."""
+        """Architectures by which of their proxies are not known yet."""
         found: dict[tuple[str, ...], list[Architecture]] = {}
         for architecture in dict.fromkeys(architectures):
             wanted = tuple(name for name in names if (architecture, name) not in self._known)

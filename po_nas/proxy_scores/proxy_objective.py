@@ -29,7 +29,7 @@ class ProxyObjective(ObjectiveWrapper):
         super().__init__(objective)
         source = objective.proxies
         if source is None:
-            raise ConfigError("metrics.objective", proxy, f"{objective.name} has no proxy scores; add metrics.compute")
+            raise ConfigError("proxies.objective", proxy, f"{objective.name} has no proxy scores; add proxies.compute")
         if proxy not in source.names:
             raise UnknownNameError(f"proxy score of {objective.name}", proxy, source.names)
         self._proxy, self._source = proxy, source

@@ -15,7 +15,7 @@ from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import DataError, UnknownNameError
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.graph_leaves import graph_leaves
-from proxies.evolved.metric import EvolvedMetric, evolved_metric, evolved_over
+from proxies.evolved.proxy import EvolvedProxy, evolved_over, evolved_proxy
 
 __all__ = ["RecordedProxies", "Rows", "ScoreTable"]
 
@@ -74,7 +74,7 @@ class Rows(Protocol):
 class RecordedProxies(ProxySource):
     """The scores of a table, looked up by row.
 
-    Registered evolved metrics whose leaves are recorded are offered as well, seen against a reference that is fitted on
+    Registered evolved proxies whose leaves are recorded are offered as well, seen against a reference that is fitted on
     the whole table (its scores, nobody's accuracies).
 
     Args:
@@ -84,7 +84,7 @@ class RecordedProxies(ProxySource):
 
     def __init__(self, rows: Rows, table: ScoreTable | Callable[[], ScoreTable]) -> None:
         self._rows, self._given = rows, table
-        self._whole: dict[EvolvedMetric, NDArray[np.float64]] = {}
+        self._whole: dict[EvolvedProxy, NDArray[np.float64]] = {}
 
     @classmethod
     def of(
@@ -113,7 +113,7 @@ class RecordedProxies(ProxySource):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The scores that are recorded, and the evolved metrics that they suffice for."""
+        """The scores that are recorded, and the evolved proxies that they suffice for."""
         recorded = self.table.names
         return (*recorded, *(name for name in evolved_over(recorded) if name not in recorded))
 
@@ -124,7 +124,7 @@ class RecordedProxies(ProxySource):
 
     @property
     def directions(self) -> Mapping[str, int]:
-        """Those of the table; evolved metrics need no turning."""
+        """Those of the table; evolved proxies need no turning."""
         return dict(zip(self.table.names, self.table.directions, strict=False))
 
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
@@ -136,14 +136,14 @@ class RecordedProxies(ProxySource):
         return {name: np.where(absent, np.nan, column[known]) for name, column in columns.items()}
 
     def _evolved(self, name: str) -> NDArray[np.float64]:
-        """An evolved metric of all rows."""
-        metric = evolved_metric(name)
-        if metric not in self._whole:
-            columns = {leaf: self.table.column(leaf) for leaf in metric.proxies}
-            graph = [leaf for leaf in metric.leaves if leaf not in columns]
+        """An evolved proxy of all rows."""
+        proxy = evolved_proxy(name)
+        if proxy not in self._whole:
+            columns = {leaf: self.table.column(leaf) for leaf in proxy.proxies}
+            graph = [leaf for leaf in proxy.leaves if leaf not in columns]
             if graph:
                 every = [self._rows.architecture(row) for row in range(len(self._rows))]
                 features = graph_leaves(spaces.get(every[0].space), every)
                 columns |= {leaf: features[leaf] for leaf in graph}
-            self._whole[metric] = metric.fitted(columns)
-        return self._whole[metric]
+            self._whole[proxy] = proxy.fitted(columns)
+        return self._whole[proxy]

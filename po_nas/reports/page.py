@@ -65,7 +65,7 @@ def render_page(run: RunData) -> str:
     if best is not None:
         sections.append(_section("Architecture found", _architecture(run, best)))
     if (trust := run.trust()) is not None:
-        sections.append(_section("Metrics it trusted", _trust(trust)))
+        sections.append(_section("Proxies it trusted", _trust(trust)))
     sections += [
         _section("Trials", _trials(run, best)),
         _section("Protocol", _pairs({key.replace("_", " "): value for key, value in flat(run.protocol).items()})),
@@ -141,11 +141,11 @@ def _plot(run: RunData) -> str:
 def _trust(trust: Mapping[str, Any]) -> str:
     """The weights as a picture, and what they mean."""
     believed = trust.get("believed")
-    note = "Change of the objective, in standard deviations among what was evaluated, per deviation of each metric."
+    note = "Change of the objective, in standard deviations among what was evaluated, per deviation of each proxy."
     if believed is not None:
-        note += f" Probability that the metrics are worth anything here: {100 * believed:.0f} %."
+        note += f" Probability that the proxies are worth anything here: {100 * believed:.0f} %."
     source = f" Scores: {trust['source']}." if trust.get("source") else ""
-    plot = _svg(lambda: draw_trust(trust), "weights of training-free metrics")
+    plot = _svg(lambda: draw_trust(trust), "weights of proxies")
     return f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{html_text(note + source)}</p>'
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from po_nas.registry import load_plugin
 from po_nas.runtime.journal import read_journal
@@ -23,19 +23,20 @@ class _TrustRow(BaseModel):
 
 
 class _Trust(BaseModel):
-    """What a method writes to its explanation: a weight of each metric for the incumbent and for clusters."""
+    """What a method writes to its explanation: a weight of each proxy for the incumbent and for clusters."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    metrics: list[str] = Field(min_length=1)
+    # Version 0.1 called them metrics.
+    proxies: list[str] = Field(min_length=1, validation_alias=AliasChoices("proxies", "metrics"))
     rows: list[_TrustRow] = Field(min_length=1)
     believed: float | None = Field(None, ge=0, le=1)
     source: str = ""
 
     @model_validator(mode="after")
     def _aligned(self) -> _Trust:
-        if any(len(row.weights) != len(self.metrics) for row in self.rows):
-            raise ValueError("a row has another number of weights than there are metrics")
+        if any(len(row.weights) != len(self.proxies) for row in self.rows):
+            raise ValueError("a row has another number of weights than there are proxies")
         return self
 
 
@@ -77,7 +78,7 @@ class RunData:
     ended: str | None
 
     def trust(self) -> Mapping[str, Any] | None:
-        """The weights of training-free metrics that the method came to, None where it has none or they are damaged."""
+        """The weights of proxies that the method came to, None where it has none or they are damaged."""
         try:
             return _Trust.model_validate((read_explanation(self.directory) or {}).get("trust")).model_dump()
         except ValidationError:

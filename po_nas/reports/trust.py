@@ -1,4 +1,4 @@
-"""Which training-free metrics a search came to trust: a heat map of weights, for the incumbent and for clusters."""
+"""Which proxies a search came to trust: a heat map of weights, for the incumbent and for clusters."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["draw_trust", "draw_trusts"]
 
 
 def draw_trust(trust: Mapping[str, Any]) -> Figure:
-    """Rows are the incumbent and clusters of alike architectures, columns metrics, colours signed weights.
+    """Rows are the incumbent and clusters of alike architectures, columns proxies, colours signed weights.
 
-    `trust` has ``metrics`` (k names) and ``rows``, each with ``label``, ``architectures`` (how many) and ``weights``
+    `trust` has ``proxies`` (k names) and ``rows``, each with ``label``, ``architectures`` (how many) and ``weights``
     (k), the change of the objective, in its standard deviations among what was evaluated, for one deviation of the
-    metric.
+    proxy.
     """
-    names, rows = list(trust["metrics"]), list(trust["rows"])
+    names, rows = list(trust["proxies"]), list(trust["rows"])
     weights = np.array([row["weights"] for row in rows], dtype=np.float64)
     labels = [r["label"] if r["architectures"] == 1 else f"{r['label']} ({r['architectures']:,})" for r in rows]
     figure = _figure(labels, names, len(rows))
@@ -34,12 +34,12 @@ def draw_trust(trust: Mapping[str, Any]) -> Figure:
 
 
 def draw_trusts(trusts: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
-    """A panel for each method: rows are benchmarks, columns metrics, colours weights; blank where there is none.
+    """A panel for each method: rows are benchmarks, columns proxies, colours weights; blank where there is none.
 
-    `trusts` has the weights by method, benchmark and metric.
+    `trusts` has the weights by method, benchmark and proxy.
     """
     labels = list(dict.fromkeys(benchmark for rows in trusts.values() for benchmark in rows))
-    names = list(dict.fromkeys(metric for rows in trusts.values() for row in rows.values() for metric in row))
+    names = list(dict.fromkeys(proxy for rows in trusts.values() for row in rows.values() for proxy in row))
     weights = {
         method: np.array([[rows.get(label, {}).get(name, np.nan) for name in names] for label in labels])
         for method, rows in trusts.items()

@@ -15,7 +15,7 @@ from po_nas._version import __version__
 from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher
-from po_nas.core.settings import validated
+from po_nas.core.settings import renamed, validated
 from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.proxy_scores.combined import with_computed_proxies
@@ -24,7 +24,7 @@ from po_nas.registry import load_plugin
 from po_nas.runtime import executors
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, RunInfo
-from po_nas.runtime.config import MetricsConfig, SearchConfig, search_config
+from po_nas.runtime.config import MethodConfig, ProxiesConfig, SearchConfig, search_config
 from po_nas.runtime.executors.base import Executor, ExecutorOptions
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.journal import SCHEMA, Journal
@@ -61,22 +61,26 @@ def search(
     feedback: str | None = None,
     batch: int = 1,
     executor: str | Mapping[str, Any] = "inline",
-    metrics: Sequence[str] | Mapping[str, Any] = (),
+    proxies: Sequence[str] | Mapping[str, Any] = (),
     training: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
+    metrics: Sequence[str] | Mapping[str, Any] | None = None,
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
     `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
     ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
-    ``max_cost_s``, ``max_wallclock_s``; `metrics` are training-free metrics to compute for the method, or a mapping of
-    all settings of metrics; `training` holds the options of benchmarks that train; `warm_start` are directories of
-    earlier runs in the same space: evaluations of the same task are told to the method and not made again, those of
-    other tasks serve methods that use metrics as one more metric. Raises `ConfigError` before anything is spent when an
-    argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
+    ``max_cost_s``, ``max_wallclock_s``; `proxies` are proxies to compute for the method, or a mapping of all
+    settings of proxies (`metrics` is the old name); `training` holds the options of benchmarks that train; `warm_start`
+    are directories of earlier runs in the same space: evaluations of the same task are told to the method and not made
+    again, those of other tasks serve methods that use proxies as one more proxy. Raises `ConfigError` before anything
+    is spent when an argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
     """
     name = benchmark if isinstance(benchmark, str) else benchmark.name
+    scores = {"proxies": proxies} if proxies or metrics is None else {}
+    if metrics is not None:
+        scores["metrics"] = metrics
     config = search_config(
         {
             "benchmark": name,
@@ -86,7 +90,7 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
-            "metrics": dict(metrics) if isinstance(metrics, Mapping) else {"compute": metrics},
+            **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in scores.items()},
             "training": dict(training or {}),
             "warm_start": [str(path) for path in warm_start],
         },
@@ -138,6 +142,9 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
     config = read_config(path)
     for plugin in config.plugins:
         load_plugin(plugin)
+    kind = methods.registry.get(config.method.name)
+    recorded = renamed(config.method.options, kind.Options.old_names(), warn=False)
+    config = config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})
     check_options(config)
     named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
@@ -152,8 +159,8 @@ def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Ob
 
 
 def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
-    """The objective that a configuration names, or the `given` one, with the metrics that are to be computed, or one
-    of its metrics as the search signal.
+    """The objective that a configuration names, or the `given` one, with the proxies that are to be computed, or one
+    of its proxies as the search signal.
 
     Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
     directory `out`, unless ``training.folder`` names a place.
@@ -164,11 +171,11 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
-    return with_computed(complete(given), config.metrics)
+    return with_computed(complete(given), config.proxies)
 
 
-def with_computed(given: Objective, wanted: MetricsConfig) -> Objective:
-    """An objective with the metrics that are `wanted`, or with one of its metrics as the search signal."""
+def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
+    """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
     if wanted.compute:
         given = with_computed_proxies(
             given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
@@ -259,11 +266,11 @@ def objective_of_worker(config: SearchConfig, out: Path | None) -> Objective:
 def delegate_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
     """Have proxy scores that cost time computed by the executor's workers from now on, beside its trials.
 
-    Nothing changes where it has none outside of this process, where ``metrics.workers`` wants processes of this
+    Nothing changes where it has none outside of this process, where ``proxies.workers`` wants processes of this
     machine, or where scores are on record.
     """
     source = objective.proxies
-    if executor.remote and config.metrics.workers == 1 and isinstance(source, ComputedProxySource):
+    if executor.remote and config.proxies.workers == 1 and isinstance(source, ComputedProxySource):
         source.compute_by(Scorer(executor, objective.space))
 
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic_core import PydanticCustomError
 
+from po_nas import methods
 from po_nas import training as trainings
-from po_nas.core.settings import read_settings, validated
+from po_nas.core.settings import Settings, read_settings, renamed, validated
 from po_nas.errors import BudgetError
 from po_nas.runtime.budget import Budget
 from po_nas.runtime.executors.base import Timeout
+from po_nas.training.options import TrainingOptions
 
 __all__ = [
     "ERRORS",
     "NAMED",
     "ExecutorConfig",
     "MethodConfig",
-    "MetricsConfig",
+    "ProxiesConfig",
     "SearchConfig",
     "load_config",
+    "recorded_search",
     "search_config",
 ]
 
@@ -32,7 +35,7 @@ class MethodConfig(BaseModel):
     """A method's registered name; every further key is one of its options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
+    name: Annotated[str, AfterValidator(methods.registry.current)]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -56,12 +59,12 @@ class ExecutorConfig(BaseModel):
         return {"timeout_s": self.timeout_s, **(self.model_extra or {})}
 
 
-class MetricsConfig(BaseModel):
-    """Training-free metrics that are computed by building networks, beside those that a benchmark has on record.
+class ProxiesConfig(BaseModel):
+    """Proxy scores that are computed by building networks, beside those that a benchmark has on record.
 
     `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
     scores from one search to the next. With `workers` > 1 so many processes of this machine share the work, one thread
-    each; otherwise an executor's workers do it, if it has any. With `objective`, that metric is the search signal:
+    each; otherwise an executor's workers do it, if it has any. With `objective`, that proxy is the search signal:
     nothing is evaluated, and the accuracy is only reported.
     """
 
@@ -98,10 +101,12 @@ def _absolute_folder(path: str) -> str:
     return str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(Settings):
     """Everything that determines a search."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deprecated: ClassVar[Mapping[str, str]] = {"metrics": "proxies"}
 
     benchmark: str = Field(description="registered benchmark, such as nasbench201/cifar10")
     method: MethodConfig = Field(description="registered method; its options as method.<option>")
@@ -110,7 +115,7 @@ class SearchConfig(BaseModel):
     feedback: str | None = Field(None, description="what the method is told; default: the benchmark's first preset")
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
-    metrics: MetricsConfig = Field(MetricsConfig(), description="training-free metrics to compute for the method")
+    proxies: ProxiesConfig = Field(ProxiesConfig(), description="proxies to compute for the method")
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"
     )
@@ -118,10 +123,10 @@ class SearchConfig(BaseModel):
         (), description="directories of earlier runs in the same space: of this task, or of others"
     )
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
-    plugins: _Names = Field((), description="Python files, modules or evolved metrics (.json) to load first")
+    plugins: _Names = Field((), description="Python files, modules or evolved proxies (.json) to load first")
 
 
-_SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "metrics": "compute"}
+_SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "proxies": "compute"}
 """``method=gp_bo`` stands for ``method.name=gp_bo``, and so on."""
 
 
@@ -136,9 +141,21 @@ def search_config(raw: Mapping[str, Any]) -> SearchConfig:
     return validated(SearchConfig, raw, errors=ERRORS)
 
 
+def recorded_search(search: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from the record of a run in the names of this version; old ones there are nothing to warn of."""
+    found = renamed(search, SearchConfig.old_names(), warn=False)
+    method, training = found.get("method"), found.get("training")
+    if isinstance(method, Mapping) and isinstance(method.get("name"), str):
+        found["method"] = {**method, "name": methods.registry.current(method["name"], warn=False)}
+    if isinstance(training, Mapping):
+        found["training"] = renamed(training, TrainingOptions.old_names(), warn=False)
+    return found
+
+
 def _search_of(content: dict[str, Any]) -> dict[str, Any]:
     """The settings in a file, which may be the record of a run: that has them in a section of its own."""
-    return content["search"] if isinstance(content.get("search"), dict) and "versions" in content else content
+    recorded = isinstance(content.get("search"), dict) and "versions" in content
+    return recorded_search(content["search"]) if recorded else content
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> SearchConfig:
@@ -146,7 +163,9 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Se
 
     Raises `ConfigError` that names the key, the value and the nearest valid choice.
     """
-    raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED, within=_search_of)
+    raw = read_settings(
+        path, overrides, _SHORTHANDS, named=NAMED, deprecated=SearchConfig.old_names(), within=_search_of
+    )
     given = raw.get("plugins") or []
     given = [given] if isinstance(given, str) else given
     if isinstance(given, list):

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from po_nas.core.settings import validated
 from po_nas.core.yaml_reader import read_yaml
 from po_nas.errors import ConfigError, RunDirectoryError, RunLockedError
-from po_nas.runtime.config import SearchConfig, search_config
+from po_nas.runtime.config import SearchConfig, recorded_search, search_config
 from po_nas.runtime.journal import cut_journal
 
 __all__ = [
@@ -232,7 +232,7 @@ class Record(BaseModel):
     @property
     def config(self) -> SearchConfig:
         """The configuration, checked; `ConfigError`."""
-        return search_config(self.search)
+        return search_config(recorded_search(self.search))
 
 
 def read_record(path: Path) -> Record:

@@ -48,11 +48,16 @@ def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> t
         if sum(value is not None for _, value in told) < 2:
             raise RunDirectoryError(path, "has told fewer than two evaluations; there is nothing to start from")
         task = record.config.benchmark
-        same = dict(theirs) == dict(protocol)
+        same = _current(theirs) == _current(protocol)
         if not same and any(task == other.task and not other.same for other in found):
             raise ConfigError("warm_start", path, f"is the second run on {task}; give one run of each other task")
         found.append(WarmStart(task, same, theirs.get("direction") != "minimize", told))
     return tuple(found)
+
+
+def _current(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """A protocol in the names of this version."""
+    return {"proxies" if name == "metrics" else name: value for name, value in protocol.items()}
 
 
 def _told(path: Path) -> tuple[tuple[str, float | None], ...]:

@@ -258,8 +258,8 @@ class TrainingObjective(Objective):
     # -- proxy scores ---------------------------------------------------------------------------------------------
 
     def example_inputs(self, samples: int = 16) -> Inputs:
-        """The network of the recipe, and `TrainingOptions.scored` training images of the data set."""
-        images, labels = next(self.data.train.shuffled(self.options.scored, 0))
+        """The network of the recipe, and `TrainingOptions.proxy_batch` training images of the data set."""
+        images, labels = next(self.data.train.shuffled(self.options.proxy_batch, 0))
         options = network_options(self.recipe, self.kind, auxiliary=False)
         return options, Batch.of((images.contiguous().cpu(), labels.cpu()))
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from po_nas.core.settings import Settings
 from po_nas.training.halving import Halving
 from po_nas.training.loss import LossChoice
 
 __all__ = ["TrainingOptions"]
 
 
-class TrainingOptions(BaseModel):
+class TrainingOptions(Settings):
     """The section ``training`` of a search's configuration; JSON-serialisable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deprecated: ClassVar[Mapping[str, str]] = {"scored": "proxy_batch"}
 
     data: str | None = Field(None, description="folder of the images; default: where the data set is looked for")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
@@ -32,4 +35,4 @@ class TrainingOptions(BaseModel):
         None, description="where curves, results and checkpoints are kept; default: below the run directory"
     )
     tensorboard: bool = Field(False, description="write learning curves for TensorBoard into that folder")
-    scored: PositiveInt = Field(32, description="images that training-free metrics are computed on")
+    proxy_batch: PositiveInt = Field(32, description="images that proxies are computed on")

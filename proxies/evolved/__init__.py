@@ -1,1 +1,1 @@
-"""Evolved metrics: formulas over other proxies that genetic programming found (`po-nas evolve proxy`)."""
+"""Evolved proxies: formulas over other proxies that genetic programming found (`po-nas evolve proxy`)."""

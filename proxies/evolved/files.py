@@ -1,4 +1,4 @@
-"""The records of evolved metrics, and the metrics that come with the package. Imports no NumPy."""
+"""The records of evolved proxies, and the proxies that come with the package. Imports no NumPy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COSTS: tuple[CostClass, ...] = ("count", "forward", "backward", "per_sample", "
 
 
 def composed_spec(registry: Registry[Any], name: str, needs: Sequence[str], decides: object) -> ProxySpec:
-    """The record of an evolved metric: labels and cost are those of what it needs.
+    """The record of an evolved proxy: labels and cost are those of what it needs.
 
     `decides` is all that its score depends on besides (JSON-serialisable); the version follows from it.
     """
@@ -42,7 +42,7 @@ def composed_spec(registry: Registry[Any], name: str, needs: Sequence[str], deci
 
 
 def declare_shipped(registry: Registry[Any]) -> None:
-    """Enter the metrics that come with the package; each is read when it is first used. Imports no NumPy."""
+    """Enter the proxies that come with the package; each is read when it is first used. Imports no NumPy."""
     folder = files("proxies.evolved") / _FOLDER
     if not folder.is_dir():
         return
@@ -53,5 +53,5 @@ def declare_shipped(registry: Registry[Any]) -> None:
             needs = tuple(leaf for leaf in state["leaves"] if not leaf.startswith("g_"))
             sample = state["references"].get(state["default"], {})
             spec = composed_spec(registry, name, needs, [state["formula"], sample])
-            summary, target = f"evolved: {state['formula']}", f"proxies.evolved.shipped_metrics:{name}"
+            summary, target = f"evolved: {state['formula']}", f"proxies.evolved.shipped_proxies:{name}"
             registry.add(Entry(name, summary, target, spec.reference, ("evolved",), spec))

@@ -1,4 +1,4 @@
-r"""The functions of evolved metrics: total, bounded and vectorised.
+r"""The functions of evolved proxies: total, bounded and vectorised.
 
 Whatever finite numbers go in, finite numbers within ± `LIMIT` come out; there is no division by zero, no logarithm of
 nothing and no overflow. Arrays are float64 of any shape and are taken element by element.

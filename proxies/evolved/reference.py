@@ -1,8 +1,8 @@
 """Scores of unlike scale as the leaves of a formula, by what a stored reference sample says of each.
 
 A reference is fitted once on a sample of architectures and then applies to any other, one alone included: an evolved
-metric means the same wherever it is computed. Scores are relative to the kind of architecture that the sample was
-drawn from; a metric for another space wants a reference of that space (no accuracies are needed for one).
+proxy means the same wherever it is computed. Scores are relative to the kind of architecture that the sample was
+drawn from; a proxy for another space wants a reference of that space (no accuracies are needed for one).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from po_nas.errors import ConfigError, EvolvedMetricError, UnknownNameError
+from po_nas.errors import ConfigError, EvolvedProxyError, UnknownNameError
 from proxies.evolved.functions import bounded
 
 __all__ = ["NORMALISERS", "Kind", "Missing", "Reference", "fit"]
@@ -85,15 +85,15 @@ class Reference:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Reference:
-        """The reference that `state` described; `EvolvedMetricError` for anything else."""
+        """The reference that `state` described; `EvolvedProxyError` for anything else."""
         try:
             samples = {str(leaf): tuple(float(v) for v in sample) for leaf, sample in dict(state["samples"]).items()}
             found = cls(state["kind"], samples, int(state["size"]), str(state["source"]), state["missing"])
         except (KeyError, TypeError, ValueError) as error:
-            raise EvolvedMetricError("", f"a reference of it is damaged ({type(error).__name__}: {error})") from error
+            raise EvolvedProxyError("", f"a reference of it is damaged ({type(error).__name__}: {error})") from error
         for leaf, sample in samples.items():
             if not np.isfinite(sample).all() or list(sample) != sorted(sample):
-                raise EvolvedMetricError("", f"the reference sample of {leaf!r} is not a sorted list of finite numbers")
+                raise EvolvedProxyError("", f"the reference sample of {leaf!r} is not a sorted list of finite numbers")
         return found
 
 

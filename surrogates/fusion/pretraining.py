@@ -88,7 +88,7 @@ class Pretrained:
         return Embeddings(nodes, mask, (pooled - self.model.pooled_scale[0]) / self.model.pooled_scale[1])
 
     @torch.no_grad()
-    def predict_metrics(self, inputs: Encodings) -> torch.Tensor:
+    def predict_scores(self, inputs: Encodings) -> torch.Tensor:
         """Metrics (k, K) on the scale of the pre-training data; without training they mean nothing."""
         _, pooled = self._raw(inputs)
         return cast(torch.Tensor, self.model.head(pooled)) * self.model.metrics[1] + self.model.metrics[0]

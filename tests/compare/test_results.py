@@ -247,7 +247,7 @@ def test_runs_that_are_not_alike_are_told_apart(tmp_path):
 
 def test_runs_towards_a_metric_have_no_regret(tmp_path):
     for seed in (0, 1):
-        settings = {"benchmark": "nasbench_graph/proteins", "method": "random", "metrics": {"objective": "params"}}
+        settings = {"benchmark": "nasbench_graph/proteins", "method": "random", "proxies": {"objective": "params"}}
         po_nas.search(**settings, budget=4, seed=seed, out=tmp_path / f"{seed}")
     study = read_runs([tmp_path / "0", tmp_path / "1"])
     task = study.benchmarks[0]

@@ -129,7 +129,7 @@ def test_a_study_is_read(tmp_path, plugin):
         ("executor=inlin", UnknownNameError, "did you mean 'inline'"),
         ("executor.timeout=3", ConfigError, r"executor\.timeout=3: unknown key; did you mean 'timeout_s'"),
         ("executor=submitit", ConfigError, "a comparison can use process or ray"),
-        ("metrics.objective=nwot", ConfigError, "is for po-nas search"),
+        ("proxies.objective=nwot", ConfigError, "is for po-nas search"),
         ("budgt=3", ConfigError, "did you mean 'budget'"),
         ("published=none.yaml", ConfigError, "cannot be read"),
         ("plugins=none.py", PluginError, "does not exist"),
@@ -155,13 +155,13 @@ def test_a_proxy_of_ones_own_can_be_compared(tmp_path, monkeypatch):
             """
         )
     )
-    single = "{name: zero_cost, fusion: single, metric: comparison_kernels, pool: 4}"
+    single = "{name: zero_cost, fusion: single, proxy: comparison_kernels, pool: 4}"
     path = study_file(
         tmp_path,
         f"""
         benchmarks: nasbench201/cifar10
         methods: {{mine: {single}, theirs: {single.replace("comparison_kernels", "params")}}}
-        metrics: comparison_kernels
+        proxies: comparison_kernels
         plugins: kernels.py
         seeds: 2
         budget: 2
@@ -173,10 +173,10 @@ def test_a_proxy_of_ones_own_can_be_compared(tmp_path, monkeypatch):
         monkeypatch.setattr(
             running, "run_cell", lambda _: pytest.fail("run again")
         )  # all of it is there, and is not run again
-        elsewhere = load_comparison(path, [f"metrics.cache={tmp_path / 'other.sqlite'}"])
+        elsewhere = load_comparison(path, [f"proxies.cache={tmp_path / 'other.sqlite'}"])
         rows = pq.read_table(run_comparison(elsewhere, tmp_path / "out"))
         with pytest.raises(UnknownNameError, match="did you mean 'nwot'"):
-            run_comparison(load_comparison(path, ["metrics=nwto"]), tmp_path / "misspelt")
+            run_comparison(load_comparison(path, ["proxies=nwto"]), tmp_path / "misspelt")
     finally:
         proxies.registry.remove("comparison_kernels")
     found = rows.to_pandas().pivot(index=["seed", "evaluation"], columns="method", values="architecture")

@@ -31,7 +31,7 @@ class Learned(RandomSearch):
             {"label": "incumbent", "architectures": 1, "weights": [max(told), -float(len(told))]},
             {"label": "others", "architectures": 2, "weights": [0.0, 0.0]},
         ]
-        return {"trust": {"metrics": ["params", "flops"], "rows": rows}}
+        return {"trust": {"proxies": ["params", "flops"], "rows": rows}}
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def config(seeds: int) -> ComparisonConfig:
 def test_it_is_what_the_search_itself_would_say(tmp_path, caplog, monkeypatch):
     study = Study.load(run_comparison(config(4), tmp_path).parent)
     (trust,) = study.trust
-    assert (trust.benchmark, trust.method, trust.metrics) == (TASK, "mine", ("params", "flops"))
+    assert (trust.benchmark, trust.method, trust.proxies) == (TASK, "mine", ("params", "flops"))
     ends = [study.values("validation", TASK, "mine", 6)[seed] for seed in (0, 3)]
     np.testing.assert_allclose(trust.weights, [[ends[0], -6], [ends[1], -6]])
     assert "mine on nasbench_graph/proteins, seed 2 cannot say what it has learned" in caplog.text
@@ -57,7 +57,7 @@ def test_it_is_what_the_search_itself_would_say(tmp_path, caplog, monkeypatch):
     # Another session runs no search again, asks once more what could not be said, and goes on with further seeds.
     ran = []
     monkeypatch.setattr(running, "run_cell", lambda cell: ran.append(cell.search.seed) or [])
-    monkeypatch.setattr(Learned, "explain", lambda self: {"trust": {"metrics": ["x"], "rows": []}})
+    monkeypatch.setattr(Learned, "explain", lambda self: {"trust": {"proxies": ["x"], "rows": []}})
     run_comparison(config(4), tmp_path)
     assert ran == []
     caplog.clear()

@@ -72,7 +72,7 @@ def test_a_budget_in_costs_is_refused_where_there_are_none(wrap, tmp_path):
 def test_so_it_is_where_proxies_are_computed_or_the_goal(metrics, tmp_path):
     settings = {"benchmark": "nasbench_graph/cora", "method": "random", "budget": {"max_cost_s": 10}}
     with pytest.raises(BudgetError):
-        po_nas.search(**settings, metrics=metrics, out=tmp_path / "run")
+        po_nas.search(**settings, proxies=metrics, out=tmp_path / "run")
 
 
 def _duck(**more):

@@ -80,7 +80,7 @@ def test_old_names_of_options_are_understood_with_a_warning():
     ("method", "old", "new"),
     [
         ("po_nas", {"by_metrics": 1}, {"initial_by_proxy": 1}),
-        ("gp_metrics", {"by_metrics": 1}, {"initial_by_proxy": 1}),
+        ("gp_proxies", {"by_metrics": 1}, {"initial_by_proxy": 1}),
         ("po_nas_paper", {"keys": "pooled", "start": "equal", "enough": 0.2}, {"loss_tolerance": 0.2}),
     ],
 )

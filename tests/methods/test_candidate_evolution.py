@@ -54,10 +54,10 @@ def test_offspring_are_better_than_the_pool():
 
 
 def test_evolution_can_be_switched_off_and_its_metrics_limited():
-    for options, expected in (({"evolution": False}, 0), ({"metric_budget": 7}, 7), ({"metric_budget": 0}, 0)):
+    for options, expected in (({"evolution": False}, 0), ({"proxy_budget": 7}, 7), ({"proxy_budget": 0}, 0)):
         made, _, value = search(**options)
         drive(made, value, 5)
-        assert made.explain()["metrics"] == {"offspring_measured": expected, "networks_scored": 0}
+        assert made.explain()["proxies"] == {"offspring_measured": expected, "networks_scored": 0}
 
 
 def test_evaluations_from_elsewhere_are_learnt_from():

@@ -7,7 +7,7 @@ from po_nas import spaces
 from po_nas.core.searcher import Domain
 from po_nas.core.settings import validated
 from po_nas.core.shared_cache import SharedCache
-from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, scored_candidates
 from po_nas.runtime.api import make_searcher
 from po_nas.runtime.config import SearchConfig
@@ -72,11 +72,11 @@ def test_without_metrics_nothing_is_spent(method):
     from po_nas import methods
 
     kind = methods.registry.get(method)
-    with pytest.raises(MetricsUnavailableError, match=f"method '{method}' needs training-free metrics of transnas_mi"):
+    with pytest.raises(ProxiesUnavailableError, match=f"method '{method}' needs proxy scores on transnas_mi"):
         kind(domain(), seed=0)
     with pytest.raises(UnknownNameError, match="did you mean 'm1'"):
-        kind(domain(ToyMetrics(SPACE)), seed=0, options=kind.Options(metrics=("m1x",)))
-    with pytest.raises(MetricsUnavailableError, match="half of the candidates"):
+        kind(domain(ToyMetrics(SPACE)), seed=0, options=kind.Options(proxies=("m1x",)))
+    with pytest.raises(ProxiesUnavailableError, match="half of the candidates"):
         scored_candidates(domain(ToyMetrics(SPACE, ("m0",), gap=1)), 0, method, size=20)
 
 

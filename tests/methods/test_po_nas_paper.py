@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from po_nas import spaces
 from po_nas.core.objective import Outcome
-from po_nas.errors import MetricsUnavailableError
+from po_nas.errors import ProxiesUnavailableError
 from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
 
 SPACE = spaces.get("transnas_micro")
@@ -39,7 +39,7 @@ def test_first_come_the_best_means_of_the_scaled_metrics():
     metrics, value = linear(np.ones(3))
     search = with_metrics("po_nas_paper", SPACE, metrics, **QUICK | {"pool": 300})
     trials = drive(search, value, 5)
-    assert [t.origin for t in trials] == ["metrics"] * 3 + ["fusion"] * 2
+    assert [t.origin for t in trials] == ["proxies"] * 3 + ["fusion"] * 2
     architectures = search._base.architectures
     raw = metrics.values(architectures, metrics.names)
     means = ((raw - raw.min(0)) / np.ptp(raw, axis=0)).mean(1)
@@ -83,7 +83,7 @@ def test_searches_share_the_encoder(tmp_path):
 
     metrics = ToyMetrics(SPACE)
     folder = str(tmp_path / "encoders")
-    options = QUICK | {"pretraining": "fast", "checkpoints": folder, "pool": None, "metrics": ("m0",)}
+    options = QUICK | {"pretraining": "fast", "checkpoints": folder, "pool": None, "proxies": ("m0",)}
     options |= {"pool": 64}
     first, second = (with_metrics("po_nas_paper", SPACE, metrics, seed=1, **options) for _ in range(2))
     assert first._encoder is second._encoder
@@ -102,5 +102,5 @@ def test_other_losses_can_be_asked_for():
 
 
 def test_metrics_must_exist():
-    with pytest.raises(MetricsUnavailableError):
+    with pytest.raises(ProxiesUnavailableError):
         with_metrics("po_nas_paper", SPACE, None)

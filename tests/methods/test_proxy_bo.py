@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from po_nas import spaces
-from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.methods.proxy_bo import log_error
 from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
 
@@ -15,8 +15,8 @@ SPACE = spaces.get("transnas_micro")
 SMALL = MappingProxyType({"pool": 120, "initial": 4, "initial_by_proxy": 2})
 
 
-class TestGPMetrics(MetricConformance):
-    method = "gp_metrics"
+class TestGPProxies(MetricConformance):
+    method = "gp_proxies"
     options = SMALL
     budget = 10
 
@@ -76,9 +76,9 @@ def test_weights_differ_between_architectures_only_where_asked():
 
 def test_the_first_picks_are_those_of_the_metrics_and_spread():
     metrics, value = linear(np.ones(3))
-    search = with_metrics("gp_metrics", SPACE, metrics, initial=5, initial_by_proxy=3)
+    search = with_metrics("gp_proxies", SPACE, metrics, initial=5, initial_by_proxy=3)
     trials = drive(search, value, 5)
-    assert [t.origin for t in trials] == ["metrics"] * 3 + ["random"] * 2
+    assert [t.origin for t in trials] == ["proxies"] * 3 + ["random"] * 2
     every = np.array([value(a) for a in SPACE.enumerate()])
     assert np.mean([np.mean(every < value(t.architecture)) for t in trials[:3]]) > 0.9
     first, second = (t.architecture for t in trials[:2])
@@ -93,10 +93,10 @@ def test_failures_are_the_worst_value_and_are_learnt_from():
 
 
 def test_metrics_must_exist():
-    with pytest.raises(MetricsUnavailableError):
+    with pytest.raises(ProxiesUnavailableError):
         with_metrics("po_nas", SPACE, None)
     with pytest.raises(UnknownNameError):
-        with_metrics("gp_metrics", SPACE, ToyMetrics(SPACE), metrics=("nonsense",))
+        with_metrics("gp_proxies", SPACE, ToyMetrics(SPACE), proxies=("nonsense",))
 
 
 def test_log_error_keeps_the_order_and_forgives_disasters():
@@ -115,7 +115,7 @@ def test_explains_itself_in_plain_json():
     trials = drive(search, value, 12)
     found = search.explain()["trust"]
     assert json.loads(json.dumps(found)) == found == search.explain()["trust"]
-    assert found["metrics"] == ["m0", "m1", "m2"]
+    assert found["proxies"] == ["m0", "m1", "m2"]
     assert 0 <= found["believed"] <= 1
     incumbent, *groups = found["rows"]
     assert sum(row["architectures"] for row in groups) >= 200

@@ -68,7 +68,7 @@ def test_what_exploration_saves_is_spent_on_the_best_combination():
 
 
 def test_a_candidate_without_all_metrics_is_not_on_top():
-    method = with_metrics("robot", SPACE, ToyMetrics(SPACE, gap=2), metrics=("m0", "m1", "m2"))
+    method = with_metrics("robot", SPACE, ToyMetrics(SPACE, gap=2), proxies=("m0", "m1", "m2"))
     combined = method._combined
     assert combined.candidates.incomplete.sum() == SPACE.size // 2
     assert not combined.candidates.incomplete[combined.tops].any()

@@ -16,7 +16,7 @@ NEXT = {
     "regularized_evolution": "evolution",
     "local_search": "neighbour",
     "gp_bo": "acquisition",
-    "gp_metrics": "acquisition",
+    "gp_proxies": "acquisition",
     "po_nas": "acquisition",
     "po_nas_paper": "fusion",
     "pwlnas": "predictor",
@@ -29,7 +29,7 @@ NEXT = {
 QUICK = {
     "po_nas_paper": {"pool": 60, "pretraining": "none", "steps": 3},
     **{name: {"steps": 3} for name in ("pwlnas", "bananas", "npenas", "weaknas")},
-    **{name: {"pool": 200} for name in ("po_nas", "gp_metrics", "robot")},
+    **{name: {"pool": 200} for name in ("po_nas", "gp_proxies", "robot")},
 }
 
 

@@ -35,7 +35,7 @@ def test_evaluates_in_the_order_of_the_fusion(fusion):
     everything = list(SPACE.enumerate())
     scores = {"log_rank": log_rank, "mean_rank": mean_rank}[fusion](metrics.values(everything, metrics.names[:2]))
     wanted = np.sort(scores)[::-1][:20]
-    trials = drive(with_metrics("zero_cost", SPACE, metrics, fusion=fusion, metrics=("m0", "m1")), lambda a: 0.0, 20)
+    trials = drive(with_metrics("zero_cost", SPACE, metrics, fusion=fusion, proxies=("m0", "m1")), lambda a: 0.0, 20)
     places = [everything.index(t.architecture) for t in trials]
     assert scores[places] == pytest.approx(wanted)
     assert {t.origin for t in trials} == {fusion}
@@ -46,7 +46,7 @@ def test_a_single_metric_and_the_rule_that_chooses_it():
     everything = list(SPACE.enumerate())
     for metric, name in (("auto", "nwot"), ("m1", "m1")):
         best = everything[int(metrics.values(everything, [name]).argmax())]
-        (trial,) = drive(with_metrics("zero_cost", SPACE, metrics, fusion="single", metric=metric), lambda a: 0.0, 1)
+        (trial,) = drive(with_metrics("zero_cost", SPACE, metrics, fusion="single", proxy=metric), lambda a: 0.0, 1)
         assert metrics.values([trial.architecture], [name]) == pytest.approx(metrics.values([best], [name]))
     unknown = with_metrics("zero_cost", SPACE, ToyMetrics(SPACE, ("b", "a")), fusion="single", pool=20)
     assert unknown._ordered[0].names == ("b", "a")

@@ -13,7 +13,7 @@ import proxies
 from po_nas import benchmarks
 from po_nas.errors import (
     ConfigError,
-    EvolvedMetricError,
+    EvolvedProxyError,
     PluginError,
     ProxyError,
     ProxyValueError,
@@ -21,7 +21,7 @@ from po_nas.errors import (
 )
 from po_nas.formula import parse, text
 from po_nas.registry import load_plugin
-from proxies.evolved import metric as evolved
+from proxies.evolved import proxy as evolved
 from proxies.evolved.functions import ARITIES
 from proxies.evolved.reference import Reference, fit
 from tests.errors import check, raised
@@ -35,7 +35,7 @@ def made(formula="log_abs(params) + synflow - 0.5 * max(flops, params)", name="e
     rng = np.random.default_rng(0)
     sample = {leaf: np.exp(3 * rng.normal(size=40) + 6) for leaf in LEAVES}
     used = {leaf: sample[leaf] for leaf in LEAVES if leaf in text(tree)}
-    return evolved.EvolvedMetric(name, tree, {"toy_networks": fit("rank", used)}, default, {"problems": ["toy"]})
+    return evolved.EvolvedProxy(name, tree, {"toy_networks": fit("rank", used)}, default, {"problems": ["toy"]})
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_faulty_files_are_named_with_the_reason(tmp_path, change, named):
     path = tmp_path / "evo.json"
     evolved.save(made(), path)
     path.write_text(change(path.read_text()))
-    with raised(EvolvedMetricError, path, path=path) as caught:
+    with raised(EvolvedProxyError, path, path=path) as caught:
         evolved.load(path)
     assert named in caught.value.reason
     with raised(PluginError, origin=path) as plugin:
@@ -129,15 +129,15 @@ def test_faulty_files_are_named_with_the_reason(tmp_path, change, named):
 
 
 def test_a_metric_must_hold_together():
-    with raised(EvolvedMetricError, f"'{text(1.0)}'", path=""):
-        evolved.EvolvedMetric("a", 1.0, {"x": fit("rank", {})})
-    with raised(EvolvedMetricError, "'x'", "params", path=""):
-        evolved.EvolvedMetric("a", "params", {"x": fit("rank", {})})
+    with raised(EvolvedProxyError, f"'{text(1.0)}'", path=""):
+        evolved.EvolvedProxy("a", 1.0, {"x": fit("rank", {})})
+    with raised(EvolvedProxyError, "'x'", "params", path=""):
+        evolved.EvolvedProxy("a", "params", {"x": fit("rank", {})})
     references = {"x": fit("rank", {"params": [1.0]}), "y": fit("raw", {"params": [1.0]})}
-    with raised(EvolvedMetricError, path=""):
-        evolved.EvolvedMetric("a", "params", references)
-    evolved.EvolvedMetric("a", "params", references | {"y": fit("rank", {"params": [1.0]})})
-    with raised(EvolvedMetricError, os.strerror(errno.ENOENT), path="/nowhere/evo.json"):
+    with raised(EvolvedProxyError, path=""):
+        evolved.EvolvedProxy("a", "params", references)
+    evolved.EvolvedProxy("a", "params", references | {"y": fit("rank", {"params": [1.0]})})
+    with raised(EvolvedProxyError, os.strerror(errno.ENOENT), path="/nowhere/evo.json"):
         evolved.load("/nowhere/evo.json")
 
 
@@ -219,7 +219,7 @@ def test_without_a_reference_or_with_a_graph_a_network_has_no_score():
         (made(default=""), "po-nas evolve reference"),
         (made("params + g_conv"), "g_conv"),
     ):
-        function = evolved.EvolvedProxy(found, found.default)
+        function = evolved.EvolvedScore(found, found.default)
         with raised(ProxyValueError, named, proxy="evo_a"):
             function({"params": 1.0, "flops": 1.0, "synflow": 1.0})
 
@@ -227,7 +227,7 @@ def test_without_a_reference_or_with_a_graph_a_network_has_no_score():
 def test_a_benchmark_that_has_the_leaves_offers_the_metric():
     tree = parse("nwot + log_abs(flops) * g_conv", functions=ARITIES, variables=("nwot", "flops", "g_conv"))
     reference = fit("rank", {leaf: [0.0, 1.0] for leaf in ("nwot", "flops", "g_conv")})
-    evolved.register(evolved.EvolvedMetric("evo_table", tree, {"any": reference}), "test")
+    evolved.register(evolved.EvolvedProxy("evo_table", tree, {"any": reference}), "test")
     try:
         found = benchmarks.get("nasbench201/cifar10")
         assert "evo_table" in found.proxies.names

@@ -329,7 +329,7 @@ def az_trainability(network, x, y):
 
 az_complexity = flops
 
-# Evolved metrics are formulas over the others and have tests of their own.
+# Evolved proxies are formulas over the others and have tests of their own.
 OWN = [name for name in proxies.names() if "evolved" not in proxies.registry.entry(name).tags]
 REFERENCES = {name: globals()[name] for name in OWN}  # a new proxy needs a reference here
 UNSUPPORTED = {("perceptron", "meco")}
@@ -388,7 +388,7 @@ def test_epe_nas_with_more_than_a_hundred_outputs():
 def test_tangent_kernel_does_not_depend_on_the_memory_limit():
     from proxies.batch import Batch
     from proxies.context import ProxyContext
-    from proxies.metrics.sample_gradients import tangent_kernel
+    from proxies.functions.sample_gradients import tangent_kernel
     from proxies.passes import Passes
 
     network = make(FAMILIES["residual"])

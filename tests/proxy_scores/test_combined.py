@@ -43,7 +43,7 @@ def _small(space, network):
 def test_a_space_without_networks_is_refused(monkeypatch):
     bare = ToyObjective(spaces.get("nasbench201"))
     monkeypatch.setattr(networks.registry, "_entries", {})
-    with raised(ConfigError, key="metrics.compute", value="nasbench201"):
+    with raised(ConfigError, key="proxies.compute", value="nasbench201"):
         with_computed_proxies(bare, ["params"])
 
 
@@ -68,7 +68,7 @@ def test_computed_metrics_stand_beside_recorded_ones():
     assert wrapped.proxies.names == ("params", "m0", "m1", "m2")
     with pytest.raises(UnknownNameError):
         wrapped.proxies.values(architectures, ["nonsense"])
-    assert "a toy" in wrapped.protocol()["metrics"]
+    assert "a toy" in wrapped.protocol()["proxies"]
 
 
 def test_a_search_computes_what_its_configuration_names(tmp_path):
@@ -80,7 +80,7 @@ def test_a_search_computes_what_its_configuration_names(tmp_path):
             "benchmark": objective.name,
             "method": {"name": "po_nas", "pool": 12},
             "budget": {"max_evaluations": 8},
-            "metrics": config,
+            "proxies": config,
         }
     )
     result = run_search(search, tmp_path / "run", objective=objective)

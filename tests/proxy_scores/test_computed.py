@@ -84,7 +84,7 @@ def test_names_are_checked():
 def test_a_search_on_an_objective_without_recorded_metrics(tmp_path):
     objective = with_computed_proxies(ToyObjective(SPACE), ("params", "flops"), BATCH, network=SMALL)
     assert isinstance(objective, Objective)
-    options = {"name": "po_nas_paper", "pool": 20, "pretraining": "none", "steps": 3, "metrics": ["params"]}
+    options = {"name": "po_nas_paper", "pool": 20, "pretraining": "none", "steps": 3, "proxies": ["params"]}
     result = po_nas.search(benchmark=objective, method=options, budget=5, out=tmp_path / "run")
     assert objective.proxies.computed >= 20
     assert result.evaluations == 5

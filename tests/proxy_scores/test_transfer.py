@@ -7,7 +7,7 @@ from scipy.stats import kendalltau
 from po_nas import methods, spaces
 from po_nas.core.searcher import Domain
 from po_nas.core.transfer import SourceTask
-from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.methods.candidates.candidate_set import scored_candidates
 from po_nas.proxy_scores.transfer import TransferProxies
 from tests.methods.toy import ToyMetrics, drive
@@ -52,12 +52,12 @@ def test_a_pool_has_it_even_where_metrics_are_chosen():
 
 def test_without_metrics_another_task_will_do():
     kind = methods.registry.get("po_nas")
-    with pytest.raises(MetricsUnavailableError):
+    with pytest.raises(ProxiesUnavailableError):
         kind(domain(), seed=0)
     search = kind(domain(evaluated(40)), seed=0, options=kind.Options(pool=800))
     reached = max(value(t.architecture) for t in drive(search, value, 6))
     assert reached > np.quantile([value(a) for a in ARCHITECTURES], 0.99)
-    assert search.explain()["trust"]["metrics"] == ["transfer:other/task"]
+    assert search.explain()["trust"]["proxies"] == ["transfer:other/task"]
 
 
 def test_a_task_that_says_the_opposite_is_found_out():

@@ -81,7 +81,7 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("hostile") / "run"
     po_nas.search(benchmark=Hostile(), method="random", budget=6, out=out)
     trust = {
-        "metrics": [HOSTILE],
+        "proxies": [HOSTILE],
         "rows": [{"label": HOSTILE, "architectures": 2, "weights": [1.0]}],
         "source": HOSTILE,
     }

@@ -166,12 +166,12 @@ def test_other_parts_of_the_record_are_checked(finished, tmp_path, part, value):
 @pytest.mark.parametrize(
     "trust",
     [
-        None, 3, [], {}, {"metrics": ["a"]}, {"metrics": "a", "rows": []}, {"metrics": ["a"], "rows": []},
-        {"metrics": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [1.0, 2.0]}]},
-        {"metrics": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [None]}]},
-        {"metrics": ["a"], "rows": [{"label": 3, "architectures": 1, "weights": [1.0]}]},
-        {"metrics": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [float("nan")]}]},
-        {"metrics": ["a"], "believed": "yes", "rows": [{"label": "x", "architectures": 1, "weights": [1.0]}]},
+        None, 3, [], {}, {"proxies": ["a"]}, {"proxies": "a", "rows": []}, {"proxies": ["a"], "rows": []},
+        {"proxies": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [1.0, 2.0]}]},
+        {"proxies": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [None]}]},
+        {"proxies": ["a"], "rows": [{"label": 3, "architectures": 1, "weights": [1.0]}]},
+        {"proxies": ["a"], "rows": [{"label": "x", "architectures": 1, "weights": [float("nan")]}]},
+        {"proxies": ["a"], "believed": "yes", "rows": [{"label": "x", "architectures": 1, "weights": [1.0]}]},
     ],
     ids=repr,
 )  # fmt: skip

@@ -36,21 +36,21 @@ def test_the_report_shows_what_was_trusted(tmp_path):
 
 
 def test_methods_without_weights_have_no_such_section(tmp_path):
-    directory = run(tmp_path, "gp_metrics")
+    directory = run(tmp_path, "gp_proxies")
     assert not (directory / "artifacts" / "explanation.json").exists()
     assert "Metrics it trusted" not in make_report(directory).page.read_text()
 
 
 def test_an_explanation_that_fails_costs_nothing(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(ProxyBO, "explain", lambda self: 1 / 0)
-    directory = run(tmp_path, "gp_metrics")
+    directory = run(tmp_path, "gp_proxies")
     assert json.loads((directory / "summary.json").read_text())["evaluations"] == 8
     assert "cannot say what it has learned" in caplog.text
 
 
 def test_every_weight_is_written_on_the_map():
     trust = {
-        "metrics": ["a", "b"],
+        "proxies": ["a", "b"],
         "rows": [
             {"label": "incumbent", "architectures": 1, "weights": [0.5, -0.25]},
             {"label": "2.0 × conv", "architectures": 1200, "weights": [0.0, 0.125]},

@@ -79,7 +79,7 @@ def test_what_fails_alone_has_no_metrics(executor, caplog):
     found, _ = Scorer(executor, SPACE)(POOL, ("sum",))
     assert np.isnan(found[7]).all()
     np.testing.assert_array_equal(np.delete(found, 7, 0), np.delete(expected(("sum",)), 7, 0))
-    assert "no metrics of 1 of 40 architectures" in caplog.text
+    assert "no scores of 1 of 40 architectures" in caplog.text
 
 
 class Costly(CodeMetrics, ComputedProxySource):

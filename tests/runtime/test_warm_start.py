@@ -42,7 +42,7 @@ def test_the_same_task_is_not_evaluated_again_and_needs_no_initial_design(earlie
 def test_another_task_is_one_more_metric(earlier, tmp_path):
     run(tmp_path / "next", CIFAR100, 6, PO_NAS, warm_start=[earlier])
     explained = json.loads((tmp_path / "next" / "artifacts" / "explanation.json").read_text())
-    assert f"transfer:{CIFAR10}" in explained["trust"]["metrics"]
+    assert f"transfer:{CIFAR10}" in explained["trust"]["proxies"]
     run(tmp_path / "plain", CIFAR100, 6, PO_NAS)
     assert trials(tmp_path / "plain") != trials(tmp_path / "next")
 
@@ -62,7 +62,7 @@ def test_a_resumed_search_has_the_same_start_though_the_other_run_is_gone(earlie
 
 def test_what_cannot_be_started_from_is_said_before_anything_is_spent(earlier, tmp_path):
     out = tmp_path / "next"
-    with pytest.raises(ConfigError, match=r"gp_metrics.*po_nas"):
+    with pytest.raises(ConfigError, match=r"gp_proxies.*po_nas"):
         run(out, CIFAR100, 3, "random", warm_start=[earlier])
     with pytest.raises(ConfigError, match="searched nasbench201, this search is in nasbench_graph"):
         run(out, "nasbench_graph/cora", 3, warm_start=[earlier])

@@ -35,7 +35,7 @@ from tests.training.toy_images import arrays, write_folders, write_parquet
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"network": {"channels": 8, "cells": 2}, "epochs": 2, "batch": 50}
-TINY = {"recipe": SMALL, "samples": 150, "scored": 8}
+TINY = {"recipe": SMALL, "samples": 150, "proxy_batch": 8}
 
 
 def tiny(folder=None, **options):
@@ -371,7 +371,7 @@ def test_workers_that_train_compute_the_metrics_too(tmp_path, metrics):
             method={"name": "po_nas", "pool": 8, "initial": 2, "initial_by_proxy": 1},
             budget={"max_evaluations": 3},
             training=TINY,
-            metrics=metrics,
+            proxies=metrics,
             executor={"name": executor},
         )
         run_search(config, tmp_path / executor)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +28,20 @@ _SPAN = 10
 class EvolutionOptions(MethodOptions):
     """Options of methods whose candidates evolve where the space cannot be enumerated."""
 
+    deprecated: ClassVar[Mapping[str, str]] = {"metric_budget": "proxy_budget"}
+
     evolution: bool = Field(
         True, description="whether candidates evolve where the space cannot be enumerated: a generation a trial"
     )
     evolve_from: PositiveInt = Field(10, description="the trial before which the first generation is bred")
     elite: int = Field(20, ge=2, description="candidates with the highest scores, among which pairs are formed")
     pairs: PositiveInt = Field(20, description="pairs that are bred; each has one child, and its whole neighbourhood")
-    keep: PositiveInt = Field(50, description="offspring of a generation whose metrics are computed and that stay")
+    keep: PositiveInt = Field(50, description="offspring of a generation whose proxies are computed and that stay")
     pair_score: Literal["paper", "released"] = Field(
         "paper", description="of pairs: the paper's convex sum of path cost and score, or the released code's sum"
     )
-    metric_budget: NonNegativeInt | None = Field(
-        None, description="offspring for which metrics may be computed in all; default: no limit"
+    proxy_budget: NonNegativeInt | None = Field(
+        None, description="offspring for which proxies may be computed in all; default: no limit"
     )
 
 
@@ -161,7 +163,7 @@ class CandidateEvolution:
             key=domain.identity,
             known=candidates.position,
         )
-        left = o.keep if o.metric_budget is None else o.metric_budget - (len(before) - len(self._base))
+        left = o.keep if o.proxy_budget is None else o.proxy_budget - (len(before) - len(self._base))
         chosen = select_survivors(offspring, scores.offspring, min(o.keep, left))
         return before.extended(chosen, np.ascontiguousarray(self._scores(chosen))) if chosen else before
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.searcher import Domain, seed_sequence
-from po_nas.errors import MetricsUnavailableError, UnknownNameError
+from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.proxy_scores.transfer import PREFIX, TransferProxies
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
@@ -33,7 +33,7 @@ __all__ = [
 
 POOL_OPTION = (
     "number of candidates, drawn once from the seed; default: the whole space up to 60,000 architectures, else 10,000, "
-    "or 1,000 where the space cannot be enumerated and metrics are computed by building networks"
+    "or 1,000 where the space cannot be enumerated and proxies are computed by building networks"
 )
 """What the option `pool` of a method means."""
 
@@ -181,7 +181,7 @@ def require_proxies(domain: Domain, method: str, names: Sequence[str] | None = N
     """The proxy scores of a search, those transferred from other tasks included, for methods that need some.
 
     Raises:
-        MetricsUnavailableError: when there are none.
+        ProxiesUnavailableError: when there are none.
         UnknownNameError: when one of `names` is not among them.
     """
     source, tasks = domain.proxies, domain.source_tasks
@@ -190,10 +190,10 @@ def require_proxies(domain: Domain, method: str, names: Sequence[str] | None = N
             "transfer", (source, domain.space), tasks, lambda: TransferProxies(domain.proxies, domain.space, tasks)
         )
     if source is None:
-        raise MetricsUnavailableError(method, domain.space.name, "the objective tells none")
+        raise ProxiesUnavailableError(method, domain.space.name, "the objective tells none")
     for name in names or ():
         if name not in source.names:
-            raise UnknownNameError(f"metric of {domain.space.name}", name, source.names)
+            raise UnknownNameError(f"proxy of {domain.space.name}", name, source.names)
     return source
 
 
@@ -211,7 +211,7 @@ def scored_candidates(
         size: As for `candidates`, except that the sample of a space that cannot be enumerated has 1,000 by default.
 
     Raises:
-        MetricsUnavailableError: when there are no scores, or no proxy covers half of the candidates.
+        ProxiesUnavailableError: when there are no scores, or no proxy covers half of the candidates.
         UnknownNameError: when one of `names` is not there.
     """
     source = require_proxies(domain, method, names)
@@ -231,7 +231,7 @@ def scored_candidates(
 
     found = domain.cache.get("scored candidates", (listed, source), (wanted, bool(names)), scored)
     if not found.names:
-        raise MetricsUnavailableError(method, domain.space.name, "none is known for half of the candidates")
+        raise ProxiesUnavailableError(method, domain.space.name, "none is known for half of the candidates")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The encoder that is pre-trained on the candidates of a search and their metrics, shared by all searches on them."""
+"""The encoder that is pre-trained on the candidates of a search and their proxy scores, shared by their searches."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class EncoderOptions(MethodOptions):
 
     pretraining: Literal["fast", "paper", "none"] = Field(
         "fast",
-        description="of the encoder, on the candidates and their metrics: fast; paper: its 100 epochs of small "
-        "batches; none: left as initialised, so that predicted metrics mean nothing",
+        description="of the encoder, on the candidates and their proxy scores: fast; paper: its 100 epochs of small "
+        "batches; none: left as initialised, so that predicted proxy scores mean nothing",
     )
     pretraining_seed: NonNegativeInt = Field(
         0, description="of the encoder; one for all seeds of the search, so that searches share it"

@@ -1,4 +1,4 @@
-"""What the study of evolved metrics runs: its configuration, and the cells that it unfolds into."""
+"""What the study of evolved proxies runs: its configuration, and the cells that it unfolds into."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class EvolvedStudyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = "evolved metrics"
+    name: str = "evolved proxies"
     problems: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         min_length=1, description="problems that are learned from and judged: names, families or wildcards"
     )

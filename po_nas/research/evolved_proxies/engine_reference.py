@@ -1,4 +1,4 @@
-"""A reference sample of our own engine's scores, so that an evolved metric can be computed of one network alone."""
+"""A reference sample of our own engine's scores, so that an evolved proxy can be computed of one network alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 import proxies
 from po_nas import networks, spaces
-from po_nas.errors import EvolvedMetricError, UnknownNameError
-from proxies.evolved.metric import OF_NETWORKS, EvolvedMetric
+from po_nas.errors import EvolvedProxyError, UnknownNameError
+from proxies.evolved.proxy import OF_NETWORKS, EvolvedProxy
 from proxies.evolved.reference import fit
 from proxies.synthetic import synthetic_images
 
@@ -23,7 +23,7 @@ _FEWEST = 8
 
 
 def add_reference(
-    metric: EvolvedMetric,
+    metric: EvolvedProxy,
     space: str,
     *,
     sample: int = 32,
@@ -31,20 +31,20 @@ def add_reference(
     size: int = 32,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> EvolvedMetric:
+) -> EvolvedProxy:
     """The metric with a reference named after the space, the new default: scores of `sample` random networks.
 
     They are built with the defaults of the space and scored on `images` made-up images of `size` pixels, which is what
     ``po-nas proxies score`` does without options. `progress` is told how many are done. Randomness: `seed`.
 
-    Raises `UnknownNameError` for a space without such networks, and `EvolvedMetricError` for a formula over features
+    Raises `UnknownNameError` for a space without such networks, and `EvolvedProxyError` for a formula over features
     of a graph, over a metric that this engine does not compute, or where fewer than eight networks have a score.
     """
     if space not in SPACES:
         raise UnknownNameError("space with image networks", space, SPACES)
     unknown = [leaf for leaf in metric.leaves if leaf not in proxies.registry]
     if unknown:
-        raise EvolvedMetricError("", f"{', '.join(unknown)}: no proxy of this engine, so no network can be scored")
+        raise EvolvedProxyError("", f"{', '.join(unknown)}: no proxy of this engine, so no network can be scored")
     found = spaces.get(space)
     rng = np.random.default_rng(seed)
     drawn = [found.sample(rng) for _ in range(sample)]
@@ -60,7 +60,7 @@ def add_reference(
     for place, leaf in enumerate(metric.leaves):
         if np.isfinite(values[:, place]).sum() < min(_FEWEST, sample):
             reason = reasons.get(leaf, "too few scores")
-            raise EvolvedMetricError("", f"{leaf} has next to no scores on networks of {space}: {reason}")
+            raise EvolvedProxyError("", f"{leaf} has next to no scores on networks of {space}: {reason}")
     source = f"{sample} random networks of {space}, {images} made-up images of {size} pixels, scored by po-nas"
     columns = {leaf: values[:, place] for place, leaf in enumerate(metric.leaves)}
     return metric.with_reference(

@@ -1,4 +1,4 @@
-"""The formula that the study ends with, as a file of an evolved metric.
+"""The formula that the study ends with, as a file of an evolved proxy.
 
     python -m po_nas.research.evolved_proxies.export CONFIG.yaml runs/evolved_proxies evolved_rank
 
@@ -24,13 +24,13 @@ from po_nas.research.evolved_proxies.design import EvolvedStudyConfig, load_evol
 from po_nas.research.evolved_proxies.engine_reference import add_reference
 from po_nas.research.evolved_proxies.selection import RULES, formula_of
 from po_nas.research.evolved_proxies.symbolic import problem
-from proxies.evolved.metric import EvolvedMetric, save
+from proxies.evolved.proxy import EvolvedProxy, save
 from proxies.evolved.reference import fit
 
 __all__ = ["shipped_metric"]
 
 
-def shipped_metric(config: EvolvedStudyConfig, table: pa.Table, name: str, rule: str = "training") -> EvolvedMetric:
+def shipped_metric(config: EvolvedStudyConfig, table: pa.Table, name: str, rule: str = "training") -> EvolvedProxy:
     """The final formula of the shipped variant by that rule, evolved on all spaces.
 
     Its references hold scores, no accuracies. Raises `UnknownNameError` for a rule that chose none.
@@ -59,7 +59,7 @@ def shipped_metric(config: EvolvedStudyConfig, table: pa.Table, name: str, rule:
         "settings": {**config.engine, **config.variants[label].settings},
         "tau": {row["problem"]: round(row["tau"], 4) for row in rows},
     }
-    return EvolvedMetric(name, formula, references, "", training)
+    return EvolvedProxy(name, formula, references, "", training)
 
 
 def main() -> None:

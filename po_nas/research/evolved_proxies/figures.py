@@ -1,4 +1,4 @@
-"""The study of evolved metrics as figures."""
+"""The study of evolved proxies as figures."""
 
 from __future__ import annotations
 

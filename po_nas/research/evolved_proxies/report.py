@@ -1,4 +1,4 @@
-"""Writing tables and figures of the study of evolved metrics, and its page."""
+"""Writing tables and figures of the study of evolved proxies, and its page."""
 
 from __future__ import annotations
 
@@ -38,4 +38,4 @@ def write_evolved_page(tables: str, directory: Path, page: Path, command: str) -
     for name, copy in copies.items():
         write_atomically(copy, sources[name].read_bytes())
     body = "\n".join([f"Made by `{command}`.", "", *figure_links(CAPTIONS, copies, page), tables])
-    fill_page(page, "po-nas study evolved-proxies", body, "Evolved metrics")
+    fill_page(page, "po-nas study evolved-proxies", body, "Evolved proxies")

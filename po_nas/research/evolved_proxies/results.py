@@ -1,4 +1,4 @@
-"""Reading the rows of the study of evolved metrics: figures by method and space, over seeds."""
+"""Reading the rows of the study of evolved proxies: figures by method and space, over seeds."""
 
 from __future__ import annotations
 

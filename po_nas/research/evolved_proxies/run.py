@@ -1,4 +1,4 @@
-"""Running the study of evolved metrics: every cell is a part that is kept, over processes of one thread each."""
+"""Running the study of evolved proxies: every cell is a part that is kept, over processes of one thread each."""
 
 from __future__ import annotations
 

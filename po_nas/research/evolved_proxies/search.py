@@ -1,4 +1,4 @@
-"""Searches with an evolved metric: as the only goal, and as one more metric of Bayesian optimisation.
+"""Searches with an evolved proxy: as the only goal, and as one more proxy of Bayesian optimisation.
 
 The formula is one that was evolved without the space that is searched. Ranks are taken against a sample of random
 architectures, whose scores are known and whose accuracies nobody looks at.
@@ -46,7 +46,7 @@ _POPULATION, _TOURNAMENT, _CROSSOVER = 20, 2, 0.9
 """Of the genetic algorithm, as in the family that the method's authors use."""
 
 
-_SOURCE = "po-nas, evolved metrics among them"
+_SOURCE = "po-nas, evolved proxies among them"
 
 
 @lru_cache(maxsize=1)
@@ -240,6 +240,6 @@ def _run(searches: _Searches) -> list[dict[str, Any]]:
         assert set(columns) <= set(recorded)
         for label, given in (("without", columns), ("with", columns | {"evolved": values["evolved"]})):
             source = with_proxies(benchmark, RecordedProxies.of(benchmark.rows, given, _SOURCE))
-            best = _search(source, {"name": "po_nas", "metrics": list(given)}, searches.po_nas, seed)[0]
+            best = _search(source, {"name": "po_nas", "proxies": list(given)}, searches.po_nas, seed)[0]
             add("po_nas", label, best, searches.po_nas)
     return rows

@@ -1,4 +1,4 @@
-"""Searches with an evolved metric as tables."""
+"""Searches with an evolved proxy as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study of evolved metrics as tables."""
+"""The study of evolved proxies as tables."""
 
 from __future__ import annotations
 

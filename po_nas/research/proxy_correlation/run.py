@@ -18,7 +18,7 @@ from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
-from proxies.evolved.metric import evolved_over, find
+from proxies.evolved.proxy import evolved_over, find
 from proxies.fusion import log_rank, mean_rank, oriented, single_best
 
 __all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "correlate_computed", "fusions"]
@@ -202,7 +202,7 @@ def correlate(
 ) -> tuple[list[Compared], list[str]]:
     """Scores and their fusions of every benchmark that matches, and of those whose data are not here how to get them.
 
-    Evolved metrics that are registered, and whose leaves a benchmark has, are among its scores.
+    Evolved proxies that are registered, and whose leaves a benchmark has, are among its scores.
 
     Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
     """

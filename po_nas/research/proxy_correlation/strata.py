@@ -1,4 +1,4 @@
-"""Groups of alike architectures, within which a training-free metric may order them quite differently."""
+"""Groups of alike architectures, within which a proxy may order them quite differently."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class Scorer:
             failed, more = self._fill(known, names, ([text] for text in failed))
             computed += more
         if failed:
-            _log.warning("no metrics of %d of %d architectures", len(failed), len(distinct))
+            _log.warning("no scores of %d of %d architectures", len(failed), len(distinct))
         missing = np.full(len(names), np.nan)
         return np.array([known.get(text, missing) for text in texts]).reshape(len(texts), len(names)), computed
 
@@ -154,7 +154,7 @@ class Scorer:
         for done in self._executor.finish([scoring(piece, names) for piece in pieces]):
             texts = done.task.payload["architectures"]
             if done.answer.failure is not None:
-                _log.warning("metrics of %d architectures: %s", len(texts), _words(done))
+                _log.warning("proxy scores of %d architectures: %s", len(texts), _words(done))
                 failed += texts
                 continue
             scores, more = scores_of(done.answer)

@@ -1,4 +1,4 @@
-"""The study of evolved metrics on made-up problems: what is learned from, what is judged, what is chosen by what."""
+"""The study of evolved proxies on made-up problems: what is learned from, what is judged, what is chosen by what."""
 
 from __future__ import annotations
 

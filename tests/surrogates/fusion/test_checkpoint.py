@@ -24,7 +24,7 @@ def test_a_file_is_the_encoder(tmp_path):
     save(made, tmp_path / "deep" / "a.pt")
     read = load(tmp_path / "deep" / "a.pt")
     assert torch.equal(read.embed(inputs).nodes, made.embed(inputs).nodes)
-    assert torch.equal(read.predict_metrics(inputs), made.predict_metrics(inputs))
+    assert torch.equal(read.predict_scores(inputs), made.predict_scores(inputs))
     assert (read.settings, read.shape, read.error) == (made.settings, made.shape, made.error)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.pt"]
 

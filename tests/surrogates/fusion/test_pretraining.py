@@ -31,7 +31,7 @@ def test_it_learns_metrics_of_architectures_it_has_not_seen():
     inputs = encodings(count=600)
     metrics = counted(inputs)
     found = pretrain(inputs[:500], metrics[:500], SMALL, 0)
-    missed = (found.predict_metrics(inputs[500:]) - metrics[500:]).square().mean(0) / metrics.var(0)
+    missed = (found.predict_scores(inputs[500:]) - metrics[500:]).square().mean(0) / metrics.var(0)
     assert float(missed.max()) < 0.5
     assert found.error < 0.5
 
@@ -64,7 +64,7 @@ def test_missing_metrics_are_left_out():
     metrics[::3, 0] = torch.nan
     metrics[:, 2] = torch.nan
     found = pretrain(inputs, metrics, replace(SMALL, epochs=2), 0)
-    assert torch.isfinite(found.predict_metrics(inputs)).all()
+    assert torch.isfinite(found.predict_scores(inputs)).all()
     known = metrics[~torch.isnan(metrics[:, 0]), 0]
     torch.testing.assert_close(found.model.metrics[:, 0], torch.stack([known.mean(), known.std(correction=0)]))
     assert 0 < found.error < 10

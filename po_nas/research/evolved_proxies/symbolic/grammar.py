@@ -1,4 +1,4 @@
-"""The typed grammar of evolved metrics, and trees in it drawn at random.
+"""The typed grammar of evolved proxies, and trees in it drawn at random.
 
 Trees are DEAP's: a tree is a list of primitives and terminals in prefix order, `deap.gp.PrimitiveTree`. There are two
 types: a `Score` differs from architecture to architecture, a `Constant` does not and appears as a weight or as an

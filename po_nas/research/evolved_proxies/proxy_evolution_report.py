@@ -1,4 +1,4 @@
-"""An evolved metric as a picture: its tree, and its τ beside those of metrics that were not evolved."""
+"""An evolved proxy as a picture: its tree, and its τ beside those of proxies that were not evolved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from po_nas.formula import Call, Node, depth, text
-from po_nas.research.evolved_proxies.metric_evolution import Judged, Outcome
+from po_nas.research.evolved_proxies.proxy_evolution import Judged, Outcome
 from po_nas.runtime.escaping import without_formulas
 
 __all__ = ["draw_evolution", "draw_tree", "summary_rows", "write_evolution"]
@@ -46,13 +46,13 @@ def summary_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 def draw_evolution(outcome: Outcome) -> Figure:
     """The tree above; below, bars of τ by problem beside the distribution of the mean τ over seeds."""
     shown = [j for j in outcome.judged() if j.role != "train"]
-    levels = depth(outcome.metric.formula) + 1
+    levels = depth(outcome.proxy.formula) + 1
     tree_height = 0.4 + 0.55 * levels
     figure = Figure(figsize=(max(9.0, 3.2 + 0.55 * len(shown)), tree_height + 4.4))
     FigureCanvasAgg(figure)
     widths = max(2.0, 0.2 * len(shown)), 1.0
     grid = figure.add_gridspec(2, 2, height_ratios=(tree_height, 4.4), width_ratios=widths, wspace=0.25)
-    draw_tree(figure.add_subplot(grid[0, :]), outcome.metric.formula)
+    draw_tree(figure.add_subplot(grid[0, :]), outcome.proxy.formula)
     _bars(figure.add_subplot(grid[1, 0]), outcome, shown)
     _seeds(figure.add_subplot(grid[1, 1]), outcome)
     return figure

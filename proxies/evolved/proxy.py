@@ -1,4 +1,4 @@
-"""An evolved metric: a formula over other proxies, and the reference samples that make their scores comparable.
+"""An evolved proxy: a formula over other proxies, and the reference samples that make their scores comparable.
 
 As a file it is one JSON object (`save`, `load`): the formula as text, the references, and where it comes from: the
 problems, the seeds and the τ that it reached. `register` makes it a proxy like any other.
@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.errors import EvolvedMetricError, FormulaError, ProxyValueError, UnknownNameError
+from po_nas.errors import EvolvedProxyError, FormulaError, ProxyValueError, UnknownNameError
 from po_nas.formula import Node, latex, leaves, parse, text
 from po_nas.registry import Entry
 from proxies.evolved.files import composed_spec
@@ -29,10 +29,10 @@ from proxies.registration import registry
 __all__ = [
     "GRAPH_PREFIX",
     "OF_NETWORKS",
-    "EvolvedMetric",
     "EvolvedProxy",
-    "evolved_metric",
+    "EvolvedScore",
     "evolved_over",
+    "evolved_proxy",
     "find",
     "load",
     "load_file",
@@ -53,14 +53,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
-class EvolvedMetric:
+class EvolvedProxy:
     """A formula with its reference samples by name; higher values are expected to be better.
 
     `default` names the reference that single networks are scored against, which must hold scores of our own engine;
-    empty where there is none yet. `training` says how the metric was found (JSON-serialisable). The normaliser and
+    empty where there is none yet. `training` says how the proxy was found (JSON-serialisable). The normaliser and
     what becomes of missing scores are the same in all references.
 
-    Raises `EvolvedMetricError` where these do not fit each other.
+    Raises `EvolvedProxyError` where these do not fit each other.
     """
 
     name: str
@@ -71,17 +71,17 @@ class EvolvedMetric:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise EvolvedMetricError("", f"{self.name!r} is no name; use letters, digits and underscores")
+            raise EvolvedProxyError("", f"{self.name!r} is no name; use letters, digits and underscores")
         if not self.leaves:
-            raise EvolvedMetricError("", f"the formula {text(self.formula)!r} has no proxy in it")
+            raise EvolvedProxyError("", f"the formula {text(self.formula)!r} has no proxy in it")
         if not self.references:
-            raise EvolvedMetricError("", "there is no reference sample")
+            raise EvolvedProxyError("", "there is no reference sample")
         for key, reference in self.references.items():
             lacking = [leaf for leaf in self.leaves if leaf not in reference.samples]
             if lacking:
-                raise EvolvedMetricError("", f"the reference {key!r} has no sample of {', '.join(lacking)}")
+                raise EvolvedProxyError("", f"the reference {key!r} has no sample of {', '.join(lacking)}")
         if len({(r.kind, r.missing) for r in self.references.values()}) > 1:
-            raise EvolvedMetricError("", "its references normalise in different ways")
+            raise EvolvedProxyError("", "its references normalise in different ways")
         if self.default and self.default not in self.references:
             raise UnknownNameError("reference", self.default, self.references)
 
@@ -106,7 +106,7 @@ class EvolvedMetric:
         return latex(self.formula, functions=LATEX)
 
     def values(self, columns: Mapping[str, F64], reference: Reference) -> F64:
-        """The metric (n,) of n architectures from the scores (n,) of its leaves; NaN where it has no value.
+        """The proxy (n,) of n architectures from the scores (n,) of its leaves; NaN where it has no value.
 
         Raises `UnknownNameError` for a leaf that is not among the columns.
         """
@@ -117,14 +117,14 @@ class EvolvedMetric:
         return evaluate(self.formula, ready)
 
     def fitted(self, columns: Mapping[str, F64]) -> F64:
-        """The metric (n,) of n architectures, their own scores (n,) by leaf being the reference."""
+        """The proxy (n,) of n architectures, their own scores (n,) by leaf being the reference."""
         style = self.style
         return self.values(
             columns, fit(style.kind, {leaf: columns[leaf] for leaf in self.leaves}, missing=style.missing)
         )
 
-    def with_reference(self, key: str, reference: Reference, *, default: bool = False) -> EvolvedMetric:
-        """The same metric with one more reference, or a new one of that name."""
+    def with_reference(self, key: str, reference: Reference, *, default: bool = False) -> EvolvedProxy:
+        """The same proxy with one more reference, or a new one of that name."""
         kept = Reference(
             reference.kind,
             {leaf: reference.samples[leaf] for leaf in self.leaves},
@@ -149,139 +149,139 @@ class EvolvedMetric:
         }
 
     @classmethod
-    def from_state(cls, state: Any) -> EvolvedMetric:
-        """The metric that `state` described; `EvolvedMetricError` that says what is wrong for anything else."""
+    def from_state(cls, state: Any) -> EvolvedProxy:
+        """The proxy that `state` described; `EvolvedProxyError` that says what is wrong for anything else."""
         if not isinstance(state, dict) or state.get("kind") != KIND:
-            raise EvolvedMetricError("", "it is no evolved metric; `po-nas evolve proxy` writes such files")
+            raise EvolvedProxyError("", "it is no evolved proxy; `po-nas evolve proxy` writes such files")
         if state.get("schema") != SCHEMA:
-            raise EvolvedMetricError("", f"its schema is {state.get('schema')!r}, this version reads {SCHEMA}")
+            raise EvolvedProxyError("", f"its schema is {state.get('schema')!r}, this version reads {SCHEMA}")
         try:
             formula = parse(str(state["formula"]), functions=ARITIES, variables=[str(v) for v in state["leaves"]])
             references = {str(key): Reference.from_state(value) for key, value in state["references"].items()}
             return cls(str(state["name"]), formula, references, str(state["default"]), dict(state["training"]))
         except (KeyError, TypeError, AttributeError) as error:
-            raise EvolvedMetricError("", f"it is damaged ({type(error).__name__}: {error})") from error
+            raise EvolvedProxyError("", f"it is damaged ({type(error).__name__}: {error})") from error
         except (FormulaError, UnknownNameError) as error:
-            raise EvolvedMetricError("", str(error)) from error
+            raise EvolvedProxyError("", str(error)) from error
 
 
 @dataclass(frozen=True)
-class EvolvedProxy:
-    """An evolved metric with one of its references, as what the engine calls with the scores of the leaves."""
+class EvolvedScore:
+    """An evolved proxy with one of its references, as what the engine calls with the scores of the leaves."""
 
-    metric: EvolvedMetric
+    proxy: EvolvedProxy
     reference: str
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        metric = self.metric
-        learned = ", ".join(metric.training.get("problems", ())) or "unknown problems"
+        proxy = self.proxy
+        learned = ", ".join(proxy.training.get("problems", ())) or "unknown problems"
         key = f"\n\nScores are seen against the reference {self.reference!r}." if self.reference else ""
-        return f"{text(metric.formula)}\n\nEvolved on {learned}; LaTeX: {metric.latex}{key}"
+        return f"{text(proxy.formula)}\n\nEvolved on {learned}; LaTeX: {proxy.latex}{key}"
 
     def __call__(self, scores: Mapping[str, float]) -> float:
-        """The metric of one network; NaN where a leaf is missing that must not be.
+        """The proxy of one network; NaN where a leaf is missing that must not be.
 
         Raises `ProxyValueError` where there is no reference of our own engine's scores, and for a formula over
         features of a graph, which a network does not show.
         """
-        metric = self.metric
-        if len(metric.proxies) < len(metric.leaves):
-            graph = ", ".join(leaf for leaf in metric.leaves if leaf.startswith(GRAPH_PREFIX))
-            raise ProxyValueError(metric.name, f"{graph}: a network does not show it; use the metric on a benchmark")
+        proxy = self.proxy
+        if len(proxy.proxies) < len(proxy.leaves):
+            graph = ", ".join(leaf for leaf in proxy.leaves if leaf.startswith(GRAPH_PREFIX))
+            raise ProxyValueError(proxy.name, f"{graph}: a network does not show it; use the proxy on a benchmark")
         if not self.reference:
             raise ProxyValueError(
-                metric.name,
+                proxy.name,
                 "has no reference sample of scores by this engine; add one: po-nas evolve reference FILE --space …",
             )
-        columns = {leaf: np.array([scores.get(leaf, np.nan)]) for leaf in metric.leaves}
-        return float(metric.values(columns, metric.references[self.reference])[0])
+        columns = {leaf: np.array([scores.get(leaf, np.nan)]) for leaf in proxy.leaves}
+        return float(proxy.values(columns, proxy.references[self.reference])[0])
 
 
-def save(metric: EvolvedMetric, path: str | Path) -> None:
+def save(proxy: EvolvedProxy, path: str | Path) -> None:
     """Write the file as a whole or not at all."""
     target = Path(path)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(metric.state(), indent=1, ensure_ascii=False)
+        content = json.dumps(proxy.state(), indent=1, ensure_ascii=False)
         # A sample of numbers is one line.
         content = _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", content)
         temporary.write_text(content + "\n", encoding="utf-8")
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise EvolvedMetricError(target, f"cannot be written ({error.strerror})") from error
+        raise EvolvedProxyError(target, f"cannot be written ({error.strerror})") from error
 
 
-def load(path: str | Path) -> EvolvedMetric:
-    """Read such a file; `EvolvedMetricError`, which names the file, when it is absent, torn or something else."""
+def load(path: str | Path) -> EvolvedProxy:
+    """Read such a file; `EvolvedProxyError`, which names the file, when it is absent, torn or something else."""
     try:
         state = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise EvolvedMetricError(path, f"cannot be read ({error.strerror})") from error
+        raise EvolvedProxyError(path, f"cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise EvolvedMetricError(path, f"it is torn or no JSON ({error}); evolve the metric again") from error
+        raise EvolvedProxyError(path, f"it is torn or no JSON ({error}); evolve the proxy again") from error
     try:
-        return EvolvedMetric.from_state(state)
-    except EvolvedMetricError as error:
-        raise EvolvedMetricError(path, error.reason) from error
+        return EvolvedProxy.from_state(state)
+    except EvolvedProxyError as error:
+        raise EvolvedProxyError(path, error.reason) from error
 
 
 def load_file(path: Path) -> str:
-    """Register the metric of a file; its name. `EvolvedMetricError` when it is none, `DuplicateNameError`."""
+    """Register the proxy of a file; its name. `EvolvedProxyError` when it is none, `DuplicateNameError`."""
     return register(load(path), str(path.resolve()))
 
 
-def register(metric: EvolvedMetric, origin: str = "") -> str:
-    """Make the metric a proxy of its name, and of ``name@reference`` for every reference of networks; the name.
+def register(proxy: EvolvedProxy, origin: str = "") -> str:
+    """Make the proxy a proxy of its name, and of ``name@reference`` for every reference of networks; the name.
 
     The same origin may register once more, which replaces; `DuplicateNameError` when somebody else has the name.
     """
-    where = origin or f"evolved metric {metric.name}"
-    variants = {metric.name: metric.default} | {
-        f"{metric.name}@{key}": key for key in metric.references if key.endswith(OF_NETWORKS)
+    where = origin or f"evolved proxy {proxy.name}"
+    variants = {proxy.name: proxy.default} | {
+        f"{proxy.name}@{key}": key for key in proxy.references if key.endswith(OF_NETWORKS)
     }
     for name, key in variants.items():
         registry.add(
             Entry(
                 name,
-                f"evolved: {text(metric.formula)}",
-                EvolvedProxy(metric, key),
+                f"evolved: {text(proxy.formula)}",
+                EvolvedScore(proxy, key),
                 "Phan and Luong, arXiv 2505.15832 (the method)",
                 ("evolved",),
-                spec_of(metric, name, key),
+                spec_of(proxy, name, key),
                 where,
             )
         )
-    return metric.name
+    return proxy.name
 
 
-def spec_of(metric: EvolvedMetric, name: str, key: str) -> ProxySpec:
-    """The record of the metric with one of its references."""
-    sample = metric.references[key].state() if key else {}
-    return composed_spec(registry, name, metric.proxies, [text(metric.formula), sample])
+def spec_of(proxy: EvolvedProxy, name: str, key: str) -> ProxySpec:
+    """The record of the proxy with one of its references."""
+    sample = proxy.references[key].state() if key else {}
+    return composed_spec(registry, name, proxy.proxies, [text(proxy.formula), sample])
 
 
-def find(name: str) -> EvolvedMetric | None:
-    """The evolved metric registered as `name`, None for any other proxy and for none."""
+def find(name: str) -> EvolvedProxy | None:
+    """The evolved proxy registered as `name`, None for any other proxy and for none."""
     if name not in registry or "evolved" not in registry.entry(name).tags:
         return None
     found: object = registry.get(name)
-    return found.metric if isinstance(found, EvolvedProxy) else None
+    return found.proxy if isinstance(found, EvolvedScore) else None
 
 
-def evolved_metric(name: str) -> EvolvedMetric:
-    """The evolved metric registered as `name`; `UnknownNameError` for anything else."""
+def evolved_proxy(name: str) -> EvolvedProxy:
+    """The evolved proxy registered as `name`; `UnknownNameError` for anything else."""
     found = find(name)
     if found is None:
         known = [entry.name for entry in registry.entries() if "evolved" in entry.tags]
-        raise UnknownNameError("evolved metric", name, known)
+        raise UnknownNameError("evolved proxy", name, known)
     return found
 
 
 def evolved_over(available: Collection[str]) -> list[str]:
-    """Names of the registered evolved metrics whose proxies are all among those that are available."""
+    """Names of the registered evolved proxies whose proxies are all among those that are available."""
     return [
         entry.name
         for entry in registry.entries()

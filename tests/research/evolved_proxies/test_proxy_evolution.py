@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 import proxies
-from po_nas.errors import EvolvedMetricError, PoNasError, ProblemError, StudyError, UnknownNameError
+from po_nas.errors import EvolvedProxyError, PoNasError, ProblemError, StudyError, UnknownNameError
 from po_nas.formula import text
 from po_nas.registry import load_plugin
-from po_nas.research.evolved_proxies import metric_evolution
+from po_nas.research.evolved_proxies import proxy_evolution
 from po_nas.research.evolved_proxies.engine_reference import add_reference
-from po_nas.research.evolved_proxies.metric_evolution_report import summary_rows, write_evolution
+from po_nas.research.evolved_proxies.proxy_evolution_report import summary_rows, write_evolution
 from po_nas.research.evolved_proxies.symbolic import Settings, evolve, sources, tau
-from proxies.evolved.metric import EvolvedMetric, load, save
+from proxies.evolved.proxy import EvolvedProxy, load, save
 from proxies.evolved.reference import fit
 from tests.research.evolved_proxies.symbolic.toy import TOYS
 
@@ -28,23 +28,21 @@ SETTINGS = Settings(population=20, generations=3)
 
 @pytest.fixture
 def toys(monkeypatch):
-    monkeypatch.setattr(metric_evolution, "problem", TOYS.__getitem__)
-    monkeypatch.setattr(
-        metric_evolution, "expand", lambda wanted: [wanted] if isinstance(wanted, str) else list(wanted)
-    )
-    metric_evolution._parts.cache_clear()
+    monkeypatch.setattr(proxy_evolution, "problem", TOYS.__getitem__)
+    monkeypatch.setattr(proxy_evolution, "expand", lambda wanted: [wanted] if isinstance(wanted, str) else list(wanted))
+    proxy_evolution._parts.cache_clear()
     yield
-    metric_evolution._parts.cache_clear()
+    proxy_evolution._parts.cache_clear()
 
 
 def plan(seeds=3, **options):
     given = {"seeds": seeds, "rows": 40, "settings": SETTINGS} | options
-    return metric_evolution.make_plan(["toy/one", "toy/two"], ["toy/far"], **given)
+    return proxy_evolution.make_plan(["toy/one", "toy/two"], ["toy/far"], **given)
 
 
 def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
     told = []
-    outcome = metric_evolution.run(plan(), tmp_path, name="found", progress=told.append)
+    outcome = proxy_evolution.run(plan(), tmp_path, name="found", progress=told.append)
     rows = outcome.table.to_pylist()
     assert {(r["problem"], r["role"]) for r in rows} == {
         ("toy/one", "train"),
@@ -57,17 +55,17 @@ def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
     held = outcome.means("held-out")
     assert outcome.seed == int(np.argmax(held))
     assert [j.tau for j in outcome.judged() if j.role == "unseen"] == [
-        pytest.approx(tau(outcome.metric.formula, TOYS["toy/far"]))
+        pytest.approx(tau(outcome.proxy.formula, TOYS["toy/far"]))
     ]
-    learned = [part for part, _ in metric_evolution._parts(plan())]
+    learned = [part for part, _ in proxy_evolution._parts(plan())]
     alone = evolve(learned, plan().settings, np.random.default_rng(outcome.seed))
-    assert text(alone.best.formula) == text(outcome.metric.formula)
+    assert text(alone.best.formula) == text(outcome.proxy.formula)
     assert (told[0].done, told[-1].done, told[-1].total) == (0, 3, 3)
     assert [t.done for t in told if 0 < t.done < 1] == [0.25, 0.5, 0.75]
-    assert set(outcome.metric.references) == {"toy"}
-    assert outcome.metric.training["hold_out"] == ["toy/far"]
-    assert "jacov" not in metric_evolution.left_out(plan())
-    assert metric_evolution.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
+    assert set(outcome.proxy.references) == {"toy"}
+    assert outcome.proxy.training["hold_out"] == ["toy/far"]
+    assert "jacov" not in proxy_evolution.left_out(plan())
+    assert proxy_evolution.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
     header = summary_rows(outcome)
     assert [r[1] for r in header if r[0] == "mean"] == ["train", "held-out", "unseen"]
     assert len(header[0]) == 5
@@ -76,8 +74,8 @@ def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
 
 
 def test_the_best_single_metric_is_the_best_single_metric(toys):
-    single, ranks = metric_evolution.baselines(plan())
-    learned = [part for part, _ in metric_evolution._parts(plan())]
+    single, ranks = proxy_evolution.baselines(plan())
+    learned = [part for part, _ in proxy_evolution._parts(plan())]
     best = max(abs(np.mean([tau(leaf, p) for p in learned])) for leaf in ("nwot", "flops", "snip", "jacov"))
     assert np.mean([j.tau for j in single.judged if j.role == "train"]) == pytest.approx(best)
     assert len(ranks.judged) == 5
@@ -89,35 +87,35 @@ def test_an_interrupted_evolution_goes_on_where_it_stopped(toys, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        metric_evolution.run(plan(), tmp_path / "a", progress=stop)
+        proxy_evolution.run(plan(), tmp_path / "a", progress=stop)
     kept = next((tmp_path / "a/parts").glob("*.parquet"))
     stamp = kept.stat().st_mtime_ns
     told = []
-    outcome = metric_evolution.run(plan(), tmp_path / "a", progress=told.append)
+    outcome = proxy_evolution.run(plan(), tmp_path / "a", progress=told.append)
     assert told[0].done == 1
     assert kept.stat().st_mtime_ns == stamp
-    assert outcome.table.equals(metric_evolution.run(plan(), tmp_path / "b").table)
-    other = metric_evolution.run(plan(seeds=1, settings=dataclasses.replace(SETTINGS, generations=1)), tmp_path / "a")
+    assert outcome.table.equals(proxy_evolution.run(plan(), tmp_path / "b").table)
+    other = proxy_evolution.run(plan(seeds=1, settings=dataclasses.replace(SETTINGS, generations=1)), tmp_path / "a")
     assert len(other.table) == 5
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from po_nas.research.evolved_proxies import metric_evolution
+from po_nas.research.evolved_proxies import proxy_evolution
 from po_nas.research.evolved_proxies.symbolic import Settings
 from tests.research.evolved_proxies.symbolic.toy import TOYS
 assert "torch" not in sys.modules
-metric_evolution.problem = TOYS.__getitem__
-metric_evolution.expand = lambda wanted: list(wanted)
-plan = metric_evolution.make_plan(
+proxy_evolution.problem = TOYS.__getitem__
+proxy_evolution.expand = lambda wanted: list(wanted)
+plan = proxy_evolution.make_plan(
     ["toy/one", "toy/two"], ["toy/far"], seeds=3, rows=40, settings=Settings(population=20, generations=3)
 )
 def die(progress):
     if 1 < progress.done < 2:
         (Path(sys.argv[1]) / "parts" / "torn.1.tmp").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
-metric_evolution.run(plan, Path(sys.argv[1]), progress=die)
+proxy_evolution.run(plan, Path(sys.argv[1]), progress=die)
 """
 
 
@@ -125,7 +123,7 @@ def test_so_does_one_that_was_killed(toys, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr
     told = []
-    outcome = metric_evolution.run(plan(), tmp_path, progress=told.append)
+    outcome = proxy_evolution.run(plan(), tmp_path, progress=told.append)
     assert told[0].done == 1
     assert len(outcome.table) == 15
     assert not list(tmp_path.rglob("torn.1.tmp"))
@@ -133,17 +131,17 @@ def test_so_does_one_that_was_killed(toys, tmp_path):
 
 DIES = """
 import os
-from po_nas.research.evolved_proxies import metric_evolution
+from po_nas.research.evolved_proxies import proxy_evolution
 from tests.research.evolved_proxies.symbolic.toy import TOYS
-metric_evolution.problem = TOYS.__getitem__
-real = metric_evolution.evolve
+proxy_evolution.problem = TOYS.__getitem__
+real = proxy_evolution.evolve
 
 def dies(problems, settings, rng, progress):
     if rng.bit_generator.seed_seq.entropy == 1:
         os._exit(9)
     return real(problems, settings, rng, progress)
 
-metric_evolution.evolve = dies
+proxy_evolution.evolve = dies
 """
 
 
@@ -152,25 +150,25 @@ def test_a_seed_of_which_its_process_dies_stops_no_other(toys, tmp_path):
     plugin = tmp_path / "evolution_dies.py"
     plugin.write_text(DIES)
     with pytest.raises(StudyError) as caught:
-        metric_evolution.run(plan(), tmp_path / "out", workers=2, plugins=[str(plugin)])
+        proxy_evolution.run(plan(), tmp_path / "out", workers=2, plugins=[str(plugin)])
     assert list(caught.value.failed) == ["seed 1"]
     told = []
-    outcome = metric_evolution.run(plan(), tmp_path / "out", progress=told.append)
+    outcome = proxy_evolution.run(plan(), tmp_path / "out", progress=told.append)
     assert told[0].done == 2
-    assert outcome.table.equals(metric_evolution.run(plan(), tmp_path / "whole").table)
+    assert outcome.table.equals(proxy_evolution.run(plan(), tmp_path / "whole").table)
 
 
 def test_plans_are_checked(toys):
     with pytest.raises(ProblemError, match="no problem"):
-        metric_evolution.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
+        proxy_evolution.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
     with pytest.raises(ProblemError, match="same time"):
-        metric_evolution.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
+        proxy_evolution.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
     with pytest.raises(UnknownNameError, match="snip"):
         plan(settings=dataclasses.replace(SETTINGS, leaves=("snipp",)))
 
 
 def metric(formula="params", **options):
-    return EvolvedMetric("evo_c", formula, {"toy": fit("rank", {formula: [1.0, 2.0]})}, **options)
+    return EvolvedProxy("evo_c", formula, {"toy": fit("rank", {formula: [1.0, 2.0]})}, **options)
 
 
 def test_calibration_on_networks_of_a_space(tmp_path):
@@ -190,7 +188,7 @@ def test_calibration_on_networks_of_a_space(tmp_path):
             proxies.registry.remove(name)
     with pytest.raises(UnknownNameError, match="nasbench201"):
         add_reference(metric(), "nasbench20")
-    with pytest.raises(EvolvedMetricError, match="g_conv"):
+    with pytest.raises(EvolvedProxyError, match="g_conv"):
         add_reference(metric("g_conv"), "nasbench201")
 
 
@@ -245,7 +243,7 @@ def test_workers_change_nothing(public_data, tmp_path):
 )
 def test_what_is_wrong_is_one_line(arguments, reason, tmp_path):
     sources.problem.cache_clear()
-    metric_evolution._parts.cache_clear()
+    proxy_evolution._parts.cache_clear()
     code, _, error = command(*arguments, *(["--out", tmp_path] if arguments[0] == "proxy" else []))
     assert code != 0
     assert isinstance(error, PoNasError)
@@ -260,19 +258,19 @@ def test_the_metric_as_the_only_goal_of_a_search(tmp_path):
     from po_nas.runtime.config import load_config
 
     path = tmp_path / "evo.json"
-    found = EvolvedMetric("evo_e", "nwot", {"toy": fit("rank", {"nwot": [1.0, 2.0]})})
+    found = EvolvedProxy("evo_e", "nwot", {"toy": fit("rank", {"nwot": [1.0, 2.0]})})
     save(found, path)
     common = ["benchmark=nasbench201/cifar10", "budget=80", f"plugins=[{path}]"]
     try:
-        config = load_config(None, [*common, "method=regularized_evolution", "metrics.objective=evo_e"])
+        config = load_config(None, [*common, "method=regularized_evolution", "proxies.objective=evo_e"])
         result = api.run_search(config, tmp_path / "run")
         assert 0.9 < result.validation <= 1
         table = benchmarks.get("nasbench201/cifar10")
         assert table.evaluate(table.space.from_string(result.incumbent)).validation > 85
-        config = load_config(None, [*common, "method=zero_cost", "method.metrics=[evo_e]", "budget=1"])
+        config = load_config(None, [*common, "method=zero_cost", "method.proxies=[evo_e]", "budget=1"])
         result = api.run_search(config, tmp_path / "best")
         assert result.validation > 85
-        wrong = load_config(None, [*common, "method=regularized_evolution", "metrics.objective=evo_f"])
+        wrong = load_config(None, [*common, "method=regularized_evolution", "proxies.objective=evo_f"])
         with pytest.raises(UnknownNameError, match="evo_e"):
             api.run_search(wrong, tmp_path / "wrong")
     finally:
@@ -283,7 +281,7 @@ def test_the_metric_as_the_only_goal_of_a_search(tmp_path):
 def test_networks_that_are_built_are_ranked_among_their_own(monkeypatch):
     from po_nas import spaces
     from po_nas.proxy_scores.computed import ComputedProxies
-    from proxies.evolved.metric import register
+    from proxies.evolved.proxy import register
     from proxies.synthetic import synthetic_images
 
     register(metric(), "test")

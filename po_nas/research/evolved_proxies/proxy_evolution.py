@@ -30,7 +30,7 @@ from po_nas.research.evolved_proxies.symbolic.problem import constant_columns
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study
 from proxies.evolved.functions import ARITIES
-from proxies.evolved.metric import EvolvedMetric
+from proxies.evolved.proxy import EvolvedProxy
 from proxies.evolved.reference import fit
 from proxies.fusion import log_rank
 
@@ -102,7 +102,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A metric that is not evolved, with its τ by problem and role."""
+    """A proxy that is not evolved, with its τ by problem and role."""
 
     name: str
     judged: tuple[Judged, ...]
@@ -110,9 +110,9 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result: the metric of the chosen seed, the τ of all seeds (one row per seed, problem and role), baselines."""
+    """The result: the proxy of the chosen seed, the τ of all seeds (one row per seed, problem and role), baselines."""
 
-    metric: EvolvedMetric
+    proxy: EvolvedProxy
     seed: int
     table: pa.Table
     baselines: tuple[Baseline, ...]
@@ -266,7 +266,7 @@ def _chosen(table: pa.Table) -> int:
     return max(sorted(held), key=lambda seed: float(np.mean(held[seed])))
 
 
-def _metric(plan: EvolutionPlan, table: pa.Table, seed: int, name: str) -> EvolvedMetric:
+def _metric(plan: EvolutionPlan, table: pa.Table, seed: int, name: str) -> EvolvedProxy:
     """The formula of a seed with a reference for each search space, from the rows that were learned from."""
     rows = [row for row in table.to_pylist() if row["seed"] == seed]
     formula: Node = parse(rows[0]["formula"], functions=ARITIES, variables=plan.settings.leaves or ())
@@ -291,7 +291,7 @@ def _metric(plan: EvolutionPlan, table: pa.Table, seed: int, name: str) -> Evolv
         "sources": {p.name: p.source for _, p in _everywhere(plan)},
         "tau": {f"{row['problem']} ({row['role']})": round(row["tau"], 4) for row in rows},
     }
-    return EvolvedMetric(name, formula, references, "", training)
+    return EvolvedProxy(name, formula, references, "", training)
 
 
 def baselines(plan: EvolutionPlan) -> Iterator[Baseline]:
@@ -308,7 +308,7 @@ def baselines(plan: EvolutionPlan) -> Iterator[Baseline]:
     signed = np.concatenate([taus, -taus])
     best = int(np.argmax(aggregate(signed, settings.aggregate, settings.sd_weight)))
     leaf, sign = candidates[best % len(candidates)], 1 if best < len(candidates) else -1
-    label = f"best single metric: {'' if sign > 0 else '-'}{leaf}"
+    label = f"best single proxy: {'' if sign > 0 else '-'}{leaf}"
     yield Baseline(label, tuple(Judged(label, p.name, role, sign * tau(leaf, p)) for role, p in everywhere))
     label = "log ranks of flops, jacov, nwot"
     yield Baseline(label, tuple(Judged(label, p.name, role, _log_ranks(p)) for role, p in everywhere))

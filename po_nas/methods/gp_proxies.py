@@ -1,4 +1,4 @@
-"""Gaussian-process Bayesian optimisation over encoding and training-free metrics, without learned fusion."""
+"""Gaussian-process Bayesian optimisation over encoding and proxies, without learned fusion."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.proxy_bo import ProxyBO
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
-__all__ = ["GPMetrics"]
+__all__ = ["GPProxies"]
 
 
-class GPMetrics(ProxyBO):
-    """Bayesian optimisation with a Gaussian process over encodings and metrics.
+class GPProxies(ProxyBO):
+    """Bayesian optimisation with a Gaussian process over encodings and proxies.
 
     The kernel is a sum of three: similarity of the vector encoding, of operation sequences, and of all proxy scores
     (normal scores). The prior mean is the mean rank of the trusted proxies, believed to a degree that the data decide.
@@ -30,4 +30,4 @@ class GPMetrics(ProxyBO):
             hypotheses = (features.without_proxies(0.5), ModelHypothesis(parts, mean=True, probability=0.5))
             return MarginalisedGP(parts, features.fused, Priors(), hypotheses)
 
-        return self.domain.cache.get("gp_metrics model", (features,), None, make)
+        return self.domain.cache.get("gp_proxies model", (features,), None, make)
