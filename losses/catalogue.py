@@ -283,7 +283,7 @@ BUILT_IN: dict[str, LossSpec] = {
         ),
         LossSpec(
             name="po_nas",
-            summary="correlation, aligned gaps and right directions, as PO-NAS fuses metrics",
+            summary="correlation, aligned gaps and right directions, as PO-NAS fuses proxy scores",
             category="pairwise",
             labels="standardized",
             head="free",

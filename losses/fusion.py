@@ -1,4 +1,4 @@
-"""The three-part loss under which PO-NAS fits its combination of training-free metrics."""
+"""The three-part loss under which PO-NAS fits its combination of proxy scores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Formulas as immutable trees: read from text, written as text and as LaTeX; pure Python, no values are computed here.
 
 The text is an arithmetic expression in Python's notation, ``log_abs(nwot) - 0.5 * max(flops, params)``, read through
-`ast` with an allow-list and never evaluated by Python. Who computes with a formula (training-free metrics in NumPy,
+`ast` with an allow-list and never evaluated by Python. Who computes with a formula (evolved proxies in NumPy,
 classification losses in torch) brings the functions and their LaTeX.
 """
 

@@ -48,16 +48,16 @@ class Shape(NamedTuple):
     """Features of a node (f)."""
     edge_features: int
     """Features of an edge (e)."""
-    metrics: int
-    """Training-free metrics of an architecture (p); 0 without."""
+    proxy_scores: int
+    """Number of proxy scores of an architecture (p); 0 without."""
 
 
 @dataclass(frozen=True)
 class Encodings:
     """Encodings of k architectures of one space.
 
-    `nodes` (k, n, f), `adjacency` (k, n, n) and `edges` (k, n, n, e) are float32, `mask` (k, n) is bool; `metrics`
-    (k, p) are optional training-free metrics, float32, any scale. All on one device. Wrong shapes and values that are
+    `nodes` (k, n, f), `adjacency` (k, n, n) and `edges` (k, n, n, e) are float32, `mask` (k, n) is bool; `proxy_scores`
+    (k, p) are optional proxy scores, float32, any scale. All on one device. Wrong shapes and values that are
     NaN or infinite raise `EncodingError`.
     """
 
@@ -65,7 +65,7 @@ class Encodings:
     adjacency: torch.Tensor
     edges: torch.Tensor
     mask: torch.Tensor
-    metrics: torch.Tensor | None = None
+    proxy_scores: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.nodes.ndim != 3:
@@ -74,23 +74,23 @@ class Encodings:
         _expect("adjacency", self.adjacency, (k, n, n))
         _expect("edges", self.edges, (k, n, n, None))
         _expect("mask", self.mask, (k, n))
-        if self.metrics is not None:
-            _expect("metrics", self.metrics, (k, None))
-        for part in ("nodes", "adjacency", "edges", "metrics"):
+        if self.proxy_scores is not None:
+            _expect("proxy_scores", self.proxy_scores, (k, None))
+        for part in ("nodes", "adjacency", "edges", "proxy_scores"):
             values = getattr(self, part)
             if values is None or not k:
                 continue
             finite = torch.isfinite(values).flatten(1).all(1)
             if not finite.all():
                 row = int((~finite).nonzero()[0])
-                remedy = "; leave it out, or replace what is missing" if part == "metrics" else ""
+                remedy = "; leave it out, or replace what is missing" if part == "proxy_scores" else ""
                 raise EncodingError(f"{part} of architecture {row} are NaN or infinite{remedy}")
 
     @classmethod
     def stack(
-        cls, graphs: Iterable[GraphLike], metrics: torch.Tensor | NDArray[np.floating[Any]] | None = None
+        cls, graphs: Iterable[GraphLike], proxy_scores: torch.Tensor | NDArray[np.floating[Any]] | None = None
     ) -> Encodings:
-        """Encodings of several graphs, which must have the same shapes, on the CPU; `metrics` (k, p) are optional."""
+        """Encodings of several graphs of the same shapes, on the CPU; `proxy_scores` (k, p) are optional."""
         listed = list(graphs)
         if not listed:
             raise EncodingError("there is no graph to stack; give at least one")
@@ -105,14 +105,14 @@ class Encodings:
                     )
             stacked.append(torch.from_numpy(np.stack(arrays)))
         nodes, adjacency, edges, mask = stacked
-        found = None if metrics is None else torch.as_tensor(metrics, dtype=torch.float32)
+        found = None if proxy_scores is None else torch.as_tensor(proxy_scores, dtype=torch.float32)
         return cls(nodes.float(), adjacency.float(), edges.float(), mask.bool(), found)
 
     @property
     def shape(self) -> Shape:
         """The sizes that are not k."""
         _, n, f = self.nodes.shape
-        return Shape(n, f, self.edges.shape[-1], 0 if self.metrics is None else self.metrics.shape[-1])
+        return Shape(n, f, self.edges.shape[-1], 0 if self.proxy_scores is None else self.proxy_scores.shape[-1])
 
     @property
     def device(self) -> torch.device:
@@ -121,9 +121,9 @@ class Encodings:
 
     def to(self, device: torch.device | str) -> Encodings:
         """The same encodings on a device."""
-        metrics = None if self.metrics is None else self.metrics.to(device)
+        proxy_scores = None if self.proxy_scores is None else self.proxy_scores.to(device)
         return Encodings(
-            self.nodes.to(device), self.adjacency.to(device), self.edges.to(device), self.mask.to(device), metrics
+            self.nodes.to(device), self.adjacency.to(device), self.edges.to(device), self.mask.to(device), proxy_scores
         )
 
     def __len__(self) -> int:
@@ -133,8 +133,8 @@ class Encodings:
         """Rows; an integer gives encodings of length one."""
         if isinstance(index, int):
             index = slice(index, index + 1 if index != -1 else None)
-        metrics = None if self.metrics is None else self.metrics[index]
-        return Encodings(self.nodes[index], self.adjacency[index], self.edges[index], self.mask[index], metrics)
+        proxy_scores = None if self.proxy_scores is None else self.proxy_scores[index]
+        return Encodings(self.nodes[index], self.adjacency[index], self.edges[index], self.mask[index], proxy_scores)
 
 
 def _expect(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:

@@ -24,7 +24,7 @@ class Members:
     """Members that `train_members` has trained together.
 
     All tensors but `parameters` (members, P) have one entry for each member. `offset` and `scale` turn raw outputs into
-    the loss's output scale; `center` and `spread` (members, p) standardise metrics and come from the training data.
+    the loss's output scale; `center` and `spread` (members, p) standardise proxy scores, by the training data.
     `stages` are what the outputs mean (`losses.base.Loss.stage`), `free` says which have an arbitrary offset and scale.
     `steps` and `epochs` were taken, `converged` tells whether the training loss had come to rest, `final_loss` is its
     mean over the last 25 steps.
@@ -66,9 +66,9 @@ class Members:
         if not len(inputs):
             return self.parameters.new_zeros(len(self), 0)
         prepared = self.stack.network.prepare(inputs)
-        metrics = None
-        if inputs.metrics is not None:
-            metrics = (inputs.metrics - self.center[:, None]) / self.spread[:, None]
+        proxy_scores = None
+        if inputs.proxy_scores is not None:
+            proxy_scores = (inputs.proxy_scores - self.center[:, None]) / self.spread[:, None]
         rows = max(16, _ROWS.get(device.type, _ROWS["cuda"]) // len(self))
         named = self.stack.split(self.parameters)
         self.stack.network.eval()
@@ -80,7 +80,7 @@ class Members:
                     self.stack(
                         named,
                         tuple(tensor[batch] for tensor in prepared),
-                        None if metrics is None else metrics[:, batch],
+                        None if proxy_scores is None else proxy_scores[:, batch],
                         None,
                         shared=True,
                     )

@@ -55,7 +55,7 @@ class Stack:
         self,
         named: dict[str, torch.Tensor],
         prepared: tuple[torch.Tensor, ...],
-        metrics: torch.Tensor | None,
+        proxy_scores: torch.Tensor | None,
         keep: torch.Tensor | None,
         *,
         shared: bool,
@@ -63,21 +63,21 @@ class Stack:
         """Outputs (members, k) with parameters as `split` gives them.
 
         `prepared` tensors are (members, k, …), or (k, …) where all members read the same architectures (`shared`);
-        `metrics` (members, k, p) and dropout masks `keep` (members, k, width) may be None.
+        `proxy_scores` (members, k, p) and dropout masks `keep` (members, k, width) may be None.
         """
 
         def call(
             named: dict[str, torch.Tensor],
             prepared: tuple[torch.Tensor, ...],
-            metrics: torch.Tensor | None,
+            proxy_scores: torch.Tensor | None,
             keep: torch.Tensor | None,
         ) -> torch.Tensor:
-            found: torch.Tensor = functional_call(self.network, named, (prepared, metrics, keep))
+            found: torch.Tensor = functional_call(self.network, named, (prepared, proxy_scores, keep))
             return found
 
         if self.network.batched:
-            return call(named, prepared, metrics, keep)
-        where = (0, None if shared else 0, None if metrics is None else 0, None if keep is None else 0)
+            return call(named, prepared, proxy_scores, keep)
+        where = (0, None if shared else 0, None if proxy_scores is None else 0, None if keep is None else 0)
         # A plug-in's network may draw for itself; every member then draws on its own.
-        mapped: torch.Tensor = vmap(call, in_dims=where, randomness="different")(named, prepared, metrics, keep)
+        mapped: torch.Tensor = vmap(call, in_dims=where, randomness="different")(named, prepared, proxy_scores, keep)
         return mapped

@@ -152,8 +152,8 @@ class _Run:
         self.parameters = self._start(initial)
         used, self.rows = torch.unique(rows.to(self.device), return_inverse=True)
         self.prepared = self.stack.network.prepare(inputs[used])
-        self.metrics = None if inputs.metrics is None else inputs.metrics[used]
-        own = inputs.nodes.new_zeros(self.members, 1, 0) if self.metrics is None else self.metrics[self.rows]
+        self.proxy_scores = None if inputs.proxy_scores is None else inputs.proxy_scores[used]
+        own = inputs.nodes.new_zeros(self.members, 1, 0) if self.proxy_scores is None else self.proxy_scores[self.rows]
         self.center = own.mean(1)
         spread = (own - self.center[:, None]).square().mean(1).sqrt()
         self.spread = torch.where(spread > 0, spread, 1.0)
@@ -273,10 +273,10 @@ class _Run:
         """The losses (members,) on rows (members, b) of what is prepared, and their labels."""
         flat = rows.flatten()
         prepared = tuple(torch.unflatten(tensor.index_select(0, flat), 0, rows.shape) for tensor in self.prepared)
-        metrics = None
-        if self.metrics is not None:
-            metrics = (self.metrics[rows] - self.center[:, None]) / self.spread[:, None]
-        raw = self.stack(named, prepared, metrics, keep, shared=False)
+        proxy_scores = None
+        if self.proxy_scores is not None:
+            proxy_scores = (self.proxy_scores[rows] - self.center[:, None]) / self.spread[:, None]
+        raw = self.stack(named, prepared, proxy_scores, keep, shared=False)
         predicted = torch.addcmul(self.offset[:, None], raw, self.scale[:, None]) if self.rescaled else raw
         if self.together:
             found: torch.Tensor = self.compute(predicted, labels)

@@ -7,7 +7,7 @@ import typer
 from po_nas.commands import evolve_loss, evolve_proxy
 
 app = typer.Typer(
-    help="Evolve training-free metrics (proxy) or classification losses (loss) as readable formulas.",
+    help="Evolve zero-cost proxies (proxy) or classification losses (loss) as readable formulas.",
     no_args_is_help=True,
 )
 app.command("proxy")(evolve_proxy.proxy)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: made-up images"
 
-app = typer.Typer(help="Training-free metrics (zero-cost proxies) and how well they rank.", no_args_is_help=True)
+app = typer.Typer(help="Zero-cost proxies: scores without training, and how well they rank.", no_args_is_help=True)
 
 
 @app.command("list")

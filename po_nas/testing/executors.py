@@ -34,7 +34,7 @@ __all__ = ["ExecutorConformance", "Scripted", "ScriptedWorkload"]
 _FOREVER_S = 3600.0
 
 
-class CodeMetrics(ProxySource):
+class CodeProxies(ProxySource):
     """The sum of an architecture's code and its last digit, which is missing where it is 0."""
 
     names: tuple[str, ...] = ("sum", "last")
@@ -55,9 +55,9 @@ class Scripted(ToyObjective):
         super().__init__(spaces.get("transnas_micro"))
 
     @property
-    def proxies(self) -> CodeMetrics:
+    def proxies(self) -> CodeProxies:
         """Two proxies without meaning."""
-        return CodeMetrics()
+        return CodeProxies()
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         """The toy's value plus the fidelity, unless the seed has a meaning."""
@@ -198,7 +198,7 @@ class ExecutorConformance:
         for piece in pieces:
             architectures = [space.from_string(text) for text in piece.payload["architectures"]]
             scores, computed = scores_of(found[piece.name])
-            np.testing.assert_array_equal(scores, CodeMetrics().values(architectures, piece.payload["proxies"]))
+            np.testing.assert_array_equal(scores, CodeProxies().values(architectures, piece.payload["proxies"]))
             assert computed == 0
         assert broken.answer.failure is not None
 

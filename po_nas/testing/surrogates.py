@@ -34,8 +34,8 @@ class SurrogateConformance:
     options: ClassVar[Mapping[str, Any]] = {}
     space_name: ClassVar[str] = "nasbench201"
     points: ClassVar[int] = 40
-    metrics: ClassVar[bool] = True
-    """Whether it takes training-free metrics with the encodings."""
+    proxy_scores: ClassVar[bool] = True
+    """Whether it takes proxy scores with the encodings."""
     least_correlation: ClassVar[float] = 0.5
     """With the truth, on architectures that it has not seen."""
 
@@ -124,10 +124,10 @@ class SurrogateConformance:
         found = surrogate.posterior(inputs)
         assert float(torch.corrcoef(torch.stack([found.mean, targets]))[0, 1]) > self.least_correlation
 
-    def test_metrics(self) -> None:
-        """Training-free metrics may come with the encodings; the surrogate then wants them again."""
-        if not self.metrics:
-            pytest.skip("this surrogate takes no metrics")
+    def test_proxy_scores(self) -> None:
+        """Proxy scores may come with the encodings; the surrogate then wants them again."""
+        if not self.proxy_scores:
+            pytest.skip("this surrogate takes no proxy scores")
         inputs, targets = self.problem()
         told = Encodings(inputs.nodes, inputs.adjacency, inputs.edges, inputs.mask, 1e3 * torch.rand(len(inputs), 3))
         surrogate = self.fresh().fit(told, targets)

@@ -1,7 +1,7 @@
-"""Training-free metrics fused with weights of each architecture's own, learnt from the architectures evaluated.
+"""Proxy scores fused with weights of each architecture's own, learnt from the architectures evaluated.
 
 `encoder` and `pretraining` turn architectures into embeddings without any accuracy, `weights` turns embeddings into
-weights of metrics, `fused` weights and metrics into a score, `ensemble` fits several of them to accuracies. Importing
+weights of proxies, `fused` weights and proxy scores into one, `ensemble` fits several of them to accuracies. Importing
 this package does not import torch.
 
 Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS 2025,

@@ -25,7 +25,7 @@ _KEY_LENGTH = 32
 """Hexadecimal digits of the fingerprint in a file's name."""
 
 
-def fingerprint(inputs: Encodings, metrics: torch.Tensor, settings: PretrainingSettings, seed: int) -> str:
+def fingerprint(inputs: Encodings, scores: torch.Tensor, settings: PretrainingSettings, seed: int) -> str:
     """A sha256 in hexadecimal of all that decides an encoder: data, settings, seed, versions of this and of torch."""
     try:
         own = version("po-nas")
@@ -33,7 +33,7 @@ def fingerprint(inputs: Encodings, metrics: torch.Tensor, settings: PretrainingS
         own = "source"
     known = {"format": _FORMAT, "version": own, "torch": torch.__version__, "settings": asdict(settings), "seed": seed}
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
-    for tensor in (inputs.nodes, inputs.adjacency, inputs.edges, inputs.mask, metrics):
+    for tensor in (inputs.nodes, inputs.adjacency, inputs.edges, inputs.mask, scores):
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -45,7 +45,7 @@ def save(pretrained: Pretrained, path: Path, key: str = "") -> None:
         "format": _FORMAT,
         "key": key,
         "shape": list(pretrained.shape),
-        "metrics": pretrained.model.metrics.shape[1],
+        "proxies": pretrained.model.score_scale.shape[1],
         "settings": asdict(pretrained.settings),
         "error": pretrained.error,
         "state": {name: tensor.cpu() for name, tensor in pretrained.model.state_dict().items()},
@@ -74,8 +74,11 @@ def load(path: Path, key: str | None = None) -> Pretrained:
             raise CheckpointError(f"{path} was made from other data or by another version; remove it")
         settings = PretrainingSettings(**found["settings"])
         shape = Shape(*found["shape"])
-        model = PretrainingModel(shape, found["metrics"], width=settings.width, heads=settings.heads)
-        model.load_state_dict(found["state"])
+        # Version 0.1 called proxies metrics.
+        proxies = found["proxies"] if "proxies" in found else found["metrics"]
+        state = {"score_scale" if name == "metrics" else name: tensor for name, tensor in found["state"].items()}
+        model = PretrainingModel(shape, proxies, width=settings.width, heads=settings.heads)
+        model.load_state_dict(state)
         model.eval().requires_grad_(False)
         return Pretrained(model, shape, settings, found["error"])
     except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
@@ -85,7 +88,7 @@ def load(path: Path, key: str | None = None) -> Pretrained:
 def load_or_pretrain(
     directory: str | Path,
     inputs: Encodings,
-    metrics: torch.Tensor,
+    scores: torch.Tensor,
     settings: PretrainingSettings | None = None,
     seed: int = 0,
 ) -> Pretrained:
@@ -94,13 +97,13 @@ def load_or_pretrain(
     What was computed is left there for next time; a damaged file is replaced.
     """
     settings = settings or PretrainingSettings()
-    key = fingerprint(inputs, metrics, settings, seed)
+    key = fingerprint(inputs, scores, settings, seed)
     path = Path(directory) / f"encoder-{key[:_KEY_LENGTH]}.pt"
     if path.is_file():
         try:
             return load(path, key)
         except CheckpointError:
             path.unlink(missing_ok=True)
-    made = pretrain(inputs, metrics, settings, seed)
+    made = pretrain(inputs, scores, settings, seed)
     save(made, path, key)
     return made

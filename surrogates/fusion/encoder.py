@@ -1,4 +1,4 @@
-"""The encoder whose embeddings decide how far each metric is trusted: graph attention along the edges."""
+"""The encoder whose embeddings decide how far each proxy is trusted: graph attention along the edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several fusions of metrics, trained together on the architectures evaluated so far."""
+"""Several fusions of proxies, trained together on the architectures evaluated so far."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _ROWS = 1024
 class FusionEnsemble:
     """`members` weight generators on frozen embeddings, under any loss of `losses` (a name or a `Loss`).
 
-    Untrained, or with fewer than two architectures or equal targets, scores are the metrics' mean under the `prior`
-    weights (K,), signed, equal when None. Metrics that are NaN or infinite are missing: their weight is zero and the
+    Untrained, or with fewer than two architectures or equal targets, it is the mean of proxy scores by the `prior`
+    weights (K,), signed, equal when None. Scores that are NaN or infinite are missing: their weight is zero and the
     others' sum to 1.
 
     Members differ by their initialisation, and by the draws of a stochastic loss. The global generator and the number
@@ -58,15 +58,15 @@ class FusionEnsemble:
     def fit(
         self, embeddings: Embeddings, z: torch.Tensor, y: torch.Tensor, seed: int, *, budget: int | None = None
     ) -> Self:
-        """Learn from n architectures: `z` (n, K) metrics in [0, 1], `y` (n,) performances, higher = better, any scale.
+        """Learn from n architectures: `z` (n, K) proxy scores in [0, 1], `y` (n,) performances, higher = better.
 
         `budget` is the number of evaluations in all, which schedules of losses may ask for. Raises
         `SurrogateDataError` for shapes that do not fit and performances that are not finite.
         """
         if z.ndim != 2 or not len(embeddings) == len(z) == len(y) or y.ndim != 1 or not z.shape[1]:
             raise SurrogateDataError(
-                f"{len(embeddings)} embeddings, metrics {tuple(z.shape)} and targets {tuple(y.shape)} do not fit; "
-                "give (n, K) metrics, K at least 1, and (n,) targets"
+                f"{len(embeddings)} embeddings, proxy scores {tuple(z.shape)} and targets {tuple(y.shape)} do not fit; "
+                "give (n, K) proxy scores, K at least 1, and (n,) targets"
             )
         if not bool(torch.isfinite(y).all()):
             raise SurrogateDataError("a target is not finite; leave failed evaluations out of the training data")
@@ -86,23 +86,23 @@ class FusionEnsemble:
 
     @torch.no_grad()
     def scores(self, embeddings: Embeddings, z: torch.Tensor) -> torch.Tensor:
-        """Fused scores (members, m) of m architectures with metrics `z` (m, K); in [0, 1] when those are."""
+        """Fused scores (members, m) of m architectures with proxy scores `z` (m, K); in [0, 1] when those are."""
         return self._map(embeddings, z)[0]
 
     @torch.no_grad()
     def weights(self, embeddings: Embeddings, z: torch.Tensor) -> torch.Tensor:
-        """Weights (m, K), the mean over the members; only which metrics are finite is read of `z` (m, K)."""
+        """Weights (m, K), the mean over the members; only which proxies are finite is read of `z` (m, K)."""
         return self._map(embeddings, z)[1]
 
     def _map(self, embeddings: Embeddings, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self._model is None:
             raise NotFittedError("FusionEnsemble")
-        if z.shape != (len(embeddings), self._model.metrics):
+        if z.shape != (len(embeddings), self._model.proxies):
             raise SurrogateDataError(
-                f"metrics have shape {tuple(z.shape)}, expected ({len(embeddings)}, {self._model.metrics})"
+                f"proxy scores have shape {tuple(z.shape)}, expected ({len(embeddings)}, {self._model.proxies})"
             )
         z = z.float()
-        scores, weights = [z.new_zeros(self.members, 0)], [z.new_zeros(0, self._model.metrics)]
+        scores, weights = [z.new_zeros(self.members, 0)], [z.new_zeros(0, self._model.proxies)]
         with single_thread():
             for start in range(0, len(z), _ROWS):
                 part = slice(start, start + _ROWS)

@@ -1,4 +1,4 @@
-"""Fitting weights of metrics to the performances of evaluated architectures."""
+"""Fitting weights of proxies to the performances of evaluated architectures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class Data:
-    """n evaluated architectures: metrics `z` (n, K) and which of them are `present`, `labels`, the `prior` (K,)."""
+    """n evaluated architectures: proxy scores `z` (n, K), which of them are `present`, `labels`, the `prior` (K,)."""
 
     embeddings: Embeddings
     z: torch.Tensor

@@ -1,4 +1,4 @@
-"""Pre-training of the encoder on architectures without accuracies: hidden nodes and training-free metrics."""
+"""Pre-training of the encoder on architectures without accuracies: hidden nodes and proxy scores."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ class PretrainingModel(nn.Module):
 
     features: torch.Tensor
     """Mean and standard deviation of node features (2, f)."""
-    metrics: torch.Tensor
-    """Mean and standard deviation of the metrics (2, K), present ones alone."""
+    score_scale: torch.Tensor
+    """Mean and standard deviation of the proxy scores (2, K), present ones alone."""
     node_scale: torch.Tensor
     """Mean and standard deviation of raw embeddings of nodes (2, d)."""
     pooled_scale: torch.Tensor
     """Mean and standard deviation of raw pooled embeddings (2, d)."""
 
-    def __init__(self, shape: Shape, metrics: int, *, width: int, heads: int) -> None:
+    def __init__(self, shape: Shape, proxies: int, *, width: int, heads: int) -> None:
         super().__init__()
         self.encoder = GraphEncoder(shape, width=width, heads=heads)
         size = self.encoder.size
         self.token = nn.Parameter(torch.zeros(shape.node_features))
         self.reconstruct = nn.Linear(size, shape.node_features)
-        self.head = nn.Sequential(nn.Linear(size, size // 2), nn.GELU(), nn.Linear(size // 2, metrics))
+        self.head = nn.Sequential(nn.Linear(size, size // 2), nn.GELU(), nn.Linear(size // 2, proxies))
         for name, columns in (
             ("features", shape.node_features),
-            ("metrics", metrics),
+            ("score_scale", proxies),
             ("node_scale", size),
             ("pooled_scale", size),
         ):
@@ -63,9 +63,9 @@ class PretrainingModel(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """An encoder that learns no more, and a head that predicts metrics.
+    """An encoder that learns no more, and a head that predicts proxy scores.
 
-    `error` is the mean squared error of the head on held-out architectures, as a share of each metric's variance; NaN
+    `error` is the mean squared error of the head on held-out architectures, as a share of each score's variance; NaN
     without training. Embeddings have mean 0 and standard deviation 1 on the pre-training data.
     """
 
@@ -89,40 +89,40 @@ class Pretrained:
 
     @torch.no_grad()
     def predict_scores(self, inputs: Encodings) -> torch.Tensor:
-        """Metrics (k, K) on the scale of the pre-training data; without training they mean nothing."""
+        """Proxy scores (k, K) on the scale of the pre-training data; without training they mean nothing."""
         _, pooled = self._raw(inputs)
-        return cast(torch.Tensor, self.model.head(pooled)) * self.model.metrics[1] + self.model.metrics[0]
+        return cast(torch.Tensor, self.model.head(pooled)) * self.model.score_scale[1] + self.model.score_scale[0]
 
 
 def pretrain(
-    inputs: Encodings, metrics: torch.Tensor, settings: PretrainingSettings | None = None, seed: int = 0
+    inputs: Encodings, scores: torch.Tensor, settings: PretrainingSettings | None = None, seed: int = 0
 ) -> Pretrained:
-    """Train an encoder on k architectures and their metrics (k, K), normalised by the caller, NaN where missing.
+    """Train an encoder on k architectures and their proxy scores (k, K), normalised by the caller, NaN where missing.
 
     The loss is `reconstruction` times the mean squared error of the features of hidden nodes, plus `prediction` times
-    that of the metrics that are present. Features and metrics are standardised first, which the paper does not, so that
+    that of the scores that are present. Features and scores are standardised first, which the paper does not, so that
     neither part rules the other whatever the space. `seed` decides the initialisation, which architectures are held
     out, batches and masks; the global generator and the number of threads are left as they were.
 
-    Raises `SurrogateDataError` for metrics of the wrong shape or infinite ones, `TrainingDivergedError`.
+    Raises `SurrogateDataError` for scores of the wrong shape or infinite ones, `TrainingDivergedError`.
 
     Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
     2025, OpenReview mVh0lIsdUl.
     """
     settings = settings or PretrainingSettings()
-    if metrics.ndim != 2 or len(metrics) != len(inputs) or not metrics.numel():
+    if scores.ndim != 2 or len(scores) != len(inputs) or not scores.numel():
         raise SurrogateDataError(
-            f"metrics have shape {tuple(metrics.shape)}; expected ({len(inputs)}, at least 1), one row an architecture"
+            f"proxy scores have shape {tuple(scores.shape)}; expected ({len(inputs)}, at least 1), a row each"
         )
-    if bool(torch.isinf(metrics).any()):
-        raise SurrogateDataError("a metric is infinite; normalise metrics, and mark missing ones with NaN")
+    if bool(torch.isinf(scores).any()):
+        raise SurrogateDataError("a proxy score is infinite; normalise scores, and mark missing ones with NaN")
     with seeded(seed):
-        model = PretrainingModel(inputs.shape, metrics.shape[1], width=settings.width, heads=settings.heads)
+        model = PretrainingModel(inputs.shape, scores.shape[1], width=settings.width, heads=settings.heads)
     model.to(inputs.device)
-    _standardise(model, inputs, metrics)
+    _standardise(model, inputs, scores)
     graphs = model.prepare(inputs)
-    present = ~torch.isnan(metrics)
-    targets = ((metrics.float() - model.metrics[0]) / model.metrics[1]).nan_to_num(0.0)
+    present = ~torch.isnan(scores)
+    targets = ((scores.float() - model.score_scale[0]) / model.score_scale[1]).nan_to_num(0.0)
     error = math.nan
     if settings.epochs:
         error = _train(model, graphs, targets, present.float(), settings, seed)
@@ -148,12 +148,12 @@ def _moments(values: torch.Tensor) -> torch.Tensor:
     return torch.stack([values.mean(0), torch.where(spread > _SMALLEST, spread, 1.0)])
 
 
-def _standardise(model: PretrainingModel, inputs: Encodings, metrics: torch.Tensor) -> None:
+def _standardise(model: PretrainingModel, inputs: Encodings, scores: torch.Tensor) -> None:
     model.features.copy_(_moments(inputs.nodes[inputs.mask]))
-    for column, values in enumerate(metrics.float().unbind(1)):
+    for column, values in enumerate(scores.float().unbind(1)):
         known = values[~torch.isnan(values)]
         if len(known):
-            model.metrics[:, column] = _moments(known[:, None])[:, 0]
+            model.score_scale[:, column] = _moments(known[:, None])[:, 0]
 
 
 def _train(

@@ -1,4 +1,4 @@
-"""How an encoder is pre-trained, and how weights of metrics are fitted. Pure Python."""
+"""How an encoder is pre-trained, and how weights of proxies are fitted. Pure Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _check(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """AdamW, linear warm-up, cosine to zero; the parameters that do best on held-out metrics are kept.
+    """AdamW, linear warm-up, cosine to zero; the parameters that do best on held-out proxy scores are kept.
 
     `epochs` 0 leaves the encoder as it was initialised. `masked` is the share of nodes whose features are hidden,
     `reconstruction` and `prediction` weigh the two parts of the loss, `warmup` is a share of the steps, `held_out` a
@@ -73,7 +73,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """How the weights of metrics are made and fitted.
+    """How the weights of proxies are made and fitted.
 
     `hidden`, `heads`, `attention_keys`, `scope` and `reference` are those of the `WeightGenerator`. AdamW takes at most
     `steps` steps for the common vector of weights and `own_steps` for what each architecture adds, with all training

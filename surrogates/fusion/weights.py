@@ -1,4 +1,4 @@
-"""Weights of metrics, for each architecture its own, one vector for all, or all equal; and the score they make."""
+"""Weights of proxies, for each architecture its own, one vector for all, or all equal; and the score they make."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _GAIN = 20.0
 
 
 class WeightGenerator(nn.Module):
-    """Signed weights (k, K) of K metrics, whose absolute values sum to 1, from embeddings of k architectures.
+    """Signed weights (k, K) of K proxies, whose absolute values sum to 1, from embeddings of k architectures.
 
-    With the `scope` ``architecture`` each metric m has a learnt embedding eₘ that asks, by attention in several heads,
+    With the `scope` ``architecture`` each proxy m has a learnt embedding eₘ that asks, by attention in several heads,
     what of the architecture matters to it; the answer passes a gate that knows both, and a network makes a weight of
     it. `attention_keys` are what is asked: ``nodes``, the embeddings of the real nodes, or ``pooled``, the paper's
-    single key, on which the softmax is 1 whatever the metric, so that metrics differ by the gate alone. The network's
+    single key, on which the softmax is 1 whatever the proxy, so that proxies differ by the gate alone. The network's
     output is added to a learnt vector that starts at the `prior` weights (K,), and its last layer starts at zero:
     untrained, the weights are the prior's for every architecture. ``global`` has that vector alone, ``equal`` never
     leaves the prior.
@@ -62,16 +62,16 @@ class WeightGenerator(nn.Module):
             raise ConfigError("attention_keys", attention_keys, "must be nodes or pooled")
         if scope not in ("architecture", "global", "equal"):
             raise ConfigError("scope", scope, "must be architecture, global or equal")
-        metrics = len(prior)
+        proxies = len(prior)
         self.heads, self.attention_keys, self.scope = heads, attention_keys, scope
-        start = metrics / _GAIN * prior / prior.abs().sum().clamp_min(_SMALLEST)
+        start = proxies / _GAIN * prior / prior.abs().sum().clamp_min(_SMALLEST)
         if scope == "architecture" and reference:
             start = torch.zeros_like(start)
         self.base = nn.Parameter(start, requires_grad=scope != "equal" and not (scope == "architecture" and reference))
         if scope != "architecture":
             return
         self.summary = _Perceptron(size, 2 * hidden, hidden)
-        self.table = nn.Parameter(torch.randn(metrics, hidden))
+        self.table = nn.Parameter(torch.randn(proxies, hidden))
         self.identity = _Perceptron(hidden, 2 * hidden, hidden, norm=False)
         self.query = Affine(hidden, hidden)
         # Without a bias: one is the same for all keys, and the softmax does not see it.
@@ -88,7 +88,7 @@ class WeightGenerator(nn.Module):
                     parameter.zero_()
 
     def forward(self, embeddings: Embeddings, present: torch.Tensor, share: float = 1.0) -> torch.Tensor:
-        """Weights (…, k, K), zero where a metric is not `present` (k, K), |w| summing to 1 over the others.
+        """Weights (…, k, K), zero where a proxy is not `present` (k, K), |w| summing to 1 over the others.
 
         `share` is the factor of what architectures add to the common vector.
         """
@@ -107,22 +107,22 @@ class WeightGenerator(nn.Module):
             tokens, n, bias = summary, 1, bias.new_zeros(())
         else:
             tokens = embeddings.nodes.flatten(0, 1)
-        metrics, hidden = identity.shape[-2:]
+        proxies, hidden = identity.shape[-2:]
         width = hidden // self.heads
         # Keys times queries, with the queries, which are the same for all architectures, multiplied into the layer.
         query = torch.unflatten(self.query(identity), -1, (self.heads, width)) / math.sqrt(width)
         asked = torch.einsum("...dhc,...mhc->...dhm", torch.unflatten(self.key.weight, -1, (self.heads, width)), query)
-        score = torch.unflatten(torch.unflatten(tokens @ asked.flatten(-2), -1, (self.heads, metrics)), -3, (k, n))
+        score = torch.unflatten(torch.unflatten(tokens @ asked.flatten(-2), -1, (self.heads, proxies)), -3, (k, n))
         share = torch.softmax(score + bias, dim=-3)
         value = torch.unflatten(torch.unflatten(self.value(tokens), -1, (self.heads, width)), -3, (k, n))
         found = torch.einsum("...nhm,...nhc->...mhc", share, value).flatten(-2)
 
-        answer = torch.unflatten(self.mix(found.flatten(-3, -2)), -2, (k, metrics))
+        answer = torch.unflatten(self.mix(found.flatten(-3, -2)), -2, (k, proxies))
         together = (answer * summary.unsqueeze(-2)).flatten(-3, -2)
-        gate = torch.unflatten(self.gate(together), -2, (k, metrics)) + self.gate_identity(identity).unsqueeze(-3)
+        gate = torch.unflatten(self.gate(together), -2, (k, proxies)) + self.gate_identity(identity).unsqueeze(-3)
         fused = answer * (1 + torch.sigmoid(gate))
         middle = _normalised_gelu(self.first(fused.flatten(-3, -2)))
-        return torch.unflatten(self.last(middle).squeeze(-1), -1, (k, metrics))
+        return torch.unflatten(self.last(middle).squeeze(-1), -1, (k, proxies))
 
 
 class _Perceptron(nn.Module):
@@ -161,7 +161,7 @@ class Generators:
                         reference=settings.reference,
                     )
                 )
-        self.members, self.metrics = len(seeds), len(prior)
+        self.members, self.proxies = len(seeds), len(prior)
         self._generator = made[0].to(device)
         stacked, _ = stack_module_state(made)
         self.values = {name: one.detach().to(device) for name, one in stacked.items()}
@@ -197,11 +197,11 @@ class Generators:
 
 
 def fused_score(weights: torch.Tensor, z: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """Scores (…, k): Σ relu(w) z + relu(-w) (1 - z) over the metrics that are present, |w| summing to 1 over them.
+    """Scores (…, k): Σ relu(w) z + relu(-w) (1 - z) over the proxies that are present, |w| summing to 1 over them.
 
-    `weights` (…, k, K) are signed, `z` (k, K) metrics in [0, 1], `present` (k, K) bool says which are known; what `z`
-    holds elsewhere, NaN included, is not read. Scores are in [0, 1]; metrics outside of it are kept as they are, and
-    then scores may leave it too. An architecture without any metric or weight gets 0.5, the middle.
+    `weights` (…, k, K) are signed, `z` (k, K) proxy scores in [0, 1], `present` (k, K) bool says which are known; what
+    `z` holds elsewhere, NaN included, is not read. Scores are in [0, 1]; scores outside of it are kept as they are, and
+    then scores may leave it too. An architecture without any proxy or weight gets 0.5, the middle.
 
     Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
     2025, OpenReview mVh0lIsdUl.

@@ -52,17 +52,17 @@ class Network(nn.Module, ABC):
         """Embeddings (k, width) of prepared architectures."""
 
     def forward(
-        self, prepared: tuple[torch.Tensor, ...], metrics: torch.Tensor | None, keep: torch.Tensor | None
+        self, prepared: tuple[torch.Tensor, ...], proxy_scores: torch.Tensor | None, keep: torch.Tensor | None
     ) -> torch.Tensor:
         """Predictions (k,).
 
-        `metrics` (k, p), of about unit variance, join the embedding; `keep` (k, width) is 0 or 1 / (1 - dropout).
+        `proxy_scores` (k, p), of about unit variance, join the embedding; `keep` (k, width) is 0 or 1 / (1 - dropout).
         """
         embedding = self.encode(*prepared)
         if keep is not None:
             embedding = embedding * keep
-        if metrics is not None:
-            embedding = torch.cat([embedding, metrics], dim=-1)
+        if proxy_scores is not None:
+            embedding = torch.cat([embedding, proxy_scores], dim=-1)
         return cast(torch.Tensor, self.head(embedding)).squeeze(-1)
 
 

@@ -35,7 +35,7 @@ class GAT(Network):
         self.links = nn.ModuleList(Affine(2 * shape.edge_features + 2, width, bias=False) for _ in sizes)
         self.scores = nn.ModuleList(Affine(width, heads, bias=False) for _ in sizes)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.head = Head(width + shape.metrics, width)
+        self.head = Head(width + shape.proxy_scores, width)
 
     def prepare(self, inputs: Encodings) -> tuple[torch.Tensor, ...]:
         """Node features (k, n, f), links (k, n · n, 2e + 2) by receiver and sender, biases, the mean's weights."""

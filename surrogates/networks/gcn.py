@@ -35,7 +35,7 @@ class GCN(Network):
         self.convolutions = nn.ModuleList(Affine(size, width) for size in sizes)
         # The layer behind it has weights of its own.
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.head = Head(width + shape.metrics, width)
+        self.head = Head(width + shape.proxy_scores, width)
 
     def prepare(self, inputs: Encodings) -> tuple[torch.Tensor, ...]:
         """Both means of neighbours' features (k, m, 2g), the adjacency of halves (k, 2m, 2m), the mean's weights."""

@@ -46,7 +46,7 @@ class PINAT(Network):
         self.widens = nn.ModuleList(Affine(width, feedforward) for _ in range(layers))
         self.narrows = nn.ModuleList(Affine(feedforward, width) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.head = Head(width + shape.metrics, width)
+        self.head = Head(width + shape.proxy_scores, width)
 
     def prepare(self, inputs: Encodings) -> tuple[torch.Tensor, ...]:
         """Described nodes (k, m, ·), attention biases (k, 4, m, m), the mean's weights (k, m, 1)."""

@@ -12,10 +12,10 @@ from tests.methods.toy import ToyMetrics
 
 
 class Told(ToyObjective):
-    """A toy that has metrics."""
+    """A toy that has proxy scores."""
 
     @property
-    def metrics(self):
+    def proxies(self):
         return ToyMetrics(self.space)
 
 
@@ -28,17 +28,17 @@ def run(tmp_path, method="po_nas"):
 def test_the_report_shows_what_was_trusted(tmp_path):
     directory = run(tmp_path)
     page = make_report(directory).page.read_text()
-    assert "Metrics it trusted" in page
+    assert "Proxies it trusted" in page
     assert "incumbent" in page
     assert "m1" in page
     (directory / "artifacts" / "explanation.json").write_text("{torn")
-    assert "Metrics it trusted" not in make_report(directory).page.read_text()
+    assert "Proxies it trusted" not in make_report(directory).page.read_text()
 
 
 def test_methods_without_weights_have_no_such_section(tmp_path):
     directory = run(tmp_path, "gp_proxies")
     assert not (directory / "artifacts" / "explanation.json").exists()
-    assert "Metrics it trusted" not in make_report(directory).page.read_text()
+    assert "Proxies it trusted" not in make_report(directory).page.read_text()
 
 
 def test_an_explanation_that_fails_costs_nothing(tmp_path, monkeypatch, caplog):

@@ -1,4 +1,4 @@
-"""Training-free metrics that an executor's workers compute."""
+"""Proxy scores that an executor's workers compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from po_nas.runtime.executors.lanes import LaneExecutor
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
 from po_nas.testing import ToyObjective
-from po_nas.testing.executors import CodeMetrics, Scripted
+from po_nas.testing.executors import CodeProxies, Scripted
 
 SPACE = spaces.get("transnas_micro")
 POOL = list(SPACE.enumerate())[:40]
@@ -50,7 +50,7 @@ def executor():
 
 
 def expected(names):
-    return CodeMetrics().values(POOL, names)
+    return CodeProxies().values(POOL, names)
 
 
 @pytest.mark.parametrize("names", [("sum", "last"), ("last",), ("last", "sum")])
@@ -64,7 +64,7 @@ def test_values_are_those_of_the_source(executor, names):
 def test_an_architecture_that_is_asked_for_twice_is_scored_once(executor):
     pool = [*POOL[:3], POOL[0]]
     found, _ = Scorer(executor, SPACE)(pool, ("sum",))
-    np.testing.assert_array_equal(found, CodeMetrics().values(pool, ("sum",)))
+    np.testing.assert_array_equal(found, CodeProxies().values(pool, ("sum",)))
 
 
 def test_what_fails_together_is_tried_one_by_one(executor, caplog):
@@ -82,7 +82,7 @@ def test_what_fails_alone_has_no_metrics(executor, caplog):
     assert "no scores of 1 of 40 architectures" in caplog.text
 
 
-class Costly(CodeMetrics, ComputedProxySource):
+class Costly(CodeProxies, ComputedProxySource):
     """Says in which processes it computed; the first of them is killed."""
 
     computed = 0

@@ -20,35 +20,35 @@ def graphs(name, count):
 
 def test_stack_keeps_values_and_shapes():
     listed = graphs("transnas_macro", 5)
-    found = Encodings.stack(listed, metrics=np.ones((5, 2)))
+    found = Encodings.stack(listed, proxy_scores=np.ones((5, 2)))
     assert found.shape == (7, 6, 3, 2)
     assert len(found) == 5
     assert found.mask.dtype == torch.bool
-    assert found.metrics.dtype == torch.float32
+    assert found.proxy_scores.dtype == torch.float32
     for part in ("nodes", "adjacency", "edges", "mask"):
         np.testing.assert_array_equal(getattr(found[3], part)[0].numpy(), getattr(listed[3], part))
 
 
 @pytest.mark.parametrize("index", [2, -1, -3, slice(1, 4), torch.tensor([4, 0, 0])])
 def test_index(index):
-    found = Encodings.stack(graphs("nasbench101", 6), metrics=torch.arange(6.0)[:, None])
+    found = Encodings.stack(graphs("nasbench101", 6), proxy_scores=torch.arange(6.0)[:, None])
     wanted = torch.arange(6)[index].reshape(-1)
-    assert found[index].metrics[:, 0].tolist() == wanted.tolist()
+    assert found[index].proxy_scores[:, 0].tolist() == wanted.tolist()
     assert torch.equal(found[index].nodes, found.nodes[wanted])
 
 
 def test_to_a_device():
-    given = Encodings.stack(graphs("nasbench201", 2), metrics=torch.ones(2, 1))
+    given = Encodings.stack(graphs("nasbench201", 2), proxy_scores=torch.ones(2, 1))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = given.to(device)
-    assert {found.device.type, found.metrics.device.type, found.mask.device.type} == {device}
+    assert {found.device.type, found.proxy_scores.device.type, found.mask.device.type} == {device}
     assert torch.equal(found.edges.cpu(), given.edges)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_metrics_that_are_not_finite(value):
-    with pytest.raises(EncodingError, match="metrics of architecture 1 are NaN or infinite; leave it out"):
-        Encodings.stack(graphs("nasbench201", 2), metrics=torch.tensor([[0.0], [value]]))
+    with pytest.raises(EncodingError, match="proxy_scores of architecture 1 are NaN or infinite; leave it out"):
+        Encodings.stack(graphs("nasbench201", 2), proxy_scores=torch.tensor([[0.0], [value]]))
 
 
 def test_what_cannot_be_stacked():
@@ -58,9 +58,9 @@ def test_what_cannot_be_stacked():
         Encodings.stack([*graphs("nasbench201", 2), *graphs("nasbench101", 1)])
 
 
-@pytest.mark.parametrize("part", ["nodes", "adjacency", "edges", "mask", "metrics"])
+@pytest.mark.parametrize("part", ["nodes", "adjacency", "edges", "mask", "proxy_scores"])
 def test_wrong_shapes(part):
-    good = Encodings.stack(graphs("nasbench201", 3), metrics=torch.ones(3, 1))
+    good = Encodings.stack(graphs("nasbench201", 3), proxy_scores=torch.ones(3, 1))
     with pytest.raises(EncodingError, match=f"{part} have shape"):
         replace(good, **{part: torch.ones(3)})
     if part != "nodes":

@@ -96,7 +96,7 @@ def test_direction_and_operations_matter(name):
 @pytest.mark.parametrize("space", ["nasbench201", "nasbench101"])
 @pytest.mark.parametrize("name", networks.names())
 def test_stacked_vmapped_and_alone_agree(name, space, monkeypatch):
-    inputs = replace(encodings(space), metrics=torch.randn(5, 2))
+    inputs = replace(encodings(space), proxy_scores=torch.randn(5, 2))
     make = networks.factory(name, width=16)
     stack = Stack(make, inputs.shape, [1, 2, 3], inputs.device)
     prepared = stack.network.prepare(inputs)

@@ -246,7 +246,7 @@ def test_metrics_are_standardised_by_the_training_data(problem):
     informed = Encodings(inputs.nodes, inputs.adjacency, inputs.edges, inputs.mask, 1e6 * targets[:, None] - 3e5)
     members = fit((informed, targets), members=2, settings=TrainingSettings(steps=60))
     rows = draws(2, 40)
-    torch.testing.assert_close(members.center, informed.metrics[rows].mean(1))
+    torch.testing.assert_close(members.center, informed.proxy_scores[rows].mean(1))
     assert (members.predict(informed) - members.predict(informed).mean(1, keepdim=True)).abs().max() < 10
 
 

@@ -50,15 +50,15 @@ class Variant(BaseModel):
 
 
 class SearchPart(BaseModel):
-    """Searches with the metric instead of accuracies, and with it as one more metric."""
+    """Searches with the proxy instead of accuracies, and with it as one more proxy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     benchmarks: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     seeds: PositiveInt = 20
-    evaluations: PositiveInt = Field(1000, description="of the metric, in each search")
+    evaluations: PositiveInt = Field(1000, description="of the proxy, in each search")
     reference: PositiveInt = Field(1000, description="random architectures that leaves are ranked against")
     formulas_from: str = Field("", description="variant whose formula, evolved without the space, is used")
-    po_nas_seeds: NonNegativeInt = Field(0, description="searches by po_nas with and without the metric, on each")
+    po_nas_seeds: NonNegativeInt = Field(0, description="searches by po_nas with and without the proxy, on each")
     po_nas_budget: PositiveInt = 50
 
 

@@ -27,10 +27,10 @@ from po_nas.research.evolved_proxies.symbolic import problem
 from proxies.evolved.proxy import EvolvedProxy, save
 from proxies.evolved.reference import fit
 
-__all__ = ["shipped_metric"]
+__all__ = ["shipped_proxy"]
 
 
-def shipped_metric(config: EvolvedStudyConfig, table: pa.Table, name: str, rule: str = "training") -> EvolvedProxy:
+def shipped_proxy(config: EvolvedStudyConfig, table: pa.Table, name: str, rule: str = "training") -> EvolvedProxy:
     """The final formula of the shipped variant by that rule, evolved on all spaces.
 
     Its references hold scores, no accuracies. Raises `UnknownNameError` for a rule that chose none.
@@ -72,9 +72,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("proxies/evolved/shipped"))
     options = parser.parse_args()
     table = pq.read_table(options.directory / "results.parquet")
-    metric = shipped_metric(load_evolved_study(options.config), table, options.name, options.rule)
+    proxy = shipped_proxy(load_evolved_study(options.config), table, options.name, options.rule)
     path = options.out / f"{options.name}.json"
-    save(add_reference(metric, "nasbench201"), path)
+    save(add_reference(proxy, "nasbench201"), path)
     print(path)
 
 

@@ -14,7 +14,7 @@ __all__ = ["search_tables"]
 
 
 def search_tables(rows: pa.Table) -> list[Table]:
-    """One table of searches for a metric, one of Bayesian optimisation with and without it."""
+    """One table of searches for a proxy, one of Bayesian optimisation with and without it."""
     found: dict[tuple[str, str], dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     benchmarks, optima, evaluations = [], {}, {}
     for row in rows.to_pylist():
@@ -49,15 +49,15 @@ def search_tables(rows: pa.Table) -> list[Table]:
         note = f"Validation accuracy (mean ± half the 95 % interval) / test accuracy, %. Optima: {optimum}. "
         if bayesian:
             note += f"{evaluations['po_nas']} evaluations; {_paired(found, names)}"
-            header = ["method", "metric", *names]
-            tables.append(Table("po_nas", "One more metric for PO-NAS", header, body, note, labels=2))
+            header = ["method", "proxy", *names]
+            tables.append(Table("po_nas", "One more proxy for PO-NAS", header, body, note, labels=2))
         else:
             budget = max(evaluations[m] for m in evaluations if m != "po_nas")
             note += (
-                f"{seeds} seeds, {budget:,} evaluations of the metric, none of accuracy; the cell with the highest "
-                "metric. `evolved` was evolved and chosen without NAS-Bench-201."
+                f"{seeds} seeds, {budget:,} evaluations of the proxy, none of accuracy; the cell with the highest "
+                "score. `evolved` was evolved and chosen without NAS-Bench-201."
             )
-            title = "The metric as the only goal of a search"
+            title = "The proxy as the only goal of a search"
             tables.append(Table("search", title, ["search", "goal", *names], body, note, labels=2))
     return tables
 

@@ -1,4 +1,4 @@
-"""Agreement of training-free metrics with benchmarks, as heat maps, scatter plots and Markdown tables."""
+"""Agreement of proxies with benchmarks, as heat maps, scatter plots and Markdown tables."""
 
 from __future__ import annotations
 

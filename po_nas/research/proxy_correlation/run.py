@@ -1,4 +1,4 @@
-"""How well training-free metrics order architectures: over a whole benchmark and within groups of alike ones."""
+"""How well proxies order architectures: over a whole benchmark and within groups of alike ones."""
 
 from __future__ import annotations
 
@@ -226,11 +226,9 @@ def correlate(
                 continue
             truth = _truth(benchmark, against)
             columns = {score: table.column(score) for score in table.names}
-            evolved = [
-                metric for n in evolved_over(table.names) if (metric := find(n)) and metric.proxies == metric.leaves
-            ]
+            evolved = [proxy for n in evolved_over(table.names) if (proxy := find(n)) and proxy.proxies == proxy.leaves]
             columns |= {
-                metric.name: metric.fitted({leaf: table.column(leaf) for leaf in metric.leaves}) for metric in evolved
+                proxy.name: proxy.fitted({leaf: table.column(leaf) for leaf in proxy.leaves}) for proxy in evolved
             }
             columns |= fusions(columns, benchmark.validation if benchmark.metric.maximize else -benchmark.validation)
             sizes = columns.get("params")

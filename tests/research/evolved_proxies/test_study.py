@@ -268,15 +268,15 @@ def test_tables_and_page_are_made_of_the_rows(config, done, tmp_path):
 
 def test_the_shipped_metric_is_the_final_formula(config, done, monkeypatch):
     monkeypatch.setattr(export, "problem", PROBLEMS.__getitem__)
-    metric = export.shipped_metric(config, done[1], "mine")
+    metric = export.shipped_proxy(config, done[1], "mine")
     (row,) = EvolvedResults.of(done[1], list(config.variants), config.learned).formulas("same_problem", "plain")[:1]
     assert text(metric.formula) == row["formula"]
     assert set(metric.references) <= set(SPACES)
-    summed = export.shipped_metric(config, done[1], "mine", "sum")
+    summed = export.shipped_proxy(config, done[1], "mine", "sum")
     assert isinstance(summed.formula, Call)
     assert metric.formula in summed.formula.arguments
     with pytest.raises(UnknownNameError):
-        export.shipped_metric(config, done[1], "mine", "validation")
+        export.shipped_proxy(config, done[1], "mine", "validation")
 
 
 def test_a_sum_of_formulas_is_flat():

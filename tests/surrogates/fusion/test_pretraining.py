@@ -66,7 +66,7 @@ def test_missing_metrics_are_left_out():
     found = pretrain(inputs, metrics, replace(SMALL, epochs=2), 0)
     assert torch.isfinite(found.predict_scores(inputs)).all()
     known = metrics[~torch.isnan(metrics[:, 0]), 0]
-    torch.testing.assert_close(found.model.metrics[:, 0], torch.stack([known.mean(), known.std(correction=0)]))
+    torch.testing.assert_close(found.model.score_scale[:, 0], torch.stack([known.mean(), known.std(correction=0)]))
     assert 0 < found.error < 10
 
 
@@ -98,7 +98,7 @@ def test_the_target_of_hidden_nodes_is_what_was_hidden():
 
 @pytest.mark.parametrize("shape", [(59, 2), (60, 0), (60,)])
 def test_metrics_that_do_not_fit(shape):
-    with pytest.raises(SurrogateDataError, match="metrics have shape"):
+    with pytest.raises(SurrogateDataError, match="proxy scores have shape"):
         pretrain(encodings(), torch.zeros(shape))
 
 

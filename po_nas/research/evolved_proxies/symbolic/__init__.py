@@ -1,4 +1,4 @@
-"""Genetic programming over formulas of training-free metrics.
+"""Genetic programming over formulas of proxies.
 
     from po_nas.research.evolved_proxies.symbolic import Settings, evolve, problem
 

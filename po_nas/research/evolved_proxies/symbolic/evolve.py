@@ -1,4 +1,4 @@
-"""Genetic programming of training-free metrics: formulas over proxies whose order agrees with accuracies.
+"""Genetic programming of proxies: formulas over other proxies whose order agrees with accuracies.
 
 References: Phan and Luong, From Hand-Crafted Metrics to Evolved Training-Free Performance Predictors for Neural
 Architecture Search via Genetic Programming, arXiv 2505.15832 (the idea; its settings are not published, ours are our
@@ -85,7 +85,7 @@ def leaves_of(problems: Sequence[Problem], settings: Settings) -> tuple[str, ...
     that no problem has, and `ProblemError` where none is left.
     """
     if not problems:
-        raise ProblemError("there is no problem to evolve a metric on")
+        raise ProblemError("there is no problem to evolve a proxy on")
     useless = {p.name: set(constant_columns(p)) for p in problems}
     every = sorted({name for p in problems for name in p.columns})
     wanted = every if settings.leaves is None else []

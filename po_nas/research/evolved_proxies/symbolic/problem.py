@@ -1,4 +1,4 @@
-"""What a metric is evolved on: architectures of one task, their accuracies and their training-free scores."""
+"""What a proxy is evolved on: architectures of one task, their accuracies and their training-free scores."""
 
 from __future__ import annotations
 

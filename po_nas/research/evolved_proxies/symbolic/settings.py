@@ -1,4 +1,4 @@
-"""How a metric is evolved."""
+"""How a proxy is evolved."""
 
 from __future__ import annotations
 
