@@ -1,4 +1,4 @@
-"""Speed of evolving metrics, on one core; writes docs/results/evolved_proxies_speed.md.
+"""Speed of evolving proxies, on one core; writes docs/results/evolved_proxies_speed.md.
 
     python perf/evolved_proxies_speed.py [--write]
 
@@ -112,7 +112,7 @@ def main() -> None:
     ):
         whole[label] = median(lambda s=settings: seconds(lambda: evolve(five, s, np.random.default_rng(0))))
     lines = [
-        "# Speed of evolving metrics",
+        "# Speed of evolving proxies",
         "",
         f"Made by `python perf/evolved_proxies_speed.py --write` (one core, {_page.machine('numpy')}); how it is measured is said there. One problem of",
         f"200 architectures, 12 leaves; {len(trees):,} trees of one run (population 200, 30 generations), {mean:.1f} nodes on average.",

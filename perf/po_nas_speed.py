@@ -4,7 +4,7 @@
 
 One proposal (refit, score the whole of NAS-Bench-201, acquire) when 50 evaluations are known, pre-training of the
 encoder on all 15,625 cells, and one generation of evolution in the DARTS space: offspring bred from 20 pairs, and
-scored by the model with predicted metrics. One thread; the fastest of a few rounds counts, since a busy machine only
+scored by the model with predicted proxy scores. One thread; the fastest of a few rounds counts, since a busy machine only
 ever adds time.
 """
 
@@ -108,7 +108,7 @@ def pretraining() -> float:
 
 
 def main() -> None:
-    rows = [(name, proposals(name)) for name in ("po_nas", "gp_metrics", "po_nas_paper", "gp_bo")]
+    rows = [(name, proposals(name)) for name in ("po_nas", "gp_proxies", "po_nas_paper", "gp_bo")]
     offspring, bred, scored = evolution()
     trained = pretraining()
     lines = [
@@ -134,7 +134,7 @@ def main() -> None:
                     f"{bred:.2f}",
                     "",
                 ),
-                ("the same scored by the model with predicted metrics", f"{scored:.2f}", "≤ 3 for 2,580"),
+                ("the same scored by the model with predicted proxy scores", f"{scored:.2f}", "≤ 3 for 2,580"),
             ],
         ),
     ]
