@@ -65,7 +65,7 @@ def read_runs(directories: Sequence[Path]) -> Study:
     """A comparison of run directories, after as many evaluations as all of them have.
 
     A method is called by its name, the options it was given, and the settings in which the runs differ (batch,
-    executor, metrics, warm start). Test values and ranks are looked up where the benchmark is at hand. Raises
+    executor, proxies, warm start). Test values and ranks are looked up where the benchmark is at hand. Raises
     `RunDirectoryError` when two runs are of one benchmark, method and seed, and when runs of a benchmark were told
     different things (another feedback, other trainings).
     """

@@ -16,7 +16,6 @@ from po_nas.core.settings import Settings, read_settings, renamed, validated
 from po_nas.errors import BudgetError
 from po_nas.runtime.budget import Budget
 from po_nas.runtime.executors.base import Timeout
-from po_nas.training.options import TrainingOptions
 
 __all__ = [
     "ERRORS",
@@ -148,7 +147,7 @@ def recorded_search(search: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(method, Mapping) and isinstance(method.get("name"), str):
         found["method"] = {**method, "name": methods.registry.current(method["name"], warn=False)}
     if isinstance(training, Mapping):
-        found["training"] = renamed(training, TrainingOptions.old_names(), warn=False)
+        found["training"] = renamed(training, trainings.OLD_NAMES, warn=False)
     return found
 
 

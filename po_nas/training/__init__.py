@@ -5,4 +5,7 @@ Importing this package does not import torch.
 
 from po_nas.training.loss import chosen_loss
 
-__all__ = ["chosen_loss"]
+__all__ = ["OLD_NAMES", "chosen_loss"]
+
+OLD_NAMES = {"scored": "proxy_batch"}
+"""Names that options of trainings have now, by those that they had in version 0.1."""

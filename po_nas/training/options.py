@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas.core.settings import Settings
+from po_nas.training import OLD_NAMES
 from po_nas.training.halving import Halving
 from po_nas.training.loss import LossChoice
 
@@ -19,7 +20,7 @@ class TrainingOptions(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    deprecated: ClassVar[Mapping[str, str]] = {"scored": "proxy_batch"}
+    deprecated: ClassVar[Mapping[str, str]] = OLD_NAMES
 
     data: str | None = Field(None, description="folder of the images; default: where the data set is looked for")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1")

@@ -1,4 +1,4 @@
-"""Metrics evolved with several seeds, judged on architectures and on search spaces that evolution never saw."""
+"""Proxies evolved with several seeds, judged on architectures and on search spaces that evolution never saw."""
 
 from __future__ import annotations
 
