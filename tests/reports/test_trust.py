@@ -15,7 +15,7 @@ class Told(ToyObjective):
     """A toy that has metrics."""
 
     @property
-    def metrics(self):
+    def proxies(self):
         return ToyMetrics(self.space)
 
 
