@@ -198,7 +198,7 @@ def test_a_markdown_page_stands_on_its_own(study, tmp_path):
     assert [link.rpartition("-")[2] for link in links] == ["anytime_evaluations.png", "critical_difference.png"]
     assert len(written) == len(links) + 1
     assert all((tmp_path / "docs" / link).is_file() and link.startswith("page/") for link in links)
-    assert text.startswith("# A comparison & <more>\n\nMade by `po-nas compare x.yaml`.\n\n")
+    assert text.startswith("# A comparison & \\<more\\>\n\nMade by `po-nas compare x.yaml`.\n\n")
     assert "\n\nA note.\n" in text
     assert text.count("\n## ") == 12
     assert text.count("Protocol: 15 evaluations") == 1
