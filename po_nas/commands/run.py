@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,10 +83,9 @@ def _with_progress(
     console = ConsoleCallback(directory)
     if not quiet:
         callbacks.append(console)
-    # A scheduler that wants its machine back sends this first; the search ends as by Ctrl-C, and can go on.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = run(callbacks)
+        with _terminated_as_by_ctrl_c():
+            result = run(callbacks)
     except KeyboardInterrupt:
         begun = (directory / "config.yaml").exists()
         hint = f"; nothing is lost, go on with: po-nas resume {directory}" if begun else " before the search began"
@@ -104,8 +104,18 @@ def _with_progress(
     print(f"figure  {paths.figure}\nreport  {paths.page}")
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _terminated_as_by_ctrl_c() -> Iterator[None]:
+    """A scheduler that wants its machine back sends SIGTERM first: it interrupts as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _new_directory(benchmark: str, method: str, seed: int) -> Path:
