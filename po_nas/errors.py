@@ -205,9 +205,6 @@ class MissingDataError(DataError, FileNotFoundError):
         self.command = f"po-nas data get {dataset}"
         super().__init__(f"{what} needs the public data set {dataset!r}; fetch it with: {self.command}")
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class HashMismatchError(DataError):
     """A file whose bytes are not the published ones."""
@@ -265,9 +262,6 @@ class MissingImagesError(DataError, FileNotFoundError):
         self.dataset, self.folder, self.reason, self.remedy = dataset, Path(folder), reason, remedy
         super().__init__(f"images of {dataset}: {folder} {reason}; {remedy}")
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class CorruptImageError(DataError, ValueError):
     """An image, or a file of images or labels, that cannot be read as what it should be."""
@@ -322,6 +316,10 @@ class TrainingDivergedError(SurrogateError, ArithmeticError):
 
 class CheckpointError(SurrogateError):
     """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path} {reason}; remove it")
 
 
 class TrainingError(PoNasError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from po_nas.research.evolved_proxies.metric_evolution_report import summary_rows
 from po_nas.research.evolved_proxies.symbolic import Settings, evolve, sources, tau
 from proxies.evolved.metric import EvolvedMetric, load, save
 from proxies.evolved.reference import fit
+from tests.errors import raised
 from tests.research.evolved_proxies.symbolic.toy import TOYS
 
 SETTINGS = Settings(population=20, generations=3)
@@ -67,7 +69,7 @@ def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
     assert set(outcome.metric.references) == {"toy"}
     assert outcome.metric.training["hold_out"] == ["toy/far"]
     assert "jacov" not in metric_evolution.left_out(plan())
-    assert metric_evolution.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
+    assert set(re.findall(r"toy/\w+", metric_evolution.left_out(plan())["zen"])) == {"toy/one", "toy/two"}
     header = summary_rows(outcome)
     assert [r[1] for r in header if r[0] == "mean"] == ["train", "held-out", "unseen"]
     assert len(header[0]) == 5
@@ -161,11 +163,11 @@ def test_a_seed_of_which_its_process_dies_stops_no_other(toys, tmp_path):
 
 
 def test_plans_are_checked(toys):
-    with pytest.raises(ProblemError, match="no problem"):
+    with raised(ProblemError, "--train"):
         metric_evolution.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
-    with pytest.raises(ProblemError, match="same time"):
+    with raised(ProblemError, "toy/one"):
         metric_evolution.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
-    with pytest.raises(UnknownNameError, match="snip"):
+    with raised(UnknownNameError, name="snipp", suggestion="snip"):
         plan(settings=dataclasses.replace(SETTINGS, leaves=("snipp",)))
 
 
@@ -240,7 +242,7 @@ def test_workers_change_nothing(public_data, tmp_path):
         (["proxy", "--train", "nasbench201/cifar10", "--normaliser", "rnak"], "rank"),
         (["proxy", "--train", "nasbench201/cifar10", "--aggregate", "means"], "mean"),
         (["proxy", "--train", "nasbench101"], "po-nas data get suite_zero"),
-        (["reference", "/nowhere.json", "--space", "darts"], "cannot be read"),
+        (["reference", "/nowhere.json", "--space", "darts"], "/nowhere.json"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments, reason, tmp_path):
