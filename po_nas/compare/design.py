@@ -36,8 +36,16 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
 
 
+_SEEDS = 100_000
+"""More are a slip of the finger, and a list of them may not fit the memory."""
+
+
 def _seeds(value: Any) -> Any:
-    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > _SEEDS:
+        raise ValueError(f"more than {_SEEDS} seeds; give fewer, or list them")
+    return tuple(range(value))
 
 
 def _named(value: Any) -> Any:
