@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def forked(work: Callable[[], object]) -> int:
     """The number of a process that does `work` and ends."""
     number = os.fork()
     if number:
+        # Both do it, so that it is done whoever comes first; a child that is gone needs none.
+        with suppress(ProcessLookupError, PermissionError):
+            os.setpgid(number, number)
         return number
     code = 1
     try:
