@@ -164,6 +164,7 @@ def test_the_whole_space_can_be_evaluated(tmp_path):
         ("negative cost", ["cost_s = -5"]),
         ("exit", ["SystemExit: 3"]),
         ("odd text", [r"bad \udcff"]),
+        ("no text", ["Unprintable"]),
         ("failed with nonsense", ["x"]),
         ("hang", ["timeout: ", "0.05 s"]),
     ],
