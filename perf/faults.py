@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -83,10 +84,14 @@ def forked(work: Callable[[], object]) -> int:
     """The number of a process that does `work` and ends."""
     number = os.fork()
     if number:
+        # Both do it, for either may be first.
+        with suppress(OSError):
+            os.setpgid(number, number)
         return number
     code = 1
     try:
-        os.setpgid(0, 0)
+        with suppress(OSError):
+            os.setpgid(0, 0)
         torch.set_num_threads(1)
         work()
         code = 0

@@ -6,10 +6,11 @@ remedy; the command line prints it as one line and exits with code 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from po_nas.messages import described, short, suggest
 
 __all__ = [
     "BudgetError",
@@ -61,43 +62,12 @@ __all__ = [
     "UnknownNameError",
     "UnsafePickleError",
     "UnsupportedModuleError",
+    "UntrustedPluginError",
     "WorkerLostError",
     "described",
     "short",
     "suggest",
 ]
-
-
-_WIDTH = 60
-"""Characters of a value in a message; with what is around it, a line fits a terminal or nearly so."""
-
-
-def short(value: object) -> str:
-    """The `repr` of a value for a message: its beginning and end where it is long; a `Path` in full."""
-    if isinstance(value, Path):
-        return repr(str(value))
-    try:
-        shown = repr(value)
-    except Exception as error:
-        # A message about a bad value must not fail because of it.
-        shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
-    return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 11]} … {shown[-8:]}"
-
-
-def described(error: BaseException) -> str:
-    """The type and text of an exception, whatever its own ``__str__`` does."""
-    try:
-        text = str(error)
-    except Exception as trouble:
-        text = f"its text cannot be had, which raises {type(trouble).__name__}"
-    return f"{type(error).__name__}: {text}"
-
-
-def suggest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name nearest to `name`, or None when nothing is near."""
-    lowered = {k.lower(): k for k in known}
-    matches = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
-    return lowered[matches[0]] if matches else None
 
 
 class PoNasError(Exception):
@@ -145,6 +115,20 @@ class PluginError(PoNasError):
         super().__init__(
             f"{kind} {name!r} from {origin} cannot be loaded: {type(cause).__name__}: {cause}; "
             "repair or uninstall it (see: po-nas plugins --check)"
+        )
+
+
+class UntrustedPluginError(PoNasError):
+    """A file names a plug-in, which is code, and nobody has said that it is trusted.
+
+    `plugin` is what the `file` names, `path` where its code lies.
+    """
+
+    def __init__(self, plugin: str, path: Path | str, file: Path | str) -> None:
+        self.plugin, self.path, self.file = plugin, Path(path), Path(file)
+        super().__init__(
+            f"{file} names the plug-in {path}, whose code would run and is not known here; read it, then add --trust "
+            "(in Python: trust=True)"
         )
 
 
@@ -215,9 +199,6 @@ class MissingDataError(DataError, FileNotFoundError):
         self.command = f"po-nas data get {dataset}"
         super().__init__(f"{what} needs the public data set {dataset!r}; fetch it with: {self.command}")
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class HashMismatchError(DataError):
     """A file whose bytes are not the published ones."""
@@ -275,9 +256,6 @@ class MissingImagesError(DataError, FileNotFoundError):
         self.dataset, self.folder, self.reason, self.remedy = dataset, Path(folder), reason, remedy
         super().__init__(f"images of {dataset}: {folder} {reason}; {remedy}")
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class CorruptImageError(DataError, ValueError):
     """An image, or a file of images or labels, that cannot be read as what it should be."""
@@ -332,6 +310,10 @@ class TrainingDivergedError(SurrogateError, ArithmeticError):
 
 class CheckpointError(SurrogateError):
     """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path} {reason}; remove it")
 
 
 class TrainingError(PoNasError):

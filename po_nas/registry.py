@@ -22,7 +22,17 @@ from weakref import WeakSet
 
 from po_nas.errors import DuplicateNameError, PluginError, PoNasError, RenamedWarning, UnknownNameError
 
-__all__ = ["CheckResult", "Entry", "PoNasError", "Registry", "UnknownNameError", "kinds_of", "load_plugin"]
+__all__ = [
+    "CheckResult",
+    "Entry",
+    "PoNasError",
+    "Registry",
+    "UnknownNameError",
+    "is_loaded",
+    "kinds_of",
+    "load_plugin",
+    "reads_as_data",
+]
 
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741 - the decorated object keeps its own type
@@ -212,6 +222,20 @@ def kinds_of(module: str) -> frozenset[str]:
         for entry in registry._entries.values()
         if entry.origin.startswith(f"{module}.")
     )
+
+
+def reads_as_data(where: str) -> bool:
+    """Whether a plug-in is a file that is no code: one whose suffix a registry knows (`Registry.files`)."""
+    return any(Path(where).suffix in registry.files for registry in _REGISTRIES)
+
+
+def is_loaded(where: str) -> bool:
+    """Whether the code of a plug-in has run in this process."""
+    if not where.endswith(".py"):
+        return where in sys.modules
+    path = Path(where).resolve()
+    known = (sys.modules.get(name) for name in (path.stem, f"po_nas_plugin_{path.stem}"))
+    return any(getattr(module, "__file__", None) == str(path) for module in known)
 
 
 def load_plugin(where: str) -> ModuleType:

@@ -91,7 +91,9 @@ def test_readme_study(examples, tmp_path):
     (examples / "study.yaml").write_text(study)
     program = "from po_nas.commands.app import main; main()"
     small = ("seeds=2", "budget=21", "at=21", "benchmarks=nasbench_graph/proteins", "--workers", "1")
-    found = run(sys.executable, "-c", program, "compare", "study.yaml", *small, "--out", str(tmp_path), cwd=examples)
+    found = run(
+        sys.executable, "-c", program, "compare", "study.yaml", *small, "--trust", "--out", str(tmp_path), cwd=examples
+    )
     assert "report.html" in found
     tests = (tmp_path / "tables" / "validation.md").read_text(encoding="utf-8")
     assert "| benchmark | evaluations | greedy | pwlnas | po_nas |" in tests

@@ -11,7 +11,10 @@ from po_nas import errors
 from po_nas.errors import PoNasError
 from tests.errors import check, one_line, raised
 
-EXAMPLES = {"int": 3, "float": 1.5, "Iterable[str]": ["a", "b"], "BaseException": OSError("gone"), "int | None": 7}
+EXAMPLES = {
+    "int": 3, "float": 1.5, "int | None": 7, "Iterable[str]": ["a", "b"], "Mapping[str, str]": {"a": "gone"},
+    "BaseException": OSError("gone"),
+}  # fmt: skip
 KINDS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PoNasError)]
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins
+from po_nas.commands.options import Plugins, Trusted, trust_of
 from po_nas.commands.progress import ProgressBar
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from po_nas.compare.results import Study
+    from po_nas.runtime.trusted_plugins import Trust
 
 __all__ = ["compare"]
 
@@ -38,6 +39,7 @@ def compare(
     markdown: Annotated[Path | None, typer.Option(help="also write one Markdown page, its figures beside it")] = None,
     report_only: Annotated[bool, typer.Option("--report-only", help="report on what is there, run nothing")] = False,
     plugin: Plugins = None,
+    trust: Trusted = False,
 ) -> None:
     """Compare: run methods × benchmarks × seeds, then write tables, figures and an HTML report.
 
@@ -52,17 +54,18 @@ def compare(
     if not given and not report_only:
         raise typer.BadParameter("expected STUDY.yaml (see configs/studies/compare_quick.yaml) or run directories")
     found: list[tuple[Study, Path]] = []
+    trusted = trust_of(trust)
     if paths and all(path.is_dir() for path in paths):
         if overrides:
             raise ConfigError(
                 overrides[0].partition("=")[0], "", "cannot be set: run directories are compared as they are"
             )
-        found.append((read_runs(paths), out))
+        found.append((read_runs(paths, trusted), out))
     elif report_only:
-        found += _reported(paths, _directories(paths, out), overrides, plugin or [])
+        found += _reported(paths, _directories(paths, out), overrides, plugin or [], trusted)
     else:
         found += _run(
-            paths or [None], _directories(paths, out), overrides, plugin or [], workers or os.cpu_count() or 1
+            paths or [None], _directories(paths, out), overrides, plugin or [], trusted, workers or os.cpu_count() or 1
         )
     for study, directory in found:
         written = make_comparison_report(study, directory)
@@ -84,7 +87,7 @@ def _directories(paths: list[Path], out: Path) -> list[Path]:
 
 
 def _reported(
-    paths: Sequence[Path], directories: list[Path], overrides: list[str], plugins: list[str]
+    paths: Sequence[Path], directories: list[Path], overrides: list[str], plugins: list[str], trust: Trust
 ) -> list[tuple[Study, Path]]:
     """What is there, under the titles, notes and counts that the study's file says now."""
     from po_nas.compare.design import load_comparison
@@ -94,19 +97,24 @@ def _reported(
         raise ConfigError(overrides[0].partition("=")[0], "", "needs the study's YAML file beside --report-only")
     studies = [Study.load(directory) for directory in directories]
     for position, path in enumerate(paths):
-        studies[position] = studies[position].presented(load_comparison(path, overrides, plugins))
+        studies[position] = studies[position].presented(load_comparison(path, overrides, plugins, trust))
     return list(zip(studies, directories, strict=True))
 
 
 def _run(
-    paths: Sequence[Path | None], directories: list[Path], overrides: list[str], plugins: list[str], workers: int
+    paths: Sequence[Path | None],
+    directories: list[Path],
+    overrides: list[str],
+    plugins: list[str],
+    trust: Trust,
+    workers: int,
 ) -> list[tuple[Study, Path]]:
     from po_nas.compare.design import load_comparison
     from po_nas.compare.results import Study
     from po_nas.compare.run import run_comparison
 
     # All are checked before the first is run.
-    configs = [load_comparison(path, overrides, plugins) for path in paths]
+    configs = [load_comparison(path, overrides, plugins, trust) for path in paths]
     found = []
     for config, directory in zip(configs, directories, strict=True):
         with ProgressBar(f"{config.name}: searches", "finished searches are kept") as bar:

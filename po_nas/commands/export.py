@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from po_nas.commands.options import Plugins, Trusted, trust_of
 from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
+    from po_nas.runtime.trusted_plugins import Trust
     from po_nas.training.export import NetworkFile
 
 __all__ = ["export"]
@@ -34,14 +36,16 @@ def export(
         Format, typer.Option("--format", help="torch and onnx write the network, trained if DIR is of po-nas train")
     ] = Format.JSON,
     text: Annotated[bool, typer.Option("--string", help="the same as --format genotype")] = False,
+    plugin: Plugins = None,
+    trust: Trusted = False,
 ) -> None:
     """Export: the winning architecture as JSON, text, torch weights or ONNX."""
     form = Format.GENOTYPE if text else form
     trained = (directory / "weights.pt").is_file()
     if form in (Format.TORCH, Format.ONNX):
-        _export_network(directory, output, form, trained)
+        _export_network(directory, output, form, trained, trust_of(trust))
         return
-    winner = _trained(directory) if trained else _winner(directory)
+    winner = _trained(directory) if trained else _winner(directory, trust_of(trust))
     rendered = str(winner["string"]) if form is Format.GENOTYPE else json.dumps(winner, indent=2, ensure_ascii=False)
     if output is None:
         print(rendered)
@@ -52,10 +56,10 @@ def export(
         raise ConfigError("output", str(output), f"cannot be written ({error.strerror})") from error
 
 
-def _winner(directory: Path) -> dict[str, Any]:
+def _winner(directory: Path, trust: Trust) -> dict[str, Any]:
     from po_nas.reports.run import load_run
 
-    winner = load_run(directory).winner()
+    winner = load_run(directory, trust).winner()
     if winner is None:
         raise RunDirectoryError(directory, "has no successful trial to export")
     return winner
@@ -75,24 +79,24 @@ def _trained(directory: Path) -> dict[str, Any]:
         raise RunDirectoryError(directory, f"its result.json cannot be read ({type(error).__name__})") from error
 
 
-def _export_network(directory: Path, output: Path | None, form: Format, trained: bool) -> None:
+def _export_network(directory: Path, output: Path | None, form: Format, trained: bool, trust: Trust) -> None:
     from po_nas.training.export import read_weights, write_onnx, write_torch
 
     if output is None:
         raise ConfigError("output", "", f"is required for --format {form}: name a file with -o")
-    file = read_weights(directory / "weights.pt") if trained else _initial(directory)
+    file = read_weights(directory / "weights.pt") if trained else _initial(directory, trust)
     which = (write_torch if form is Format.TORCH else write_onnx)(output, file)
     said = "untrained, initial weights of seed 0" if which == "initial" else f"weights of the {which} epoch"
     print(f"{output}: {said}", file=sys.stderr)
 
 
-def _initial(directory: Path) -> NetworkFile:
+def _initial(directory: Path, trust: Trust) -> NetworkFile:
     """The winner of a search with initial weights, in the size of a final training; that for CIFAR-10 after a table."""
     from po_nas.reports.run import load_run
     from po_nas.training.export import untrained
     from po_nas.training.final import default_recipe
 
-    winner, run = _winner(directory), load_run(directory)
+    winner, run = _winner(directory, trust), load_run(directory, trust)
     if winner.get("space") != "darts":
         raise ConfigError("format", str(winner.get("space")), "networks of the space darts alone can be exported")
     family, _, task = str(run.config["benchmark"]).partition("/")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import proxies  # noqa: F401 - its registry knows who reads files of evolved proxies
 from po_nas.registry import load_plugin
 
-__all__ = ["Plugins", "load_proxies", "split_settings"]
+if TYPE_CHECKING:
+    from po_nas.runtime.trusted_plugins import Trust
+
+__all__ = ["Plugins", "Trusted", "load_proxies", "split_settings", "trust_of"]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -27,6 +31,26 @@ Plugins = Annotated[
     ),
 ]
 """Plug-ins, imported while the command line is parsed."""
+
+
+Trusted = Annotated[
+    bool, typer.Option("--trust", help="load the plug-ins that it names, whoever wrote them; they are remembered")
+]
+
+
+def trust_of(given: bool) -> Trust:
+    """How plug-ins that a file names are trusted: all with ``--trust``; else a person at a terminal is asked."""
+    return given or (_ask if sys.stdin.isatty() and sys.stdout.isatty() else False)
+
+
+def _ask(code: str, file: Path) -> bool:
+    """Whether a person says yes; Ctrl-C ends the command."""
+    try:
+        # As literals: a name may hold what a terminal obeys.
+        answer = input(f"{str(file)!r} names the plug-in {code!r}, whose code would run.\nTrust it? [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, tuple[str, ...]]:

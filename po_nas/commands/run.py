@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins, split_settings
+from po_nas.commands.options import Plugins, Trusted, split_settings, trust_of
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result
@@ -39,26 +40,32 @@ def search(
     out: Annotated[Path | None, typer.Option(help="run directory; default: a new one under runs/")] = None,
     plugin: Plugins = None,
     quiet: _Quiet = False,
+    trust: Trusted = False,
 ) -> None:
     """Search: spend a budget of evaluations and write what was found to a run directory."""
     from po_nas.runtime.api import run_search
-    from po_nas.runtime.config import load_config
+    from po_nas.runtime.config import is_record, load_config, sets_plugins
+    from po_nas.runtime.trusted_plugins import load_named
 
     path, overrides = split_settings(settings)
     config = load_config(path, overrides, plugins=plugin or ())
+    if path is not None and not sets_plugins(overrides) and is_record(path):
+        # Its own configuration is the user's; the record of a run may be somebody else's.
+        load_named(config.plugins, path, trust_of(trust))
     directory = out or _new_directory(config.benchmark, config.method.name, config.seed)
     _with_progress(
         directory, config.tracking, quiet, lambda callbacks: run_search(config, directory, callbacks=callbacks)
     )
 
 
-def resume(directory: _RunDirectory, quiet: _Quiet = False) -> None:
+def resume(directory: _RunDirectory, plugin: Plugins = None, trust: Trusted = False, quiet: _Quiet = False) -> None:
     """Resume: go on with an interrupted search exactly where it stopped."""
     from po_nas.runtime.api import resume as go_on
     from po_nas.runtime.run_directory import read_config
 
     tracking = read_config(directory).tracking
-    _with_progress(directory, tracking, quiet, lambda callbacks: go_on(directory, callbacks=callbacks))
+    trusted = trust_of(trust)
+    _with_progress(directory, tracking, quiet, lambda callbacks: go_on(directory, callbacks=callbacks, trust=trusted))
 
 
 def repair(
@@ -82,10 +89,9 @@ def _with_progress(
     console = ConsoleCallback(directory)
     if not quiet:
         callbacks.append(console)
-    # A scheduler that wants its machine back sends this first; the search ends as by Ctrl-C, and can go on.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = run(callbacks)
+        with _terminated_as_by_ctrl_c():
+            result = run(callbacks)
     except KeyboardInterrupt:
         begun = (directory / "config.yaml").exists()
         hint = f"; nothing is lost, go on with: po-nas resume {directory}" if begun else " before the search began"
@@ -104,8 +110,18 @@ def _with_progress(
     print(f"figure  {paths.figure}\nreport  {paths.page}")
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _terminated_as_by_ctrl_c() -> Iterator[None]:
+    """A scheduler that wants its machine back sends SIGTERM first: it interrupts as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _new_directory(benchmark: str, method: str, seed: int) -> Path:
@@ -116,12 +132,12 @@ def _new_directory(benchmark: str, method: str, seed: int) -> Path:
     return candidate
 
 
-def status(directory: _RunDirectory) -> None:
+def status(directory: _RunDirectory, plugin: Plugins = None, trust: Trusted = False) -> None:
     """Status: how far a run is, also while it is running."""
     from po_nas.reports.run import load_run
     from po_nas.reports.terminal import print_status
 
-    print_status(load_run(directory))
+    print_status(load_run(directory, trust_of(trust)))
 
 
 def report(
@@ -132,11 +148,13 @@ def report(
     cost: Annotated[
         list[str] | None, typer.Option(help="a recorded cost for --pareto, may be given again; default: the usual ones")
     ] = None,
+    plugin: Plugins = None,
+    trust: Trusted = False,
 ) -> None:
     """Report: (re)make the figure and the HTML page of a run."""
     from po_nas.reports.page import make_report
 
-    paths = make_report(directory)
+    paths = make_report(directory, trust_of(trust))
     print(f"figure  {paths.figure}\nreport  {paths.page}")
     if pareto or cost:
         figure, page = _pareto(directory, cost or None)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from po_nas.commands.options import Plugins, split_settings
+from po_nas.commands.options import Plugins, Trusted, split_settings, trust_of
 from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
+    from po_nas.runtime.trusted_plugins import Trust
     from po_nas.training.final import TrainConfig
     from po_nas.training.records import EpochRecord
 
@@ -30,6 +31,7 @@ def train(
     run: Annotated[Path | None, typer.Option(help="run directory whose best architecture is trained")] = None,
     out: Annotated[Path | None, typer.Option(help="folder; default: a new one under runs/")] = None,
     plugin: Plugins = None,
+    trust: Trusted = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
 ) -> None:
     """Train one architecture by a recipe, to the end; the same command again goes on where it stopped."""
@@ -44,7 +46,7 @@ def train(
     if genotype is not None:
         raw["genotype"] = genotype
     if run is not None:
-        raw = _winner(run) | raw
+        raw = _winner(run, trust_of(trust)) | raw
     config = validated(TrainConfig, raw)
     folder = out or _folder(config)
 
@@ -76,11 +78,11 @@ def train(
     print(f"folder\t{folder}")
 
 
-def _winner(run: Path) -> dict[str, Any]:
+def _winner(run: Path, trust: Trust) -> dict[str, Any]:
     """Genotype, space and, from a search that trained, data set and folder of the images."""
     from po_nas.reports.run import load_run
 
-    found = load_run(run)
+    found = load_run(run, trust)
     winner = found.winner()
     if winner is None:
         raise RunDirectoryError(run, "has no successful trial whose architecture could be trained")

@@ -15,9 +15,19 @@ from po_nas.compare.fingerprint import fingerprints
 from po_nas.compare.published import Published, read_published
 from po_nas.core.settings import Settings, read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
-from po_nas.registry import load_plugin
 from po_nas.runtime import executors
-from po_nas.runtime.config import ERRORS, NAMED, ExecutorConfig, MethodConfig, ProxiesConfig, SearchConfig
+from po_nas.runtime.config import (
+    ERRORS,
+    NAMED,
+    ExecutorConfig,
+    MethodConfig,
+    ProxiesConfig,
+    SearchConfig,
+    located,
+    plugins_of,
+    sets_plugins,
+)
+from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 
 __all__ = ["Cell", "ComparisonConfig", "load_comparison"]
 
@@ -26,8 +36,16 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
 
 
+_SEEDS = 100_000
+"""More are a slip of the finger, and a list of them may not fit the memory."""
+
+
 def _seeds(value: Any) -> Any:
-    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > _SEEDS:
+        raise ValueError(f"more than {_SEEDS} seeds; give fewer, or list them")
+    return tuple(range(value))
 
 
 def _named(value: Any) -> Any:
@@ -202,23 +220,30 @@ class ComparisonConfig(Settings):
 _SHORTHANDS = {"executor": "name", "proxies": "compute"}
 
 
-def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> ComparisonConfig:
+def load_comparison(
+    path: Path | None, overrides: Sequence[str] = (), plugins: Sequence[str] = (), trust: Trust = False
+) -> ComparisonConfig:
     """Read a study's YAML file and overrides such as ``seeds=5``; relative paths in it are relative to the file.
 
-    Its plug-ins are imported. Every name and option is checked: raises `ConfigError` or `UnknownNameError`.
+    Plug-ins are imported: those that are given here, and those that the file names, where they are known here or
+    `trust` says so. Every name and option is checked: raises `ConfigError`, `UnknownNameError` or
+    `UntrustedPluginError`.
     """
     raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED, deprecated=ComparisonConfig.old_names())
     base = Path() if path is None else path.parent
     if path is not None:
         raw.setdefault("name", path.stem)
-    given = _listed(raw.get("plugins") or ())
-    raw["plugins"] = tuple(_located(plugin, base) for plugin in given) + tuple(_located(p, Path()) for p in plugins)
+    named, given = plugins_of(raw, base), located(plugins)
+    raw["plugins"] = (*named, *given)
     if isinstance(raw.get("published"), str):
         raw["published"] = read_published(base / raw["published"])
     config = validated(ComparisonConfig, raw, errors=ERRORS)
     config.check()
-    for plugin in config.plugins:
-        load_plugin(plugin)
+    if path is None or sets_plugins(overrides):
+        load_chosen(named)
+    else:
+        load_named(named, path, trust)
+    load_chosen(given)
     kind = executors.registry.get(config.executor.name)
     validated(kind.Options, config.executor.options, prefix="executor.")
     if kind.needs_directory:
@@ -227,8 +252,3 @@ def load_comparison(path: Path | None, overrides: Sequence[str] = (), plugins: S
         )
     config.cells(config.names())
     return config
-
-
-def _located(plugin: Any, base: Path) -> Any:
-    """Absolute, so that worker processes and later sessions find it."""
-    return str((base / plugin).resolve()) if isinstance(plugin, str) and plugin.endswith((".py", ".json")) else plugin

@@ -21,6 +21,7 @@ from po_nas.compare.results import Study
 from po_nas.compare.table import Table
 from po_nas.compare.tables import TABLES, make_tables
 from po_nas.errors import RunDirectoryError
+from po_nas.runtime.escaping import markdown_text
 from po_nas.runtime.parts import write_atomically
 
 __all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
@@ -79,7 +80,7 @@ def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> l
     Figures go to a folder beside it, of its name. The report in the directory of a study has everything.
     """
     folder, written = path.with_suffix(""), [path]
-    lines = [f"# {studies[0].config['name'] if len(studies) == 1 else 'Comparisons'}", ""]
+    lines = [f"# {markdown_text(studies[0].config['name'] if len(studies) == 1 else 'Comparisons')}", ""]
     if command:
         lines += [f"Made by `{command}`.", ""]
     lines += [_CUT, ""]
@@ -87,17 +88,22 @@ def write_markdown(studies: Sequence[Study], path: Path, command: str = "") -> l
     for study in studies:
         name = str(study.config["name"])
         if len(studies) > 1:
-            lines += [f"## {name}", ""]
+            lines += [f"## {markdown_text(name)}", ""]
         if study.config["notes"]:
-            lines += [str(study.config["notes"]).strip(), ""]
-        lines += [sentence + "\n" for sentence in headline(study)]
-        lines += [protocol_line(study), ""]
+            lines += [markdown_text(str(study.config["notes"]).strip()), ""]
+        lines += [markdown_text(sentence) + "\n" for sentence in headline(study)]
+        lines += [markdown_text(protocol_line(study)), ""]
         stem, figures = _file_name(study), make_figures(study)
         for key in (key for key in _PAGE_FIGURES if key in figures):
             image = folder / f"{stem}-{key}.png"
             written.append(_save(figures[key], image, colours=128))
             link = Path(os.path.relpath(image, path.parent)).as_posix()
-            lines += [f"![{FIGURE_TITLES[key]}]({link})", "", f"*{FIGURE_TITLES[key]}.* {caption(study, key)}", ""]
+            lines += [
+                f"![{FIGURE_TITLES[key]}]({link})",
+                "",
+                f"*{FIGURE_TITLES[key]}.* {markdown_text(caption(study, key))}",
+                "",
+            ]
         lines += [table.markdown(level) for table in _page_tables(study)]
     write_atomically(path, ("\n".join(lines).rstrip() + "\n").encode())
     return written

@@ -18,11 +18,11 @@ from po_nas.compare.trust import TRUST, incumbent_rows, trust_of
 from po_nas.core.objective import Objective
 from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
-from po_nas.registry import load_plugin
 from po_nas.runtime.api import make_objective
 from po_nas.runtime.config import ProxiesConfig
 from po_nas.runtime.journal import Event, read_journal
 from po_nas.runtime.run_directory import Record, read_config, read_explanation, read_record
+from po_nas.runtime.trusted_plugins import Trust, load_named
 
 __all__ = ["read_runs"]
 
@@ -61,15 +61,16 @@ class _Run:
         return {**self.record.protocol, **known}
 
 
-def read_runs(directories: Sequence[Path]) -> Study:
+def read_runs(directories: Sequence[Path], trust: Trust = False) -> Study:
     """A comparison of run directories, after as many evaluations as all of them have.
 
     A method is called by its name, the options it was given, and the settings in which the runs differ (batch,
-    executor, proxies, warm start). Test values and ranks are looked up where the benchmark is at hand. Raises
+    executor, proxies, warm start). Test values and ranks are looked up where the benchmark is at hand. Plug-ins that
+    the runs name are imported; `trust` imports those, too, that are not known here. Raises `UntrustedPluginError`, and
     `RunDirectoryError` when two runs are of one benchmark, method and seed, and when runs of a benchmark were told
     different things (another feedback, other trainings).
     """
-    runs = [_read(directory) for directory in directories]
+    runs = [_read(directory, trust) for directory in directories]
     differing = [key for key in _TOLD_APART if any(_set(run, key) != _set(runs[0], key) for run in runs)]
     rows: list[Row] = []
     learned: list[dict[str, Any]] = []
@@ -112,10 +113,9 @@ def read_runs(directories: Sequence[Path]) -> Study:
     return Study.of(table, record, trust_of(pa.Table.from_pylist(learned, schema=TRUST)))
 
 
-def _read(directory: Path) -> _Run:
+def _read(directory: Path, trust: Trust) -> _Run:
     record = read_record(directory)
-    for plugin in record.config.plugins:
-        load_plugin(plugin)
+    load_named(record.config.plugins, directory / "config.yaml", trust)
     journal = directory / "journal.jsonl"
     return _Run(directory, record, read_journal(journal).events if journal.exists() else (), _objective(directory))
 

@@ -105,8 +105,9 @@ class ScoreRecipe(BaseModel):
         listed = [name for part in self.parts for name in part]
         for name in (*listed, *self.per_architecture):
             proxies.spec(name)
-        if len(set(listed)) < len(listed):
-            raise ValueError("a proxy is in two parts; name each once")
+        twice = [name for name in listed if listed.count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is in two parts; name each once")
         return self
 
 

@@ -19,6 +19,7 @@ from po_nas.reports.regret import draw_regret, save_figure
 from po_nas.reports.run import RunData, TrialData, load_run
 from po_nas.reports.trust import draw_trust
 from po_nas.runtime.escaping import html_text, without_formulas
+from po_nas.runtime.trusted_plugins import Trust
 
 __all__ = ["STYLE", "ReportPaths", "make_report", "render_page"]
 
@@ -219,9 +220,12 @@ class ReportPaths:
     page: Path
 
 
-def make_report(directory: Path) -> ReportPaths:
-    """Write ``report/regret.png`` and ``report/index.html`` of the run in `directory`, finished or not."""
-    run = load_run(directory)
+def make_report(directory: Path, trust: Trust = False) -> ReportPaths:
+    """Write ``report/regret.png`` and ``report/index.html`` of the run in `directory`, finished or not.
+
+    `trust` is that of `load_run`.
+    """
+    run = load_run(directory, trust)
     paths = ReportPaths(directory / "report" / "regret.png", directory / "report" / "index.html")
     try:
         paths.figure.parent.mkdir(exist_ok=True)

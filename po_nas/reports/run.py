@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from po_nas.registry import load_plugin
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
+from po_nas.runtime.trusted_plugins import Trust, load_named
 
 __all__ = ["RunData", "TrialData", "load_run"]
 
@@ -157,15 +157,15 @@ class RunData:
         return value > than if self.maximize else value < than
 
 
-def load_run(directory: Path) -> RunData:
+def load_run(directory: Path, trust: Trust = False) -> RunData:
     """Read a run directory, finished or not.
 
-    The run's plug-ins are imported, for its space may come from one. Raises `RunDirectoryError` when it holds no run,
-    `JournalError` when its journal is damaged and `PluginError` when a plug-in is gone.
+    The run's plug-ins are imported, for its space may come from one; `trust` imports those, too, that are not known
+    here. Raises `RunDirectoryError` when it holds no run, `JournalError` when its journal is damaged, `PluginError`
+    when a plug-in is gone and `UntrustedPluginError` when one is not trusted.
     """
     record = read_record(directory)
-    for plugin in record.config.plugins:
-        load_plugin(plugin)
+    load_named(record.config.plugins, directory / "config.yaml", trust)
     path = directory / "journal.jsonl"
     events = read_journal(path).events if path.exists() else ()
     summary = read_summary(directory)

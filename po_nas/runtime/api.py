@@ -30,6 +30,7 @@ from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.journal import SCHEMA, Journal
 from po_nas.runtime.loop import Loop, regret
 from po_nas.runtime.run_directory import Result, RunDirectory, read_config, read_summary, read_warm_start
+from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
 from po_nas.spaces.base import Architecture
 
@@ -107,8 +108,7 @@ def run_search(
     # Whatever an objective does to the working directory, this is where the run is.
     out = out.absolute()
     _refuse_used(out)
-    for plugin in config.plugins:
-        load_plugin(plugin)
+    load_chosen(config.plugins)
     check_options(config)
     named, objective = objective is None, make_objective(config, out, objective)
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
@@ -133,15 +133,18 @@ def run_search(
         executor.close()
 
 
-def resume(out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None) -> Result:
+def resume(
+    out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None, trust: Trust = False
+) -> Result:
     """Go on with an interrupted run; a finished one is returned as it is.
 
-    `objective` must be given when the search was started with an objective that is not registered.
+    `objective` must be given when the search was started with an objective that is not registered. `trust` loads the
+    plug-ins that the run names although they are not known here; otherwise that is an `UntrustedPluginError`. Plug-ins
+    of a search that this user started are known, until they are edited.
     """
     path = Path(out).absolute()
     config = read_config(path)
-    for plugin in config.plugins:
-        load_plugin(plugin)
+    load_named(config.plugins, path / "config.yaml", trust)
     kind = methods.registry.get(config.method.name)
     recorded = renamed(config.method.options, kind.Options.old_names(), warn=False)
     config = config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from po_nas import methods
 from po_nas import training as trainings
 from po_nas.core.settings import Settings, read_settings, renamed, validated
+from po_nas.core.yaml_reader import read_yaml
 from po_nas.errors import BudgetError
 from po_nas.runtime.budget import Budget
 from po_nas.runtime.executors.base import Timeout
@@ -24,9 +25,13 @@ __all__ = [
     "MethodConfig",
     "ProxiesConfig",
     "SearchConfig",
+    "is_record",
     "load_config",
+    "located",
+    "plugins_of",
     "recorded_search",
     "search_config",
+    "sets_plugins",
 ]
 
 
@@ -157,21 +162,41 @@ def _search_of(content: dict[str, Any]) -> dict[str, Any]:
     return recorded_search(content["search"]) if recorded else content
 
 
+def is_record(path: Path) -> bool:
+    """Whether a configuration is the record of a run, ``config.yaml`` of its directory; `ConfigError`."""
+    content = read_yaml(path, "config")
+    return isinstance(content, dict) and _search_of(content) is not content
+
+
 def load_config(path: Path | None, overrides: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> SearchConfig:
     """Read a YAML file (or nothing) and apply ``key=value`` overrides; values are YAML, nested keys have dots.
 
     Raises `ConfigError` that names the key, the value and the nearest valid choice.
     """
-    raw = read_settings(
-        path, overrides, _SHORTHANDS, named=NAMED, deprecated=SearchConfig.old_names(), within=_search_of
-    )
-    given = raw.get("plugins") or []
-    given = [given] if isinstance(given, str) else given
-    if isinstance(given, list):
-        # Absolute, so that the run can be resumed from anywhere.
-        raw["plugins"] = [_absolute(plugin) for plugin in (*given, *plugins)]
+    names = SearchConfig.old_names()
+    raw = read_settings(path, overrides, _SHORTHANDS, named=NAMED, deprecated=names, within=_search_of)
+    raw["plugins"] = (*plugins_of(raw, Path()), *located(plugins))
     return search_config(raw)
 
 
-def _absolute(plugin: Any) -> Any:
-    return str(Path(plugin).resolve()) if isinstance(plugin, str) and plugin.endswith((".py", ".json")) else plugin
+class _Plugins(BaseModel):
+    plugins: _Names = ()
+
+
+def plugins_of(raw: Mapping[str, Any], base: Path) -> tuple[str, ...]:
+    """The plug-ins that settings name, files by their full path; relative ones are in the folder `base`.
+
+    Raises `ConfigError` for what names none.
+    """
+    given = raw.get("plugins")
+    return located(() if given is None else validated(_Plugins, {"plugins": given}).plugins, base)
+
+
+def sets_plugins(overrides: Sequence[str]) -> bool:
+    """Whether the plug-ins are those of an override, not of a file."""
+    return any(override.partition("=")[0] == "plugins" for override in overrides)
+
+
+def located(plugins: Sequence[str], base: Path = Path()) -> tuple[str, ...]:
+    """Plug-ins, files by their full path, so that worker processes and later sessions find them anywhere."""
+    return tuple(str((base / plugin).resolve()) if plugin.endswith((".py", ".json")) else plugin for plugin in plugins)

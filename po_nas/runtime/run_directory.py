@@ -146,12 +146,10 @@ class RunDirectory:
 
     def write_explanation(self, explanation: Mapping[str, Any]) -> None:
         """Write ``artifacts/explanation.json``: what the method has learned."""
-        (self.path / "artifacts").mkdir(exist_ok=True)
         _write(self.path / _EXPLANATION, json.dumps(explanation, indent=1, ensure_ascii=False) + "\n")
 
     def write_warm_start(self, text: str) -> None:
         """Write ``artifacts/warm_start.json``: what earlier runs had told when this one began."""
-        (self.path / "artifacts").mkdir(exist_ok=True)
         _write(self.path / _WARM_START, text)
 
     def save_details(self, number: int, text: str) -> None:
@@ -269,6 +267,7 @@ def _read_holder(path: Path) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
+        path.parent.mkdir(exist_ok=True)
         _replace(path, text.encode())
     except OSError as error:
         raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from po_nas.errors import RunDirectoryError, StudyError
+from po_nas.errors import RunDirectoryError, StudyError, described
 from po_nas.registry import load_plugin
 from po_nas.runtime.environment import environment
 from po_nas.runtime.parts import Parts
@@ -214,7 +214,7 @@ def _attempt(work: Callable[[PartT], str | None], part: PartT) -> str | None:
         raise
     except (Exception, SystemExit) as error:
         _log.info("%s failed", part.title, exc_info=True)
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return " ".join(described(error).split())
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def load(path: Path, key: str | None = None) -> Pretrained:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
         if found["format"] != _FORMAT or (key is not None and found["key"] != key):
-            raise CheckpointError(f"{path} was made from other data or by another version; remove it")
+            raise CheckpointError(path, "was made from other data or by another version")
         settings = PretrainingSettings(**found["settings"])
         shape = Shape(*found["shape"])
         # Version 0.1 called proxies metrics.
@@ -82,7 +82,7 @@ def load(path: Path, key: str | None = None) -> Pretrained:
         model.eval().requires_grad_(False)
         return Pretrained(model, shape, settings, found["error"])
     except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of an encoder ({error}); remove it") from error
+        raise CheckpointError(path, f"is no checkpoint of an encoder ({error})") from error
 
 
 def load_or_pretrain(

@@ -81,6 +81,8 @@ def test_a_plugin_interrupted_while_another_process_looks_on(tmp_path, monkeypat
     running = subprocess.Popen(
         [*PO_NAS, "search", *settings, "--out", "run"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment,
+        # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         journal = out / "journal.jsonl"

@@ -37,6 +37,7 @@ from po_nas.errors import (
 )  # fmt: skip
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.run_directory import RunDirectory
+from tests.errors import raised
 
 TASK = "nasbench_graph/proteins"
 EVOLUTION = {"name": "regularized_evolution", "population": 5, "sample": 2}
@@ -100,7 +101,7 @@ def test_a_study_is_read(tmp_path, plugin):
         published: published.yaml
         """,
     )
-    found = load_comparison(path, ["batch=2", "reference=small"])
+    found = load_comparison(path, ["batch=2", "reference=small"], trust=True)
     assert found.name == "study"
     assert found.names() == [*benchmarks.names("nasbench201/*"), TASK]
     assert (found.seeds, found.reported, found.baseline, found.batch) == ((0, 1, 2), (10, 20), "small", 2)
@@ -113,31 +114,31 @@ def test_a_study_is_read(tmp_path, plugin):
 
 
 @pytest.mark.parametrize(
-    ("setting", "error", "words"),
+    ("setting", "error", "named", "data"),
     [
-        ("seeds=[3,1,3]", ConfigError, "3 repeated"),
-        ("seeds=0", ConfigError, "seeds"),
-        ("at=9", ConfigError, "beyond the budget of 8"),
-        ("reference=x", ConfigError, "none of the methods: random"),
-        ("benchmarks=nothing/*", ConfigError, "fits no benchmark"),
-        ("benchmarks=train/*", ConfigError, "fits no benchmark with a table"),
-        ("benchmarks=train/darts/digits", ConfigError, "trains its architectures.*compare with their run directories"),
-        ("benchmarks=nasbench201/cifar11", UnknownNameError, "did you mean 'nasbench201/cifar10'"),
-        ("methods=randm", UnknownNameError, "did you mean 'random'"),
-        ("methods=[random,random]", ConfigError, "listed twice"),
-        ("methods={a: {name: local_search, initia: 2}}", ConfigError, r"methods.a.initia.*did you mean 'initial'"),
-        ("executor=inlin", UnknownNameError, "did you mean 'inline'"),
-        ("executor.timeout=3", ConfigError, r"executor\.timeout=3: unknown key; did you mean 'timeout_s'"),
-        ("executor=submitit", ConfigError, "a comparison can use process or ray"),
-        ("proxies.objective=nwot", ConfigError, "is for po-nas search"),
-        ("budgt=3", ConfigError, "did you mean 'budget'"),
-        ("published=none.yaml", ConfigError, "cannot be read"),
-        ("plugins=none.py", PluginError, "does not exist"),
+        ("seeds=[3,1,3]", ConfigError, [], {"key": "seeds", "value": [3, 1, 3]}),
+        ("seeds=0", ConfigError, [], {"key": "seeds"}),
+        ("at=9", ConfigError, ["8"], {"key": "at", "value": 9}),
+        ("reference=x", ConfigError, ["random"], {"key": "reference", "value": "x"}),
+        ("benchmarks=nothing/*", ConfigError, ["po-nas benchmarks list"], {"value": "nothing/*"}),
+        ("benchmarks=train/*", ConfigError, ["po-nas benchmarks list"], {"value": "train/*"}),
+        ("benchmarks=train/darts/digits", ConfigError, ["po-nas search"], {"value": "train/darts/digits"}),
+        ("benchmarks=nasbench201/cifar11", UnknownNameError, [], {"suggestion": "nasbench201/cifar10"}),
+        ("methods=randm", UnknownNameError, [], {"name": "randm", "suggestion": "random"}),
+        ("methods=[random,random]", ConfigError, ["'random'"], {"key": "methods"}),
+        ("methods={a: {name: local_search, initia: 2}}", ConfigError, ["'initial'"], {"key": "methods.a.initia"}),
+        ("executor=inlin", UnknownNameError, [], {"name": "inlin", "suggestion": "inline"}),
+        ("executor.timeout=3", ConfigError, ["'timeout_s'"], {"key": "executor.timeout", "value": 3}),
+        ("executor=submitit", ConfigError, ["process", "ray"], {"key": "executor", "value": "submitit"}),
+        ("proxies.objective=nwot", ConfigError, ["po-nas search"], {"value": "nwot"}),
+        ("budgt=3", ConfigError, ["'budget'"], {"key": "budgt", "value": 3}),
+        ("published=none.yaml", ConfigError, ["none.yaml"], {"key": "published"}),
+        ("plugins=none.py", PluginError, ["none.py"], {}),
     ],
 )
-def test_everything_is_checked_first(tmp_path, setting, error, words):
+def test_everything_is_checked_first(tmp_path, setting, error, named, data):
     path = study_file(tmp_path, f"benchmarks: {TASK}\nmethods: random\nseeds: 2\nbudget: 8\n")
-    with pytest.raises(error, match=words):
+    with raised(error, *named, **data):
         load_comparison(path, [setting])
 
 
@@ -167,7 +168,7 @@ def test_a_proxy_of_ones_own_can_be_compared(tmp_path, monkeypatch):
         budget: 2
         """,
     )
-    config = load_comparison(path)
+    config = load_comparison(path, trust=True)
     try:
         run_comparison(config, tmp_path / "out")
         monkeypatch.setattr(
@@ -175,7 +176,7 @@ def test_a_proxy_of_ones_own_can_be_compared(tmp_path, monkeypatch):
         )  # all of it is there, and is not run again
         elsewhere = load_comparison(path, [f"proxies.cache={tmp_path / 'other.sqlite'}"])
         rows = pq.read_table(run_comparison(elsewhere, tmp_path / "out"))
-        with pytest.raises(UnknownNameError, match="did you mean 'nwot'"):
+        with raised(UnknownNameError, name="nwto", suggestion="nwot"):
             run_comparison(load_comparison(path, ["proxies=nwto"]), tmp_path / "misspelt")
     finally:
         proxies.registry.remove("comparison_kernels")
@@ -190,14 +191,14 @@ def test_published_numbers_are_checked(tmp_path):
     (tmp_path / "list.yaml").write_text("- {benchmark: x, method: y, value: 1, source: z, measure: tset}")
     (tmp_path / "none.yaml").write_text("x: 1")
     path = study_file(tmp_path, f"benchmarks: {TASK}\nmethods: random\nseeds: 2\nbudget: 8\n")
-    with pytest.raises(ConfigError, match="measure"):
+    with raised(ConfigError, "measure", "tset"):
         load_comparison(path, ["published=list.yaml"])
-    with pytest.raises(ConfigError, match="must hold a list"):
+    with raised(ConfigError, key="published", value=tmp_path / "none.yaml"):
         load_comparison(path, ["published=none.yaml"])
 
 
 def test_a_budget_larger_than_the_table_is_refused(tmp_path):
-    with pytest.raises(BudgetError, match=f"{TASK} has 2021 to evaluate"):
+    with raised(BudgetError, TASK, "2021", key="budget", value=2022):
         run_comparison(config(budget=2022), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -278,8 +279,11 @@ def test_a_method_that_raises_fails_its_cells_alone(tmp_path, plugin):
     assert study.seeds(TASK, "random") == [0, 1, 2]
     assert study.seeds(TASK, "mine") == [0, 2]
     (failure,) = study.record["failed"]
-    assert failure == {"benchmark": TASK, "method": "mine", "seed": 1, "error": "RuntimeError: no memory left"}
-    assert told[-1].failed == (f"mine on {TASK}, seed 1: RuntimeError: no memory left",)
+    error = "RuntimeError: no memory left"
+    assert failure == {"benchmark": TASK, "method": "mine", "seed": 1, "error": error}
+    (words,) = told[-1].failed
+    assert words.startswith("mine ")
+    assert words.endswith(f" {TASK}, seed 1: {error}")
     assert (told[-1].done, told[-1].total) == (6, 6)
     assert study.finished
     (tmp_path / "repaired").touch()
@@ -366,7 +370,7 @@ def test_a_search_is_not_kept_under_the_hash_of_other_code(tmp_path, plugin, key
     (other,) = config(methods={"mine": "comparison_breaks"}, plugins=(str(plugin),), seeds=(2,)).cells([TASK])
     plugin.write_text(PLUGIN + "# edited\n")
     fingerprint._hash.cache_clear()
-    assert "was edited after the study had begun" in running._attempt(other, tmp_path / "out", False)
+    assert running._attempt(other, tmp_path / "out", False), "it says why it is not kept"
     assert len([*(tmp_path / "out/parts").iterdir()]) == 1
 
 
@@ -377,7 +381,7 @@ def test_test_values_that_come_later_are_filled_in(tmp_path, monkeypatch):
         patch.setattr(type(hidden), "optimum_test", None)
         patch.setattr(type(hidden), "report", lambda self, architecture: {"test": None})
         run_comparison(config(), tmp_path / "out", progress=told.append)
-    assert told[0].remarks[0].startswith(f"{TASK} is compared by validation alone")
+    assert told[0].remarks[0].startswith(f"{TASK} ")
     assert np.isnan(np.array(table(tmp_path / "out")["test"])).all()
     running._attempt.__globals__["run_cell"] = None
     try:
@@ -412,7 +416,7 @@ def test_a_method_that_refuses_every_benchmark_is_refused(tmp_path):
 
     methods.register("comparison_choosy", summary="refuses most")(Choosy)
     try:
-        with pytest.raises(ConfigError, match="is for NAS-Bench-201"):
+        with raised(ConfigError, key="method", value="choosy"):
             run_comparison(config(methods="comparison_choosy"), tmp_path / "out")
         assert not (tmp_path / "out").exists()
         some = config(methods="comparison_choosy", benchmarks=[TASK, "nasbench201/cifar10"])
@@ -509,7 +513,7 @@ def test_a_search_of_which_its_process_dies_stops_no_other(tmp_path):
     assert study.seeds(TASK, "random") == [0, 1]
     assert study.seeds(TASK, "mine") == [0]
     (failure,) = study.record["failed"]
-    assert (failure["seed"], failure["error"]) == (1, "its process died, perhaps for want of memory")
+    assert (failure["seed"], "process" in failure["error"]) == (1, True)
     assert list(caught.value.failed) == [f"comparison_dies on {TASK}, seed {seed}" for seed in (1, 11, 21, 31)]
     assert (tmp_path / "hopeless/results.parquet").exists()
 

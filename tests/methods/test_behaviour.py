@@ -68,7 +68,7 @@ def test_searchers_end_when_the_space_does():
     few = {space.canonical(space.at(i)) for i in range(40)}
     method = searcher("random", identity=lambda a: space.canonical(a) if space.canonical(a) in few else "other")
     asked = 0
-    with pytest.raises(SearchExhaustedError, match="is left to propose"):  # noqa: PT012 - which call raises is the question
+    with pytest.raises(SearchExhaustedError):  # noqa: PT012 - which call raises is the question
         while True:
             method.ask()
             asked += 1
@@ -95,13 +95,15 @@ def test_gp_bo_acquisitions(acquisition):
 
 
 def test_a_failed_fit_is_loud_and_the_search_goes_on(monkeypatch):
+    said = "no convergence"
+
     def fail(*_, **__):
-        raise gaussian_process.ModelFittingError("no convergence")
+        raise gaussian_process.ModelFittingError(said)
 
     monkeypatch.setattr(gaussian_process, "fit_gpytorch_mll", fail)
     space = spaces.get("transnas_micro")
     method = searcher("gp_bo", initial=4, identity=space.index)
-    with pytest.warns(FitFallbackWarning, match="no convergence"):
+    with pytest.warns(FitFallbackWarning, match=said):
         trials = drive(method, ToyObjective(space), 6)
     assert [t.origin for t in trials[4:]] == ["acquisition (fit failed)"] * 2
 

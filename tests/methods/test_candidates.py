@@ -13,6 +13,7 @@ from po_nas.runtime.api import make_searcher
 from po_nas.runtime.config import SearchConfig
 from po_nas.testing import ToyObjective
 from proxies.normalise import MinMax
+from tests.errors import raised
 from tests.methods.toy import CACHE, ToyMetrics
 
 SPACE = spaces.get("transnas_micro")
@@ -72,11 +73,11 @@ def test_without_metrics_nothing_is_spent(method):
     from po_nas import methods
 
     kind = methods.registry.get(method)
-    with pytest.raises(ProxiesUnavailableError, match=f"method '{method}' needs proxy scores on transnas_mi"):
+    with raised(ProxiesUnavailableError, method=method, space=SPACE.name):
         kind(domain(), seed=0)
-    with pytest.raises(UnknownNameError, match="did you mean 'm1'"):
+    with raised(UnknownNameError, name="m1x", suggestion="m1"):
         kind(domain(ToyMetrics(SPACE)), seed=0, options=kind.Options(proxies=("m1x",)))
-    with pytest.raises(ProxiesUnavailableError, match="half of the candidates"):
+    with raised(ProxiesUnavailableError, method=method, space=SPACE.name):
         scored_candidates(domain(ToyMetrics(SPACE, ("m0",), gap=1)), 0, method, size=20)
 
 

@@ -9,6 +9,7 @@ from po_nas.core.settings import validated
 from po_nas.errors import PoNasError
 from po_nas.methods.rounds import fractions
 from po_nas.reports.run import load_run
+from tests.errors import raised
 
 SMALL = {"initial": 8, "queries": 4, "candidates": 20, "steps": 60, "population": 8}
 
@@ -26,7 +27,7 @@ def test_rounds_follow_the_initial_design(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "named"),
     [
         ({"loss": "listmel"}, "listmle"),
         ({"predictor": "gnc"}, "gcn"),
@@ -34,8 +35,8 @@ def test_rounds_follow_the_initial_design(tmp_path):
         ({"loss": "piecewise", "loss_options": {"warm": "hinge"}}, "hinge"),
     ],
 )
-def test_misspelt_names_cost_no_evaluation(options, message):
-    with pytest.raises(PoNasError, match=message):
+def test_misspelt_names_cost_no_evaluation(options, named):
+    with raised(PoNasError, named):
         validated(methods.registry.get("pwlnas").Options, options)
 
 

@@ -30,7 +30,8 @@ def evaluated(n: int, task: str = "other/task") -> SourceTask:
 def test_the_other_task_is_a_metric_that_orders_what_it_was_not_told():
     source = TransferProxies(ToyMetrics(SPACE), SPACE, [evaluated(60)])
     assert source.names == ("m0", "m1", "m2", "transfer:other/task")
-    assert "60 evaluations on other/task" in source.origin
+    assert "60 " in source.origin
+    assert "other/task" in source.origin
     asked = ARCHITECTURES[5:400:3]
     found = source.values(asked, ["transfer:other/task", "m1"])
     assert kendalltau(found[:, 0], [value(a) for a in asked]).statistic > 0.6

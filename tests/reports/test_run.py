@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -15,12 +17,14 @@ from po_nas.errors import JournalError, RunDirectoryError
 from po_nas.reports.page import make_report
 from po_nas.reports.run import load_run
 from po_nas.testing import ToyObjective
+from tests.errors import raised
 
 
 def test_a_finished_run(finished):
     run, summary = load_run(finished), json.loads((finished / "summary.json").read_text())
     assert run.summary == summary
-    assert run.ended == "budget spent: 25 evaluations"
+    assert run.ended == summary["ended"]
+    assert "25" in run.ended
     assert [t.number for t in run.trials] == list(range(25))
     assert len(run.told) == 25
     incumbent = run.incumbent()
@@ -51,7 +55,7 @@ def test_failures_have_a_reason_and_no_value(failing):
     run = load_run(failing)
     failed = [t for t in run.told if t.reason is not None]
     assert 0 < len(failed) < 20
-    assert all(t.validation is None and "CUDA out of memory" in t.reason for t in failed)
+    assert all(t.validation is None and t.reason.startswith("RuntimeError: ") for t in failed)
     assert len(run.incumbents()) == 20
     assert run.optimum["validation"] is None
     assert run.regret(1.0) is None
@@ -77,7 +81,7 @@ def test_trials_are_told_in_the_order_of_completion(tmp_path):
 
 
 def test_damage_is_named(finished, tmp_path):
-    with pytest.raises(RunDirectoryError, match="holds no run"):
+    with raised(RunDirectoryError, "po-nas search", path=tmp_path):
         load_run(tmp_path)
     out = tmp_path / "damaged"
     shutil.copytree(finished, out)
@@ -88,7 +92,7 @@ def test_damage_is_named(finished, tmp_path):
     assert caught.value.line == 5
     for text in ("a: [", "- 1", "a: 1"):
         (out / "config.yaml").write_text(text)
-        with pytest.raises(RunDirectoryError, match=r"config\.yaml"):
+        with raised(RunDirectoryError, "config.yaml", path=out):
             load_run(out)
 
 
@@ -103,7 +107,7 @@ def test_a_report_that_cannot_be_written(finished, tmp_path):
     shutil.copytree(finished, out)
     shutil.rmtree(out / "report", ignore_errors=True)
     (out / "report").write_text("a file in the way")
-    with pytest.raises(RunDirectoryError, match="its report cannot be written \\(File exists\\)"):
+    with raised(RunDirectoryError, os.strerror(errno.EEXIST), path=out):
         make_report(out)
 
 

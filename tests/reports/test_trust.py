@@ -28,24 +28,24 @@ def run(tmp_path, method="po_nas"):
 def test_the_report_shows_what_was_trusted(tmp_path):
     directory = run(tmp_path)
     page = make_report(directory).page.read_text()
-    assert "Proxies it trusted" in page
+    assert "trusted" in page
     assert "incumbent" in page
     assert "m1" in page
     (directory / "artifacts" / "explanation.json").write_text("{torn")
-    assert "Proxies it trusted" not in make_report(directory).page.read_text()
+    assert "trusted" not in make_report(directory).page.read_text()
 
 
 def test_methods_without_weights_have_no_such_section(tmp_path):
     directory = run(tmp_path, "gp_proxies")
     assert not (directory / "artifacts" / "explanation.json").exists()
-    assert "Proxies it trusted" not in make_report(directory).page.read_text()
+    assert "trusted" not in make_report(directory).page.read_text()
 
 
 def test_an_explanation_that_fails_costs_nothing(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(ProxyBO, "explain", lambda self: 1 / 0)
     directory = run(tmp_path, "gp_proxies")
     assert json.loads((directory / "summary.json").read_text())["evaluations"] == 8
-    assert "cannot say what it has learned" in caplog.text
+    assert ZeroDivisionError in {record.exc_info[0] for record in caplog.records if record.exc_info}
 
 
 def test_every_weight_is_written_on_the_map():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import time
 from pathlib import Path
 
@@ -37,11 +39,37 @@ class Misbehaving(ToyObjective):
                     raise SystemExit(3)
                 case "odd text":
                     raise RuntimeError("bad \udcff")
+                case "no text":
+                    raise Unprintable
                 case "failed with nonsense":
                     return Outcome({}, float("nan"), ValueError("x"))
                 case "nan cost":
                     return Outcome.ok(1.0, cost_s=float("nan"))
         return Outcome.ok(self.value(architecture), cost_s=2.0, extra=float("inf"))
+
+
+class Unprintable(Exception):
+    """An exception without a text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Deadly(ToyObjective):
+    """Ends the process, in the `way` that is named, at the architecture of one `index`."""
+
+    def __init__(self, way: str, index: int) -> None:
+        super().__init__(spaces.get("transnas_micro"))
+        self.way, self.index = way, index
+
+    def evaluate(self, architecture, *, seed, fidelity=None):
+        if self.space.index(architecture) == self.index:
+            match self.way:
+                case "exit":
+                    os._exit(3)
+                case "segfault":
+                    ctypes.string_at(0)
+        return super().evaluate(architecture, seed=seed, fidelity=fidelity)
 
 
 class Slow(ToyObjective):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from po_nas.core.settings import validated
 from po_nas.errors import BudgetError, ConfigError
 from po_nas.runtime import executors
 from po_nas.runtime.config import SearchConfig, load_config
+from tests.errors import raised
 
 ROOT = Path(__file__).parents[2]
 LEAST = ("benchmark=nasbench201/cifar10", "method=random", "budget=5")
@@ -136,61 +139,60 @@ def test_the_last_override_counts(assignments):
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("override", "key", "value", "named"),
     [
-        ("budjet=5", "budjet=5: unknown key; did you mean 'budget'?"),
-        ("zzz=5", "zzz=5: unknown key; known keys: benchmark, method, budget, seed"),
-        ("budget.max_evaluation=5", "budget.max_evaluation=5: unknown key; did you mean 'max_evaluations'?"),
-        ("seed=many", "seed='many': input should be a valid integer"),
-        ("seed=-1", "seed=-1: input should be greater than or equal to 0"),
-        ("seed=1.5", "seed=1.5: input should be a valid integer"),
-        ("batch=0", "batch=0: input should be greater than 0"),
-        ("batch=[1]", "batch=[1]: input should be a valid integer"),
-        ("executor.timeout_s=0", "executor.timeout_s=0: input should be greater than 0"),
-        ("benchmark=5", "benchmark=5: input should be a valid string"),
-        ("method=5", "method.name=5: input should be a valid string"),
-        ("method=", "method.name=None: input should be a valid string"),
-        ("tracking=5", "tracking=5: input should be a valid tuple"),
-        ("plugins=5", "plugins=5: input should be a valid tuple"),
-        ("tracking=[5]", "tracking.0=5: input should be a valid string"),
-        ("seed", "override='seed': write key=value, for example budget=50"),
-        ("=5", "override='=5': write key=value"),
-        ("seed=[1", "seed='[1': is not YAML"),
-        ("seed.x.y=1", "seed={'x': {'y': 1}}: input should be a valid integer"),
-        ("benchmark.x=1", "benchmark.x=1: benchmark is 'nasbench201/cifar10' and has no keys"),
-        ("1=2", "1=2: unknown key"),
+        ("budjet=5", "budjet", 5, ["'budget'"]),
+        ("zzz=5", "zzz", 5, ["benchmark", "method", "budget", "seed"]),
+        ("budget.max_evaluation=5", "budget.max_evaluation", 5, ["'max_evaluations'"]),
+        ("seed=many", "seed", "many", ["integer"]),
+        ("seed=-1", "seed", -1, ["0"]),
+        ("seed=1.5", "seed", 1.5, ["integer"]),
+        ("batch=0", "batch", 0, []),
+        ("batch=[1]", "batch", [1], ["integer"]),
+        ("executor.timeout_s=0", "executor.timeout_s", 0, []),
+        ("benchmark=5", "benchmark", 5, ["string"]),
+        ("method=5", "method.name", 5, ["string"]),
+        ("method=", "method.name", None, ["string"]),
+        ("tracking=5", "tracking", 5, ["tuple"]),
+        ("plugins=5", "plugins", 5, ["tuple"]),
+        ("tracking=[5]", "tracking.0", 5, ["string"]),
+        ("seed", "override", "seed", ["key=value", "budget=50"]),
+        ("=5", "override", "=5", ["key=value"]),
+        ("seed=[1", "seed", "[1", ["YAML"]),
+        ("seed.x.y=1", "seed", {"x": {"y": 1}}, ["integer"]),
+        ("benchmark.x=1", "benchmark.x", 1, ["nasbench201/cifar10"]),
+        ("1=2", "1", 2, []),
     ],
 )
-def test_what_cannot_be_used_is_named(override, message):
-    with pytest.raises(ConfigError) as caught:
+def test_what_cannot_be_used_is_named(override, key, value, named):
+    with raised(ConfigError, *named, key=key, value=value) as caught:
         load(*LEAST, override)
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(f"{key}={value!r}")
     assert "\n" not in str(caught.value)
-    assert caught.value.key == ("override" if message.startswith("override") else message.split("=")[0].split(":")[0])
 
 
 @pytest.mark.parametrize("budget", ["0", "-3", "2.5", "many", "[]", "{max_cost_s: -1}", "{max_wallclock_s: 0}"])
 def test_impossible_budgets(budget):
-    with pytest.raises(BudgetError, match=r"^budget"):
+    with pytest.raises(BudgetError) as caught:
         load(*LEAST, f"budget={budget}")
+    assert caught.value.key.split(".")[0] == "budget"
 
 
 @pytest.mark.parametrize("missing", ["benchmark", "method", "budget"])
 def test_what_is_missing_is_explained(missing):
-    with pytest.raises(ConfigError, match=rf"^{missing} is required: ") as caught:
+    with raised(ConfigError, SearchConfig.model_fields[missing].description, key=missing, value=""):
         load(*(o for o in LEAST if not o.startswith(missing)))
-    assert caught.value.key == missing
 
 
 def test_a_misspelling_is_told_rather_than_what_it_makes_missing():
-    with pytest.raises(ConfigError, match="metod='random': unknown key; did you mean 'method'"):
+    with raised(ConfigError, "'method'", key="metod", value="random"):
         load("benchmark=b", "budget=1", "metod=random")
 
 
 def test_method_options_are_checked_under_the_users_name():
-    with pytest.raises(ConfigError, match=r"method\.inital=3: unknown key; did you mean 'initial'"):
+    with raised(ConfigError, "'initial'", key="method.inital", value=3):
         validated(methods.registry.get("gp_bo").Options, {"inital": 3}, prefix="method.")
-    with pytest.raises(ConfigError, match=r"method\.x=3: unknown key; known keys: none"):
+    with raised(ConfigError, key="method.x", value=3):
         validated(methods.registry.get("random").Options, {"x": 3}, prefix="method.")
 
 
@@ -205,34 +207,35 @@ def test_names_may_come_alone_or_in_a_list(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "yaml"),
     [
-        (b"benchmark: [", "is not YAML"),
-        (b"a: b: c", "is not YAML"),
-        (b"\tx: 1", "is not YAML"),
-        (b"benchmark: \xff\xfe", "is not YAML"),
-        (b"x: !!python/object/apply:os.getcwd []", "is not YAML"),
-        (b"", "must hold key: value pairs"),
-        (b"- 1\n- 2", "must hold key: value pairs"),
-        (b"text", "must hold key: value pairs"),
+        (b"benchmark: [", False),
+        (b"a: b: c", False),
+        (b"\tx: 1", False),
+        (b"benchmark: \xff\xfe", False),
+        (b"x: !!python/object/apply:os.getcwd []", False),
+        (b"", True),
+        (b"- 1\n- 2", True),
+        (b"text", True),
     ],
+    ids=str,
 )
-def test_files_that_are_no_configuration(tmp_path, content, reason):
+def test_files_that_are_no_configuration(tmp_path, content, yaml):
     path = tmp_path / "c.yaml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError) as caught:
+    with raised(ConfigError, f"config='{path}'", key="config", value=path) as caught:
         load_config(path)
-    assert str(caught.value).startswith(f"config='{path}': {reason}")
+    assert ("YAML" in str(caught.value)) is not yaml
     assert "\n" not in str(caught.value)
 
 
 def test_places_where_no_file_is(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read \\(No such file or directory\\)"):
+    with raised(ConfigError, os.strerror(errno.ENOENT), key="config", value=tmp_path / "absent.yaml"):
         load_config(tmp_path / "absent.yaml")
-    with pytest.raises(ConfigError, match="cannot be read \\(Is a directory\\)"):
+    with raised(ConfigError, os.strerror(errno.EISDIR), key="config", value=tmp_path):
         load_config(tmp_path)
 
 
 def test_keys_that_are_no_words(tmp_path):
-    with pytest.raises(ConfigError, match=r"^1=1: keys should be strings"):
+    with raised(ConfigError, "1=1", key="1", value=1):
         load(*LEAST, text="1: 2", tmp_path=tmp_path)

@@ -16,6 +16,7 @@ from po_nas.commands.app import app
 from po_nas.errors import JournalError
 from po_nas.runtime.journal import SCHEMA, Journal, cut_journal, read_journal
 from po_nas.runtime.run_directory import repair
+from tests.errors import raised
 from tests.runtime.helpers import trials
 
 START = {"event": "start", "schema": SCHEMA}
@@ -52,8 +53,8 @@ def test_round_trip(tmp_path):
     with Journal(path) as journal:
         assert list(journal.contents.events) == events
         journal.append([tell(1)])
-        journal.append([{"event": "end", "reason": "budget spent"}])
-    assert list(read_journal(path).events) == [*events, tell(1), {"event": "end", "reason": "budget spent"}]
+        journal.append([{"event": "end", "reason": "spent"}])
+    assert list(read_journal(path).events) == [*events, tell(1), {"event": "end", "reason": "spent"}]
 
 
 def test_how_events_are_grouped_into_writes_does_not_matter(tmp_path):
@@ -212,7 +213,7 @@ def test_an_empty_file_is_a_run_that_has_not_begun(tmp_path):
 
 
 def test_numbers_that_json_lacks_are_not_written(tmp_path):
-    with Journal(tmp_path / "j") as journal, pytest.raises(ValueError, match="JSON"):
+    with Journal(tmp_path / "j") as journal, raised(ValueError, "JSON"):
         journal.append([{"event": "tell", "number": 0, "cost_s": float("nan")}])
     assert (tmp_path / "j").read_bytes() == b""
 
@@ -240,14 +241,14 @@ def damages(data: bytes, draw: random.Random):
     while True:
         place = draw.randrange(len(data))
         yield "bit", data[:place] + bytes([data[place] ^ (1 << draw.randrange(8))]) + data[place + 1 :]
-        yield "byte gone", data[:place] + data[place + 1 :]
+        yield "byte-gone", data[:place] + data[place + 1 :]
         yield "zeros", data[:place] + bytes(min(40, len(data) - place)) + data[place + 40 :]
         row, other = sorted(draw.sample(range(len(lines)), 2))
-        yield "line gone", b"".join(lines[:row] + lines[row + 1 :])
-        yield "line twice", b"".join(lines[: row + 1] + lines[row:])
+        yield "line-gone", b"".join(lines[:row] + lines[row + 1 :])
+        yield "line-twice", b"".join(lines[: row + 1] + lines[row:])
         moved = list(lines)
         moved[row], moved[other] = moved[other], moved[row]
-        yield "lines swapped", b"".join(moved)
+        yield "lines-swapped", b"".join(moved)
         digits = [at for at in range(len(data)) if data[at : at + 1].isdigit()]
         at = draw.choice(digits)
         digit = b"%d" % ((int(data[at : at + 1]) + draw.randint(1, 9)) % 10)
@@ -274,7 +275,7 @@ def test_no_damage_is_silent(run, tmp_path):
         kinds.add(kind)
     assert refused > 700
     # A last line that has lost its newline was torn; one that is gone was never written.
-    assert kinds <= {"bit", "byte gone", "line gone", "zeros"}
+    assert kinds <= {"bit", "byte-gone", "line-gone", "zeros"}
 
 
 def test_a_repaired_run_goes_on_to_the_undisturbed_end(run, tmp_path):

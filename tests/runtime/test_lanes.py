@@ -55,7 +55,7 @@ def test_a_worker_that_cannot_be_stopped_loses_no_trial(executor, caplog):
     while completed := executor.poll():
         found += completed
     assert [done.task for done in found] == [task(number, seed=1) for number in range(3)]
-    assert "could not be stopped" in caplog.text
+    assert {(record.args, record.exc_info[0]) for record in caplog.records} == {((0,), OSError)}
 
 
 def test_what_is_complete_is_told_before_the_end_of_everything(executor):
@@ -63,8 +63,10 @@ def test_what_is_complete_is_told_before_the_end_of_everything(executor):
     executor.submit(task(1, seed=2))
     while executor._news.empty():
         time.sleep(0.001)
-    executor.give_up(ExecutorError("the head is gone"))
+    gone = ExecutorError("the head is gone")
+    executor.give_up(gone)
     (done,) = executor.poll()
     assert done.task == task(0)
-    with pytest.raises(ExecutorError, match="the head is gone"):
+    with pytest.raises(ExecutorError) as caught:
         executor.poll()
+    assert caught.value is gone

@@ -12,6 +12,7 @@ import pytest
 
 import po_nas
 from po_nas.errors import ExecutorError
+from tests.errors import raised
 
 from .test_workers import EVALUATIONS, alive, events, search, victims
 from .workers import SourceTask
@@ -60,7 +61,7 @@ def test_a_trial_that_hangs_is_killed(tmp_path, cluster):
     result = search(out, objective, executor={"name": "ray", "timeout_s": 1.0})
     lost = victims(out)
     assert (result.evaluations, result.failed) == (EVALUATIONS, len(lost))
-    assert {e["reason"] for e in events(out, "fail")} == {"timeout: no result after 1 s"}
+    assert all(e["reason"].startswith("timeout:") and "1 s" in e["reason"] for e in events(out, "fail"))
     deadline = time.monotonic() + 10
     pids = [pid for text in lost.values() for pid in objective.tries(text)]
     while any(map(alive, pids)) and time.monotonic() < deadline:
@@ -81,14 +82,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    ("killed", "message"),
-    [
-        (("gcs_server", "raylet", "ray::"), "the head of the Ray cluster"),
-        (("DashboardAgent",), "has lost its only node"),
-    ],
+    ("killed", "answers"),
+    [(("gcs_server", "raylet", "ray::"), False), (("DashboardAgent",), True)],
     ids=["head", "node"],
 )
-def test_the_cluster_gone_costs_no_finished_trial(tmp_path, killed, message):
+def test_the_cluster_gone_costs_no_finished_trial(tmp_path, killed, answers):
     pytest.importorskip("ray")
     out, folder = tmp_path / "run", tmp_path / "tries"
     folder.mkdir()
@@ -107,7 +105,7 @@ def test_the_cluster_gone_costs_no_finished_trial(tmp_path, killed, message):
     assert len(before) >= 2
     _, said = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert message in said
+    assert ("node" if answers else "head") in said
     assert events(out, "tell")[: len(before)] == before
     result = po_nas.resume(out, objective=SourceTask(folder))
     assert (result.evaluations, result.failed) == (8, 0)
@@ -119,6 +117,6 @@ def test_a_cluster_that_is_not_there(tmp_path):
     ray.shutdown()
     folder = tmp_path / "tries"
     folder.mkdir()
-    with pytest.raises(ExecutorError, match=r"no Ray cluster at executor\.address=127\.0\.0\.1:9"):
+    with raised(ExecutorError, "executor.address=127.0.0.1:9"):
         search(tmp_path / "run", SourceTask(folder), executor={"name": "ray", "address": "127.0.0.1:9"})
     assert not (tmp_path / "run").exists()

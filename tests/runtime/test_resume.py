@@ -17,6 +17,7 @@ import po_nas.runtime.callbacks
 from po_nas import spaces
 from po_nas.errors import JournalError, RunDirectoryError
 from po_nas.testing import ToyObjective
+from tests.errors import raised
 
 from .helpers import Slow, trials
 
@@ -106,7 +107,7 @@ def test_a_short_ask_is_answered_before_the_next(tmp_path):
     settings = {"method": "random", "budget": {"max_cost_s": 1e6}, "executor": "simulated", "batch": 4}
     whole = po_nas.search(benchmark=Few(space), out=tmp_path / "whole", **settings)
     assert whole.evaluations == 30
-    assert "nothing left to propose" in whole.ended
+    assert not whole.ended.startswith("budget"), "it ends for want of proposals"
     lines = (tmp_path / "whole/journal.jsonl").read_bytes().splitlines(keepends=True)
     for kept in range(len(lines) - 12, len(lines)):
         out = tmp_path / f"cut{kept}"
@@ -168,14 +169,14 @@ def test_a_full_disk_costs_no_finished_work(tmp_path):
     po_nas.search(out=tmp_path / "whole", **whole)
     out = tmp_path / "full"
     said = subprocess.run([sys.executable, "-c", _FULL, str(out)], capture_output=True, text=True, check=True).stdout
-    assert f"make room, then go on with: po-nas resume {out}" in said
+    assert f"po-nas resume {out}" in said
     assert (out / "journal.jsonl").stat().st_size == 6000
     po_nas.resume(out)
     assert trials(out) == trials(tmp_path / "whole")
 
 
 def test_what_cannot_be_resumed_says_so(tmp_path):
-    with pytest.raises(RunDirectoryError, match="holds no run"):
+    with raised(RunDirectoryError, "po-nas search", path=tmp_path / "nothing"):
         po_nas.resume(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
     po_nas.search(benchmark="nasbench201/cifar10", method="random", budget=5, out=tmp_path / "run")
@@ -191,5 +192,5 @@ def test_what_cannot_be_resumed_says_so(tmp_path):
         po_nas.resume(tmp_path / "run")
     assert caught.value.line == 1
     (tmp_path / "run/config.yaml").write_text("a: [")
-    with pytest.raises(RunDirectoryError, match="cannot be read"):
+    with raised(RunDirectoryError, "config.yaml", path=tmp_path / "run"):
         po_nas.resume(tmp_path / "run")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
 import time
 
 import numpy as np
@@ -28,6 +30,7 @@ from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import load_config
 from po_nas.runtime.run_directory import RunDirectory
 from po_nas.testing import ToyObjective
+from tests.errors import raised
 
 from .helpers import Misbehaving, trials
 
@@ -99,25 +102,30 @@ def test_resuming_a_finished_run_returns_it(tmp_path):
 
 @pytest.mark.parametrize("budget", [0, -3, 15_626, {"max_cost_s": 0}, {"max_evaluations": None}, {}, "many", 2.5])
 def test_impossible_budgets(tmp_path, budget):
-    with pytest.raises(BudgetError, match="budget"):
+    with pytest.raises(BudgetError) as caught:
         run(tmp_path, budget=budget)
+    assert caught.value.key.split(".")[0] == "budget"
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "match"),
+    ("changes", "error", "data"),
     [
-        ({"benchmark": "nasbench201/cifar11"}, UnknownNameError, "did you mean 'nasbench201/cifar10'"),
-        ({"method": "gp_b"}, UnknownNameError, "did you mean 'gp_bo'"),
-        ({"executor": "inlin"}, UnknownNameError, "did you mean 'inline'"),
-        ({"feedback": "ful"}, UnknownNameError, "did you mean 'full'"),
-        ({"method": {"name": "gp_bo", "inital": 3}}, ConfigError, "method.inital=3: unknown key; did you mean 'init"),
-        ({"seed": -1}, ConfigError, "seed=-1"),
-        ({"batch": 0}, ConfigError, "batch=0"),
+        (
+            {"benchmark": "nasbench201/cifar11"},
+            UnknownNameError,
+            {"name": "nasbench201/cifar11", "suggestion": "nasbench201/cifar10"},
+        ),
+        ({"method": "gp_b"}, UnknownNameError, {"name": "gp_b", "suggestion": "gp_bo"}),
+        ({"executor": "inlin"}, UnknownNameError, {"name": "inlin", "suggestion": "inline"}),
+        ({"feedback": "ful"}, UnknownNameError, {"name": "ful", "suggestion": "full"}),
+        ({"method": {"name": "gp_bo", "inital": 3}}, ConfigError, {"key": "method.inital", "value": 3}),
+        ({"seed": -1}, ConfigError, {"key": "seed", "value": -1}),
+        ({"batch": 0}, ConfigError, {"key": "batch", "value": 0}),
     ],
-)  # fmt: skip
-def test_bad_settings_cost_nothing(tmp_path, changes, error, match):
-    with pytest.raises(error, match=match):
+)
+def test_bad_settings_cost_nothing(tmp_path, changes, error, data):
+    with raised(error, **data):
         run(tmp_path, **changes)
     assert not (tmp_path / "run").exists()
 
@@ -127,7 +135,7 @@ def test_cost_budget(tmp_path):
     costs = [e["cost_s"] for e in trials(tmp_path / "run") if e["event"] == "tell"]
     assert sum(costs) >= 20_000 > sum(costs[:-1])
     assert result.cost_s == pytest.approx(sum(costs))
-    assert "20000 s of cost" in result.ended
+    assert "20000 s" in result.ended
 
 
 def test_wall_clock_budget(tmp_path):
@@ -146,21 +154,22 @@ def test_the_whole_space_can_be_evaluated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behaviour", "named"),
     [
-        ("raise", "RuntimeError: CUDA out of memory"),
-        ("nan", "validation = nan"),
-        ("raw nan", "validation = nan"),
-        ("none", "expected an Outcome"),
-        ("nan cost", "cost_s = nan"),
-        ("negative cost", "cost_s = -5"),
-        ("exit", "SystemExit: 3"),
-        ("odd text", "bad \udcff"),
-        ("failed with nonsense", "x"),
-        ("hang", "timeout: no result after 0.05 s"),
+        ("raise", ["RuntimeError: ", "CUDA"]),
+        ("nan", ["validation = nan"]),
+        ("raw nan", ["validation = nan"]),
+        ("none", ["NoneType", "Outcome"]),
+        ("nan cost", ["cost_s = nan"]),
+        ("negative cost", ["cost_s = -5"]),
+        ("exit", ["SystemExit: 3"]),
+        ("odd text", [r"bad \udcff"]),
+        ("no text", ["Unprintable"]),
+        ("failed with nonsense", ["x"]),
+        ("hang", ["timeout: ", "0.05 s"]),
     ],
 )
-def test_failures_are_trials(tmp_path, behaviour, reason):
+def test_failures_are_trials(tmp_path, behaviour, named):
     executor = {"name": "inline", "timeout_s": 0.05 if behaviour == "hang" else None}
     result = po_nas.search(
         benchmark=Misbehaving(behaviour), method="random", budget=20, out=tmp_path / "run", executor=executor
@@ -168,12 +177,12 @@ def test_failures_are_trials(tmp_path, behaviour, reason):
     failed = [e for e in trials(tmp_path / "run") if e["event"] == "fail"]
     assert result.evaluations == 20
     assert result.failed == len(failed) > 0
-    assert all(reason in e["reason"] for e in failed)
+    assert all(name in e["reason"] for e in failed for name in named)
     assert result.validation is not None
     assert math.isfinite(result.validation)
     if behaviour == "raise":
         kept = tmp_path / f"run/artifacts/trial-{failed[0]['number']:06d}/error.txt"
-        assert "CUDA out of memory" in kept.read_text()
+        assert "CUDA" in kept.read_text()
 
 
 def test_an_evaluation_that_exits_under_a_timeout_is_no_timeout(tmp_path):
@@ -225,7 +234,7 @@ def test_direction_is_on_record_whatever_the_protocol_says(tmp_path):
 
 @pytest.mark.parametrize("benchmark", ["nasbench_graph/cora", "nasbench_graph/proteins"])
 def test_a_cost_budget_needs_costs(tmp_path, benchmark):
-    with pytest.raises(BudgetError, match=r"budget\.max_cost_s=10.*no costs are recorded"):
+    with raised(BudgetError, "budget.max_evaluations", key="budget.max_cost_s", value=10):
         run(tmp_path, benchmark=benchmark, budget={"max_cost_s": 10})
     assert not (tmp_path / "run").exists()
 
@@ -244,7 +253,7 @@ def test_a_report_that_fails_does_not_take_the_search_away(tmp_path, caplog):
     toy = Broken(spaces.get("transnas_micro"))
     result = po_nas.search(benchmark=toy, method="random", budget=3, out=tmp_path / "run")
     assert (result.evaluations, result.test) == (3, None)
-    assert "another machine" in caplog.text
+    assert {record.exc_info[0] for record in caplog.records if record.exc_info} == {OSError}
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -258,7 +267,7 @@ def test_a_method_that_repeats_itself_or_has_nothing_is_told_so(tmp_path, again)
     methods.registry.add(Entry("bad", "", Bad, origin="test"))
     try:
         if again:
-            with pytest.raises(PoNasError, match=r"Bad proposed .* again"):
+            with raised(PoNasError, "Bad", spaces.get("nasbench201").to_string(spaces.get("nasbench201").at(5))):
                 run(tmp_path, method="bad")
         else:
             assert run(tmp_path, method="bad").evaluations == 0
@@ -300,9 +309,9 @@ def test_simulated_workers_overlap(tmp_path):
 
 def test_two_processes_on_one_directory(tmp_path):
     run(tmp_path)
-    with RunDirectory(tmp_path / "run"), pytest.raises(RunLockedError, match=r"process \d+ on ") as caught:
+    with RunDirectory(tmp_path / "run"), raised(RunLockedError, path=tmp_path / "run") as caught:
         po_nas.resume(tmp_path / "run")
-    assert "since" in caught.value.holder
+    assert {str(os.getpid()), socket.gethostname()} < set(caught.value.holder.split())
     po_nas.resume(tmp_path / "run")
 
 
@@ -312,7 +321,7 @@ def test_a_broken_callback_does_not_stop_the_search(tmp_path, caplog):
             raise ValueError("no disk, no network, no luck")
 
     assert run(tmp_path, callbacks=[Broken()]).evaluations == 12
-    assert "the search goes on" in caplog.text
+    assert [record.args for record in caplog.records] == [("Broken", "on_tell")] * 12
 
 
 def test_progress_is_complete(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import po_nas
 from po_nas.errors import ConfigError, ExecutorError
+from tests.errors import raised
 
 from . import fake_slurm
 from .test_workers import alive, events, search, victims
@@ -41,7 +43,7 @@ def test_a_job_that_is_killed_is_submitted_again(tmp_path, folder):
     assert lost
     assert (result.evaluations, result.failed) == (4, 0)
     assert {e["number"]: e["attempt"] for e in events(out, "retry")} == dict.fromkeys(lost, 1)
-    assert all("ended without a result" in e["reason"] for e in events(out, "retry"))
+    assert all(re.search(r"\(job \S+, ", e["reason"]) for e in events(out, "retry"))
     assert {e["number"] for e in events(out, "tell") if e.get("attempts") == 2} == set(lost)
     assert len(list((out / "artifacts/jobs").glob("trial-*.job"))) == 4 + len(lost)
 
@@ -52,7 +54,7 @@ def test_a_job_that_hangs_is_cancelled(tmp_path, folder):
     result = search(out, objective, budget=3, executor={**LOCAL, "timeout_s": 1.0})
     lost = victims(out)
     assert (result.evaluations, result.failed) == (3, len(lost))
-    assert {e["reason"] for e in events(out, "fail")} == {"timeout: no result after 1 s"}
+    assert all(e["reason"].startswith("timeout:") and "1 s" in e["reason"] for e in events(out, "fail"))
     pids = [pid for text in lost.values() for pid in objective.tries(text)]
     deadline = time.monotonic() + 10
     while any(map(alive, pids)) and time.monotonic() < deadline:
@@ -94,7 +96,7 @@ def test_jobs_outlive_the_search_and_are_found_again(tmp_path, folder):
 def test_what_kept_a_job_from_starting_can_be_repaired(tmp_path, folder):
     """The resumed search submits the job anew and does not find the old failure."""
     out = tmp_path / "run"
-    with pytest.raises(ExecutorError, match="the data are not mounted here"):
+    with raised(ExecutorError, "OSError: "):
         search(out, Unwell(folder, times=1), budget=1, batch=1, executor=LOCAL)
     result = po_nas.resume(out, objective=Unwell(folder, times=1))
     assert (result.evaluations, result.failed) == (1, 0)
@@ -116,7 +118,7 @@ def test_an_interrupted_search_cancels_its_jobs_and_loses_no_attempt(tmp_path, f
 
 @pytest.mark.parametrize("parameters", [{"partitio": "gpu"}])
 def test_parameters_that_slurm_does_not_have(tmp_path, folder, parameters):
-    with pytest.raises(ConfigError, match=r"executor\.slurm=.*partitio"):
+    with raised(ConfigError, "partitio", key="executor.slurm", value=parameters):
         search(tmp_path / "run", SourceTask(folder), executor={**LOCAL, "slurm": parameters})
 
 
@@ -132,7 +134,7 @@ def test_what_slurm_is_asked_for(tmp_path, folder, monkeypatch):
     result = search(out, SourceTask(folder, "hang", times=1), budget=3, executor=executor)
     lost = victims(out)
     assert (result.evaluations, result.failed) == (3, len(lost))
-    assert {e["reason"] for e in events(out, "fail")} == {"timeout: no result after 4 s"}
+    assert all(e["reason"].startswith("timeout:") and "4 s" in e["reason"] for e in events(out, "fail"))
     assert len(list(state.glob("*.cancelled"))) == len(lost)
     scripts = sorted(state.glob("*.sh"))
     assert len(scripts) == 3

@@ -18,6 +18,7 @@ from po_nas.reports.run import load_run
 from po_nas.runtime.callbacks import Callback, Progress, RunInfo
 from po_nas.runtime.tracking import TRACKERS, make
 from po_nas.runtime.tracking.console import ConsoleCallback
+from tests.errors import raised
 
 from .helpers import Misbehaving
 
@@ -49,10 +50,8 @@ def test_lines_where_there_is_no_terminal(tmp_path):
     text = printed(screen)
     assert "\r" not in text
     first, *lines = text.splitlines()
-    assert first == (
-        "random on nasbench201/cifar10, seed 1; told: validation accuracy on CIFAR-10 (25,000 images, trained on the "
-        "other 25,000), 200 epochs, mean of 2 or 3 runs; pool: all 15,625 cells"
-    )
+    for name in ("random", "nasbench201/cifar10", "seed 1", "25,000", "200", "15,625"):
+        assert name in first
     counted = [line for line in lines if re.match(r"\d+/40 evaluations", line)]
     assert [int(line.split("/")[0]) for line in counted] == list(range(2, 41, 2)), (
         "about twenty lines, whatever the budget"
@@ -105,23 +104,20 @@ def told(callback, progress):
 
 
 @pytest.mark.parametrize(
-    ("limit", "progress", "line"),
+    ("limit", "progress", "numbers"),
     [
-        (
-            3,
-            Progress(1, 1, None, None, None, 0.0, 1.25, 0.1, 9.6),
-            "1/3 evaluations  no success yet  1 failed  1.2 s  10 s left",
-        ),
-        (None, Progress(10, 0, "x", 0.5, None, 0.0, 2.0, 0.1, None), "10 evaluations  best 0.5  2.0 s"),
+        (3, Progress(1, 1, None, None, None, 0.0, 1.25, 0.1, 9.6), [["1/3"], [], ["1"], ["1.2 s"], ["10 s"]]),
+        (None, Progress(10, 0, "x", 0.5, None, 0.0, 2.0, 0.1, None), [["10"], ["0.5"], ["2.0 s"]]),
     ],
 )
-def test_what_is_unknown_is_left_out(tmp_path, limit, progress, line):
+def test_what_is_unknown_is_left_out(tmp_path, limit, progress, numbers):
     screen = console(False)
     callback = ConsoleCallback(tmp_path, screen)
     config = {"method": {"name": "m"}, "benchmark": "b", "seed": 0}
     callback.on_start(RunInfo(tmp_path, config, {}, Metric("score", ""), limit, None))
     told(callback, progress)
-    assert printed(screen).splitlines()[-1] == line
+    parts = printed(screen).splitlines()[-1].split("  ")
+    assert [re.findall(r"\d[\d./]*(?: s\b)?", part) for part in parts] == numbers
 
 
 def test_failures_are_counted(tmp_path):
@@ -182,15 +178,16 @@ def test_mlflow_run_can_be_read_back(tmp_path, monkeypatch):
 def test_a_missing_extra_says_what_to_install(tmp_path, monkeypatch, name):
     # None in sys.modules makes an import fail as if the package were not there.
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError) as caught:
+    with raised(
+        MissingExtraError, "pip install 'po-nas[track]'", feature=f"tracking={name}", package=name, extra="track"
+    ) as caught:
         make(name, tmp_path / "run")
-    assert str(caught.value) == f"tracking={name} needs {name}; install it with: pip install 'po-nas[track]'"
     assert isinstance(caught.value, ImportError)
     assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_name_is_put_right(tmp_path):
-    with pytest.raises(UnknownNameError, match="unknown tracking callback 'mlfow'; did you mean 'mlflow'"):
+    with raised(UnknownNameError, name="mlfow", suggestion="mlflow"):
         make("mlfow", tmp_path)
     assert isinstance(make("console", tmp_path), ConsoleCallback)
     assert set(TRACKERS) == {"console", "tensorboard", "mlflow"}

@@ -10,6 +10,7 @@ import pytest
 import po_nas
 from po_nas.errors import ConfigError, RunDirectoryError
 from po_nas.runtime.journal import read_journal
+from tests.errors import raised
 
 CIFAR10, CIFAR100 = "nasbench201/cifar10", "nasbench201/cifar100"
 PO_NAS = {"name": "po_nas", "pool": 200}
@@ -64,13 +65,13 @@ def test_what_cannot_be_started_from_is_said_before_anything_is_spent(earlier, t
     out = tmp_path / "next"
     with pytest.raises(ConfigError, match=r"gp_proxies.*po_nas"):
         run(out, CIFAR100, 3, "random", warm_start=[earlier])
-    with pytest.raises(ConfigError, match="searched nasbench201, this search is in nasbench_graph"):
+    with raised(ConfigError, "nasbench201", "nasbench_graph", key="warm_start", value=earlier):
         run(out, "nasbench_graph/cora", 3, warm_start=[earlier])
-    with pytest.raises(ConfigError, match="second run"):
+    with raised(ConfigError, CIFAR10, key="warm_start", value=earlier):
         run(out, CIFAR100, 3, PO_NAS, warm_start=[earlier, earlier])
-    with pytest.raises(RunDirectoryError, match="holds no run"):
+    with raised(RunDirectoryError, "po-nas search", path=tmp_path):
         run(out, CIFAR100, 3, PO_NAS, warm_start=[tmp_path])
     run(tmp_path / "short", CIFAR10, 1)
-    with pytest.raises(RunDirectoryError, match="fewer than two"):
+    with raised(RunDirectoryError, path=tmp_path / "short"):
         run(out, CIFAR100, 3, PO_NAS, warm_start=[tmp_path / "short"])
     assert not out.exists()

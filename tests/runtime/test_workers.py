@@ -20,6 +20,7 @@ from po_nas.runtime.executors.gpus import check_share, room, share, visible
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload
 from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
 from po_nas.runtime.journal import Journal
+from tests.errors import raised
 
 from .workers import SourceTask, Unsendable, Unwell
 
@@ -118,14 +119,10 @@ def test_a_benchmark_of_a_plug_in_is_rebuilt_by_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("act", "budget", "options", "reason"),
-    [
-        ("kill", 6, {}, "was killed by SIGKILL"),
-        ("exit", 1, {}, "ended with exit code 9"),
-        ("stop", 1, {"silence_s": 1.6}, "gave no sign of life for 1.6 s"),
-    ],
+    ("act", "budget", "options", "named"),
+    [("kill", 6, {}, "SIGKILL"), ("exit", 1, {}, "code 9"), ("stop", 1, {"silence_s": 1.6}, "1.6 s")],
 )
-def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budget, options, reason):
+def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budget, options, named):
     objective = SourceTask(folder, act, times=1)
     out = tmp_path / "run"
     result = search(out, objective, budget=budget, **options)
@@ -134,7 +131,7 @@ def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budg
     assert lost, "there must be victims among the trials"
     retries = {e["number"]: e for e in events(out, "retry")}
     assert set(retries) == set(lost)
-    assert all(e["attempt"] == 1 and e["reason"] == reason for e in retries.values())
+    assert all(e["attempt"] == 1 and e["reason"].endswith(named) for e in retries.values())
     attempts = {e["number"]: e.get("attempts") for e in events(out, "tell")}
     assert attempts == {number: 2 if number in lost else None for number in range(budget)}
     for text in lost.values():
@@ -151,7 +148,7 @@ def test_a_trial_that_always_kills_its_worker_is_quarantined(tmp_path, folder):
     assert (result.evaluations, result.failed) == (3, len(lost))
     assert result.validation is not None
     for event in events(out, "fail"):
-        assert event["reason"] == "quarantined: lost its worker 2 times, at last: was killed by SIGKILL"
+        assert all(name in event["reason"] for name in ("quarantined: ", "2 times", "SIGKILL"))
         assert event["attempts"] == 2
         assert len(objective.tries(lost[event["number"]])) == 2
     # Attempts made before an interruption count: the first loss is on record, so one more try is left.
@@ -180,13 +177,10 @@ def test_a_retry_of_nothing_is_a_damaged_journal(tmp_path, folder):
 
 
 @pytest.mark.parametrize(
-    ("act", "options", "reason"),
-    [
-        ("hang", {"timeout_s": 0.6}, "timeout: no result after 0.6 s"),
-        ("eat", {"memory_mb": 300}, "MB in use, executor.memory_mb is 300"),
-    ],
+    ("act", "options", "named"),
+    [("hang", {"timeout_s": 0.6}, ["timeout: ", "0.6 s"]), ("eat", {"memory_mb": 300}, ["executor.memory_mb", "300"])],
 )
-def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, options, reason):
+def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, options, named):
     objective = SourceTask(folder, act, times=99)
     out = tmp_path / "run"
     result = search(out, objective, budget=4, **options)
@@ -194,7 +188,7 @@ def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, op
     assert (result.evaluations, result.failed) == (4, len(lost))
     failed = events(out, "fail")
     assert {e["number"] for e in failed} == set(lost)
-    assert all(reason in e["reason"] and "attempts" not in e for e in failed)
+    assert all(name in e["reason"] and "attempts" not in e for e in failed for name in named)
     for text in lost.values():
         (pid,) = objective.tries(text)
         assert not alive(pid)
@@ -216,17 +210,17 @@ def test_a_worker_whose_trial_raised_is_replaced(tmp_path, folder):
 
 
 def test_an_objective_that_cannot_be_sent_costs_nothing(tmp_path, folder):
-    with pytest.raises(ConfigError, match=r"cannot be sent to workers \(TypeError: .*importable module"):
+    with raised(ConfigError, "TypeError: ", "evaluate()", key="executor", value="ProcessExecutor"):
         search(tmp_path / "run", Unsendable(folder))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_worker_that_cannot_start_is_given_up_and_none_ends_the_search(tmp_path, folder, caplog):
     out = tmp_path / "run"
-    with pytest.raises(ExecutorError, match=r"objective: OSError: the data are not mounted here; .* po-nas resume"):
+    with raised(ExecutorError, "OSError: ", f"po-nas resume {out}"):
         search(out, Unwell(folder, times=2))
     assert [e["event"] for e in events(out)][:2] == ["start", "ask"]
-    assert "going on with 1" in caplog.text
+    assert [record.args[-1] for record in caplog.records if record.name.endswith("lanes")] == [1]
     # What was wrong is repaired: nothing of the run is lost.
     (folder / "built").unlink()
     result = po_nas.resume(out, objective=Unwell(folder, times=1, sleep_s=0.05))
@@ -248,7 +242,8 @@ def test_a_script_without_the_guard_is_told_so(tmp_path):
         [sys.executable, str(script), str(tmp_path / "run")], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
-    assert 'needs the guard: if __name__ == "__main__"' in done.stderr
+    assert "ExecutorError" in done.stderr
+    assert 'if __name__ == "__main__"' in done.stderr
 
 
 _KILLED = """
@@ -292,31 +287,30 @@ def test_a_killed_search_goes_on_and_leaves_no_workers(tmp_path, folder):
 
 
 @pytest.mark.parametrize(
-    ("executor", "message"),
+    ("executor", "key", "value", "named"),
     [
-        ({"name": "process", "memory_gb": 3}, "executor.memory_gb=3: unknown key; did you mean 'memory_mb'?"),
-        ({"name": "process", "attempts": 0}, "executor.attempts=0: input should be greater than 0"),
-        ({"name": "inline", "workers": 2}, "executor.workers=2: unknown key; known keys: timeout_s"),
-        ({"name": "inline", "timeout": 2}, "executor.timeout=2: unknown key; did you mean 'timeout_s'?"),
-        ({"name": "process", "gpus_per_trial": 1}, "executor.gpus_per_trial=1.0: this machine shows 0 GPUs"),
-        ({"name": "submitit"}, "executor.cluster='slurm': there is no Slurm on this machine"),
-        ({"name": "submitit", "gpus_per_trial": 0.5, "cluster": "local"}, "0.5: Slurm gives whole GPUs"),
+        ({"name": "process", "memory_gb": 3}, "executor.memory_gb", 3, "'memory_mb'"),
+        ({"name": "process", "attempts": 0}, "executor.attempts", 0, "0"),
+        ({"name": "inline", "workers": 2}, "executor.workers", 2, "timeout_s"),
+        ({"name": "inline", "timeout": 2}, "executor.timeout", 2, "'timeout_s'"),
+        ({"name": "process", "gpus_per_trial": 1}, "executor.gpus_per_trial", 1.0, "0 GPUs"),
+        ({"name": "submitit"}, "executor.cluster", "slurm", "srun"),
+        ({"name": "submitit", "gpus_per_trial": 0.5, "cluster": "local"}, "executor.gpus_per_trial", 0.5, "Slurm"),
     ],
 )
-def test_options_are_checked_before_anything_is_spent(tmp_path, folder, executor, message, monkeypatch):
+def test_options_are_checked_before_anything_is_spent(tmp_path, folder, executor, key, value, named, monkeypatch):
     monkeypatch.setattr("po_nas.runtime.executors.process.visible", list)
     monkeypatch.setattr("po_nas.runtime.executors.slurm.shutil.which", lambda name: None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    with pytest.raises(ConfigError) as caught:
+    with raised(ConfigError, named, key=key, value=value):
         search(tmp_path / "run", SourceTask(folder), executor=executor)
-    assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("name", "package", "extra"), [("ray", "ray", "ray"), ("submitit", "submitit", "slurm")])
 def test_an_engine_that_is_not_installed_is_named_with_the_command(tmp_path, folder, name, package, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=rf"needs {package}; install it with: pip install 'po-nas\[{extra}\]'"):
+    with raised(MissingExtraError, f"pip install 'po-nas[{extra}]'", package=package, extra=extra):
         search(tmp_path / "run", SourceTask(folder), executor=name)
     assert not (tmp_path / "run").exists()
 

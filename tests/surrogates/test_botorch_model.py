@@ -13,6 +13,7 @@ from po_nas.errors import SurrogateDataError
 from surrogates.base import Posterior, Surrogate
 from surrogates.botorch_model import PoolModel
 from surrogates.encodings import Encodings
+from tests.errors import raised
 
 N = 12
 POOL = Encodings(
@@ -91,5 +92,5 @@ def test_monte_carlo_acquisitions_choose_a_batch(model):
 
 
 def test_rows_outside_of_the_pool(model):
-    with pytest.raises(SurrogateDataError, match="12 architectures"):
+    with raised(SurrogateDataError, "X", "12"):
         model.posterior(torch.tensor([[12.0]]))

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from po_nas.commands.surrogates import app
 from po_nas.errors import UnknownNameError
+from tests.errors import raised
 
 
 def run(*arguments):
@@ -37,5 +38,5 @@ def test_describe(name, lines):
 
 
 def test_describe_something_unknown():
-    with pytest.raises(UnknownNameError, match="did you mean 'pinat'"):
+    with raised(UnknownNameError, name="pinot", suggestion="pinat"):
         run("describe", "pinot")

@@ -11,6 +11,7 @@ from po_nas import spaces
 from po_nas.errors import ConfigError, UnknownNameError
 from surrogates.calibration import Calibration, folds
 from surrogates.encodings import Encodings
+from tests.errors import raised
 
 SMALL = {"settings": {"steps": 120}, "network_options": {"width": 16}}
 
@@ -104,9 +105,9 @@ def test_names_and_options():
         surrogates.get("gnc")
     with pytest.raises(UnknownNameError):
         surrogates.get("ensemble", loss="wrap")
-    with pytest.raises(ConfigError, match="members=0"):
+    with raised(ConfigError, key="members", value=0):
         surrogates.get("ensemble", members=0)
-    with pytest.raises(ConfigError, match=r"settings\.step is unknown"):
+    with raised(ConfigError, "steps", key="settings.step"):
         surrogates.get("ensemble", settings={"step": 3})
-    with pytest.raises(ConfigError, match="did you mean 'layers'"):
+    with raised(ConfigError, "'layers'", value=3):
         surrogates.get("gcn", network_options={"layer": 3})

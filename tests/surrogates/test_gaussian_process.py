@@ -139,18 +139,18 @@ def test_degenerate_data(case):
 
 @pytest.mark.parametrize("error", [gaussian_process.ModelFittingError, gaussian_process.NanError, RuntimeError])
 def test_a_failed_fit_is_said_and_leaves_the_prior_scales(monkeypatch, caplog, error):
-    gp = model(fit=False)
+    gp, said = model(fit=False), "no convergence"
     before = {name: value.clone() for name, value in gp.state_dict().items()}
 
     def fail(mll, **_):
         mll.model.covar_module.kernels[0].outputscale = 99.0
-        raise error("no convergence")
+        raise error(said)
 
     monkeypatch.setattr(gaussian_process, "fit_gpytorch_mll", fail)
-    with pytest.warns(FitFallbackWarning, match="on 25 points .*no convergence.*its prior scales are used"):
+    with pytest.warns(FitFallbackWarning, match=f"25 .*{said}"):
         assert gp.fit() is False
     assert all(torch.equal(value, before[name]) for name, value in gp.state_dict().items())
-    assert "no convergence" in caplog.text
+    assert said in caplog.text
     assert not gp.training
     marginals(gp, candidates())
 

@@ -16,6 +16,7 @@ from surrogates.encodings import Encodings
 from surrogates.isolation import seeded, single_thread
 from surrogates.networks.operations import operation_nodes, operation_shape
 from surrogates.stack import Stack
+from tests.errors import raised
 
 GRAPH_NETWORKS = ("gcn", "gat", "pinat")
 SPACES = ("transnas_macro", "nasbench101", "darts")
@@ -150,10 +151,10 @@ def test_a_graph_without_edges():
 def test_registry():
     assert {"mlp", "gcn", "gat", "pinat"} <= set(networks.names())
     assert networks.options("gcn") == {"width": 64, "layers": 2, "dropout": 0.0}
-    with pytest.raises(UnknownNameError, match="'gcn'"):
+    with raised(UnknownNameError, name="gcm", suggestion="gcn"):
         networks.factory("gcm")
-    with pytest.raises(ConfigError, match="did you mean 'width'"):
+    with raised(ConfigError, "'width'", key="gcn.widht", value=3):
         networks.factory("gcn", widht=3)
-    with pytest.raises(ConfigError, match="even"):
+    with raised(ConfigError, key="gcn.width", value=5):
         networks.factory("gcn", width=5)(encodings("nasbench101").shape)
     assert isinstance(networks.factory("mlp"), partial)

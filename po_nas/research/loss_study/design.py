@@ -52,10 +52,13 @@ class LossChoice(BaseModel):
         return self.label or (f"{self.name} ({given})" if given else self.name)
 
 
-_Losses = Annotated[
-    tuple[LossChoice, ...],
-    BeforeValidator(lambda value: tuple({"name": v} if isinstance(v, str) else v for v in value)),
-]
+def _chosen(value: Any) -> Any:
+    """A name alone stands for the loss without hyper-parameters, one loss for a list of one."""
+    listed = [value] if isinstance(value, str) else value
+    return [{"name": v} if isinstance(v, str) else v for v in listed] if isinstance(listed, (list, tuple)) else listed
+
+
+_Losses = Annotated[tuple[LossChoice, ...], BeforeValidator(_chosen)]
 
 _WARP_WEIGHTS = tuple(
     {"name": "warp", "weight": weight, "label": f"WARP, weight {weight}"}

@@ -46,31 +46,29 @@ def execute_here(executor: Executor, task: Task) -> Answer:
     """Do a task in this process, unless it has ended the process of the search twice before.
 
     A file in the run directory says what is being done. It is gone when the task is over, an interruption included, so
-    one that a resumed search finds names the task during which its process ended: by a crash of native code, by
+    one that a resumed search finds names a task during which its process ended: by a crash of native code, by
     ``os._exit`` or by a signal.
     """
     if executor.out is None:
         return execute(executor.workload, task, executor.timeout_s)
-    marker = executor.out / "artifacts" / "in_progress.json"
-    deaths = _deaths(marker, task)
+    # One file for each task: after a death, others may be done before it is this one's turn again.
+    marker = executor.out / "artifacts" / "in_progress" / f"{task.name}.json"
+    deaths = _deaths(marker)
     if deaths >= _DEATHS:
-        answer = Answer.failed(f"quarantined: ended the process of the search {deaths} times")
-    else:
+        return Answer.failed(f"quarantined: ended the process of the search {deaths} times")
+    with suppress(OSError):
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(json.dumps({"deaths": deaths}), encoding="utf-8")
+    try:
+        return execute(executor.workload, task, executor.timeout_s)
+    finally:
         with suppress(OSError):
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            marker.write_text(json.dumps({"task": task.name, "deaths": deaths}), encoding="utf-8")
-        try:
-            answer = execute(executor.workload, task, executor.timeout_s)
-        finally:
-            with suppress(OSError):
-                marker.unlink(missing_ok=True)
-    return answer
+            marker.unlink(missing_ok=True)
 
 
-def _deaths(marker: Path, task: Task) -> int:
+def _deaths(marker: Path) -> int:
     """How often the process ended during the task."""
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-        return int(found["deaths"]) + 1 if found["task"] == task.name else 0
-    except (OSError, ValueError, LookupError, TypeError):
+        return int(json.loads(marker.read_text(encoding="utf-8"))["deaths"]) + 1
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, OverflowError):
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from po_nas.research.evolved_proxies.proxy_evolution_report import summary_rows,
 from po_nas.research.evolved_proxies.symbolic import Settings, evolve, sources, tau
 from proxies.evolved.proxy import EvolvedProxy, load, save
 from proxies.evolved.reference import fit
+from tests.errors import raised
 from tests.research.evolved_proxies.symbolic.toy import TOYS
 
 SETTINGS = Settings(population=20, generations=3)
@@ -65,7 +67,7 @@ def test_seeds_are_judged_where_they_learned_and_where_not(toys, tmp_path):
     assert set(outcome.proxy.references) == {"toy"}
     assert outcome.proxy.training["hold_out"] == ["toy/far"]
     assert "jacov" not in proxy_evolution.left_out(plan())
-    assert proxy_evolution.left_out(plan())["zen"] == "constant on toy/one, constant on toy/two"
+    assert set(re.findall(r"toy/\w+", proxy_evolution.left_out(plan())["zen"])) == {"toy/one", "toy/two"}
     header = summary_rows(outcome)
     assert [r[1] for r in header if r[0] == "mean"] == ["train", "held-out", "unseen"]
     assert len(header[0]) == 5
@@ -159,11 +161,11 @@ def test_a_seed_of_which_its_process_dies_stops_no_other(toys, tmp_path):
 
 
 def test_plans_are_checked(toys):
-    with pytest.raises(ProblemError, match="no problem"):
+    with raised(ProblemError, "--train"):
         proxy_evolution.make_plan([], [], seeds=1, rows=40, settings=SETTINGS)
-    with pytest.raises(ProblemError, match="same time"):
+    with raised(ProblemError, "toy/one"):
         proxy_evolution.make_plan(["toy/one"], ["toy/one"], seeds=1, rows=40, settings=SETTINGS)
-    with pytest.raises(UnknownNameError, match="snip"):
+    with raised(UnknownNameError, name="snipp", suggestion="snip"):
         plan(settings=dataclasses.replace(SETTINGS, leaves=("snipp",)))
 
 
@@ -238,7 +240,7 @@ def test_workers_change_nothing(public_data, tmp_path):
         (["proxy", "--train", "nasbench201/cifar10", "--normaliser", "rnak"], "rank"),
         (["proxy", "--train", "nasbench201/cifar10", "--aggregate", "means"], "mean"),
         (["proxy", "--train", "nasbench101"], "po-nas data get suite_zero"),
-        (["reference", "/nowhere.json", "--space", "darts"], "cannot be read"),
+        (["reference", "/nowhere.json", "--space", "darts"], "/nowhere.json"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments, reason, tmp_path):

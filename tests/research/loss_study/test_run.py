@@ -20,6 +20,7 @@ from po_nas.research.loss_study.report import make_loss_report, write_loss_page
 from po_nas.research.loss_study.results import LossResults
 from po_nas.research.loss_study.run import CEILING, run_loss_study
 from po_nas.research.loss_study.tables import loss_tables
+from tests.errors import raised
 
 ROOT = Path(__file__).parents[3]
 TASK = {"benchmark": "nasbench201/cifar10", "train": 12}
@@ -85,20 +86,20 @@ def test_a_label_changes_no_key_and_a_hyperparameter_does():
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("override", "named"),
     [
-        ("losses=[hinge]", "hr"),
-        ("losses=[{name: hr, margn: 1}]", "margin"),
-        ("losses=[{name: hr, margin: -1}]", "margin"),
-        ("predictor=gnn", "gcn"),
-        ("tasks=[{benchmark: nasbench201/cifar, train: 9}]", "nasbench201/cifar10"),
-        ("tasks=[{benchmark: nasbench201/cifar10, train: 1}]", "greater than or equal to 2"),
-        ("run=3", "did you mean 'runs'"),
-        ("preset=large", "preset"),
+        ("losses=[hinge]", ["hr"]),
+        ("losses=[{name: hr, margn: 1}]", ["'margin'"]),
+        ("losses=[{name: hr, margin: -1}]", ["margin", "-1"]),
+        ("predictor=gnn", ["gcn"]),
+        ("tasks=[{benchmark: nasbench201/cifar, train: 9}]", ["nasbench201/cifar10"]),
+        ("tasks=[{benchmark: nasbench201/cifar10, train: 1}]", ["tasks.0.train=1", "2"]),
+        ("run=3", ["run=3", "'runs'"]),
+        ("preset=large", ["preset"]),
     ],
 )
-def test_mistakes_are_found_before_anything_is_trained(override, message):
-    with pytest.raises(PoNasError, match=message):
+def test_mistakes_are_found_before_anything_is_trained(override, named):
+    with raised(PoNasError, *named):
         load_loss_study(None, (override,))
 
 
@@ -132,7 +133,7 @@ def test_mutants_are_one_edit_from_the_best_of_a_sample(cifar10):
 def test_a_task_that_is_no_fraction_is_refused():
     benchmark = benchmarks.get("nasbench201/cifar10")
     seconds = type(benchmark)(**{**vars(benchmark), "validation": np.asarray(benchmark.validation) * 10})
-    with pytest.raises(DataError, match="no fraction"):
+    with raised(DataError, "nasbench201/cifar10"):
         Pool.of(seconds)
 
 
@@ -202,7 +203,7 @@ def test_a_case_of_which_its_process_dies_stops_no_other(small, done, tmp_path):
     with pytest.raises(StudyError) as caught:
         run_loss_study(small, tmp_path / "out", 2, seen.append, [str(plugin)])
     (title,) = caught.value.failed
-    assert title.startswith("hr (margin=0.2) with gcn on 12 architectures of nasbench201/cifar10")
+    assert all(name in title for name in ("hr (margin=0.2)", "gcn", "12", "nasbench201/cifar10"))
     assert (seen[-1].done, len(seen[-1].failed)) == (6, 1)
     assert len([*(tmp_path / "out/parts").iterdir()]) == 5
     seen.clear()
@@ -247,5 +248,5 @@ def test_benchmarks_without_data_are_left_out_and_named(monkeypatch, tmp_path):
 
 
 def test_a_bad_hyperparameter_says_which_loss():
-    with pytest.raises(ConfigError, match="hr"):
+    with raised(ConfigError, "hr", "margin"):
         load_loss_study(None, ("losses=[{name: hr, margin: -1}]",))

@@ -10,6 +10,7 @@ from po_nas.errors import ConfigError, NotFittedError, SurrogateDataError, Train
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.ensemble import FusionEnsemble
 from surrogates.fusion.settings import FusionSettings
+from tests.errors import raised
 
 from .conftest import embedded, uniform
 
@@ -168,24 +169,24 @@ def test_no_candidates():
 def test_bad_input():
     with pytest.raises(NotFittedError):
         FusionEnsemble().scores(EMBEDDED, Z)
-    with pytest.raises(SurrogateDataError, match="do not fit"):
+    with raised(SurrogateDataError, "60", "(5, 4)", "(5,)"):
         FusionEnsemble().fit(EMBEDDED, Z[:5], Z[:5, 0], 0)
-    with pytest.raises(SurrogateDataError, match="not finite"):
+    with pytest.raises(SurrogateDataError):
         fitted(torch.full((60,), torch.nan))
-    with pytest.raises(SurrogateDataError, match="expected"):
+    with raised(SurrogateDataError, "(60, 2)", "(60, 4)"):
         fitted(Z[:, 1], 0).scores(EMBEDDED, Z[:, :2])
-    with pytest.raises(ConfigError, match="prior"):
+    with raised(ConfigError, key="prior", value=[1.0]):
         fitted(Z[:, 1], prior=[1.0])
-    with pytest.raises(ConfigError, match="members"):
+    with raised(ConfigError, key="members", value=0):
         FusionEnsemble(members=0)
-    with pytest.raises(ConfigError, match="own_strength"):
+    with raised(ConfigError, key="own_strength", value=-1):
         FusionSettings(own_strength=-1)
 
 
 def test_a_loss_that_is_not_finite_is_named():
     losses.register("broken", summary="not finite")(lambda pred, target: (pred - target).sum() / 0)
     try:
-        with pytest.raises(TrainingDivergedError, match="broken"):
+        with raised(TrainingDivergedError, loss="broken"):
             fitted(Z[:, 1], loss="broken")
     finally:
         losses.registry.remove("broken")

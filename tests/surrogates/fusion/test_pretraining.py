@@ -10,6 +10,7 @@ import torch
 from po_nas.errors import ConfigError, SurrogateDataError
 from surrogates.fusion.pretraining import _loss, pretrain
 from surrogates.fusion.settings import PRESETS, PretrainingSettings
+from tests.errors import raised
 
 from .conftest import encodings, uniform
 
@@ -98,15 +99,15 @@ def test_the_target_of_hidden_nodes_is_what_was_hidden():
 
 @pytest.mark.parametrize("shape", [(59, 2), (60, 0), (60,)])
 def test_metrics_that_do_not_fit(shape):
-    with pytest.raises(SurrogateDataError, match="proxy scores have shape"):
+    with raised(SurrogateDataError, shape, "60"):
         pretrain(encodings(), torch.zeros(shape))
 
 
 def test_bad_values():
-    with pytest.raises(SurrogateDataError, match="infinite"):
+    with raised(SurrogateDataError, "NaN"):
         pretrain(encodings(), torch.full((60, 1), torch.inf))
-    with pytest.raises(ConfigError, match="masked"):
+    with raised(ConfigError, key="masked", value=1.5):
         PretrainingSettings(masked=1.5)
     found = pretrain(encodings(), uniform(60, 1), PRESETS["none"])
-    with pytest.raises(SurrogateDataError, match="those of the pre-training"):
+    with raised(SurrogateDataError, found.shape):
         found.embed(encodings("nasbench101", 5))

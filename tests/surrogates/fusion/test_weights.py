@@ -11,6 +11,7 @@ from po_nas.errors import ConfigError
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.weights import WeightGenerator, fused_score
 from surrogates.isolation import seeded
+from tests.errors import raised
 
 from .conftest import embedded, uniform
 
@@ -95,11 +96,11 @@ def test_the_order_and_the_padding_of_nodes_do_not_matter():
 
 
 def test_options_that_make_no_sense():
-    with pytest.raises(ConfigError, match="multiple"):
+    with raised(ConfigError, "4", key="hidden", value=10):
         WeightGenerator(128, PRIOR, hidden=10, heads=4)
-    with pytest.raises(ConfigError, match="nodes or pooled"):
+    with raised(ConfigError, "nodes", "pooled", key="attention_keys", value="edges"):
         WeightGenerator(128, PRIOR, attention_keys="edges")
-    with pytest.raises(ConfigError, match="global"):
+    with raised(ConfigError, "global", key="scope", value="cluster"):
         WeightGenerator(128, PRIOR, scope="cluster")
 
 

@@ -141,8 +141,10 @@ def evolve(
 class _Run:
     def __init__(self, problems: Sequence[Problem], settings: Settings, rng: np.random.Generator) -> None:
         self.problems, self.settings, self.rng = list(problems), settings, rng
-        if len({p.name for p in problems}) < len(self.problems):
-            raise ProblemError("a problem is named twice")
+        names = [p.name for p in problems]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ProblemError(f"{twice[0]} is among the problems twice; leave one of them out")
         self.leaves = leaves_of(self.problems, settings)
         self.references = references_of(self.problems, self.leaves, settings)
         self.values = Population(self.problems, [self.references[p.name] for p in self.problems], self.leaves)

@@ -8,6 +8,8 @@ from po_nas.errors import ConfigError, ProblemError, UnknownNameError
 from po_nas.formula import depth, leaves, text
 from po_nas.research.evolved_proxies.symbolic import Problem, Settings, aggregate, evolve, leaves_of, scores, tau
 from po_nas.research.evolved_proxies.symbolic.evolve import references_of
+from po_nas.research.evolved_proxies.symbolic.problem import FEWEST
+from tests.errors import raised
 
 from .toy import toy_problem
 
@@ -78,13 +80,13 @@ def test_leaves_are_what_is_there_and_varies():
     less = Problem("toy/less", "toy", two.accuracy, lacking, two.classes)
     assert "snip" in leaves_of([one, less], Settings())
     assert "snip" not in leaves_of([one, less], Settings(coverage=1.0))
-    with pytest.raises(UnknownNameError, match="nwot"):
+    with raised(UnknownNameError, name="nwott", suggestion="nwot"):
         leaves_of([one], Settings(leaves=("nwott",)))
-    with pytest.raises(ProblemError, match="lower `coverage`"):
+    with raised(ProblemError, "`coverage`", "toy/one"):
         leaves_of([one], Settings(leaves=("zen",)))
-    with pytest.raises(ProblemError, match="no problem"):
+    with pytest.raises(ProblemError):
         evolve([], Settings(), np.random.default_rng(0))
-    with pytest.raises(ProblemError, match="twice"):
+    with raised(ProblemError, "toy/one"):
         evolve([one, one], Settings(), np.random.default_rng(0))
 
 
@@ -105,25 +107,25 @@ def test_a_split_keeps_classes_together():
         assert not set(learned.classes) & set(other.classes)
         assert (len(learned), len(other)) == (40, 40)
         assert learned.columns["nwot"].shape == (40,)
-    with pytest.raises(ProblemError, match="on both sides"):
+    with raised(ProblemError, "toy/one", "75", "80", FEWEST):
         problem.split(75, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "named"),
     [
-        ({"accuracy": np.ones(60)}, "no order"),
-        ({"accuracy": np.r_[np.nan, np.arange(59.0)]}, "not finite"),
-        ({"columns": {"nwot": np.ones(59)}}, "shape"),
-        ({"classes": np.ones(3, dtype=int)}, "classes"),
+        ({"accuracy": np.ones(60)}, ["bad: "]),
+        ({"accuracy": np.r_[np.nan, np.arange(59.0)]}, ["bad: "]),
+        ({"columns": {"nwot": np.ones(59)}}, ["bad: ", "'nwot'", "(59,)", "(60,)"]),
+        ({"classes": np.ones(3, dtype=int)}, ["bad: ", "3 classes", "60"]),
     ],
 )
-def test_broken_problems_are_refused(change, reason):
+def test_broken_problems_are_refused(change, named):
     good = toy_problem()
     arguments = {"accuracy": good.accuracy, "columns": good.columns, "classes": good.classes} | change
-    with pytest.raises(ProblemError, match=reason):
+    with raised(ProblemError, *named):
         Problem("bad", "toy", **arguments)
-    with pytest.raises(ProblemError, match="at least 10"):
+    with raised(ProblemError, "9", FEWEST):
         toy_problem(n=9)
 
 
