@@ -331,6 +331,24 @@ def fuzzed(count: int, draw: random.Random, folder: Path, show: Callable[[int], 
     return found
 
 
+TESTED = """
+## Tested with every change
+
+| fault | where |
+|---|---|
+| full disk: journal, lock's holder, results of a study, public data, checkpoints | `tests/runtime/test_resume.py`, `tests/runtime/test_faults.py`, `tests/benchmarks/test_fetch.py`, `tests/commands/test_train.py` |
+| a write that is refused: journal, summary, configuration, artifacts, report | `tests/runtime/test_faults.py` |
+| two processes in one run directory | `tests/runtime/test_faults.py`, `tests/commands/test_command_line.py` |
+| an evaluation that ends its process (`os._exit`, a crash of native code), inline and simulated: failed after two deaths | `tests/runtime/test_faults.py` |
+| lost workers, time-outs, a killed coordinator: processes, Ray, Slurm | `tests/runtime/test_workers.py`, `test_ray.py`, `test_slurm.py` (slow tier) |
+| a dead worker in any study | `tests/runtime/test_study.py`, `tests/compare/test_run.py`, `tests/research` (slow tier) |
+| hostile pickles, dtypes, image tables, idx files, damaged tables | `tests/benchmarks/test_readers.py`, `test_fetch.py`, `tests/training/test_images.py` |
+| records, summaries and explanations that po-nas did not write | `tests/reports/test_run.py` |
+| hostile text in every field of every page | `tests/reports/test_escaping.py` |
+| plug-ins that somebody else's run directory or study names | `tests/runtime/test_trusted_plugins.py` |
+"""
+
+
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +430,7 @@ def main() -> None:
                 "",
                 f"Code executed: **{executed}** times.",
             ]
+    lines += TESTED.rstrip().split("\n")
     print("", file=sys.stderr)
     print("\n".join(lines))
     if "--write" in sys.argv:
