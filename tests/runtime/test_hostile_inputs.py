@@ -20,7 +20,7 @@ from po_nas.research.evolved_losses.config import EvolveLossConfig, load_evolve_
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig, load_evolved_study
 from po_nas.research.loss_study.design import LossStudyConfig, load_loss_study
 from po_nas.runtime.config import SearchConfig, load_config
-from proxies.evolved import metric
+from proxies.evolved import proxy
 
 _SETTINGS = (
     "benchmark: nasbench201/cifar10", "method: random", "budget: 5", "method: {name: gp_bo, initial: 4}", "seed: 0b_",
@@ -116,7 +116,7 @@ def test_architectures(name):
 def test_json_files(tmp_path, text):
     path = tmp_path / "file.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    for read in (losses.classification.formula_of, metric.load):
+    for read in (losses.classification.formula_of, proxy.load):
         with contextlib.suppress(PoNasError):
             read(path)
 

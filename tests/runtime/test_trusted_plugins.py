@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -251,6 +252,8 @@ def test_the_command_line_asks_nobody_who_is_not_there(tmp_path, theirs, code):
 def test_a_person_at_a_terminal_is_asked(tmp_path, theirs, code, answer, code_of_exit):
     number, terminal = pty.fork()
     if number == 0:
+        # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.environ["PYTHONPATH"] = str(ROOT)
         os.execv(sys.executable, [sys.executable, "-m", "po_nas", "status", str(theirs)])
     said = b""
