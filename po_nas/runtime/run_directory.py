@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -227,7 +228,7 @@ class Record(BaseModel):
     optimum: dict[str, float | None] = {}
     versions: dict[str, str] = {}
 
-    @property
+    @cached_property
     def config(self) -> SearchConfig:
         """The configuration, checked; `ConfigError`."""
         return search_config(recorded_search(self.search))
