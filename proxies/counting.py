@@ -79,7 +79,9 @@ def count_operations(module: nn.Module, *inputs: Tensor, convention: str = "macs
         raise UnsupportedModuleError(
             "*", "parameters have no shape before the module is called", "shapes of parameters"
         )
-    with _evaluating(module), torch.no_grad():
+    # In inference mode torch hands over composite operators when autocast is past; their parts would not fit together.
+    with torch.inference_mode(False), torch.no_grad(), _evaluating(module):
+        inputs = tuple(x.clone() if isinstance(x, Tensor) and x.is_inference() else x for x in inputs)
         return _macs(module, inputs) if convention == "macs" else _suite_zero(module, inputs)
 
 

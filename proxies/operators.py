@@ -96,11 +96,13 @@ class Accounts:
         factors = [a for a in args[-2:] if isinstance(a, Tensor)]
         if len(factors) < 2:
             return 0
+        shape = torch.broadcast_shapes(*(f.shape for f in factors))  # type: ignore[no-untyped-call]
+        product: int = math.prod(shape)
+        if product > max(_distinct(f) for f in factors):
+            return product
         if name == "mul" and all(f.numel() > 1 for f in factors):
             self._remember(result)
-        shape = torch.broadcast_shapes(*(f.shape for f in factors))  # type: ignore[no-untyped-call]
-        product = math.prod(shape)
-        return product if product > max(_distinct(f) for f in factors) else 0
+        return 0
 
     def _remember(self, result: Any) -> None:
         for tensor in tree_leaves(result):
