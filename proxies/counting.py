@@ -79,10 +79,16 @@ def count_operations(module: nn.Module, *inputs: Tensor, convention: str = "macs
         raise UnsupportedModuleError(
             "*", "parameters have no shape before the module is called", "shapes of parameters"
         )
+    if any(map(_is_compiled, module.modules())) and not hasattr(torch.compiler, "set_stance"):
+        raise refused("torch.compile", "cannot be switched off before torch 2.6")
     # In inference mode torch hands over composite operators when autocast is past; their parts would not fit together.
     with torch.inference_mode(False), torch.no_grad(), _evaluating(module):
         inputs = tuple(x.clone() if isinstance(x, Tensor) and x.is_inference() else x for x in inputs)
         return _macs(module, inputs) if convention == "macs" else _suite_zero(module, inputs)
+
+
+def _is_compiled(part: nn.Module) -> bool:
+    return hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) is not None
 
 
 @contextmanager
@@ -97,7 +103,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         # Compiled code hides its operators.
         stack.enter_context(torch.jit.optimized_execution(False))  # type: ignore[attr-defined]
-        if "torch._dynamo" in sys.modules:
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
             module.eval()

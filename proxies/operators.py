@@ -1,9 +1,9 @@
 """How many multiply-accumulates an operator of torch makes. What makes none is free, and the rest is refused by name.
 
-An operator is free when torch itself says that it multiplies nothing and accumulates: it is elementwise, a reduction or
-a view (torch's own tags and schemas), makes a tensor out of nothing, or is on the list `_FREE`: it moves data, pools,
-resamples, normalises, compares, sorts, draws or measures a loss. Composite operators are taken apart. Everything else
-needs a formula: one of `_FORMULAS`, or one registered with `torch.utils.flop_counter.register_flop_formula`.
+An operator is free when torch itself says so: it is elementwise or a view (by torch's tags and schemas), or makes a
+tensor out of none. It is free when it is on a list: it reduces, moves data, pools, resamples, normalises, compares,
+sorts, draws or measures a loss. Composite operators are taken apart. Everything else needs a formula: one of those
+below, or one registered with `torch.utils.flop_counter.register_flop_formula`.
 
 Elementwise operators are free with two exceptions, so that a product counts alike however it is written. A
 multiplication whose result is larger than both of its factors is an outer product, and makes one for each element of
@@ -60,9 +60,9 @@ class Accounts:
         Raises `UnsupportedModuleError`, which carries the operator's name, where they are not known.
         """
         if isinstance(func, HigherOrderOperator):
-            if func not in _OF_HIGHER_ORDER:
+            if str(func) not in _OF_HIGHER_ORDER:
                 raise refused(str(func), "runs functions of its own")
-            return _OF_HIGHER_ORDER[func](*args)
+            return _OF_HIGHER_ORDER[str(func)](*args)
         tensors = [leaf for leaf in tree_leaves((args, dict(kwargs))) if isinstance(leaf, Tensor)]
         _check_kinds(func, types, tensors)
         made = self._made(func, args, kwargs, result)
@@ -146,7 +146,7 @@ def is_free(func: OpOverload) -> bool:
     # One that works in place is tagged by its functional form alone.
     packet = getattr(getattr(torch.ops, func.namespace), name, func.overloadpacket)
     overloads = [func, *(getattr(packet, overload) for overload in packet.overloads())]
-    return any(tag in overload.tags for overload in overloads for tag in (torch.Tag.pointwise, torch.Tag.reduction))
+    return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
 def _shows(func: OpOverload) -> bool:
@@ -255,37 +255,38 @@ def _trilinear(
     return math.prod(pair) + math.prod(max(a, b) for a, b in zip(left, shapes[2], strict=True))
 
 
-_FORMULAS: dict[Any, Callable[..., int]] = {
-    aten.dot: _vectors,
-    aten.vdot: _vectors,
-    aten.mv: _matrix_vector,
-    aten.addmv: _add_matrix_vector,
-    aten.addmv_: _add_matrix_vector,
-    aten.addr: _add_outer,
-    aten.addr_: _add_outer,
-    aten.addbmm: _sum_of_products,
-    aten.addbmm_: _sum_of_products,
-    aten.addmm_: _add_matrices,
-    aten.baddbmm_: _add_matrices,
-    aten._addmm_activation: _add_matrices,
-    aten._int_mm: _matrices,
-    aten.conv_tbc: _convolution_over_time,
-    aten._scaled_dot_product_flash_attention: _attention,
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_efficient_attention: _attention,
-    aten._scaled_dot_product_cudnn_attention: _attention,
-    aten._scaled_dot_product_fused_attention_overrideable: _attention,
-    aten.mkldnn_rnn_layer: _recurrent_layer,
-    aten._cudnn_rnn: _recurrent_layers,
-    aten.miopen_rnn: _recurrent_layers,
-    aten._embedding_bag: _bag,
-    aten._embedding_bag_forward_only: _bag,
-    aten.affine_grid_generator: _grid,
-    aten._trilinear: _trilinear,
+_BY_NAME: dict[str, Callable[..., int]] = {
+    "dot": _vectors,
+    "vdot": _vectors,
+    "mv": _matrix_vector,
+    "addmv": _add_matrix_vector,
+    "addmv_": _add_matrix_vector,
+    "addr": _add_outer,
+    "addr_": _add_outer,
+    "addbmm": _sum_of_products,
+    "addbmm_": _sum_of_products,
+    "addmm_": _add_matrices,
+    "baddbmm_": _add_matrices,
+    "_addmm_activation": _add_matrices,
+    "_int_mm": _matrices,
+    "conv_tbc": _convolution_over_time,
+    "_scaled_dot_product_flash_attention": _attention,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_efficient_attention": _attention,
+    "_scaled_dot_product_cudnn_attention": _attention,
+    "_scaled_dot_product_fused_attention_overrideable": _attention,
+    "mkldnn_rnn_layer": _recurrent_layer,
+    "_cudnn_rnn": _recurrent_layers,
+    "miopen_rnn": _recurrent_layers,
+    "_embedding_bag": _bag,
+    "_embedding_bag_forward_only": _bag,
+    "affine_grid_generator": _grid,
+    "_trilinear": _trilinear,
 }
+_FORMULAS = {getattr(aten, name): formula for name, formula in _BY_NAME.items() if hasattr(aten, name)}
 """For operators that torch has no formula for, or one that fails where keys have fewer heads than queries."""
 
-_OF_HIGHER_ORDER: dict[Any, Callable[..., int]] = {torch.ops.higher_order.flex_attention: _flex_attention}
+_OF_HIGHER_ORDER: dict[str, Callable[..., int]] = {"flex_attention": _flex_attention}
 
 
 # -- sums by index -----------------------------------------------------------------------------------------------------
@@ -331,6 +332,10 @@ _COPIES = ("clone", "_to_copy", "copy", "_unsafe_view", "index_select", "index",
 # -- what is free, and torch does not say so --------------------------------------------------------------------------
 
 _KINDS = {
+    "reduces": """
+        all amax amin aminmax any argmax argmin count_nonzero linalg__powsum linalg_vector_norm logsumexp max mean min
+        nansum norm prod std std_mean sum var var_mean
+    """,
     "moves data": """
         cat stack _stack _chunk_cat block_diag copy _to_copy _copy_from _copy_from_and_resize _unsafe_view _reshape_copy
         _lazy_clone repeat repeat_interleave roll flip rot90 tril triu diag_embed diagonal_scatter select_scatter
