@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from scipy.stats import gamma, qmc
 
 from surrogates.candidate_kernels import Component
+from surrogates.switches import default_switches
 
 __all__ = ["MarginalisedGP", "Mixture", "ModelHypothesis", "Priors"]
 
@@ -118,6 +119,7 @@ class MarginalisedGP:
         mean_weights: Where `mean` is a linear function of the features of linear components, its coefficients (k,).
     """
 
+    @default_switches()
     def __init__(
         self,
         components: Sequence[Component],
@@ -138,6 +140,7 @@ class MarginalisedGP:
         if self.mean is None:
             self.priors = replace(self.priors, means=(0.0,))
 
+    @default_switches()
     @torch.no_grad()
     def predict(
         self,
@@ -187,6 +190,7 @@ class MarginalisedGP:
             kept,
         )
 
+    @default_switches()
     def posterior_weights(self, predicted: Mixture) -> NDArray[np.float64]:
         """Posterior mean of the coefficients of the features in all linear parts of the model, `mean` included.
 

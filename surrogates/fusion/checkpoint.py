@@ -17,6 +17,7 @@ from po_nas.errors import CheckpointError
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.pretraining import Pretrained, PretrainingModel, pretrain
 from surrogates.fusion.settings import PretrainingSettings
+from surrogates.switches import default_switches
 
 __all__ = ["fingerprint", "load", "load_or_pretrain", "save"]
 
@@ -63,6 +64,7 @@ def save(pretrained: Pretrained, path: Path, key: str = "") -> None:
         raise
 
 
+@default_switches()
 def load(path: Path, key: str | None = None) -> Pretrained:
     """Read an encoder, onto the CPU; with a `key`, one of that fingerprint alone.
 
