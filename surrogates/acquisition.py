@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from surrogates.gaussian_process import ArchitectureGP
-from surrogates.isolation import seeded
+from surrogates.isolation import seeded, single_thread
 from surrogates.switches import default_switches
 
 __all__ = [
@@ -98,6 +98,7 @@ class GPScorer:
         return _array(marginal_values("logei", *found, incumbent, self._beta))
 
     @default_switches()
+    @single_thread()
     @torch.no_grad()
     def joint(self, features: Blocks) -> NDArray[np.float64]:
         """Acquisition value (m,) of each of m candidates given the pending ones.

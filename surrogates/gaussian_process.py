@@ -21,6 +21,7 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
 
 from surrogates.candidate_kernels import matern
+from surrogates.isolation import single_thread
 from surrogates.switches import default_switches, plain
 
 __all__ = ["ArchitectureGP", "FitFallbackWarning"]
@@ -69,6 +70,7 @@ class ArchitectureGP(SingleTaskGP):
         self._solved: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @default_switches()
+    @single_thread()
     def fit(self) -> bool:
         """Maximise the marginal likelihood; False, with a `FitFallbackWarning`, when that fails."""
         before = {name: value.clone() for name, value in self.state_dict().items()}
@@ -97,6 +99,7 @@ class ArchitectureGP(SingleTaskGP):
         return fitted
 
     @default_switches()
+    @single_thread()
     @torch.no_grad()
     def marginals(self, distances: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and variance of the latent function, each (m,), of m candidates.

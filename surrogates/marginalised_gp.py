@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from scipy.stats import gamma, qmc
 
 from surrogates.candidate_kernels import Component
+from surrogates.isolation import single_thread
 from surrogates.switches import default_switches
 
 __all__ = ["MarginalisedGP", "Mixture", "ModelHypothesis", "Priors"]
@@ -141,6 +142,7 @@ class MarginalisedGP:
             self.priors = replace(self.priors, means=(0.0,))
 
     @default_switches()
+    @single_thread()
     @torch.no_grad()
     def predict(
         self,
@@ -191,6 +193,7 @@ class MarginalisedGP:
         )
 
     @default_switches()
+    @single_thread()
     def posterior_weights(self, predicted: Mixture) -> NDArray[np.float64]:
         """Posterior mean of the coefficients of the features in all linear parts of the model, `mean` included.
 

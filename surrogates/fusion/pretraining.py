@@ -13,7 +13,7 @@ from po_nas.errors import SurrogateDataError, TrainingDivergedError
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.encoder import Embeddings, GraphEncoder, Graphs
 from surrogates.fusion.settings import PretrainingSettings
-from surrogates.isolation import seeded
+from surrogates.isolation import seeded, single_thread
 from surrogates.optimiser import warmup_cosine
 from surrogates.switches import default_switches
 
@@ -82,6 +82,7 @@ class Pretrained:
         return _encode(self.model, self.model.prepare(inputs))
 
     @default_switches()
+    @single_thread()
     def embed(self, inputs: Encodings) -> Embeddings:
         """Embeddings of k architectures; padding is zero."""
         nodes, pooled = self._raw(inputs)
@@ -90,6 +91,7 @@ class Pretrained:
         return Embeddings(nodes, mask, (pooled - self.model.pooled_scale[0]) / self.model.pooled_scale[1])
 
     @default_switches()
+    @single_thread()
     @torch.no_grad()
     def predict_scores(self, inputs: Encodings) -> torch.Tensor:
         """Proxy scores (k, K) on the scale of the pre-training data; without training they mean nothing."""
@@ -98,6 +100,7 @@ class Pretrained:
 
 
 @default_switches()
+@single_thread()
 def pretrain(
     inputs: Encodings, scores: torch.Tensor, settings: PretrainingSettings | None = None, seed: int = 0
 ) -> Pretrained:
