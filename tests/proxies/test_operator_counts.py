@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_fl
 from po_nas.errors import UnsupportedModuleError
 from proxies import score
 from proxies.counting import CONVENTIONS, count_operations
-from proxies.operators import is_free
+from proxies.operator_counts import is_free
 from tests.errors import raised
 
 
