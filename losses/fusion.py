@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losses.base import Loss
 from losses.catalogue import BUILT_IN
-from losses.metadata import LossSpec
+from losses.metadata import Labels, LossSpec
 
 __all__ = ["PONAS"]
 
@@ -41,11 +41,11 @@ class PONAS(Loss):
     align: float
     direction: float | None
     threshold: float
-    labels: str
+    labels: Labels
 
     def specialise(self, spec: LossSpec) -> LossSpec:
         """Fractions where one asks for the paper's scales."""
-        return dataclasses.replace(spec, labels="fraction" if self.labels == "fraction" else "standardized")
+        return dataclasses.replace(spec, labels=self.labels)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
         """1 - Pearson's correlation, plus the weighted terms of alignment and direction."""

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from losses.base import Context, Emphasis, Loss, own_generator
 from losses.catalogue import BUILT_IN
-from losses.logistic import exponential_of_z
 from losses.metadata import LossSpec
-from losses.pairs import by_falling_target, hinge_sum
+from losses.pairs import by_falling_target, exponential_of_z, hinge_sum
 from losses.ranks import better
 
 __all__ = ["WARP", "WARPHomotopy"]
