@@ -44,11 +44,9 @@ class PONAS(Loss):
     labels: Labels
 
     def specialise(self, spec: LossSpec) -> LossSpec:
-        """Fractions where one asks for the paper's scales."""
         return dataclasses.replace(spec, labels=self.labels)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """1 - Pearson's correlation, plus the weighted terms of alignment and direction."""
         paper = self.labels == "fraction"
         weight = self.direction if self.direction is not None else (100.0 if paper else 1.0)
         if paper:

@@ -148,7 +148,6 @@ class HR(Loss):
     margin: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean hinge over all pairs with different targets."""
         pairs = (len(target) - not_worse(target)).sum()
         pred, target = by_falling_target(pred, target)
         total = hinge_sum(pred, target, self.margin, lambda counts, _: torch.ones_like(counts))
@@ -165,7 +164,6 @@ class LR(Loss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean logistic loss over all pairs with different targets."""
         pred, target = by_falling_target(pred / self.temperature, target)
         total, pairs = pair_sum(pred, logistic, strictly_better, target)
         return total / pairs.clamp_min(1)
@@ -185,7 +183,6 @@ class WeightedLR(Loss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Weighted mean of the logistic loss over all pairs with different targets."""
         if self.scale == "quantile":
             weights = (self.gamma * (quantiles(target) - 1)).exp()
         else:
@@ -222,7 +219,6 @@ class DiffKendall(Loss):
     slope: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean of a falling sigmoid of the difference over all pairs with different targets."""
         pred, target = by_falling_target(self.slope * pred, target)
         total, pairs = pair_sum(pred, falling_sigmoid, strictly_better, target)
         return total / pairs.clamp_min(1)

@@ -23,7 +23,6 @@ class MSE(Loss):
     spec = BUILT_IN["mse"]
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean squared error."""
         return (pred - target).square().mean()
 
 
@@ -42,11 +41,9 @@ class MSESR(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """Mode ``perm`` draws a permutation."""
         return self.mode == "perm"
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean squared error plus the weighted error of differences between items."""
         residual = pred - target
         if self.mode == "perm":
             n, device = len(pred), pred.device
@@ -79,7 +76,6 @@ class WeightedRegression(Loss):
         """The weights of `target` (n,)."""
 
     def importance(self, context: Context) -> Tensor:
-        """The weights of the training targets."""
         if context.targets is None:
             raise ValueError(
                 f"{self.name}: the effective sample size needs the training targets; give Context their tensor"
@@ -110,7 +106,6 @@ class EW(WeightedRegression):
         return dataclasses.replace(spec, labels=self.labels)
 
     def weights(self, target: Tensor) -> Tensor:
-        """The weights of `target` (n,)."""
         if self.mode == "expm1":
             # expm1(y/T) / expm1(1/T), in a form that does not overflow for small T.
             one = target.new_tensor(1 / self.temperature)
@@ -123,7 +118,6 @@ class EW(WeightedRegression):
         return ((target - best) / self.temperature).exp()
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean squared error, each item weighted exponentially in its target."""
         return (self.weights(target) * (pred - target).square()).mean()
 
     def bind(self, context: Context) -> EW:
@@ -169,12 +163,10 @@ class MAPE(WeightedRegression):
         return torch.minimum(self.rho * smallest, smallest - self.floor)
 
     def weights(self, target: Tensor) -> Tensor:
-        """The weights of `target` (n,)."""
         error = 1 - target
         return (error - self.bound(error)).clamp_min(self.floor) ** -self.exponent
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The mean absolute error, each item times its `weights`."""
         return (self.weights(target) * (pred - target).abs()).mean()
 
     def bind(self, context: Context) -> MAPE:

@@ -76,14 +76,12 @@ class Scheduled(Loss):
     strongest: float | None
 
     def prepare(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Look up the base; it must have an emphasis."""
         base = as_loss("scheduled.base", values["base"])
         if base.emphasis is None:
             raise ConfigError("scheduled.base", base.name, "its weights have no strength that could be scheduled")
         return {**values, "base": base}
 
     def specialise(self, spec: LossSpec) -> LossSpec:
-        """The needs are those of the base."""
         own = self.base.spec
         return dataclasses.replace(
             spec, labels=own.labels, head=own.head, learning_rate=own.learning_rate, gradient_clip=own.gradient_clip
@@ -91,7 +89,6 @@ class Scheduled(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """Whether the base depends on random numbers."""
         return self.base.stochastic
 
     def _at(self, context: Context) -> Loss:
@@ -100,19 +97,15 @@ class Scheduled(Loss):
         return self.base.replace(**{self.base.emphasis.parameter: value})
 
     def bind(self, context: Context) -> Loss:
-        """The base with the emphasis that the data allow, bound."""
         return self._at(context).bind(context)
 
     def check(self, target: Tensor) -> None:
-        """Check targets (n,) as the base does."""
         self.base.check(target)
 
     def importance(self, context: Context) -> Tensor:
-        """The weights once bound."""
         return self._at(context).importance(context)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The base's, with the emphasis that the batch allows."""
         return self._at(Context(len(target), target)).formula(pred, target, generator)
 
 
@@ -135,7 +128,6 @@ class Piecewise(Loss):
     threshold: float
 
     def prepare(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Look up both losses and the threshold."""
         given = values["threshold"]
         return {
             **values,
@@ -157,7 +149,6 @@ class Piecewise(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """When one of the two is."""
         return self.warm.stochastic or self.focus.stochastic
 
     def _active(self, context: Context) -> Loss:
@@ -177,9 +168,7 @@ class Piecewise(Loss):
         return active.bind(context) if active.spec.labels in {"order", self.spec.labels} else active
 
     def importance(self, context: Context) -> Tensor:
-        """The weights of the active loss."""
         return self._active(context).importance(context)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The active loss's, as if the batch were all the data."""
         return self._active(Context(len(target), target)).formula(pred, target, generator)

@@ -54,7 +54,6 @@ class TopVersusRest(TopLoss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Mean logistic loss over all pairs of a top item and another."""
         k = top_size(len(target), self.fraction)
         vectors = by_falling_target(pred / self.temperature, target, may_be_top(target, k), may_be_rest(target, k))
         total, pairs = pair_sum(vectors[0], logistic, top_and_rest, *vectors[1:])
@@ -79,7 +78,6 @@ class SoftTopK(TopLoss):
     mode: str
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Cross-entropy of soft and true membership, or 1 - the mean soft membership of the true top."""
         k = top_size(len(target), self.fraction)
         if k < 1:
             return pred.sum() * 0
@@ -103,7 +101,6 @@ class SoftNK(TopLoss):
     temperature: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The log of the expected best true rank among the predicted top K."""
         n = len(target)
         k = top_size(n, self.fraction)
         if k < 1:
@@ -141,7 +138,6 @@ class LambdaNDCG(TopLoss):
     gain: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Logistic loss of pairs, weighted by the change in NDCG@k that swapping them makes."""
         n = len(target)
         k = top_size(n, self.fraction)
         places = positions(pred.detach(), target)
@@ -174,7 +170,6 @@ class LambdaPrecision(TopLoss):
     epsilon: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The logistic loss of pairs whose exchange changes Precision@K, plus `epsilon` times that of all pairs."""
         n = len(target)
         k = top_size(n, self.fraction)
         chosen = (positions(pred.detach(), target) < k + 0.75).to(pred.dtype)

@@ -68,7 +68,6 @@ class WARP(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """Mode ``sampled`` draws the order of trials."""
         return self.mode == "sampled"
 
     def specialise(self, spec: LossSpec) -> LossSpec:
@@ -89,7 +88,6 @@ class WARP(Loss):
         return torch.ones_like(target)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The weighted mean over items of Φ(rank) times violation, exact or estimated with draws from `generator`."""
         weights = self.weights(target)
         if self.mode == "sampled":
             return sampled(pred, target, self.margin, weights, own_generator(generator, pred.device))
@@ -113,7 +111,6 @@ class WARPHomotopy(Loss):
     alpha: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The mean over items of Φ(rank) times the mean violation, divided by Φ(n)."""
         scale = partial_sums(len(pred), self.alpha, pred)[-1]
         return exact(pred, target, self.margin, self.alpha, torch.ones_like(target)) / scale
 

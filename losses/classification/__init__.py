@@ -88,9 +88,9 @@ def register(
         known = ClassificationSpec(name, summary, formula, found, reference)
         if not isinstance(target, type):
             target.spec = known  # type: ignore[attr-defined]
-        return registry.register(
-            name, summary=summary, reference=reference, tags=("classification",), spec=known
-        )(target)
+        return registry.register(name, summary=summary, reference=reference, tags=("classification",), spec=known)(
+            target
+        )
 
     return decorator
 

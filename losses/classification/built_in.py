@@ -71,7 +71,6 @@ class ProbabilityLoss(ClassificationLoss):
         """f(y, p) and its derivative after p, elementwise."""
 
     def per_sample(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The sum over the classes; see the class."""
         log_p = functional.log_softmax(logits, 1)
         fixed = log_p.detach()
         p = fixed.exp().clamp(EPSILON, 1 - EPSILON)
@@ -115,7 +114,6 @@ class FormulaLoss(ProbabilityLoss):
         self.factor = self.sign * scale
 
     def terms(self, y: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """The formula's value and slope."""
         return self._program.run(TORCH, y, p, slopes=True)
 
 
@@ -131,7 +129,6 @@ class NGL(ProbabilityLoss):
         self.factor = 1 / slope if self.scale is None else self.scale
 
     def terms(self, y: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """The formula's value and slope."""
         power, sine = torch.exp(self.alpha - p * (1 + y)), torch.sin(p)
         inner = torch.cos(sine)
         return power - torch.cos(inner), -(1 + y) * power - torch.sin(inner) * torch.sin(sine) * torch.cos(p)

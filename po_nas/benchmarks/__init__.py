@@ -179,8 +179,8 @@ def spec_of(entry: Entry[Loader]) -> BenchmarkSpec:
 def objective(name: str, feedback: str | None = None, options: Mapping[str, Any] | None = None) -> Objective:
     """The objective `name` under a feedback preset (default: its first): a table, or one that trains.
 
-    `options` are those of the trainings (`po_nas.training.options`). Raises `UnknownNameError` for an unknown benchmark
-    or feedback, `MissingDataError`, which carries the command to run, when public data have not been fetched, and
+    `options` are those of the trainings (`TrainingOptions`). Raises `UnknownNameError` for an unknown benchmark or
+    feedback, `MissingDataError`, which carries the command to run, when public data have not been fetched, and
     `ConfigError` for options given to a table.
     """
     return objective_of(registry.entry(name), feedback, options)

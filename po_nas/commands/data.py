@@ -18,7 +18,7 @@ Names = Annotated[list[str], typer.Argument(help="data sets (see: po-nas data li
 def list_() -> None:
     """List the data sets, what of them is on this machine, and where."""
     from po_nas.benchmarks import data
-    from po_nas.benchmarks.data.places import cache_folder
+    from po_nas.benchmarks.data.files import cache_folder
 
     rows = []
     for name in data.names():

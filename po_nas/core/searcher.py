@@ -16,8 +16,7 @@ from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.settings import Settings
 from po_nas.core.shared_cache import SharedCache
-from po_nas.core.transfer import SourceTask
-from po_nas.core.trial import Observation, Trial
+from po_nas.core.trial import Observation, SourceTask, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
 

@@ -49,7 +49,6 @@ class BANANAS(RoundSearcher):
     def candidates(
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
     ) -> Sequence[Architecture]:
-        """Mutants of the best."""
         return self.mutants_of_best(known, usable, self.options.parents, self.options.candidates, rng)
 
     def predict(

@@ -41,13 +41,11 @@ class NPENAS(RoundSearcher):
     def candidates(
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
     ) -> Sequence[Architecture]:
-        """Mutants of the best."""
         return self.mutants_of_best(known, usable, self.options.parents, self.options.candidates, rng)
 
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Of one graph network."""
         told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
         network, steps = surrogates.network("gcn"), self.options.steps
         members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)

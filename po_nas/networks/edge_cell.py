@@ -52,7 +52,6 @@ class EdgeCell(nn.Module):
         self.computed = tuple(edge for edge, used in zip(EDGES, computed, strict=True) if used)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the cell."""
         nodes: list[Tensor | None] = [x, None, None, None]
         for source, target in self.computed:
             before, sofar = nodes[source], nodes[target]

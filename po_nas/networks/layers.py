@@ -30,7 +30,6 @@ class FactorizedReduce(nn.Module):
         self.norm = nn.BatchNorm2d(outputs, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
         x = self.relu(x)
         height, width = x.shape[-2:]
         shifted = x[:, :, 1:, 1:]
@@ -53,6 +52,5 @@ class BasicBlock(nn.Module):
         self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
         total: Tensor = self.shortcut(x) + self.second(self.first(x))
         return total

@@ -23,11 +23,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from po_nas.errors import JournalError
 
-__all__ = ["EVENTS", "SCHEMA", "Event", "Journal", "JournalContents", "cut_journal", "read_journal"]
+__all__ = [
+    "EVENTS",
+    "SCHEMA",
+    "Event",
+    "EventList",
+    "EventSink",
+    "Journal",
+    "JournalContents",
+    "cut_journal",
+    "read_journal",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -355,3 +365,33 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class EventSink(Protocol):
+    """Takes the events of a run, in order: a `po_nas.runtime.journal.Journal`, or an `EventList`."""
+
+    @property
+    def path(self) -> Path:
+        """Where they go, for messages."""
+        ...
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Keep events; they are safe when this returns."""
+        ...
+
+
+class EventList:
+    """Events in memory: a search that is interrupted is run again as a whole.
+
+    Attributes:
+        events: All that were appended.
+    """
+
+    path = Path("<memory>")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Keep events."""
+        self.events.extend(events)

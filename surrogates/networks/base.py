@@ -84,7 +84,6 @@ class Affine(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound)) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the layer."""
         if self.bias is None:
             return x @ self.weight
         if self.weight.ndim == x.ndim == 3:
@@ -102,7 +101,6 @@ class Head(nn.Module):
         self.last = Affine(width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the layers."""
         x = nn.functional.silu(self.first(x))
         x = nn.functional.silu(self.second(x))
         return cast(torch.Tensor, self.last(x))

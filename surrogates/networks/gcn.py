@@ -51,7 +51,6 @@ class GCN(Network):
         return means, halves.view(k, 2 * m, 2 * m), masked_mean(mask)
 
     def encode(self, *prepared: torch.Tensor) -> torch.Tensor:
-        """Embeddings (k, width)."""
         x, halves, share = prepared
         m = x.shape[-2]
         x = x.flatten(-3, -2)

@@ -59,7 +59,6 @@ class PINAT(Network):
         return described, torch.where(allowed, 0.0, _FORBIDDEN), masked_mean(mask)
 
     def encode(self, *prepared: torch.Tensor) -> torch.Tensor:
-        """Embeddings (k, width)."""
         described, bias, share = prepared
         n, head = described.shape[-2], self.width // _HEADS
         x = self.embedding(described.flatten(-3, -2))

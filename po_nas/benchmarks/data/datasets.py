@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from po_nas.benchmarks.data.columns import Column, Read
 from po_nas.benchmarks.data.fetch import check, fetch, is_sound, writing
-from po_nas.benchmarks.data.files import files_of
-from po_nas.benchmarks.data.places import cached_file
-from po_nas.benchmarks.data.store import Table, is_complete, table_path, write_table
+from po_nas.benchmarks.data.files import cached_file, files_of
+from po_nas.benchmarks.data.store import Column, Read, Table, is_complete, table_path, write_table
 from po_nas.errors import DataError, MissingDataError, UnknownNameError, short
 
 __all__ = ["Dataset", "Status", "convert", "dataset", "get", "is_available", "names", "status", "table", "verify"]

@@ -105,16 +105,13 @@ class LaneExecutor(Executor):
 
     @property
     def parallel(self) -> int:
-        """The number of workers."""
         return self.workers
 
     @property
     def clock_s(self) -> float:
-        """Real seconds since the search began."""
         return self._clock_s + time.perf_counter() - self._began
 
     def restore_clock(self, clock_s: float) -> None:
-        """Go on from an earlier session."""
         self._clock_s, self._began = clock_s, time.perf_counter()
 
     def open(self) -> None:
@@ -131,14 +128,12 @@ class LaneExecutor(Executor):
             thread.start()
 
     def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
-        """Queue a task; a free worker takes it at once."""
         self._pending += 1
         with self._changed:
             self._tasks.append(task)
             self._changed.notify()
 
     def poll(self) -> list[Completed]:
-        """Wait for the next task that is complete."""
         found: list[Completed] = []
         while self._pending and not found and not self.closing:
             self.open()

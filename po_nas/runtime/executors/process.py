@@ -74,11 +74,9 @@ class ProcessExecutor(LaneExecutor):
         self._workers: dict[int, _Worker] = {}
 
     def room(self) -> int:
-        """As many workers as the GPUs allow."""
         return room(len(self._gpus), self._per_trial)
 
     def attempt(self, lane: int, task: Task) -> Answer:
-        """Send the task to the lane's process and watch it."""
         options = self.options
         assert isinstance(options, ProcessOptions)
         worker = self._workers.get(lane) or self._start(lane)
@@ -135,7 +133,6 @@ class ProcessExecutor(LaneExecutor):
         return found if threads is None else {**found, **dict.fromkeys(_THREADS, str(threads))}
 
     def stop(self, lane: int) -> None:
-        """Kill the lane's process and its children."""
         worker = self._workers.pop(lane, None)
         if worker is not None:
             worker.kill()

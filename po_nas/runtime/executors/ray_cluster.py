@@ -130,7 +130,6 @@ class RayExecutor(LaneExecutor):
         return sum(room(int(gpus), self._per_trial) for gpus in machines)
 
     def attempt(self, lane: int, task: Task) -> Answer:
-        """Call the lane's actor."""
         actor = self._actors.get(lane) or self._start(lane)
         text = self._wait(actor.answer.remote(text_of(task)), self.timeout_s)
         if text is None:
@@ -176,7 +175,6 @@ class RayExecutor(LaneExecutor):
         raise WorkerLostError("the search is over")
 
     def stop(self, lane: int) -> None:
-        """Kill the lane's actor."""
         actor = self._actors.pop(lane, None)
         if actor is not None and not self._gone:
             self._ray.kill(actor)
