@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.proxy_source import ProxySource
@@ -218,14 +219,8 @@ class Benchmark(Objective):
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Spearman's rank correlation of two (n,) arrays over the entries where both are finite, ties averaged."""
     both = np.isfinite(first) & np.isfinite(second)
-    ranks = [_average_ranks(values[both]) for values in (first, second)]
+    ranks = [rankdata(values[both]) for values in (first, second)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - counts + 1 + last) / 2)[inverse]
 
 
 def _number(value: float) -> float | None:

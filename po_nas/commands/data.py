@@ -24,16 +24,9 @@ def list_() -> None:
     for name in data.names():
         status = data.status(name)
         licences = ", ".join(sorted({record.licence for record in data.files_of(name)}))
-        rows.append(
-            (
-                name,
-                status.state,
-                f"{status.files}/{status.total_files}",
-                f"{status.bytes / 1e6:.1f}/{status.total_bytes / 1e6:.1f}",
-                licences,
-                data.dataset(name).summary,
-            )
-        )
+        files = f"{status.files}/{status.total_files}"
+        megabytes = f"{status.bytes / 1e6:.1f}/{status.total_bytes / 1e6:.1f}"
+        rows.append((name, status.state, files, megabytes, licences, data.dataset(name).summary))
     print_table(("name", "state", "files", "MB", "licences", "summary"), rows)
     print(f"cache: {cache_folder()}", file=sys.stderr)
 

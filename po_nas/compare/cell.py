@@ -12,7 +12,7 @@ import numpy as np
 from po_nas import benchmarks
 from po_nas.compare.design import Cell
 from po_nas.core.objective import Objective
-from po_nas.core.shared_cache import SharedCache
+from po_nas.core.searcher import SharedCache
 from po_nas.runtime.api import delegate_scoring, make_executor, make_searcher, with_computed
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import ProxiesConfig

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.networks.base import Networks, known, positive
-from po_nas.networks.edge_cell import EdgeCell
-from po_nas.networks.layers import BasicBlock, FactorizedReduce, relu_conv_bn
+from po_nas.networks.layers import BasicBlock, EdgeCell, FactorizedReduce, relu_conv_bn
 from po_nas.spaces.base import Architecture
 from proxies.batch import Batch
 from proxies.synthetic import synthetic_images

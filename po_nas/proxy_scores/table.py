@@ -60,15 +60,12 @@ class Rows(Protocol):
 
     def find(self, architecture: Architecture) -> int | None:
         """Row of an architecture, None when the table does not hold it."""
-        ...
 
     def architecture(self, row: int) -> Architecture:
         """An architecture of that row."""
-        ...
 
     def __len__(self) -> int:
         """Number of rows."""
-        ...
 
 
 class RecordedProxies(ProxySource):

@@ -7,8 +7,7 @@ from torch import nn
 
 from po_nas.errors import ConfigError
 from surrogates.encodings import Encodings, Shape
-from surrogates.networks.base import Affine, Head, Network, masked_mean
-from surrogates.networks.operations import operation_nodes, operation_shape
+from surrogates.networks.base import Affine, Head, Network, masked_mean, operation_nodes, operation_shape
 
 __all__ = ["GCN"]
 

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from surrogates.encodings import Encodings, Shape
-from surrogates.networks.base import Affine, Head, Network, masked_mean
-from surrogates.networks.operations import operation_nodes, operation_shape
+from surrogates.networks.base import Affine, Head, Network, masked_mean, operation_nodes, operation_shape
 
 __all__ = ["PINAT"]
 

@@ -32,15 +32,12 @@ class Loader(Protocol):
 
     def __len__(self) -> int:
         """Number of images."""
-        ...
 
     def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of training: augmented images (b, 3, h, w) and labels (b,)."""
-        ...
 
     def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, as they are."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
