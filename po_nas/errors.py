@@ -10,64 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from po_nas.messages import described, short, suggest
-
-__all__ = [
-    "BudgetError",
-    "CheckpointError",
-    "ClassCountError",
-    "ConfigError",
-    "CorruptImageError",
-    "DataError",
-    "DuplicateNameError",
-    "EditPathError",
-    "EncodingError",
-    "ExecutorError",
-    "HashMismatchError",
-    "IncompleteObjectiveError",
-    "InvalidArchitectureError",
-    "JournalError",
-    "LossNotFiniteError",
-    "MetricsUnavailableError",
-    "MissingDataError",
-    "MissingExtraError",
-    "MissingImagesError",
-    "MissingPassError",
-    "NotATableError",
-    "NotEnumerableError",
-    "NotFittedError",
-    "PluginError",
-    "PoNasError",
-    "ProxiesUnavailableError",
-    "ProxyBatchError",
-    "ProxyError",
-    "ProxyFailedError",
-    "ProxyMemoryError",
-    "ProxyValueError",
-    "ProxyWorkerError",
-    "RenamedWarning",
-    "RunDirectoryError",
-    "RunLockedError",
-    "ScoreCacheError",
-    "ScoreError",
-    "SearchExhaustedError",
-    "StudyError",
-    "SurrogateDataError",
-    "SurrogateError",
-    "TrainingCheckpointError",
-    "TrainingDivergedError",
-    "TrainingError",
-    "TrainingMemoryError",
-    "TrainingStorageError",
-    "UnknownNameError",
-    "UnsafePickleError",
-    "UnsupportedModuleError",
-    "UntrustedPluginError",
-    "WorkerLostError",
-    "described",
-    "short",
-    "suggest",
-]
+from po_nas.messages import described as described
+from po_nas.messages import short as short
+from po_nas.messages import suggest as suggest
 
 
 class PoNasError(Exception):
@@ -85,6 +30,17 @@ def _restored(kind: type[PoNasError], arguments: tuple[Any, ...]) -> PoNasError:
     error: PoNasError = (OSError if issubclass(kind, OSError) else BaseException).__new__(kind)
     error.args = arguments
     return error
+
+
+class FileError(PoNasError):
+    """A file or folder that cannot be used: `path`, and `reason` in words."""
+
+    form = "{path}: {reason}"
+    """The message."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(self.form.format(path=path, reason=reason))
 
 
 class UnknownNameError(PoNasError, LookupError):
@@ -308,12 +264,10 @@ class TrainingDivergedError(SurrogateError, ArithmeticError):
         )
 
 
-class CheckpointError(SurrogateError):
+class CheckpointError(FileError, SurrogateError):
     """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path} {reason}; remove it")
+    form = "{path} {reason}; remove it"
 
 
 class TrainingError(PoNasError):
@@ -341,20 +295,16 @@ class TrainingMemoryError(TrainingError, MemoryError):
         )
 
 
-class TrainingStorageError(TrainingError):
+class TrainingStorageError(FileError, TrainingError):
     """What a training leaves behind could not be written."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: cannot be written ({reason}); make room and run the same command again")
+    form = "{path}: cannot be written ({reason}); make room and run the same command again"
 
 
-class TrainingCheckpointError(TrainingError):
+class TrainingCheckpointError(FileError, TrainingError):
     """A checkpoint of a training that is damaged, or one of another training."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}; remove it to start the training again, or choose another folder")
+    form = "{path}: {reason}; remove it to start the training again, or choose another folder"
 
 
 class JournalError(PoNasError):
@@ -366,12 +316,8 @@ class JournalError(PoNasError):
         super().__init__(f"{where}: {reason}")
 
 
-class RunDirectoryError(PoNasError):
+class RunDirectoryError(FileError):
     """A run directory that cannot be used as asked."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}")
 
 
 class RunLockedError(RunDirectoryError):
@@ -463,12 +409,8 @@ class ProxyWorkerError(ProxyError):
     """A process that was scoring died or could not be sent its work."""
 
 
-class ScoreCacheError(PoNasError):
+class ScoreCacheError(FileError):
     """A file of cached scores that cannot be used."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}")
 
 
 class FormulaError(PoNasError, ValueError):

@@ -8,6 +8,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -15,6 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from po_nas.errors import ExecutorError, WorkerLostError, described
 from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Lost, Task, Workload
+from po_nas.runtime.executors.messages import check_ready
 
 __all__ = ["LaneExecutor", "LaneOptions"]
 
@@ -91,6 +93,24 @@ class LaneExecutor(Executor):
         """How many GPUs' worth of trials there is room for; 0 where there are no GPUs."""
         return 0
 
+    def start(self, lane: int, begin: Callable[[], str], what: str) -> None:
+        """Have `begin` start the worker of a lane, up to `Options.attempts` times, and check its first words.
+
+        `begin` returns these, or raises `WorkerLostError`. Raises `ExecutorError`, about `what`, when all are lost.
+        """
+        for left in reversed(range(self.lane_options.attempts)):
+            try:
+                text = begin()
+            except WorkerLostError as error:
+                self.stop(lane)
+                if self.closing:
+                    raise
+                if not left:
+                    raise ExecutorError(what.format(error)) from error
+                continue
+            check_ready(text)
+            return
+
     def give_up(self, error: ExecutorError) -> None:
         """End the search: nothing can run any more. Called in any thread; `poll` raises the error."""
         self._broken = error
@@ -105,16 +125,13 @@ class LaneExecutor(Executor):
 
     @property
     def parallel(self) -> int:
-        """The number of workers."""
         return self.workers
 
     @property
     def clock_s(self) -> float:
-        """Real seconds since the search began."""
         return self._clock_s + time.perf_counter() - self._began
 
     def restore_clock(self, clock_s: float) -> None:
-        """Go on from an earlier session."""
         self._clock_s, self._began = clock_s, time.perf_counter()
 
     def open(self) -> None:
@@ -131,14 +148,12 @@ class LaneExecutor(Executor):
             thread.start()
 
     def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
-        """Queue a task; a free worker takes it at once."""
         self._pending += 1
         with self._changed:
             self._tasks.append(task)
             self._changed.notify()
 
     def poll(self) -> list[Completed]:
-        """Wait for the next task that is complete."""
         found: list[Completed] = []
         while self._pending and not found and not self.closing:
             self.open()

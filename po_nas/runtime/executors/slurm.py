@@ -66,7 +66,6 @@ class SubmititExecutor(LaneExecutor):
         self._running: dict[int, tuple[Task, Any]] = {}
 
     def prepare(self) -> None:
-        """Set up submitit; nothing is submitted yet."""
         options = self.options
         assert isinstance(options, SubmititOptions)
         self._engine = self._submitit.AutoExecutor(folder=str(self._folder), cluster=options.cluster)
@@ -139,7 +138,6 @@ class SubmititExecutor(LaneExecutor):
         return self._folder / f"{task.name}-{task.attempt}.{kind}"
 
     def stop(self, lane: int) -> None:
-        """Cancel the lane's job."""
         if lane in self._running:
             task, handle = self._running.pop(lane)
             handle.cancel(check=False)
