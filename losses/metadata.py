@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from po_nas.errors import ConfigError, PoNasError, suggest
+from po_nas.errors import ConfigError, PoNasError, hint
 from po_nas.registry import Registry
 
 __all__ = ["Category", "Head", "Hyperparameter", "Labels", "LossSpec", "hyperparameters_of", "resolved", "spec_of"]
@@ -65,8 +65,7 @@ class Hyperparameter:
             return value
         if self.choices:
             if value not in self.choices:
-                near = suggest(value, self.choices) if isinstance(value, str) else None
-                raise ConfigError(key, value, f"did you mean {near!r}?" if near else f"choose one of {self.allowed}")
+                raise ConfigError(key, value, hint(str(value), self.choices, f"choose one of {self.allowed}"))
             return value
         if not self._is_number:
             return value
@@ -112,8 +111,7 @@ def resolved(loss: str, hyperparameters: Sequence[Hyperparameter], given: Mappin
     known = {h.name: h for h in hyperparameters}
     for key, value in given.items():
         if key not in known:
-            near = suggest(key, known)
-            remedy = f"did you mean {near!r}?" if near else f"{loss} has {', '.join(known) or 'none'}"
+            remedy = hint(key, known, f"{loss} has {', '.join(known) or 'none'}")
             raise ConfigError(f"{loss}.{key}", value, f"unknown hyper-parameter; {remedy}")
     return {name: h.validate(loss, given.get(name, h.default)) for name, h in known.items()}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas.messages import described as described
+from po_nas.messages import hint as hint
 from po_nas.messages import short as short
 from po_nas.messages import suggest as suggest
 
@@ -49,9 +50,7 @@ class UnknownNameError(PoNasError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         self.suggestion = suggest(name, self.known)
-        remedy = (
-            f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
-        )
+        remedy = hint(name, self.known, f"known: {', '.join(self.known) or 'none'}")
         super().__init__(f"unknown {kind} {short(name)}; {remedy}")
 
 

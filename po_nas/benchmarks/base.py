@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.proxy_source import ProxySource
@@ -218,6 +217,8 @@ class Benchmark(Objective):
 
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Spearman's rank correlation of two (n,) arrays over the entries where both are finite, ties averaged."""
+    from scipy.stats import rankdata
+
     both = np.isfinite(first) & np.isfinite(second)
     ranks = [rankdata(values[both]) for values in (first, second)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

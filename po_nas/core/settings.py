@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from po_nas.errors import ConfigError, RenamedWarning
+from po_nas.errors import ConfigError, RenamedWarning, hint
 
 __all__ = ["Settings", "flat", "read_settings", "read_yaml", "renamed", "validated", "yaml_value"]
 
@@ -195,8 +194,7 @@ def _config_error(
     if problem["type"] == "extra_forbidden":
         known = _fields(model, [str(part) for part in problem["loc"][:-1]])
         last = str(problem["loc"][-1])
-        near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
+        remedy = hint(last, known, f"known keys: {', '.join(known) or 'none'}")
         return ConfigError(key, value, f"unknown key; {remedy}")
     if problem["type"] == "missing":
         description = model.model_fields[key].description if key in model.model_fields else None

@@ -65,8 +65,7 @@ class CategoricalSpace(Space):
 
     def validate(self, architecture: Architecture) -> None:
         code = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if len(code) != len(self.cardinalities):
             raise InvalidArchitectureError(self.name, code, f"expected {len(self.cardinalities)} integers")
         for name, value, cardinality in zip(self.variables, code, self.cardinalities, strict=True):

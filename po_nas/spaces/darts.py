@@ -252,8 +252,7 @@ class DARTSSpace(Space):
 
     def validate(self, architecture: Architecture) -> None:
         code: Any = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if not (_is_tuple(code, 2) and all(_is_tuple(cell, _NODES) for cell in code)):
             raise InvalidArchitectureError(self.name, code, "expected two cells of four nodes")
         for cell, name in zip(code, _CELLS, strict=True):

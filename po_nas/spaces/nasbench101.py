@@ -160,8 +160,7 @@ class NASBench101Space(Space):
 
     def validate(self, architecture: Architecture) -> None:
         code: Any = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if not (
             isinstance(code, tuple)
             and len(code) == 2

@@ -110,8 +110,7 @@ class TransNASMacroSpace(Space):
 
     def validate(self, architecture: Architecture) -> None:
         code = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if not isinstance(code, tuple) or not all(type(module) is int and module in _TYPES for module in code):
             raise InvalidArchitectureError(self.name, code, "module types are the integers 1 to 4")
         if not _is_valid(code):

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -54,6 +54,7 @@ class LaneExecutor(Executor):
     synchronous: ClassVar[bool] = False
     remote: ClassVar[bool] = True
     Options: ClassVar[type[ExecutorOptions]] = LaneOptions
+    options: LaneOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
@@ -66,11 +67,6 @@ class LaneExecutor(Executor):
         self._pending = 0
         self._broken: ExecutorError | None = None
         self._lost_s: dict[str, float] = {}
-
-    @property
-    def lane_options(self) -> LaneOptions:
-        """The options, of the type that every subclass has."""
-        return cast(LaneOptions, self.options)
 
     # -- for subclasses -------------------------------------------------------------------------------------------
 
@@ -98,7 +94,7 @@ class LaneExecutor(Executor):
 
         `begin` returns these, or raises `WorkerLostError`. Raises `ExecutorError`, about `what`, when all are lost.
         """
-        for left in reversed(range(self.lane_options.attempts)):
+        for left in reversed(range(self.options.attempts)):
             try:
                 text = begin()
             except WorkerLostError as error:
@@ -139,7 +135,7 @@ class LaneExecutor(Executor):
         if self._lanes:
             return
         self.prepare()
-        self.workers = self.lane_options.workers or (self.workers if self.workers > 1 else max(1, self.room()))
+        self.workers = self.options.workers or (self.workers if self.workers > 1 else max(1, self.room()))
         self._lanes = [
             threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane}", daemon=True)
             for lane in range(self.workers)
@@ -236,7 +232,7 @@ class LaneExecutor(Executor):
         if self._closing.is_set():
             return
         lost_s = self._lost_s.pop(task.name, 0.0) + seconds
-        if task.attempt >= self.lane_options.attempts:
+        if task.attempt >= self.options.attempts:
             words = f"quarantined: lost its worker {task.attempt} times, at last: {reason}"
             self._news.put(Completed(task, Answer.failed(words, lost_s, lost_s), self.clock_s))
             return

@@ -60,13 +60,14 @@ class ProcessExecutor(LaneExecutor):
     """
 
     Options: ClassVar[type[ExecutorOptions]] = ProcessOptions
+    options: ProcessOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
         self._recipe = recipe(self)
         self._gpus = visible()
         here = "this machine shows" if "CUDA_VISIBLE_DEVICES" not in os.environ else "CUDA_VISIBLE_DEVICES shows"
-        self._per_trial = check_share(self.lane_options.gpus_per_trial, len(self._gpus), here)
+        self._per_trial = check_share(self.options.gpus_per_trial, len(self._gpus), here)
         # Looked at now: while a worker starts, its own variables are in the environment.
         self._threads_given = any(name in os.environ for name in _THREADS)
         self._workers: dict[int, _Worker] = {}
@@ -76,7 +77,6 @@ class ProcessExecutor(LaneExecutor):
 
     def attempt(self, lane: int, task: Task) -> Answer:
         options = self.options
-        assert isinstance(options, ProcessOptions)
         worker = self._workers.get(lane) or self._start(lane)
         started = time.perf_counter()
         worker.send(text_of(task))
@@ -102,7 +102,6 @@ class ProcessExecutor(LaneExecutor):
 
     def _start(self, lane: int) -> _Worker:
         options = self.options
-        assert isinstance(options, ProcessOptions)
 
         def begin() -> str:
             worker = self._workers[lane] = _Worker(self._recipe, self._variables(lane))
@@ -117,7 +116,7 @@ class ProcessExecutor(LaneExecutor):
     def _variables(self, lane: int) -> dict[str, str]:
         """What the environment of a lane's worker has of its own."""
         found = {"CUDA_VISIBLE_DEVICES": share(self._gpus, lane, self._per_trial)} if self._gpus else {}
-        threads = self.lane_options.cpus_per_trial
+        threads = self.options.cpus_per_trial
         if threads is None and not self._threads_given:
             threads = max(1, _cores() // self.workers)
         return found if threads is None else {**found, **dict.fromkeys(_THREADS, str(threads))}

@@ -65,6 +65,7 @@ class RayExecutor(LaneExecutor):
     """
 
     Options: ClassVar[type[ExecutorOptions]] = RayOptions
+    options: RayOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
@@ -81,7 +82,6 @@ class RayExecutor(LaneExecutor):
     def prepare(self) -> None:
         """Join the cluster, or start one on this machine."""
         options = self.options
-        assert isinstance(options, RayOptions)
         if not self._ray.is_initialized():
             self._connect(options.address)
             self._connected = True
@@ -140,7 +140,7 @@ class RayExecutor(LaneExecutor):
 
     def _start(self, lane: int) -> Any:
         kind = self._ray.remote(RayWorker).options(
-            num_cpus=self.lane_options.cpus_per_trial or 1, num_gpus=self._per_trial, max_restarts=0
+            num_cpus=self.options.cpus_per_trial or 1, num_gpus=self._per_trial, max_restarts=0
         )
 
         def begin() -> str:

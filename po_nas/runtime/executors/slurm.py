@@ -40,11 +40,11 @@ class SubmititExecutor(LaneExecutor):
     needs_directory: ClassVar[bool] = True
     pieces: ClassVar[int] = 1
     Options: ClassVar[type[ExecutorOptions]] = SubmititOptions
+    options: SubmititOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
         options = self.options
-        assert isinstance(options, SubmititOptions)
         try:
             import submitit
             from submitit.core.utils import FailedJobError, UncompletedJobError
@@ -67,7 +67,6 @@ class SubmititExecutor(LaneExecutor):
 
     def prepare(self) -> None:
         options = self.options
-        assert isinstance(options, SubmititOptions)
         self._engine = self._submitit.AutoExecutor(folder=str(self._folder), cluster=options.cluster)
         wanted = {
             "name": "po-nas",

@@ -34,7 +34,6 @@ class Images:
         )
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor) -> Images:
