@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from po_nas.errors import EncodingError
+from surrogates.switches import default_switches, plain
 
 __all__ = ["Encodings", "GraphLike", "Shape"]
 
@@ -68,6 +69,9 @@ class Encodings:
     proxy_scores: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
+        for part in ("nodes", "adjacency", "edges", "mask", "proxy_scores"):
+            if (values := getattr(self, part)) is not None:
+                object.__setattr__(self, part, plain(values))
         if self.nodes.ndim != 3:
             raise EncodingError(f"nodes have shape {tuple(self.nodes.shape)}, expected (k, n, f)")
         k, n, _ = self.nodes.shape
@@ -87,6 +91,7 @@ class Encodings:
                 raise EncodingError(f"{part} of architecture {row} are NaN or infinite{remedy}")
 
     @classmethod
+    @default_switches()
     def stack(
         cls, graphs: Iterable[GraphLike], proxy_scores: torch.Tensor | NDArray[np.floating[Any]] | None = None
     ) -> Encodings:
