@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 
 FLOORS = (
-    ("po_nas._version", "po_nas.messages", "po_nas.files"),
+    ("po_nas._version", "po_nas.files"),
     ("po_nas.errors",),
     ("po_nas.registry", "po_nas.formula"),
     ("losses", "proxies"),

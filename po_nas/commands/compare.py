@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from po_nas.commands.options import Plugins, Trusted, trust_of
-from po_nas.commands.progress import ProgressBar
+from po_nas.commands.tables import ProgressBar
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:

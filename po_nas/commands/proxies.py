@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from po_nas.commands.options import Plugins, load_proxies
-from po_nas.commands.progress import ProgressBar
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import ProgressBar, print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
