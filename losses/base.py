@@ -86,7 +86,7 @@ class Loss(ABC):
 
     def importance(self, context: Context) -> Tensor:
         """How much each of the training architectures counts, (m,), up to a factor: the loss's effective weights."""
-        return torch.ones(context.evaluated)
+        return torch.ones(context.evaluated, dtype=torch.float32, device="cpu")
 
     def bind(self, context: Context) -> Loss:
         """The loss for that much data; most losses do not care."""

@@ -196,7 +196,7 @@ class WeightedLR(Loss):
         """The weights; those of quantiles need no targets."""
         if self.scale == "zscore" and context.targets is not None:
             return exponential_of_z(context.targets.detach().reshape(-1).double(), self.gamma)
-        rising = torch.arange(1, context.evaluated + 1, dtype=torch.float64) / context.evaluated
+        rising = torch.arange(1, context.evaluated + 1, dtype=torch.float64, device="cpu") / context.evaluated
         return (self.gamma * (rising - 1)).exp()
 
 

@@ -24,7 +24,8 @@ class TopLoss(Loss):
 
     def importance(self, context: Context) -> Tensor:
         """One for each member of the top: its size is the effective sample size."""
-        return torch.ones(max(1, top_size(context.evaluated, self.fraction)))
+        size = max(1, top_size(context.evaluated, self.fraction))
+        return torch.ones(size, dtype=torch.float32, device="cpu")
 
 
 def may_be_top(target: Tensor, k: int) -> Tensor:

@@ -95,7 +95,7 @@ class WARP(Loss):
 
     def importance(self, context: Context) -> Tensor:
         """The weights of an item's violations in falling order."""
-        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64) ** -1.0
+        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64, device="cpu") ** -1.0
 
 
 class WARPHomotopy(Loss):
@@ -116,4 +116,4 @@ class WARPHomotopy(Loss):
 
     def importance(self, context: Context) -> Tensor:
         """The weights of an item's violations in falling order."""
-        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64) ** -self.alpha
+        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64, device="cpu") ** -self.alpha

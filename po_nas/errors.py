@@ -410,10 +410,10 @@ class ProxyBatchError(ProxyError, ValueError):
 
 
 class UnsupportedModuleError(ProxyError, TypeError):
-    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, ``"parameters"``, …; may be empty)."""
+    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, …), `operator` where it lacks that."""
 
-    def __init__(self, proxy: str, reason: str, lacks: str = "") -> None:
-        self.lacks = lacks
+    def __init__(self, proxy: str, reason: str, lacks: str = "", operator: str = "") -> None:
+        self.lacks, self.operator = lacks, operator
         super().__init__(proxy, reason)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from surrogates.switches import default_switches
+
 __all__ = ["Component", "Linear", "Similarity", "VaryingCoefficients", "matern"]
 
 _COLUMNS = 512
@@ -76,6 +78,7 @@ class _Columns:
 class Similarity(Component):
     """Matérn-5/2 of the Euclidean distance of `features` (m, d), in units of the median distance of random pairs."""
 
+    @default_switches()
     def __init__(self, features: NDArray[np.floating]) -> None:
         self._features = torch.as_tensor(np.asarray(features, dtype=np.float32))
         self._squares = self._features.square().sum(1)
@@ -103,6 +106,7 @@ class Linear(Component):
     Prior variances average 1 over the candidates.
     """
 
+    @default_switches()
     def __init__(self, features: NDArray[np.floating]) -> None:
         raw = torch.as_tensor(np.asarray(features, dtype=np.float32))
         self.norm = float(raw.square().sum(1).mean().sqrt()) or 1.0

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from po_nas.errors import EncodingError
+from surrogates.switches import default_switches, plain
 
 __all__ = ["Encodings", "GraphLike", "Shape"]
 
@@ -68,6 +69,9 @@ class Encodings:
     proxy_scores: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
+        for part in ("nodes", "adjacency", "edges", "mask", "proxy_scores"):
+            if (values := getattr(self, part)) is not None:
+                object.__setattr__(self, part, plain(values))
         if self.nodes.ndim != 3:
             raise EncodingError(f"nodes have shape {tuple(self.nodes.shape)}, expected (k, n, f)")
         k, n, _ = self.nodes.shape
@@ -87,6 +91,7 @@ class Encodings:
                 raise EncodingError(f"{part} of architecture {row} are NaN or infinite{remedy}")
 
     @classmethod
+    @default_switches()
     def stack(
         cls, graphs: Iterable[GraphLike], proxy_scores: torch.Tensor | NDArray[np.floating[Any]] | None = None
     ) -> Encodings:
@@ -134,7 +139,8 @@ class Encodings:
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Encodings:
         proxy_scores = None if self.proxy_scores is None else change(self.proxy_scores)
-        return Encodings(*map(change, (self.nodes, self.adjacency, self.edges, self.mask)), proxy_scores)
+        nodes, adjacency, edges, mask = map(change, (self.nodes, self.adjacency, self.edges, self.mask))
+        return Encodings(nodes, adjacency, edges, mask, proxy_scores)
 
 
 def _expect(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:

@@ -19,6 +19,7 @@ from po_nas.core.settings import Settings
 from po_nas.core.trial import Observation, SourceTask, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
+from surrogates.switches import default_switches
 
 __all__ = ["STREAMS", "Domain", "MethodOptions", "Proposal", "Searcher", "SharedCache", "seed_sequence"]
 
@@ -140,6 +141,8 @@ class Searcher(ABC):
     between calls must be a cache that can be computed again. `po_nas.testing.SearcherConformance` checks it.
 
     * Trials may be told in any order, and asking goes on while others are pending.
+    * `propose` runs with torch's switches as in a fresh interpreter (`surrogates.switches`), whatever the caller or an
+      objective has switched.
     * A failed trial is an observation without a search signal; it counts, and its architecture is not proposed again.
     * Telling a trial the same outcome twice changes nothing; telling it another one is an error.
     * `score` turns a search signal into "higher is better"; methods never look at the direction themselves.
@@ -184,7 +187,8 @@ class Searcher(ABC):
             number = self._next
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
             try:
-                proposal = self.propose(rng)
+                with default_switches():
+                    proposal = self.propose(rng)
             except SearchExhaustedError:
                 if trials:
                     break

@@ -31,6 +31,7 @@ from po_nas.runtime.run_directory import Result, RunDirectory, read_config, read
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
 from po_nas.spaces.base import Architecture
+from surrogates.switches import default_switches
 
 __all__ = [
     "Result",
@@ -322,7 +323,8 @@ def _run(
 
 def _explain(searcher: Searcher, directory: RunDirectory) -> None:
     try:
-        found = searcher.explain()
+        with default_switches():
+            found = searcher.explain()
         if found is not None:
             directory.write_explanation(_plain(found))
     except Exception:

@@ -17,6 +17,7 @@ from po_nas.files import replace_file
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.pretraining import Pretrained, PretrainingModel, pretrain
 from surrogates.fusion.settings import PretrainingSettings
+from surrogates.switches import default_switches
 
 __all__ = ["fingerprint", "load", "load_or_pretrain", "save"]
 
@@ -55,6 +56,7 @@ def save(pretrained: Pretrained, path: Path, key: str = "") -> None:
     replace_file(path, buffer.getvalue())
 
 
+@default_switches()
 def load(path: Path, key: str | None = None) -> Pretrained:
     """Read an encoder, onto the CPU; with a `key`, one of that fingerprint alone.
 
