@@ -255,6 +255,46 @@ def test_packages_say_that_they_are_typed(package):
     assert (ROOT / package / "py.typed").is_file()
 
 
+def undocumented(root: Path) -> list[str]:
+    """Public methods without a docstring that do not implement one of a class of ours, or a library's."""
+    classes: dict[str, ast.ClassDef] = {}
+    where: dict[str, str] = {}
+    for name, path in modules(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name], where[node.name] = node, name
+
+    def methods(node: ast.ClassDef) -> Iterator[str]:
+        for base in node.bases:
+            above = classes.get(ast.unparse(base).partition("[")[0].rpartition(".")[2])
+            for inner in ast.walk(above) if above is not None else ():
+                if isinstance(inner, ast.FunctionDef):
+                    yield inner.name
+            yield from methods(above) if above is not None else ()
+
+    found = []
+    for name, node in classes.items():
+        for method in node.body:
+            public = isinstance(method, ast.FunctionDef) and not (method.name + name).startswith("_") and name[0] != "_"
+            if (
+                public
+                and not ast.get_docstring(method)
+                and method.name != "forward"
+                and method.name not in methods(node)
+            ):
+                found.append(f"{where[name]}.{name}.{method.name}")
+    return found
+
+
+def test_public_methods_say_what_they_do(tmp_path):
+    ours = [name for name in undocumented(ROOT) if ".compare." not in name and ".research." not in name]
+    assert ours == []
+    (tmp_path / "losses").mkdir()
+    code = 'class A:\n    def f(self):\n        """What it does."""\nclass B(A):\n    def f(self): ...\n    def g(self): ...'
+    (tmp_path / "losses/a.py").write_text(code)
+    assert undocumented(tmp_path) == ["losses.a.B.g"]
+
+
 def test_nothing_is_called_utils():
     vague = {"utils", "util", "helpers", "misc", "common"}
     names = [name for name, _ in modules(ROOT)]
