@@ -290,7 +290,8 @@ def test_public_methods_say_what_they_do(tmp_path):
     ours = [name for name in undocumented(ROOT) if ".compare." not in name and ".research." not in name]
     assert ours == []
     (tmp_path / "losses").mkdir()
-    code = 'class A:\n    def f(self):\n        """What it does."""\nclass B(A):\n    def f(self): ...\n    def g(self): ...'
+    code = 'class A:\n    def f(self):\n        """What it does."""\n'
+    code += "class B(A):\n    def f(self): ...\n    def g(self): ..."
     (tmp_path / "losses/a.py").write_text(code)
     assert undocumented(tmp_path) == ["losses.a.B.g"]
 

@@ -17,7 +17,7 @@ from po_nas.evolution.evolve import Score
 from po_nas.methods.acquisition import acquisition_field, beta_field
 from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, is_listed
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.graph_features import NGramEncoder
+from po_nas.spaces.ngrams import NGramEncoder
 from proxies.normalise import normal_scores
 from surrogates.acquisition import Blocks, GPScorer, JointAcquisition, argmax_random_ties
 from surrogates.isolation import single_thread

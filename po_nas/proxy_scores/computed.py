@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import proxies
 from po_nas.core.proxy_source import Compute, ComputedProxySource
 from po_nas.spaces.base import Architecture, Space
-from po_nas.spaces.graph_features import graph_leaves
+from po_nas.spaces.graph_leaves import graph_leaves
 from proxies.cache import CacheKey, ScoreCache
 from proxies.evolved.proxy import EvolvedProxy, find
 from proxies.evolved.reference import Reference, fit

@@ -14,7 +14,7 @@ from po_nas import spaces
 from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import DataError, UnknownNameError
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.graph_features import graph_leaves
+from po_nas.spaces.graph_leaves import graph_leaves
 from proxies.evolved.proxy import EvolvedProxy, evolved_over, evolved_proxy
 
 __all__ = ["RecordedProxies", "Rows", "ScoreTable"]

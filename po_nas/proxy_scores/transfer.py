@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.trial import SourceTask
 from po_nas.spaces.base import Architecture, Space
-from po_nas.spaces.graph_features import NGramEncoder
+from po_nas.spaces.ngrams import NGramEncoder
 from proxies.normalise import normal_scores
 from surrogates.candidate_kernels import Similarity
 from surrogates.isolation import single_thread

@@ -13,7 +13,7 @@ import pytest
 
 from po_nas import spaces
 from po_nas.spaces.base import OperationGraph
-from po_nas.spaces.graph_features import NGramEncoder, operation_ngrams
+from po_nas.spaces.ngrams import NGramEncoder, operation_ngrams
 
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|avg_pool_3x3~2|"
 
@@ -97,7 +97,7 @@ def test_shapes_and_empty_lists():
 _SCRIPT = """
 import hashlib, numpy as np
 from po_nas import spaces
-from po_nas.spaces.graph_features import NGramEncoder
+from po_nas.spaces.ngrams import NGramEncoder
 space, rng = spaces.get("darts"), np.random.default_rng(3)
 found = [space.sample(rng) for _ in range(20)]
 print(hashlib.sha256(NGramEncoder(space, found[:10])(found).toarray().tobytes()).hexdigest())

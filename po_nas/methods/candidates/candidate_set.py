@@ -15,7 +15,7 @@ from po_nas.core.searcher import Domain, seed_sequence
 from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.proxy_scores.transfer import PREFIX, TransferProxies
 from po_nas.spaces.base import Architecture, Space
-from po_nas.spaces.graph_features import NGramEncoder
+from po_nas.spaces.ngrams import NGramEncoder
 from proxies.proxy_spec import ProxySpec
 from proxies.registration import registry
 from surrogates.encodings import Encodings

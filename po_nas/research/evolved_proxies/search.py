@@ -33,7 +33,7 @@ from po_nas.runtime.loop import Loop
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.graph_features import GRAPH_LEAVES, graph_leaves
+from po_nas.spaces.graph_leaves import GRAPH_LEAVES, graph_leaves
 from proxies.evolved.functions import evaluate
 from proxies.evolved.reference import fit
 

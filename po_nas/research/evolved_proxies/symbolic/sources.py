@@ -20,7 +20,7 @@ from po_nas.proxy_scores.packaged import sample_scores
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research.evolved_proxies.symbolic.problem import Problem
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.graph_features import graph_leaves
+from po_nas.spaces.graph_leaves import graph_leaves
 
 __all__ = ["expand", "names", "problem", "suite_architectures"]
 

@@ -6,7 +6,7 @@ import pytest
 from po_nas import spaces
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.research.evolved_proxies.symbolic import expand, names, problem, tau
-from po_nas.spaces.graph_features import GRAPH_LEAVES, graph_leaves
+from po_nas.spaces.graph_leaves import GRAPH_LEAVES, graph_leaves
 
 
 def test_names_families_and_wildcards():
