@@ -274,14 +274,11 @@ def undocumented(root: Path) -> list[str]:
 
     found = []
     for name, node in classes.items():
-        for method in node.body:
-            public = isinstance(method, ast.FunctionDef) and not (method.name + name).startswith("_") and name[0] != "_"
-            if (
-                public
-                and not ast.get_docstring(method)
-                and method.name != "forward"
-                and method.name not in methods(node)
-            ):
+        for method in node.body if name[0] != "_" else ():
+            if not isinstance(method, ast.FunctionDef) or method.name[0] == "_" or method.name == "forward":
+                continue
+            setter = any(ast.unparse(decorator).endswith(".setter") for decorator in method.decorator_list)
+            if not (setter or ast.get_docstring(method) or method.name in methods(node)):
                 found.append(f"{where[name]}.{name}.{method.name}")
     return found
 

@@ -25,8 +25,9 @@ class TensorBoardCallback(ScalarCallback):
         self._writer = SummaryWriter(str(self._folder))
 
     def log(self, values: Mapping[str, float], step: int, elapsed_s: float) -> None:
-        for name, value in values.items() if self._writer is not None else ():
-            self._writer.add_scalar(f"search/{name}", value, step)
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(f"search/{name}", value, step)
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         if self._writer is not None:
