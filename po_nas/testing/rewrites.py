@@ -10,7 +10,7 @@ import copy
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ class Rewrite:
     """
 
     name: str
-    function: Callable[[nn.Module], nn.Module | None]
+    function: Callable[[nn.Module], nn.Module | None] = field(repr=False)
     changes: frozenset[str] = frozenset()
     last: bool = False
 
@@ -381,7 +381,10 @@ REWRITES: tuple[Rewrite, ...] = (
     # convolutions
     _layers("convolution as function", (nn.Conv1d, nn.Conv2d), forms.FunctionalConvolution),
     _layers(
-        "1 x 1 convolution as linear", nn.Conv2d, lambda p: forms.Pointwise(p) if _is_pointwise(p) else None, "convolutions"
+        "1 x 1 convolution as linear",
+        nn.Conv2d,
+        lambda p: forms.Pointwise(p) if _is_pointwise(p) else None,
+        "convolutions",
     ),
     _layers("1-D convolution as 2-D", nn.Conv1d, forms.Flat),
     _layers("groups apart", nn.Conv2d, lambda p: forms.Split(p) if p.groups > 1 else None, "grouping", "modules"),
@@ -423,10 +426,10 @@ REWRITES: tuple[Rewrite, ...] = (
         "parameters",
         last=True,
     ),
+    _layers("spectral_norm, old", nn.Linear, lambda p: _spectral(p, nn.utils.spectral_norm), "parameters", last=True),
     _layers(
-        "spectral_norm, old", nn.Linear, lambda p: _spectral(p, nn.utils.spectral_norm), "parameters", last=True
+        "spectral_norm", nn.Linear, lambda p: _spectral(p, parametrizations.spectral_norm), "parameters", last=True
     ),
-    _layers("spectral_norm", nn.Linear, lambda p: _spectral(p, parametrizations.spectral_norm), "parameters", last=True),
     _layers("adapter of zero", nn.Linear, forms.WithAdapter, "parameters", "layers", "operations", "modules"),
     # the tree of modules
     Rewrite("wrapper", _Wrapper),

@@ -41,7 +41,9 @@ def example(family: str, *, depth: int = 2, activation: type[nn.Module] = nn.ReL
                 # Not the neutral values, so that a rewrite that forgets them is found out.
                 nn.init.uniform_(part.weight, 0.5, 1.5)
                 nn.init.uniform_(part.bias, -0.5, 0.5)
-        inputs = tuple(torch.randn(shape, dtype=torch.float64) if isinstance(shape, tuple) else shape for shape in inputs)
+        inputs = tuple(
+            torch.randn(shape, dtype=torch.float64) if isinstance(shape, tuple) else shape for shape in inputs
+        )
     return Example(module.double(), inputs, torch.arange(_SAMPLES) % CLASSES)
 
 

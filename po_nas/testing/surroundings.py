@@ -52,8 +52,7 @@ def state(module: nn.Module, *tensors: Tensor) -> dict[str, Any]:
     """All that scoring has to leave as it was: of the module, of the tensors, and of Python, numpy and torch."""
     found: dict[str, Any] = {}
     for name, part in module.named_modules(remove_duplicate=False):
-        # A tensor that is no parameter is made anew by each call of a reparametrised layer; its values are not.
-        found[f"{name}: attributes"] = {key: _identity(value) for key, value in vars(part).items() if key != "training"}
+        found[f"{name}: attributes"] = {k: _identity(v) for k, v in vars(part).items() if k not in _LOOSE}
         found[f"{name}: class"] = type(part)
         found[f"{name}: mode"] = part.training
         for key, value in vars(part).items():
@@ -74,8 +73,13 @@ def state(module: nn.Module, *tensors: Tensor) -> dict[str, Any]:
     return found
 
 
+_LOOSE = ("training", "_flat_weights", "_flat_weight_refs")
+"""Attributes whose identity says nothing: the mode, and what recurrent layers look up anew in each call."""
+
+
 def _identity(value: object) -> object:
     if isinstance(value, Tensor):
+        # Made anew by each call of a layer whose weight is computed; its values are compared.
         return None
     return [id(item) for item in value] if isinstance(value, list | tuple) else id(value)
 
@@ -85,7 +89,11 @@ _FLAGS: dict[str, Callable[[], Any]] = {
     "inference mode": torch.is_inference_mode_enabled,
     "default dtype": torch.get_default_dtype,
     "default device": torch.get_default_device,
-    "autocast": lambda: (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()),
+    "autocast": lambda: (
+        torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+        torch.is_autocast_cache_enabled(),
+    ),
     "threads": torch.get_num_threads,
     "deterministic algorithms": lambda: (
         torch.are_deterministic_algorithms_enabled(),
@@ -126,5 +134,9 @@ def _same(first: Any, second: Any) -> bool:
     if isinstance(first, list | tuple):
         return type(first) is type(second) and len(first) == len(second) and all(map(_same, first, second))
     if isinstance(first, dict):
-        return isinstance(second, dict) and first.keys() == second.keys() and all(_same(first[k], second[k]) for k in first)
+        return (
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(_same(first[k], second[k]) for k in first)
+        )
     return bool(first == second)
