@@ -4,6 +4,7 @@ Each is made from the layer whose parameters it takes over, and none is told apa
 gradients: what differs is how the computation is written down.
 """
 
+# ruff: noqa: D102 - a forward computes what the docstring of its class says
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -177,14 +178,15 @@ class Flat(nn.Module):
 
     def __init__(self, layer: nn.Conv1d) -> None:
         super().__init__()
-        padding = cast("tuple[int, ...]", layer.padding)
+        size, stride, dilation = (cast("tuple[int]", s) for s in (layer.kernel_size, layer.stride, layer.dilation))
+        (padding,) = cast("tuple[int]", layer.padding)
         self.convolution = nn.Conv2d(
             layer.in_channels,
             layer.out_channels,
-            (1, *layer.kernel_size),
-            (1, *layer.stride),
-            (0, *padding),
-            (1, *layer.dilation),
+            (1, *size),
+            (1, *stride),
+            (0, padding),
+            (1, *dilation),
             layer.groups,
             bias=layer.bias is not None,
         )
@@ -200,12 +202,12 @@ class Split(nn.Module):
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         g, inputs, outputs = layer.groups, layer.in_channels // layer.groups, layer.out_channels // layer.groups
-        settings: Any = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-        self.parts = nn.ModuleList(nn.Conv2d(inputs, outputs, *settings, bias=layer.bias is not None) for _ in range(g))
+        settings: Any = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, 1, layer.bias is not None)
+        self.parts = nn.ModuleList(nn.Conv2d(inputs, outputs, *settings) for _ in range(g))
         biases = [None] * g if layer.bias is None else layer.bias.detach().chunk(g)
         for part, weight, bias in zip(self.parts, layer.weight.chunk(g), biases, strict=True):
             _adopt(part, layer, weight)
-            part.bias = None if bias is None else nn.Parameter(bias.clone())
+            part.register_parameter("bias", None if bias is None else nn.Parameter(bias.clone()))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([part(x) for part, x in zip(self.parts, x.chunk(len(self.parts), 1), strict=True)], 1)

@@ -123,7 +123,7 @@ class ProxyConformance:
                 assert found.values.get(self.proxy) == known.get(name), f"{name}, {where}: {found}"
 
     def test_equal_functions_have_equal_scores(self) -> None:
-        """A network written in another way (`po_nas.testing.rewrites`) has the same score, or an error that says why."""
+        """A network written in another way (`po_nas.testing.rewrites`) has the same score, or an error."""
         references = list(self._references().items())
         for k, rewrite in enumerate(REWRITES):
             # Three networks for each rewrite, now these and now those, so that the test takes a second or two.
@@ -148,8 +148,7 @@ class ProxyConformance:
     def _references(self) -> dict[str, Reference]:
         found = {family: Reference(example(family), (self.proxy,)) for family in FAMILIES}
         inputs, labels = self.batch()
-        inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        double = tuple(x.double() if x.is_floating_point() else x for x in inputs)
+        double = tuple(x.double() if x.is_floating_point() else x for x in _tensors((inputs, None)))
         own = {name: Example(network.double(), double, labels) for name, network in self.networks().items()}
         return found | {f"own {name}": Reference(each, (self.proxy,)) for name, each in own.items()}
 

@@ -95,8 +95,14 @@ def _replaced(module: nn.Module, make: Callable[[nn.Module], nn.Module | None]) 
 
 
 def _is_plain(part: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Whether a part is a layer of just that class, with its weight as a parameter and no hooks."""
-    return type(part) in kinds and part._parameters.get("weight") is not None and not part._forward_pre_hooks
+    """Whether a part is a layer of just that class without peculiarities, its weight a parameter, and no hooks."""
+    if type(part) not in kinds or part._parameters.get("weight") is None or part._forward_pre_hooks:
+        return False
+    if isinstance(part, nn.Conv1d | nn.Conv2d):
+        return part.padding_mode == "zeros" and not isinstance(part.padding, str)
+    if isinstance(part, _BatchNorm):
+        return part.track_running_stats
+    return not isinstance(part, nn.Embedding) or (part.padding_idx is None and part.max_norm is None)
 
 
 def _layers(
@@ -122,6 +128,14 @@ def _parts(name: str, kind: type[nn.Module], make: Callable[[Any], nn.Module | N
         return _replaced(module, lambda part: make(part) if type(part) is kind else None)
 
     return Rewrite(name, function, frozenset(changes))
+
+
+def _relus(form: str) -> Rewrite:
+    return _parts(f"ReLU: {form}", nn.ReLU, lambda _: forms.Relu(form))
+
+
+def _products(form: str) -> Rewrite:
+    return _layers(f"linear: {form}", nn.Linear, lambda layer: forms.Product(layer, form, ("w", "b")))
 
 
 def _mixed_relus(module: nn.Module) -> nn.Module | None:
@@ -152,7 +166,7 @@ def _norm_with_activation(norm: nn.Module, activation: nn.Module) -> nn.Module |
     kinds: dict[type[nn.Module], type[Any]] = {nn.BatchNorm1d: forms.NormAct1d, nn.BatchNorm2d: forms.NormAct2d}
     if type(norm) not in kinds or not type(activation).__module__.startswith("torch.nn.modules.activation"):
         return None
-    new = _same_norm(norm, kinds[type(norm)])
+    new: nn.Module = _same_norm(norm, kinds[type(norm)])
     new.act = activation
     return new
 
@@ -191,6 +205,10 @@ class _PlusZero(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + (self.up @ self.down).view_as(weight)
+
+
+def _pruned(part: nn.Module) -> None:
+    prune.identity(part, "weight")  # type: ignore[no-untyped-call]
 
 
 def _changed(action: Callable[[Any], object]) -> Callable[[nn.Module], nn.Module]:
@@ -345,7 +363,7 @@ def _traced(module: nn.Module) -> nn.Module | None:
 def _swapped(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         new = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
-        torch.utils.swap_tensors(parameter, new)
+        torch.utils.swap_tensors(parameter, new)  # type: ignore[no-untyped-call]
     return module
 
 
@@ -359,16 +377,13 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
 
 REWRITES: tuple[Rewrite, ...] = (
     # ReLU
-    *(_parts(f"ReLU: {form}", nn.ReLU, lambda _, form=form: forms.Relu(form)) for form in forms.RELUS),
+    *(_relus(form) for form in forms.RELUS),
     Rewrite("ReLU: several forms", _mixed_relus),
     _parts("ReLU on rows", nn.ReLU, forms.Rows),
     _parts("ReLU, sequence first", nn.ReLU, forms.SequenceFirst),
     _parts("ReLU on halves of the batch", nn.ReLU, forms.Halves),
     # linear layers
-    *(
-        _layers(f"linear: {form}", nn.Linear, lambda p, form=form: forms.Product(p, form, ("w", "b")))
-        for form in forms.PRODUCTS
-    ),
+    *(_products(form) for form in forms.PRODUCTS),
     _layers("linear: matmul, same names", nn.Linear, lambda p: forms.Product(p, "matmul")),
     _layers("linear on rows", nn.Linear, forms.Rows),
     _layers("linear, sequence first", nn.Linear, forms.SequenceFirst),
@@ -410,7 +425,7 @@ REWRITES: tuple[Rewrite, ...] = (
     _layers("embedding as function", nn.Embedding, lambda p: forms.Lookup(p, False)),
     _layers("embedding as index", nn.Embedding, lambda p: forms.Lookup(p, True)),
     # weights that are computed from others
-    _layers("prune.identity", _WEIGHTED, _changed(lambda p: prune.identity(p, "weight")), last=True),
+    _layers("prune.identity", _WEIGHTED, _changed(_pruned), last=True),
     _layers("weight_norm, old", _WEIGHTED, _changed(nn.utils.weight_norm), "parameters", last=True),
     _layers("weight_norm", _WEIGHTED, _changed(parametrizations.weight_norm), "parameters", last=True),
     _layers(

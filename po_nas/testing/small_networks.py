@@ -1,5 +1,6 @@
 """Small networks of many families, built of plain modules, for the pairs of `po_nas.testing.rewrites`."""
 
+# ruff: noqa: D102 - a forward computes what the docstring of its class says
 from __future__ import annotations
 
 import itertools
@@ -306,4 +307,4 @@ FAMILIES: dict[str, Callable[[int, Activation], _Built]] = {
     "graph": _graph,
     "words": _words,
 }
-"""How a network of a family is built, from its depth and activation, with its inputs (a shape is drawn from N(0, 1))."""
+"""How a network of a family is built, from its depth and activation, with its inputs (a shape: drawn from N(0, 1))."""

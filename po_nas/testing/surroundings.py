@@ -107,10 +107,10 @@ _FLAGS: dict[str, Callable[[], Any]] = {
     ),
     "fast path of attention": torch.backends.mha.get_fastpath_enabled,
     "kernels of attention": lambda: (
-        torch.backends.cuda.flash_sdp_enabled(),
-        torch.backends.cuda.mem_efficient_sdp_enabled(),
-        torch.backends.cuda.math_sdp_enabled(),
-        torch.backends.cuda.cudnn_sdp_enabled(),
+        torch.backends.cuda.flash_sdp_enabled(),  # type: ignore[no-untyped-call]
+        torch.backends.cuda.mem_efficient_sdp_enabled(),  # type: ignore[no-untyped-call]
+        torch.backends.cuda.math_sdp_enabled(),  # type: ignore[no-untyped-call]
+        torch.backends.cuda.cudnn_sdp_enabled(),  # type: ignore[no-untyped-call]
     ),
     "checks of autograd": lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
     "hooks of all modules": lambda: [

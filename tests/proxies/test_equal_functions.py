@@ -38,22 +38,48 @@ UNEQUAL: dict[str, str] = {
     "ReLU: threshold": "* synflow synflow_bn",
     "ReLU: leaky, slope 0": "* synflow synflow_bn",
     "ReLU: several forms": "* linear_regions nwot swap synflow synflow_bn",
-    "ReLU on rows": "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen",
-    "ReLU, sequence first": "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen",
-    "ReLU on halves of the batch": "* az_expressivity az_progressivity az_trainability linear_regions swap synflow synflow_bn zen",
-    "linear: functional.linear": "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
-    "linear: matmul": "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
-    "linear: addmm": "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
-    "linear: einsum": "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
-    "linear: weight first": "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
-    "linear: tensordot": "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
+    "ReLU on rows": (
+        "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen"
+    ),
+    "ReLU, sequence first": (
+        "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen"
+    ),
+    "ReLU on halves of the batch": (
+        "* az_expressivity az_progressivity az_trainability linear_regions swap synflow synflow_bn zen"
+    ),
+    "linear: functional.linear": (
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
+        "synflow_bn zen zico"
+    ),
+    "linear: matmul": (
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
+        "synflow_bn zen zico"
+    ),
+    "linear: addmm": (
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
+        "synflow_bn zen zico"
+    ),
+    "linear: einsum": (
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
+        "synflow_bn zen zico"
+    ),
+    "linear: weight first": (
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
+        "synflow_bn zen zico"
+    ),
+    "linear: tensordot": (
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
+        "synflow_bn zen zico"
+    ),
     "linear: matmul, same names": "* synflow synflow_bn",
     "linear on rows": "* fisher synflow synflow_bn zen",
     "linear, sequence first": "* fisher synflow synflow_bn zen",
     "linear on halves of the batch": "* fisher synflow synflow_bn zen",
     "linear as 1 x 1 convolution": "* az_expressivity synflow synflow_bn zen",
     "linear and ReLU in one": "az_expressivity az_progressivity az_trainability fisher synflow synflow_bn",
-    "convolution as function": "az_expressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
+    "convolution as function": (
+        "az_expressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico"
+    ),
     "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability",
     "convolution as matrix product": "az_expressivity az_progressivity az_trainability",
     "batch norm with activation": "az_expressivity az_progressivity az_trainability gradsign ntk synflow",
@@ -62,8 +88,12 @@ UNEQUAL: dict[str, str] = {
     "layer norm as function": "fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
     "attention: MultiheadAttention": "fisher plain snip synflow synflow_bn",
     "attention, sequence first": "fisher grasp plain snip synflow synflow_bn",
-    "recurrence: torch's layers": "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico",
-    "recurrence: torch's cells": "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico",
+    "recurrence: torch's layers": (
+        "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico"
+    ),
+    "recurrence: torch's cells": (
+        "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico"
+    ),
     "embedding as function": "az_expressivity fisher grad_norm grasp l2_norm plain snip zico",
     "embedding as index": "az_expressivity fisher grad_norm grasp l2_norm plain snip zico",
     "prune.identity": "* az_expressivity az_progressivity az_trainability",
@@ -84,8 +114,10 @@ UNEQUAL: dict[str, str] = {
 """Proxies that have another score for a network that is rewritten so; "*" where scoring changes the network itself."""
 
 CHANGED: dict[str, str] = {
-    "autocast": "az_expressivity az_progressivity az_trainability epe_nas fisher grad_norm gradsign grasp jacov meco ntk "
-    "nwot plain snip zen zico",
+    "autocast": (
+        "az_expressivity az_progressivity az_trainability epe_nas fisher grad_norm gradsign grasp jacov meco ntk "
+        "nwot plain snip zen zico"
+    ),
     "default device meta": "az_trainability meco ntk zen",
 }
 """Proxies whose score depends on what the caller has switched on."""
