@@ -439,6 +439,7 @@ REWRITES: tuple[Rewrite, ...] = (
         _WEIGHTED,
         _changed(lambda p: parametrize.register_parametrization(p, "weight", _PlusZero(p.weight))),
         "parameters",
+        "operations",
         last=True,
     ),
     _layers("spectral_norm, old", nn.Linear, lambda p: _spectral(p, nn.utils.spectral_norm), "parameters", last=True),

@@ -128,26 +128,27 @@ def reference(family, activation=nn.ReLU):
     return Reference(example(family, activation=activation), NAMES)
 
 
-def faults(rewrite, families):
-    """The proxies that have another score, with the families and what the first says."""
-    found = defaultdict(dict)
+def faults(rewrite, most=None):
+    """The proxies that have another score, with the families and what it is; in at most so many families."""
+    found, first = defaultdict(dict), REWRITES.index(rewrite) if most else 0
+    families = [*list(FAMILIES)[first % len(FAMILIES) :], *list(FAMILIES)[: first % len(FAMILIES)]]
+    tried = 0
     for family in families:
         for activation in (nn.ReLU, nn.SiLU) if rewrite.name == "batch norm with activation" else (nn.ReLU,):
-            for name, problem in (reference(family, activation).unequal([rewrite], ABOUT) or {}).items():
+            problems = reference(family, activation).unequal([rewrite], ABOUT)
+            tried += problems is not None
+            for name, problem in (problems or {}).items():
                 found[name][family] = problem
+        if tried == most:
+            break
+    assert tried, "no family has anything for this rewrite"
     return dict(found)
-
-
-def applicable(rewrite, most=None):
-    return [family for family in FAMILIES if rewrite(reference(family).example.module) is not None][:most]
 
 
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.name)
 def test_rewritten(rewrite):
     known = set(UNEQUAL.get(rewrite.name, "").split())
-    families = applicable(rewrite)
-    assert families, "no family has anything for this rewrite"
-    found = faults(rewrite, families[:4])
+    found = faults(rewrite, 1)
     assert set(found) <= known, found
 
 
@@ -155,7 +156,7 @@ def test_rewritten(rewrite):
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.name)
 def test_rewritten_in_every_family(rewrite):
     known = set(UNEQUAL.get(rewrite.name, "").split())
-    found = faults(rewrite, applicable(rewrite))
+    found = faults(rewrite)
     assert set(found) <= known, found
     assert set(found) == known, f"take {known - set(found)} out of the list"
 
@@ -179,18 +180,17 @@ def single(family):
 
 
 @pytest.mark.parametrize("where", SURROUNDINGS)
-@pytest.mark.parametrize("family", ["convolutional", "attention", "LSTM"])
-def test_surroundings(where, family):
+@pytest.mark.parametrize(("family", "training"), [("convolutional", True), ("attention", False)])
+def test_surroundings(where, family, training):
     known, alone = set(CHANGED.get(where, "").split()), single(family)
-    for training in (True, False):
-        module = copy.deepcopy(alone.example.module).train(training)
-        with SURROUNDINGS[where]():
-            inputs = tuple(x.clone().requires_grad_(x.is_floating_point()) for x in alone.example.inputs)
-            before = state(module, *inputs)
-            found = proxies.evaluate(module, (inputs, alone.example.labels), NAMES)
-            assert not changes(before, state(module, *inputs))
-        other = {name: found for name in NAMES if found.values.get(name) != alone.scores.values.get(name)}
-        assert set(other) <= known, other
+    module = copy.deepcopy(alone.example.module).train(training)
+    with SURROUNDINGS[where]():
+        inputs = tuple(x.clone().requires_grad_(x.is_floating_point()) for x in alone.example.inputs)
+        before = state(module, *inputs)
+        found = proxies.evaluate(module, (inputs, alone.example.labels), NAMES)
+        assert not changes(before, state(module, *inputs))
+    other = {name: found for name in NAMES if found.values.get(name) != alone.scores.values.get(name)}
+    assert set(other) <= known, other
 
 
 def test_every_pass_says_what_it_is_about():
@@ -205,7 +205,7 @@ def composed(example, rewrites):
 
 
 @pytest.mark.xfail(reason="pairs of the list above have more in common than their parts", strict=False)
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
 @given(small_networks(), compositions())
 def test_composed(example, rewrites):
     composed(example, rewrites)
