@@ -70,8 +70,10 @@ def disturbed(example: Example, seed: int) -> Example:
     generator = torch.Generator().manual_seed(seed)
 
     def shaken(tensor: Tensor) -> Tensor:
-        signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
-        return tensor * (1 + signs * 2.0**-40) if tensor.is_floating_point() else tensor
+        if not tensor.is_floating_point():
+            return tensor
+        signs = (torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1).to(tensor)
+        return tensor * (1 + signs * 2.0**-40)
 
     module = copy.deepcopy(example.module)
     with torch.no_grad():

@@ -25,91 +25,23 @@ ABOUT |= {"grasp": ABOUT["grasp"] - {"grouping"}}
 ABOUT |= {"params": frozenset({"parameters", "layers"}), "l2_norm": frozenset({"grouping", "layers"})}
 
 UNEQUAL: dict[str, str] = {
-    "ReLU: functional.relu": "* synflow synflow_bn",
-    "ReLU: torch.relu": "* synflow synflow_bn",
-    "ReLU: method": "* synflow synflow_bn",
-    "ReLU: in place": "* synflow synflow_bn",
-    "ReLU: relu_": "* synflow synflow_bn",
-    "ReLU: clamp": "* synflow synflow_bn",
-    "ReLU: clamp_min": "* synflow synflow_bn",
-    "ReLU: maximum": "* synflow synflow_bn",
-    "ReLU: where": "* synflow synflow_bn",
-    "ReLU: mask": "* synflow synflow_bn",
-    "ReLU: threshold": "* synflow synflow_bn",
-    "ReLU: leaky, slope 0": "* synflow synflow_bn",
-    "ReLU: several forms": "* linear_regions nwot swap synflow synflow_bn",
-    "ReLU on rows": (
-        "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen"
-    ),
-    "ReLU, sequence first": (
-        "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen"
-    ),
-    "ReLU on halves of the batch": (
-        "* az_expressivity az_progressivity az_trainability linear_regions swap synflow synflow_bn zen"
-    ),
-    "linear: functional.linear": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
-    ),
-    "linear: matmul": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
-    ),
-    "linear: addmm": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
-    ),
-    "linear: einsum": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
-    ),
-    "linear: weight first": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
-    ),
-    "linear: tensordot": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
-    ),
-    "linear: matmul, same names": "* synflow synflow_bn",
-    "linear on rows": "* fisher synflow synflow_bn zen",
-    "linear, sequence first": "* fisher synflow synflow_bn zen",
-    "linear on halves of the batch": "* fisher synflow synflow_bn zen",
-    "linear as 1 x 1 convolution": "* az_expressivity synflow synflow_bn zen",
-    "linear and ReLU in one": "az_expressivity az_progressivity az_trainability fisher synflow synflow_bn",
-    "convolution as function": (
-        "az_expressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico"
-    ),
+    "linear: matmul": "fisher grad_norm l2_norm zen zico",
+    "linear: addmm": "fisher zen",
+    "linear: weight first": "fisher grad_norm l2_norm zen zico",
+    "linear: tensordot": "fisher grad_norm l2_norm zen zico",
+    "linear: matmul, same names": "fisher grad_norm l2_norm zico",
+    "linear on halves of the batch": "grad_norm l2_norm zen zico",
+    "linear as 1 x 1 convolution": "zen",
+    "convolution as function": "az_expressivity az_progressivity az_trainability",
     "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability",
-    "convolution as matrix product": "az_expressivity az_progressivity az_trainability",
-    "batch norm with activation": "az_expressivity az_progressivity az_trainability gradsign ntk synflow",
-    "batch norm as function": "gradsign ntk synflow zen",
+    "batch norm with activation": "az_expressivity az_progressivity az_trainability",
     "batch norm written out": "gradsign ntk",
-    "layer norm as function": "fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
-    "attention: MultiheadAttention": "fisher plain snip synflow synflow_bn",
-    "attention, sequence first": "fisher grasp plain snip synflow synflow_bn",
-    "recurrence: torch's layers": (
-        "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico"
-    ),
-    "recurrence: torch's cells": (
-        "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico"
-    ),
-    "embedding as function": "az_expressivity fisher grad_norm grasp l2_norm plain snip zico",
-    "embedding as index": "az_expressivity fisher grad_norm grasp l2_norm plain snip zico",
-    "prune.identity": "* az_expressivity az_progressivity az_trainability",
-    "weight_norm, old": "* az_expressivity az_progressivity az_trainability",
-    "spectral_norm, old": "*",
-    "adapter of zero": "*",
-    "wrapper": "* az_expressivity az_progressivity az_trainability synflow synflow_bn",
-    "Sequential in Sequential": "* synflow synflow_bn",
-    "other names": "* synflow synflow_bn",
-    "other order": "* synflow synflow_bn zen",
-    "shared parameters, not modules": "az_expressivity az_progressivity az_trainability fisher synflow synflow_bn",
-    "checkpoint": "* synflow synflow_bn",
-    "checkpoint, reentrant": "*",
-    "copy": "* synflow synflow_bn",
-    "swapped tensors": "* synflow synflow_bn",
-    "traced by torch.fx": "synflow synflow_bn",
+    "weight_norm": "az_expressivity az_progressivity az_trainability",
+    "identity parametrisation": "az_expressivity az_progressivity az_trainability",
+    "zero addend of low rank": "az_expressivity az_progressivity az_trainability",
+    "wrapper": "az_expressivity az_progressivity az_trainability",
+    "other order": "zen",
+    "shared parameters, not modules": "az_expressivity az_progressivity az_trainability",
 }
 """Proxies that have another score for a network that is rewritten so; "*" where scoring changes the network itself."""
 
