@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
 
-__all__ = ["DECOMPOSED", "attention", "multi_head_attention"]
+__all__ = ["DECOMPOSED"]
 
 State = tuple[Tensor, ...]
 Cell = Callable[..., State]
@@ -237,6 +237,7 @@ def _cell(step: Cell, states: int) -> Callable[..., Any]:
 
 
 DECOMPOSED: dict[Callable[..., Any], Callable[..., Any]] = {
+    functional.scaled_dot_product_attention: attention,
     functional.multi_head_attention_forward: multi_head_attention,
     torch.lstm: _recurrent(_lstm_step, 2),
     torch.gru: _recurrent(_gru_step, 1),
@@ -247,4 +248,4 @@ DECOMPOSED: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.rnn_tanh_cell: _cell(_plain_step(torch.tanh), 1),
     torch.rnn_relu_cell: _cell(_plain_step(torch.relu), 1),
 }
-"""What stands in for each function. A recurrent layer is its cell, called at every step."""
+"""What stands in for each function. It can be differentiated twice; a recurrent layer is its cell at each step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +128,8 @@ class _Gaussian(Watch):
     def features(self) -> Tensor:
         """The last feature map."""
         found = next((t for t in (self._pooled, self._spatial, self._entering) if t is not None), None)
-        assert found is not None
+        if found is None:
+            raise UnsupportedModuleError("*", "no feature map holds the samples", "features")
         return found
 
     def weight(self, use: WeightUse, weight: Tensor) -> Tensor:
@@ -160,8 +160,10 @@ class _Gaussian(Watch):
         if len(self.captured.uses) > self._uses:
             self._uses = len(self.captured.uses)
             given = tensors((call.arguments, call.keywords))
-            self._entering = next((t for t in given if self.provenance.kind(t) == "data"), self._entering)
+            entering = [t for t in given if self.provenance.kind(t) == "data" and self._samples in t.shape]
+            if entering:
+                self._entering = entering[0].movedim(entering[0].shape.index(self._samples), 0)
         if not self._uses or not isinstance(result, Tensor) or self.provenance.kind(result) != "data":
             return
-        if result.dim() > 2 and len(result) == self._samples and math.prod(result.shape[2:]) > 1:
+        if result.dim() > 2 and len(result) == self._samples and sum(size > 1 for size in result.shape[1:]) > 1:
             self._spatial = result

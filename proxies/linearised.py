@@ -70,12 +70,10 @@ def linearised_flow(state: State, inputs: tuple[Tensor, ...], normalise: bool) -
         raise UnsupportedModuleError("*", "the output is no tensor that depends on the parameters", "gradients")
     bases = targets(captured.uses)
     flat = [base for same in bases.values() for base in same]
-    with captured.live():
-        gradients = iter(torch.autograd.grad(output.sum(), flat, allow_unused=True))
+    gradients = iter(captured.gradients([output.sum()], flat))
     flow: dict[str, Tensor] = {}
     for key, same in bases.items():
-        parts = [g for g in (next(gradients) for _ in same) if g is not None]
-        total = sum(parts[1:], parts[0]) if parts else torch.zeros_like(same[0])
+        total = sum((next(gradients) for _ in same[1:]), next(gradients))
         flow[key] = total if key in positive else total * same[0].detach().sign()
     weights = {key: same[0].detach().abs() for key, same in bases.items()}
     return list(zip(layers.of_bases(weights), layers.of_bases(flow), strict=True))

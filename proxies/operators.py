@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
 
-__all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "POOLS", "Call", "Operand", "is_operator", "operands", "tensors"]
+__all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "POOLS", "SUMS", "Call", "Operand", "is_operator", "operands", "tensors"]
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -260,6 +260,11 @@ DROPOUTS: frozenset[Function] = frozenset(
     )
     if hasattr(module, name)
 )
+
+SUMS: frozenset[Function] = frozenset(
+    {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__}
+)
+"""Sums of two tensors, which may add a bias."""
 
 POOLS: frozenset[Function] = frozenset(
     getattr(module, f"adaptive_avg_pool{d}d") for module in (functional, torch) for d in (1, 2, 3)

@@ -171,18 +171,17 @@ class Passes:
         if not self._input.requires_grad:
             reason = "the inputs are integers; there is no gradient with respect to them"
             raise UnsupportedModuleError("*", reason, "real inputs")
-        with captured.live():
-            gradients = _gradients(result.sum(), [self._input], retain=True)
-        return gradients[0].detach().flatten(1)
+        (gradient,) = captured.gradients([result.sum()], [self._input], retain=True)
+        return gradient.detach().flatten(1)
 
     def _run_block_jacobians(self) -> list[tuple[Tensor, Tensor]]:
         features: Sequence[Tensor] = self.results["blocks"]
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "block_jacobians"))
         found = []
-        with self._live[1].live():
-            for before, after in itertools.pairwise(features):
-                signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2 - 1
-                found.append((signs, _gradients(after, [before], signs, retain=True)[0].detach()))
+        for before, after in itertools.pairwise(features):
+            signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2 - 1
+            (pulled,) = self._live[1].gradients([after], [before], [signs], retain=True)
+            found.append((signs, pulled.detach()))
         return found
 
     def _run_gradients(self) -> list[Tensor]:
@@ -190,9 +189,8 @@ class Passes:
         layers = self._found()
         outputs = [use.output for use in captured.uses] if "activation_gradients" in self.wanted else []
         again = "hessian" in self.wanted
-        with captured.live():
-            loss = self._loss(result, self.batch.labels)
-            by_weight, rest = _weight_gradients(loss, captured, again, outputs)
+        loss = self._loss(result, self.batch.labels)
+        by_weight, rest = _weight_gradients([loss], captured, again, outputs)
         self._output_gradients = [g.detach() for g in rest]
         return layers.of_bases(by_weight)
 
@@ -217,8 +215,7 @@ class Passes:
         self._graph = self._captured = captured.result = None
         for use in captured.uses:
             use.output = None
-        with captured.live():
-            by_weight, _ = _weight_gradients(live, captured, directions=directions)
+        by_weight, _ = _weight_gradients(live, captured, directions=directions)
         return layers.of_bases(by_weight)
 
     # -- passes of their own --------------------------------------------------------------------------------------
@@ -231,9 +228,8 @@ class Passes:
         for x, y in halves:
             captured = record(self.state, (x,), Watch(), share=False)
             layers.check(captured.uses)
-            with captured.live():
-                loss = self._loss(self.state.checked(captured.result, half), y)
-                found.append(layers.of_bases(_weight_gradients(loss, captured)[0]))
+            loss = self._loss(self.state.checked(captured.result, half), y)
+            found.append(layers.of_bases(_weight_gradients([loss], captured)[0]))
         return found
 
     def _run_sample_gradients(self) -> SampleGradients:
@@ -292,41 +288,18 @@ class Passes:
 _DIFFERENTIATED = ("jacobian", "block_jacobians", "gradients")
 
 
-def _gradients(
-    of: Tensor | Sequence[Tensor],
-    by: Sequence[Tensor],
-    directions: Any = None,
-    *,
-    retain: bool = False,
-    create: bool = False,
-) -> list[Tensor]:
-    """Gradients, zero where there is no path; `UnsupportedModuleError` where nothing can be differentiated."""
-    outputs = [of] if isinstance(of, Tensor) else list(of)
-    if not any(o.requires_grad for o in outputs):
-        reason = "the output is not differentiable (it depends on no parameter and no input)"
-        raise UnsupportedModuleError("*", reason, "gradients")
-    known = [target for target in by if target.requires_grad]
-    found = iter(
-        torch.autograd.grad(
-            outputs, known, directions, retain_graph=retain or create, create_graph=create, allow_unused=True
-        )
-    )
-    gradients = [next(found) if target.requires_grad else None for target in by]
-    return [torch.zeros_like(target) if g is None else g for g, target in zip(gradients, by, strict=True)]
-
-
 def _weight_gradients(
-    of: Tensor | Sequence[Tensor],
+    of: Sequence[Tensor],
     captured: Captured,
     again: bool = False,
     more: Sequence[Tensor] = (),
     *,
-    directions: Any = None,
+    directions: Sequence[Tensor] | None = None,
 ) -> tuple[Mapping[str, Tensor], list[Tensor]]:
     """Gradients by the weights of a pass, by key, and by `more` tensors; `again` makes them differentiable."""
     bases = targets(captured.uses)
     flat = [base for same in bases.values() for base in same]
-    found = _gradients(of, [*flat, *more], directions, retain=again, create=again)
+    found = captured.gradients(of, [*flat, *more], directions, create=again)
     left = iter(found)
     summed = {key: sum((next(left) for _ in same[1:]), next(left)) for key, same in bases.items()}
     return summed, list(left)

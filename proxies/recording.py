@@ -10,16 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.weak import TensorWeakRef
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.channels_last import corrupts_memory
-from proxies.decomposed import DECOMPOSED, attention
+from proxies.decomposed import DECOMPOSED
 from proxies.isolation import seeded
-from proxies.operators import DROPOUTS, NORMS, Call, Operand, is_operator, operands, tensors
+from proxies.operators import DROPOUTS, NORMS, SUMS, Call, Operand, is_operator, operands, tensors
 from proxies.patterns import pack
 from proxies.provenance import Provenance, WeightUse
 from proxies.relus import PLAIN, is_relu
@@ -34,8 +33,6 @@ class Captured:
 
     `uses` are the weights in the order in which operators used them; `codes` packed ReLU patterns, one array a ReLU in
     the order of the calls, or why there are none; `outputs` the output tensors of each watched module, one a call.
-    What is differentiated later is differentiated inside of `live`, where the module still is as it was in the pass:
-    checkpointed parts compute their activations once more.
     """
 
     state: State
@@ -53,6 +50,36 @@ class Captured:
         """The module with the tensors and the stand-ins of the pass."""
         with self.state.installed(self.parameters, self.buffers), self.watch:
             yield
+
+    def gradients(
+        self,
+        of: Sequence[Tensor],
+        by: Sequence[Tensor],
+        directions: Sequence[Tensor] | None = None,
+        *,
+        retain: bool = False,
+        create: bool = False,
+    ) -> list[Tensor]:
+        """Gradients, zero where there is no path; `UnsupportedModuleError` where nothing can be differentiated.
+
+        Checkpointed parts compute their activations once more, so the module is as it was in the pass meanwhile.
+        """
+        if not any(tensor.requires_grad for tensor in of):
+            reason = "the output is not differentiable (it depends on no parameter and no input)"
+            raise UnsupportedModuleError("*", reason, "gradients")
+        directions = [torch.ones_like(tensor) for tensor in of] if directions is None else directions
+        known = [target for target in by if target.requires_grad]
+        if not known:
+            return [torch.zeros_like(target) for target in by]
+        with self.live():
+            # `torch.autograd.grad` would hide the stand-ins from what is computed again.
+            found = iter(
+                torch.autograd.Variable._execution_engine.run_backward(
+                    tuple(of), tuple(directions), retain or create, create, tuple(known), True, False
+                )
+            )
+        gradients = [next(found) if target.requires_grad else None for target in by]
+        return [torch.zeros_like(target) if g is None else g for g, target in zip(gradients, by, strict=True)]
 
 
 class Watch(TorchFunctionMode):
@@ -122,9 +149,6 @@ class Watch(TorchFunctionMode):
             with self:
                 return DECOMPOSED[function](*arguments, **keywords)
         call = Call(function, arguments, keywords)
-        if self.weights and function is functional.scaled_dot_product_attention and self._has_weight(call):
-            with self:
-                return attention(*arguments, **keywords)
         if function is torch.conv2d:
             _avoid_channels_last(call)
         uses: list[WeightUse] = []
@@ -136,6 +160,8 @@ class Watch(TorchFunctionMode):
             result = self.normalise(call)
         elif self.weights and is_operator(function):
             result = self._multiply(call, uses)
+        elif self.weights and function in SUMS:
+            result = self._add(call)
         else:
             result = call.run()
         if not self.weights:
@@ -154,10 +180,6 @@ class Watch(TorchFunctionMode):
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
             return type(value)(map(self._replaced, value))
         return {k: self._replaced(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-    def _has_weight(self, call: Call) -> bool:
-        kinds = {self.provenance.kind(t) for t in tensors((call.arguments, call.keywords))}
-        return kinds >= {"weight", "data"}
 
     # -- operators with weights ---------------------------------------------------------------------------------------
 
@@ -180,6 +202,16 @@ class Watch(TorchFunctionMode):
         if self.keep:
             self._kept.append((index, result, result._version))
         return result.clone() if index in self.copied else result
+
+    def _add(self, call: Call) -> Any:
+        """A sum of data and a bias, that is of a number for each channel."""
+        kinds = [self.provenance.kind(value) for value in call.arguments[:2]]
+        for k, kind in enumerate(kinds):
+            if kind == "weight" and kinds[1 - k :][:1] == ["data"]:
+                bias = call.arguments[k]
+                if sum(size > 1 for size in bias.shape) <= 1:
+                    call.arguments[k] = self.bias(bias)
+        return call.run()
 
     def _use(self, call: Call, operand: Operand) -> WeightUse:
         used: Tensor = call.get(operand.position, operand.name)

@@ -187,8 +187,6 @@ class SampleGradients:
         outputs = self._state.checked(captured.result, 1)
         labels = None if self._labels is None else self._labels[k : k + 1]
         loss = value(outputs, labels)
-        with _evaluating(self._state.module), captured.live():
-            found = torch.autograd.grad(loss, self._leaves, allow_unused=True)
-        return torch.cat(
-            [(torch.zeros_like(p) if g is None else g).flatten() for g, p in zip(found, self._leaves, strict=True)]
-        )
+        with _evaluating(self._state.module):
+            found = captured.gradients([loss], self._leaves)
+        return torch.cat([g.flatten() for g in found])
