@@ -75,7 +75,6 @@ def reseed(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
 
 
-
 @dataclass(frozen=True, slots=True)
 class Precision:
     """`dtype` of products and convolutions (None: float32 throughout), and whether images are stored channels last."""
