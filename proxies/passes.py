@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
 from proxies.batch import Batch, check_labels
 from proxies.blocks import candidates, chain
+from proxies.circle import movements
 from proxies.counting import count_operations
 from proxies.gaussian import GaussianPass, gaussian_pass
 from proxies.isolation import derive_seed, seeded
 from proxies.layers import Layer, State
 from proxies.linearised import linearised_flow
+from proxies.masked import masked_codes
+from proxies.noise import NoisePass, noise_pass
+from proxies.nonlinear import NonlinearCall, Nonlinearities
 from proxies.proxy_spec import PASSES
 from proxies.recording import Captured, record
 from proxies.sample_gradients import SampleGradients
@@ -60,6 +65,7 @@ class Passes:
         self.results: dict[str, Any] = {}
         self._captured: Captured | None = None
         self._graph: Tensor | None = None
+        self._nonlinear: list[NonlinearCall] = []
         self._input = self.batch.inputs[0]
 
     def run(self, name: str) -> None:
@@ -74,6 +80,9 @@ class Passes:
         pending = {name for name in still_wanted if name not in self.results}
         if not any("forward" in PASSES[name] for name in pending):
             self._graph = self._captured = None
+            self._nonlinear = []
+        if "nonlinear" in self.results and "nonlinear_gradients" not in pending:
+            self.results["nonlinear"] = [NonlinearCall(c.before, c.after.detach()) for c in self.results["nonlinear"]]
         if "block_jacobians" not in pending and "blocks" in self.results:
             self.results["blocks"] = [features.detach() for features in self.results["blocks"]]
         if "hessian" not in pending and "gradients" in self.results:
@@ -92,12 +101,20 @@ class Passes:
         inputs = (self._input, *self.batch.inputs[1:])
         seed = derive_seed(self.seed, "forward")
 
-        def run() -> Tensor:
-            with seeded(seed):
-                return self.state.outputs(*inputs)
+        def captured(copies: bool) -> tuple[Captured, Nonlinearities]:
+            seen = Nonlinearities(gradients="nonlinear_gradients" in self.wanted, copies=copies)
+
+            def run() -> Tensor:
+                with seeded(seed), seen if "nonlinear" in self.wanted else nullcontext():
+                    return self.state.outputs(*inputs)
+
+            return record(run, codes="relu" in self.wanted, watched=list(dict.fromkeys(watched))), seen
 
         with torch.set_grad_enabled(any(name in self.wanted for name in _DIFFERENTIATED)):
-            self._captured = record(run, codes="relu" in self.wanted, watched=list(dict.fromkeys(watched)))
+            self._captured, seen = captured(copies=False)
+            if seen.disturbed:
+                self._captured, seen = captured(copies=True)
+        self._nonlinear = seen.calls
         self._graph = self._captured.result
         return self._graph.detach()
 
@@ -108,17 +125,17 @@ class Passes:
         return self._graph, self._captured
 
     def _run_relu(self) -> list[Tensor]:
-        codes = self._live[1].codes
-        if not codes:
-            raise UnsupportedModuleError("*", f"{type(self.state.module).__name__} calls no ReLU", "ReLU")
-        if any(code.shape[0] != codes[0].shape[0] for code in codes):
-            reason = "a ReLU is called on something that does not hold the batch's samples"
-            raise UnsupportedModuleError("*", reason, "ReLU")
-        return codes
+        return _same_samples(self._live[1].codes, self.state.module)
 
     def _run_activations(self) -> list[tuple[Layer, tuple[Tensor, ...]]]:
         outputs = self._live[1].outputs
         return [(layer, tuple(outputs[layer.module])) for layer in self.state.layers if layer.module in outputs]
+
+    def _run_nonlinear(self) -> list[NonlinearCall]:
+        if not self._nonlinear:
+            reason = f"{type(self.state.module).__name__} calls no activation function"
+            raise UnsupportedModuleError("*", reason, "activation functions")
+        return self._nonlinear
 
     def _run_blocks(self) -> list[Tensor]:
         result, captured = self._live
@@ -148,9 +165,13 @@ class Passes:
         targets = list(weights)
         if "activation_gradients" in self.wanted:
             targets += [tensor for layer in self.state.layers for tensor in captured.outputs.get(layer.module, ())]
+        if "nonlinear_gradients" in self.wanted:
+            targets += [call.after for call in self._nonlinear]
         again = "hessian" in self.wanted
         found = _gradients(self._loss(result, self.batch.labels), targets, retain=again, create=again)
-        self._activation_gradients = [g.detach() for g in found[len(weights) :]]
+        beside = [g.detach() for g in found[len(weights) :]]
+        split = len(beside) - (len(self._nonlinear) if "nonlinear_gradients" in self.wanted else 0)
+        self._activation_gradients, self._nonlinear_gradients = beside[:split], beside[split:]
         return found[: len(weights)]
 
     def _run_activation_gradients(self) -> list[ActivationGradient]:
@@ -160,6 +181,11 @@ class Passes:
             ActivationGradient(layer, tuple(o.detach() for o in outputs), tuple(next(gradients) for _ in outputs))
             for layer, outputs in self.results["activations"]
         ]
+
+    def _run_nonlinear_gradients(self) -> list[Tensor]:
+        gradients = self._nonlinear_gradients
+        del self._nonlinear_gradients
+        return gradients
 
     def _run_hessian(self) -> list[Tensor]:
         gradients: list[Tensor] = self.results["gradients"]
@@ -190,6 +216,14 @@ class Passes:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "gaussian"))
         return gaussian_pass(self.state, self.batch.inputs, generator)
 
+    def _run_noise(self) -> NoisePass:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "noise"))
+        return noise_pass(self.state, self.batch.inputs, generator)
+
+    def _run_masked(self) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "masked"))
+        return _same_samples(masked_codes(self.state, self.batch.inputs, generator), self.state.module)
+
     def _run_single(self) -> list[Tensor]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "single"))
         inputs = self._single_input()
@@ -198,6 +232,10 @@ class Passes:
             watched = [layer.module for layer in self.state.weights() if layer.convolution]
             captured = record(lambda: self.state(noise), watched=watched)
         return [calls[-1] for calls in captured.outputs.values()]
+
+    def _run_circle(self) -> list[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "circle"))
+        return movements(self.state, self._single_input(), generator)
 
     def _run_synflow(self) -> list[tuple[Tensor, Tensor]]:
         return linearised_flow(self.state, self.batch.inputs, normalise=False)
@@ -256,6 +294,16 @@ def _gradients(
         outputs, list(by), directions, retain_graph=retain or create, create_graph=create, allow_unused=True
     )
     return [torch.zeros_like(target) if g is None else g for g, target in zip(found, by, strict=True)]
+
+
+def _same_samples(codes: list[Tensor], module: nn.Module) -> list[Tensor]:
+    """The codes; `UnsupportedModuleError` where there are none, or of something else than the batch's samples."""
+    if not codes:
+        raise UnsupportedModuleError("*", f"{type(module).__name__} calls no ReLU", "ReLU")
+    if any(code.shape[0] != codes[0].shape[0] for code in codes):
+        reason = "a ReLU is called on something that does not hold the batch's samples"
+        raise UnsupportedModuleError("*", reason, "ReLU")
+    return codes
 
 
 def _check_second_order(tensors: Sequence[Tensor]) -> None:

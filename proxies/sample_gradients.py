@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
@@ -111,6 +111,19 @@ class SampleGradients:
         if self._labels is None:
             raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)", "labels")
         return self._each(self._loss, start, stop)
+
+    def of_terms(
+        self, terms: Callable[[Tensor], Tensor], by: Sequence[Tensor], count: int
+    ) -> Iterator[list[tuple[Tensor, ...]]]:
+        """Of the first `count` samples, gradients of each of `terms(outputs)` (k,) by the leaves `by`, zero if unused."""
+        for k in range(count):
+            with frozen(self._state.module, self._statistics):
+                values = terms(self._state.outputs(self._inputs[k : k + 1]))
+                found = [
+                    torch.autograd.grad(value, list(by), retain_graph=True, allow_unused=True, materialize_grads=True)
+                    for value in values
+                ]
+            yield found
 
     def _each(self, value: Callable[[Tensor, Tensor | None], Tensor], start: int, stop: int | None) -> Iterator[Tensor]:
         for k in range(*slice(start, stop).indices(len(self._inputs))):
