@@ -53,12 +53,17 @@ def movements(state: State, first: Tensor, generator: torch.Generator) -> list[t
         return torch.func.jvp(output, (angle,), (torch.ones_like(angle),))[1]  # type: ignore[no-any-return]
 
     found = []
-    with torch.no_grad():
-        for k in range(ANGLES):
-            angle = torch.tensor(2 * math.pi * k / ANGLES).to(first)
-            moved, change = torch.func.jvp(velocity, (angle,), (torch.ones_like(angle),))
-            found.append((moved.double(), change.double()))
-        _check(output, torch.zeros((), dtype=first.dtype, device=first.device), *found[0], generator)
+    try:
+        with torch.no_grad():
+            for k in range(ANGLES):
+                angle = torch.tensor(2 * math.pi * k / ANGLES).to(first)
+                derivatives = torch.func.jvp(velocity, (angle,), (torch.ones_like(angle),))
+                found.append((derivatives[0].double(), derivatives[1].double()))
+            moved, change = found[0]
+            _check(output, torch.zeros((), dtype=first.dtype, device=first.device), moved, change, generator)
+    except NotImplementedError as error:
+        reason = "a function of the module cannot be differentiated in forward mode, or only once"
+        raise UnsupportedModuleError("*", reason, "second derivatives") from error
     return found
 
 
@@ -79,7 +84,7 @@ def _check(
 
 
 class _Elementary(TorchFunctionMode):
-    """Computes normalisations by means and powers, of which every derivative is right."""
+    """Computes normalisations and SiLU by functions of which every derivative is there and right."""
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
@@ -126,6 +131,10 @@ def _layer_norm(
     return result if bias is None else result + bias
 
 
+def _silu(input: Tensor, inplace: bool = False) -> Tensor:
+    return input.mul_(input.sigmoid()) if inplace else input * input.sigmoid()
+
+
 def _standardised(tensor: Tensor, dims: list[int], eps: float) -> Tensor:
     centred = tensor - tensor.mean(dims, keepdim=True)
     return centred * (centred.square().mean(dims, keepdim=True) + eps).rsqrt()
@@ -142,4 +151,5 @@ _REPLACED: dict[Callable[..., Any], Callable[..., Any]] = {
     functional.batch_norm: _batch_norm,
     functional.group_norm: _group_norm,
     functional.layer_norm: _layer_norm,
+    functional.silu: _silu,
 }

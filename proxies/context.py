@@ -206,7 +206,8 @@ class ProxyContext:
 
     @property
     def circle(self) -> list[tuple[Tensor, Tensor]]:
-        """Pass ``circle``: first and second derivative of the output along a circle of inputs, at some of its points."""
+        """Pass ``circle``: first and second derivative of the output along a circle of inputs, at some of its
+        points."""
         return self._of("circle", "circle")  # type: ignore[no-any-return]
 
     @property

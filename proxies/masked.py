@@ -78,5 +78,7 @@ def masked_codes(state: State, inputs: tuple[Tensor, ...], generator: torch.Gene
     with torch.no_grad():
         codes = record(run, codes=True).codes
     if not masking.convolutions:
-        raise UnsupportedModuleError("*", "the module calls no convolution, so there is nothing to mask", "convolutions")
+        raise UnsupportedModuleError(
+            "*", "the module calls no convolution, so there is nothing to mask", "convolutions"
+        )
     return codes

@@ -44,9 +44,7 @@ def noise_pass(state: State, inputs: tuple[Tensor, ...], generator: torch.Genera
         return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
     noise = normal(first)
-    captured = record(
-        lambda: state.outputs(noise, *inputs[1:]), watched=[layer.module for layer in state.weights()]
-    )
+    captured = record(lambda: state.outputs(noise, *inputs[1:]), watched=[layer.module for layer in state.weights()])
     outputs: Tensor = captured.result
     if outputs.dim() > 2 or outputs.shape[1] == 1:
         loss = functional.mse_loss(outputs, normal(outputs))

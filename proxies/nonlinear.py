@@ -23,9 +23,9 @@ class NonlinearCall:
 
 
 _NAMES = (
-    ("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_", "elu", "elu_", "selu")
-    + ("selu_", "celu", "celu_", "gelu", "silu", "mish", "hardswish", "hardsigmoid", "hardtanh", "hardtanh_")
-    + ("sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "logsigmoid", "threshold", "threshold_")
+    *("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_", "elu", "elu_", "selu"),
+    *("selu_", "celu", "celu_", "gelu", "silu", "mish", "hardswish", "hardsigmoid", "hardtanh", "hardtanh_"),
+    *("sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "logsigmoid", "threshold", "threshold_"),
 )
 _FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
     found for home in (functional, torch, Tensor) for name in _NAMES if callable(found := getattr(home, name, None))
@@ -39,8 +39,8 @@ class Nonlinearities(TorchFunctionMode):
     `calls` has one entry for each call, in their order; functions that are called in place are seen with the input that
     they had. With `gradients` an output is a tensor of the graph that no other call shares and that nobody changes, so
     that something can be differentiated by it; otherwise outputs are detached. What the module does in place to an
-    input or output later on is found out: then `disturbed` is true, and a run with `copies` is needed. Entered again, it
-    begins anew.
+    input or output later on is found out: then `disturbed` is true, and a run with `copies` is needed. Entered again,
+    it begins anew.
     """
 
     def __init__(self, *, gradients: bool = False, copies: bool = False) -> None:
@@ -51,7 +51,7 @@ class Nonlinearities(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self.calls, self._versions = [], []
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __torch_function__(

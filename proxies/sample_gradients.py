@@ -115,7 +115,8 @@ class SampleGradients:
     def of_terms(
         self, terms: Callable[[Tensor], Tensor], by: Sequence[Tensor], count: int
     ) -> Iterator[list[tuple[Tensor, ...]]]:
-        """Of the first `count` samples, gradients of each of `terms(outputs)` (k,) by the leaves `by`, zero if unused."""
+        """Of the first `count` samples, gradients of each of `terms(outputs)` (k,) by the leaves `by`, zero if
+        unused."""
         for k in range(count):
             with frozen(self._state.module, self._statistics):
                 values = terms(self._state.outputs(self._inputs[k : k + 1]))

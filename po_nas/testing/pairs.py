@@ -35,7 +35,7 @@ LOOKS_AT: dict[str, frozenset[str]] = {
     "sample_gradients": frozenset({"parameters", "layers"}),
     "gaussian": _LAYERS | {"normalisation"},
     "noise": _LAYERS | {"parameters", "normalisation"},
-    "masked": frozenset({"convolutions", "normalisation"}),
+    "masked": frozenset({"grouping", "convolutions", "normalisation"}),
     "single": _LAYERS | {"convolutions"},
     "circle": frozenset(),
     "synflow": _LAYERS | {"normalisation"},

@@ -42,13 +42,13 @@ def vkdnw(scores: Mapping[str, float]) -> float:
 def vkdnw_entropy(context: ProxyContext) -> float:
     """Entropy of the nine deciles of the eigenvalues of the Fisher information matrix, normalised to sum one.
 
-    The matrix is F = mean over samples of Σ over classes c of p(c) g gᵀ, g = ∂ log p(c) by one weight of each layer, and
-    p what the network predicts: no labels. Samples are taken one by one (see `proxies.sample_gradients`).
+    The matrix is F = mean over samples of Σ over classes c of p(c) g gᵀ, g = ∂ log p(c) by one weight of each layer,
+    and p what the network predicts: no labels. Samples are taken one by one (see `proxies.sample_gradients`).
 
-    Chosen here, where the paper leaves it open or its own choice costs too much: the weight in the middle of each layer's
-    stands for it; a weight that no sample's output depends on is left out; with more than ten classes, ten are drawn
-    from p for each sample, an unbiased estimate of F. Samples are the first 16 of the batch (the paper: 64 random ones; it
-    finds that neither matters much).
+    Chosen here, where the paper leaves it open or its own choice costs too much: the weight in the middle of each
+    layer's stands for it; a weight that no sample's output depends on is left out; with more than ten classes, ten are
+    drawn from p for each sample, an unbiased estimate of F. Samples are the first 16 of the batch (the paper: 64 random
+    ones; it finds that neither matters much).
 
     References: Týbl and Neumann, Training-free Neural Architecture Search through Variance of Knowledge of Deep
     Network Weights, CVPR 2025, arXiv 2502.04975.
@@ -64,9 +64,11 @@ def vkdnw_entropy(context: ProxyContext) -> float:
         logs = outputs[0].log_softmax(0)
         probabilities = logs.detach().exp()
         if len(logs) <= _CLASSES:
-            return probabilities.sqrt() * logs
+            weighted: Tensor = probabilities.sqrt() * logs
+            return weighted
         drawn = torch.multinomial(probabilities.double().cpu(), _CLASSES, replacement=True, generator=generator)
-        return logs[drawn.to(logs.device)] / _CLASSES**0.5
+        chosen: Tensor = logs[drawn.to(logs.device)] / _CLASSES**0.5
+        return chosen
 
     total = torch.zeros(len(weights), len(weights), dtype=torch.float64)
     for gradients in samples.of_terms(terms, weights, count):

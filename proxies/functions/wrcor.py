@@ -16,13 +16,13 @@ __all__ = ["wrcor"]
 def wrcor(context: ProxyContext) -> float:
     """log det Σ over the calls l of activation functions of 2ˡ (|Cᴬ| + |Cᴳ|), l = 0, 1, … in their order.
 
-    Cᴬ and Cᴳ are the Pearson correlations (n, n) of the samples' rows: what enters the function, and the loss's gradient
-    by what leaves it. The weight of the last of L calls is taken out of the determinant, so that nothing
+    Cᴬ and Cᴳ are the Pearson correlations (n, n) of the samples' rows: what enters the function, and the loss's
+    gradient by what leaves it. The weight of the last of L calls is taken out of the determinant, so that nothing
     overflows; it adds n (L − 1) log 2, by which deeper networks have higher scores.
 
-    Chosen here: a constant row, as of a gradient that is zero, correlates with nothing (not with itself either), so such
-    a call adds zeros; calls on what does not hold the batch's samples are left out. Undefined (an error) when the matrix
-    is singular. The voting proxies of the paper (SJW, SPW) are majority votes of this with others.
+    Chosen here: a constant row, as of a gradient that is zero, correlates with nothing (not with itself either), so
+    such a call adds zeros; calls on what does not hold the batch's samples are left out. Undefined (an error) when the
+    matrix is singular. The voting proxies of the paper (SJW, SPW) are majority votes of this with others.
 
     References: Jing, Chen, Xu, Tai, Wang and Li, Zero-Shot Neural Architecture Search with Weighted Response
     Correlation, arXiv 2507.08841.

@@ -22,6 +22,8 @@ ABOUT = {name: aspects(name) for name in NAMES}
 # Sums over single weights do not depend on how weights are divided into layers, nor on layers that add zero.
 ABOUT |= {name: ABOUT[name] - {"grouping", "layers"} for name in ("fisher", "plain", "snip", "synflow", "synflow_bn")}
 ABOUT |= {"grasp": ABOUT["grasp"] - {"grouping"}}
+# One weight stands for a layer.
+ABOUT |= {"vkdnw_entropy": ABOUT["vkdnw_entropy"] | {"grouping"}}
 ABOUT |= {"params": frozenset({"parameters", "layers"}), "l2_norm": frozenset({"grouping", "layers"})}
 
 UNEQUAL: dict[str, str] = {
@@ -37,65 +39,78 @@ UNEQUAL: dict[str, str] = {
     "ReLU: mask": "* synflow synflow_bn",
     "ReLU: threshold": "* synflow synflow_bn",
     "ReLU: leaky, slope 0": "* synflow synflow_bn",
-    "ReLU: several forms": "* linear_regions nwot swap synflow synflow_bn",
+    "ReLU: several forms": "* l_swag linear_regions ncd_nwot ncd_swap near nwot swap synflow synflow_bn wrcor",
     "ReLU on rows": (
-        "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen"
+        "* az_expressivity az_progressivity az_trainability linear_regions ncd_nwot ncd_swap near nwot swap "
+        "synflow synflow_bn zen"
     ),
     "ReLU, sequence first": (
-        "* az_expressivity az_progressivity az_trainability linear_regions nwot swap synflow synflow_bn zen"
+        "* az_expressivity az_progressivity az_trainability linear_regions ncd_swap near nwot swap synflow "
+        "synflow_bn zen"
     ),
     "ReLU on halves of the batch": (
-        "* az_expressivity az_progressivity az_trainability linear_regions swap synflow synflow_bn zen"
+        "* az_expressivity az_progressivity az_trainability linear_regions ncd_swap near swap synflow synflow_bn zen"
     ),
     "linear: functional.linear": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag "
+        "layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
     "linear: matmul": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag "
+        "layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
     "linear: addmm": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag "
+        "layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
     "linear: einsum": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag "
+        "layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
     "linear: weight first": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag "
+        "layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
     "linear: tensordot": (
-        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow "
-        "synflow_bn zen zico"
+        "* az_expressivity az_progressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag "
+        "layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
     "linear: matmul, same names": "* synflow synflow_bn",
     "linear on rows": "* fisher synflow synflow_bn zen",
     "linear, sequence first": "* fisher synflow synflow_bn zen",
     "linear on halves of the batch": "* fisher synflow synflow_bn zen",
     "linear as 1 x 1 convolution": "* az_expressivity synflow synflow_bn zen",
-    "linear and ReLU in one": "az_expressivity az_progressivity az_trainability fisher synflow synflow_bn",
+    "linear and ReLU in one": "az_expressivity az_progressivity az_trainability fisher intrain synflow synflow_bn",
     "convolution as function": (
-        "az_expressivity az_trainability fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico"
+        "az_expressivity az_trainability fisher grad_norm grasp intrain l2_norm l_swag layer_count near plain "
+        "snip synflow synflow_bn vkdnw_entropy zen zico"
     ),
-    "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability",
+    "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability near",
     "convolution as matrix product": "az_expressivity az_progressivity az_trainability",
-    "batch norm with activation": "az_expressivity az_progressivity az_trainability gradsign ntk synflow",
-    "batch norm as function": "gradsign ntk synflow zen",
-    "batch norm written out": "gradsign ntk",
-    "layer norm as function": "fisher grad_norm grasp l2_norm plain snip synflow synflow_bn zen zico",
+    "batch norm with activation": (
+        "az_expressivity az_progressivity az_trainability gradsign ntk synflow vkdnw_entropy"
+    ),
+    "batch norm as function": "gradsign ntk synflow vkdnw_entropy zen",
+    "batch norm written out": "gradsign ntk vkdnw_entropy",
+    "layer norm as function": (
+        "fisher grad_norm grasp intrain l2_norm l_swag layer_count plain snip synflow synflow_bn vkdnw_entropy zen zico"
+    ),
     "attention: MultiheadAttention": "fisher plain snip synflow synflow_bn",
     "attention, sequence first": "fisher grasp plain snip synflow synflow_bn",
     "recurrence: torch's layers": (
-        "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico"
+        "fisher grad_norm grasp intrain l2_norm l_swag linear_regions near plain snip swap synflow synflow_bn "
+        "vkdnw_entropy wrcor zen zico"
     ),
     "recurrence: torch's cells": (
-        "fisher grad_norm grasp l2_norm linear_regions plain snip swap synflow synflow_bn zen zico"
+        "fisher grad_norm grasp intrain l2_norm l_swag linear_regions near plain snip swap synflow synflow_bn "
+        "vkdnw_entropy wrcor zen zico"
     ),
-    "embedding as function": "az_expressivity fisher grad_norm grasp l2_norm plain snip zico",
-    "embedding as index": "az_expressivity fisher grad_norm grasp l2_norm plain snip zico",
+    "embedding as function": (
+        "az_expressivity fisher grad_norm grasp l2_norm l_swag layer_count plain snip vkdnw_entropy zico"
+    ),
+    "embedding as index": (
+        "az_expressivity fisher grad_norm grasp l2_norm l_swag layer_count plain snip vkdnw_entropy zico"
+    ),
     "prune.identity": "* az_expressivity az_progressivity az_trainability",
     "weight_norm, old": "* az_expressivity az_progressivity az_trainability",
     "spectral_norm, old": "*",

@@ -88,7 +88,9 @@ def test_scored_together_they_are_what_they_are_alone(family):
     close(without, {name: together[name] for name in others})
 
 
-@pytest.mark.parametrize("activate", [nn.GELU(), nn.SiLU(), nn.Tanh(), nn.Hardswish(), nn.ELU(inplace=True), nn.Softplus()])
+@pytest.mark.parametrize(
+    "activate", [nn.GELU(), nn.SiLU(), nn.Tanh(), nn.Hardswish(), nn.ELU(inplace=True), nn.Softplus()]
+)
 def test_other_activation_functions_have_scores(activate):
     found = proxies.score(make(lambda: Written(activate)), batch(), ["near", "l_swag", "wrcor", "intrain", "vkdnw"])
     assert all(math.isfinite(value) for value in found.values())

@@ -331,7 +331,6 @@ def az_trainability(network, x, y):
     return np.mean(scores)
 
 
-
 def nonlinear(network, x):
     """(input, output) of every call of a ReLU of whatever kind, on the graph, and the logits."""
     model, calls = outplace(network), []
@@ -564,7 +563,9 @@ def test_single_precision_is_close_to_double(family):
     double = proxies.score(make(FAMILIES[family]), batch(), OWN, on_error="nan")
     single = proxies.score(make(FAMILIES[family]).float(), batch(torch.float32), OWN, on_error="nan")
     for name, value in single.items():
-        assert value == pytest.approx(double[name], rel=2e-2 if name in {"l_swag", "ntk", "swap", "zico"} else 1e-3, nan_ok=True)
+        assert value == pytest.approx(
+            double[name], rel=2e-2 if name in {"l_swag", "ntk", "swap", "zico"} else 1e-3, nan_ok=True
+        )
 
 
 def test_synflow_of_a_linear_chain_in_closed_form():
