@@ -23,7 +23,7 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
     (
         ProxySpec("params", (), +1, cost="count", failure="blind to topology", reference=_SUITE),
         "counts:params",
-        "number of trainable parameters",
+        "number of parameters",
     ),
     (
         ProxySpec("flops", ("macs",), +1, cost="count", failure="blind to topology", reference=_SUITE),
@@ -31,7 +31,9 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
         "multiply-accumulates of one sample",
     ),
     (
-        ProxySpec("l2_norm", (), +1, cost="count", failure="measures size and the initialiser", reference=_SUITE),
+        ProxySpec(
+            "l2_norm", ("forward",), +1, cost="forward", failure="measures size and the initialiser", reference=_SUITE
+        ),
         "counts:l2_norm",
         "sum of the norms of the layers' weights",
     ),

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.layers import State, first_tensor
+from proxies.state import State, first_tensor
 
 __all__ = ["movements"]
 

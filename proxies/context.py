@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,7 @@ class ProxyContext:
         self._passes = passes
         self._allowed = closure(spec.passes)
         self._snapshot: Snapshot | None = None
+        self._installed: ExitStack | None = None
         self._generator: torch.Generator | None = None
 
     def _of(self, name: str, attribute: str) -> Any:
@@ -65,7 +67,7 @@ class ProxyContext:
 
         Raises `UnsupportedModuleError` when there are none.
         """
-        return self._passes.state.weights()
+        return self._passes.layers
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -91,20 +93,35 @@ class ProxyContext:
 
     def call(self, *inputs: Tensor) -> Any:
         """The module's output for other inputs, differentiable; its statistics stay as they are."""
-        return self._passes.state(*inputs)
+        state = self._passes.state
+        if self._installed is None:
+            # Until the proxy is done, for what is checkpointed runs again when the output is differentiated.
+            self._installed = ExitStack()
+            self._installed.enter_context(state.installed(state.leaves, state.buffers()))
+        return state(*inputs)
 
     @property
     def module(self) -> nn.Module:
-        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper."""
+        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper.
+
+        Outputs of `call` cannot be differentiated any more after this.
+        """
+        self._uninstall()
         if self._snapshot is None:
             self._snapshot = Snapshot(self._passes.state.module)
         return self._passes.state.module
 
     def close(self) -> None:
         """Undo what the proxy did to `module`; the engine calls it."""
+        self._uninstall()
         if self._snapshot is not None:
             self._snapshot.restore()
             self._snapshot = None
+
+    def _uninstall(self) -> None:
+        if self._installed is not None:
+            self._installed.close()
+            self._installed = None
 
     # -- one forward pass of the batch ----------------------------------------------------------------------------
 

@@ -8,77 +8,72 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.layers import State
-from proxies.recording import record
+from proxies.operators import BATCH_NORMS, Call
+from proxies.recording import Captured, Watch, record
+from proxies.samples import SampleRows
+from proxies.state import State
 
 __all__ = ["MASKED", "masked_codes"]
 
 MASKED = 0.95
 """Share of the inputs of a convolution that is masked, the paper's best on NAS-Bench-201."""
 
-_CONVOLUTIONS: frozenset[Callable[..., Any]] = frozenset(
-    getattr(home, f"conv{kind}") for home in (functional, torch) for kind in ("1d", "2d", "3d")
-)
+_CONVOLUTIONS: frozenset[Callable[..., Any]] = frozenset({torch.conv1d, torch.conv2d, torch.conv3d})
 
 
-class _Masking(TorchFunctionMode):
+class _Masking(Watch):
     """Masks the inputs of convolutions, and normalises each sample where the batch was normalised."""
 
-    def __init__(self, generator: torch.Generator) -> None:
-        super().__init__()
-        self.generator, self.convolutions = generator, 0
+    def __init__(self, generator: torch.Generator, codes: Callable[[int, Tensor], Tensor]) -> None:
+        super().__init__(codes=codes)
+        self._generator, self._state = generator, generator.get_state()
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        super().begin(captured, copied, share)
+        self._generator.set_state(self._state)
+        self.convolutions = 0
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
-        keywords = keywords or {}
         if function in _CONVOLUTIONS:
             self.convolutions += 1
-            given, *rest = (keywords.pop("input"),) if "input" in keywords else arguments
-            drawn = torch.rand(given.shape, generator=self.generator)
+            given, *rest = (keywords.pop("input"),) if keywords and "input" in keywords else arguments
+            drawn = torch.rand(given.shape, generator=self._generator)
             mask = (drawn >= MASKED).to(device=given.device, dtype=given.dtype)
-            return function(given * mask, *rest, **keywords)
-        if function is functional.batch_norm:
-            return _layer_norm(*arguments, **keywords)
-        return function(*arguments, **keywords)
+            arguments = (given * mask, *rest)
+        return super().__torch_function__(function, types, arguments, keywords)
+
+    def normalise(self, call: Call) -> Any:
+        places = BATCH_NORMS.get(call.function)
+        if places is None:
+            return call.run()
+        weight, bias = call.get(places[2], "weight"), call.get(places[3], "bias")
+        eps = call.get(7, "eps")
+        return functional.group_norm(call.get(0, "input"), 1, weight, bias, 1e-5 if eps is None else eps)
 
 
-def _layer_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """With the arguments of batch normalisation, the normalisation of each sample over channels and positions."""
-    return functional.group_norm(input, 1, weight, bias, eps)
-
-
-def masked_codes(state: State, inputs: tuple[Tensor, ...], generator: torch.Generator) -> list[Tensor]:
-    """Packed codes of the ReLUs (as `proxies.recording.record` gives them), of a batch that goes through masks.
+def masked_codes(state: State, inputs: tuple[Tensor, ...], seed: int) -> list[Tensor]:
+    """Packed codes of the ReLUs (`proxies.patterns.pack`) of a batch that goes through masks.
 
     Each number that enters a convolution is set to zero with probability 0.95, y = Σ W ⊙ M ⊙ X, M drawn anew for each
     call. Batch normalisation becomes layer normalisation over the channels and positions of a sample, with the scales
-    and shifts of the channels. Training mode otherwise. Masks are drawn from `generator` on the CPU.
+    and shifts of the channels. Training mode otherwise. Masks are drawn on the CPU.
 
     Raises `UnsupportedModuleError` for a network without convolutions (nothing would be masked) or without ReLUs.
     """
-    masking = _Masking(generator)
-
-    def run() -> Any:
-        with masking:
-            return state(*inputs)
-
+    rows = SampleRows(state, inputs, seed)
+    masking = _Masking(torch.Generator().manual_seed(seed), rows.of_relu)
     with torch.no_grad():
-        codes = record(run, codes=True).codes
+        captured = record(state, inputs, masking, seed=seed)
+    if captured.no_codes is not None:
+        raise captured.no_codes
+    if not captured.codes:
+        raise UnsupportedModuleError("*", f"{type(state.module).__name__} calls no ReLU", "ReLU")
     if not masking.convolutions:
-        raise UnsupportedModuleError(
-            "*", "the module calls no convolution, so there is nothing to mask", "convolutions"
-        )
-    return codes
+        reason = "the module calls no convolution, so there is nothing to mask"
+        raise UnsupportedModuleError("*", reason, "convolutions")
+    rows.count_relus(len(captured.codes))
+    return captured.codes

@@ -9,20 +9,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.layers import Layer, State
-from proxies.recording import record
+from proxies.layers import Layers
+from proxies.recording import Watch, record
+from proxies.samples import channels_last
+from proxies.state import State
 
 __all__ = ["NoisePass", "noise_pass"]
 
 
 @dataclass(frozen=True, slots=True)
 class NoisePass:
-    """Outputs of each layer that was called, call by call, and the loss's gradient by each trainable parameter.
+    """For each layer what it puts out in all of its calls, as rows (m, channels), and the loss's gradient by each
+    trainable parameter, zeros where there is no path."""
 
-    A parameter that the loss does not depend on has a gradient of zeros.
-    """
-
-    features: tuple[tuple[Layer, tuple[Tensor, ...]], ...]
+    features: tuple[Tensor, ...]
     gradients: dict[str, Tensor]
 
 
@@ -44,22 +44,17 @@ def noise_pass(state: State, inputs: tuple[Tensor, ...], generator: torch.Genera
         return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
     noise = normal(first)
-    captured = record(lambda: state.outputs(noise, *inputs[1:]), watched=[layer.module for layer in state.weights()])
-    outputs: Tensor = captured.result
+    captured = record(state, (noise, *inputs[1:]), Watch(keep=True))
+    outputs = state.checked(captured.result, len(noise))
     if outputs.dim() > 2 or outputs.shape[1] == 1:
         loss = functional.mse_loss(outputs, normal(outputs))
     else:
         labels = torch.randint(outputs.shape[1], (len(outputs),), generator=generator).to(outputs.device)
         loss = functional.cross_entropy(outputs, labels)
-    if not loss.requires_grad:
-        raise UnsupportedModuleError("*", "the output depends on no parameter", "gradients")
-    found = torch.autograd.grad(loss, [state.leaves[name] for name in names], allow_unused=True)
-    gradients = {
-        name: torch.zeros_like(state.leaves[name]) if g is None else g for name, g in zip(names, found, strict=True)
-    }
+    found = captured.gradients([loss], [state.leaves[name] for name in names])
+    layers = Layers(state.module, captured.uses)
     features = tuple(
-        (layer, tuple(output.detach() for output in captured.outputs[layer.module]))
-        for layer in state.layers
-        if layer.module in captured.outputs
+        torch.cat([layer.part.of_channels(channels_last(use, use.output.detach()), -1).flatten(0, -2) for use in own])
+        for layer, own in zip(layers.layers, layers.uses, strict=True)
     )
-    return NoisePass(features, gradients)
+    return NoisePass(features, dict(zip(names, found, strict=True)))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
-__all__ = ["NonlinearCall", "Nonlinearities"]
+from po_nas.errors import UnsupportedModuleError
+from proxies.recording import Captured, Watch
+
+__all__ = ["NonlinearCall", "Nonlinearities", "of_samples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +35,54 @@ _FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
 """Activation functions that act on each number by itself, by all the ways in which they are called."""
 
 
-class Nonlinearities(TorchFunctionMode):
-    """Keeps input and output of every activation function that is called while it is active.
+class Nonlinearities(Watch):
+    """Keeps input and output of every activation function that is called in a pass (`proxies.recording.record`).
 
     `calls` has one entry for each call, in their order; functions that are called in place are seen with the input that
     they had. With `gradients` an output is a tensor of the graph that no other call shares and that nobody changes, so
     that something can be differentiated by it; otherwise outputs are detached. What the module does in place to an
-    input or output later on is found out: then `disturbed` is true, and a run with `copies` is needed. Entered again,
-    it begins anew.
+    input or output later on is found out: then `disturbed` is true, and a pass with `copies` is needed.
     """
 
-    def __init__(self, *, gradients: bool = False, copies: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        keep: bool = False,
+        codes: Callable[[int, Tensor], Tensor] | None = None,
+        gradients: bool = False,
+        copies: bool = False,
+    ) -> None:
+        super().__init__(keep=keep, codes=codes)
         self.gradients, self.copies = gradients, copies
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        """Start to record into `captured`."""
+        super().begin(captured, copied, share)
         self.calls: list[NonlinearCall] = []
         self._versions: list[tuple[Tensor, int]] = []
-
-    def __enter__(self) -> Self:
-        self.calls, self._versions = [], []
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
         keywords = keywords or {}
-        if function not in _FUNCTIONS or not arguments:
-            return function(*arguments, **keywords)
-        given: Tensor = arguments[0]
+        given = arguments[0] if arguments else keywords.get("input")
+        watched = self.recording and function in _FUNCTIONS and isinstance(given, Tensor)
+        if not watched or self.provenance.kind(given) != "data":
+            return super().__torch_function__(function, types, arguments, keywords)
         in_place = _in_place(function, arguments, keywords)
         if self.gradients:
-            copy = given.clone()
-            output = function(copy, *arguments[1:], **keywords)
+            before = given.detach().clone()
+            if in_place:
+                arguments, keywords = (
+                    (given.clone(), *arguments[1:]),
+                    {k: v for k, v in keywords.items() if k != "input"},
+                )
             # Out of reach of the module and of other calls: functions may hand out one tensor to two calls.
-            mine = output.clone()
-            self.calls.append(NonlinearCall(given.detach().clone(), mine))
+            mine = super().__torch_function__(function, types, arguments, keywords).clone()
+            self.calls.append(NonlinearCall(before, mine))
             return given.copy_(mine) if in_place else mine.clone()
         before = given.detach().clone() if in_place or self.copies else given.detach()
-        output = function(*arguments, **keywords)
+        output: Tensor = super().__torch_function__(function, types, arguments, keywords)
         self.calls.append(NonlinearCall(before, output.detach().clone() if self.copies else output.detach()))
         if not self.copies:
             self._versions += [(tensor, tensor._version) for tensor in ((output,) if in_place else (given, output))]
@@ -86,3 +98,11 @@ def _in_place(function: Callable[..., Any], arguments: tuple[Any, ...], keywords
     """Whether a call may change its input: by its name, or by a flag that is set."""
     flagged = bool(keywords.get("inplace")) or any(argument is True for argument in arguments[1:])
     return function.__name__.endswith("_") or flagged
+
+
+def of_samples(calls: Sequence[NonlinearCall], samples: int) -> Sequence[NonlinearCall]:
+    """The calls; `UnsupportedModuleError` where one is on something else than (samples, units, …)."""
+    if any(call.after.dim() < 2 or len(call.after) != samples for call in calls):
+        reason = "an activation function is called on something that does not hold the batch's samples"
+        raise UnsupportedModuleError("*", reason, "samples")
+    return calls

@@ -75,14 +75,21 @@ def disturbed(example: Example, seed: int) -> Example:
     generator = torch.Generator().manual_seed(seed)
 
     def shaken(tensor: Tensor) -> Tensor:
-        signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
-        return tensor * (1 + signs * 2.0**-40) if tensor.is_floating_point() else tensor
+        if not tensor.is_floating_point():
+            return tensor
+        signs = (torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1).to(tensor)
+        return tensor * (1 + signs * 2.0**-40)
 
     module = copy.deepcopy(example.module)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(shaken(parameter))
     return Example(module, tuple(map(shaken, example.inputs)), example.labels)
+
+
+def _least(score: float) -> float:
+    """What rounding of the score itself may be."""
+    return 2.0**-40 * abs(score)
 
 
 @dataclass(frozen=True)
@@ -101,14 +108,18 @@ class Reference:
     @functools.cached_property
     def tolerance(self) -> dict[str, float]:
         """How far a score may be off by rounding: eight times what three disturbances of the network do to it."""
-        worst = {name: 2.0**-40 * abs(value) for name, value in self.scores.values.items()}
+        worst = {name: _least(value) for name, value in self.scores.values.items()}
         for seed in range(3):
             shaken = disturbed(self.example, seed)
             found = proxies.evaluate(shaken.module, shaken.batch, self.names).values
             for name, value in self.scores.values.items():
                 # A score that is there only by rounding is no score that anything can be compared with.
-                worst[name] = max(worst[name], abs(found.get(name, math.inf) - value))
-        return {name: 8 * value for name, value in worst.items()}
+                worst[name] = max(worst[name], 8 * abs(found.get(name, math.inf) - value))
+        return worst
+
+    def _same(self, name: str, value: float) -> bool:
+        off = abs(value - self.scores.values[name])
+        return off <= _least(value) or off <= self.tolerance[name]
 
     def unequal(self, rewrites: Sequence[Rewrite], about: dict[str, Iterable[str]]) -> dict[str, str] | None:
         """The proxies with another score for the rewritten network, and what they say; None where nothing is rewritten.
@@ -126,7 +137,7 @@ class Reference:
         problems = {
             name: f"{value!r} instead of {self.scores.values[name]!r} (rounding: {self.tolerance[name]:.1g})"
             for name, value in found.values.items()
-            if not abs(value - self.scores.values[name]) <= self.tolerance[name]
+            if not self._same(name, value)
         }
         left = changes(before, state(module, *self.example.inputs))
         return problems | {"*": f"scoring changed {', '.join(left)}"} if left else problems

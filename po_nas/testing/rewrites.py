@@ -31,7 +31,7 @@ ASPECTS = {
     "convolutions": "a convolution is no convolution any more, or the other way round",
     "normalisation": "batch normalisation is written out, so that nothing tells it apart from the rest",
     "operations": "other multiplications are made",
-    "modules": "the tree of modules is another one",
+    "modules": "the tree of modules is another one: parts are wrapped, joined or taken apart",
 }
 """What a rewrite may change beside the code; proxies that are about it by definition have other scores then."""
 
@@ -139,8 +139,13 @@ def _products(form: str) -> Rewrite:
 
 
 def _mixed_relus(module: nn.Module) -> nn.Module | None:
-    names = itertools.cycle(["clamp", "method", "functional.relu", "clamp_min"])
-    return _replaced(module, lambda part: forms.Relu(next(names)) if type(part) is nn.ReLU else None)
+    names = itertools.cycle([None, "clamp", "method", "functional.relu"])
+
+    def make(part: nn.Module) -> nn.Module | None:
+        form = next(names) if type(part) is nn.ReLU else None
+        return None if form is None else forms.Relu(form)
+
+    return _replaced(module, make)
 
 
 # -- parts of a Sequential that become one ------------------------------------------------------------------------
@@ -378,20 +383,21 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
 REWRITES: tuple[Rewrite, ...] = (
     # ReLU
     *(_relus(form) for form in forms.RELUS),
-    Rewrite("ReLU: several forms", _mixed_relus),
-    _parts("ReLU on rows", nn.ReLU, forms.Rows),
-    _parts("ReLU, sequence first", nn.ReLU, forms.SequenceFirst),
-    _parts("ReLU on halves of the batch", nn.ReLU, forms.Halves),
+    Rewrite("ReLU: some as modules, some not", _mixed_relus),
+    _parts("ReLU on rows", nn.ReLU, forms.Rows, "modules"),
+    _parts("ReLU, sequence first", nn.ReLU, forms.SequenceFirst, "modules"),
+    _parts("ReLU on halves of the batch", nn.ReLU, forms.Halves, "modules"),
     # linear layers
     *(_products(form) for form in forms.PRODUCTS),
     _layers("linear: matmul, same names", nn.Linear, lambda p: forms.Product(p, "matmul")),
-    _layers("linear on rows", nn.Linear, forms.Rows),
-    _layers("linear, sequence first", nn.Linear, forms.SequenceFirst),
-    _layers("linear on halves of the batch", nn.Linear, forms.Halves),
-    _layers("linear as 1 x 1 convolution", nn.Linear, forms.OneByOne, "convolutions"),
+    _layers("linear on rows", nn.Linear, forms.Rows, "modules"),
+    _layers("linear, sequence first", nn.Linear, forms.SequenceFirst, "modules"),
+    _layers("linear on halves of the batch", nn.Linear, forms.Halves, "modules"),
+    _layers("linear as 1 x 1 convolution", nn.Linear, forms.OneByOne, "convolutions", "modules"),
     Rewrite(
         "linear and ReLU in one",
         lambda m: _pairs(m, lambda a, b: forms.Fused(a) if _is_plain(a, nn.Linear) and type(b) is nn.ReLU else None),
+        frozenset({"modules"}),
     ),
     # convolutions
     _layers("convolution as function", (nn.Conv1d, nn.Conv2d), forms.FunctionalConvolution),
@@ -400,6 +406,7 @@ REWRITES: tuple[Rewrite, ...] = (
         nn.Conv2d,
         lambda p: forms.Pointwise(p) if _is_pointwise(p) else None,
         "convolutions",
+        "modules",
     ),
     _layers("1-D convolution as 2-D", nn.Conv1d, forms.Flat),
     _layers("groups apart", nn.Conv2d, lambda p: forms.Split(p) if p.groups > 1 else None, "grouping", "modules"),
@@ -408,6 +415,7 @@ REWRITES: tuple[Rewrite, ...] = (
         nn.Conv2d,
         lambda p: forms.Unfolded(p) if p.groups == 1 else None,
         "convolutions",
+        "modules",
     ),
     # normalisation
     Rewrite("batch norm with activation", lambda m: _pairs(m, _norm_with_activation)),
@@ -422,8 +430,8 @@ REWRITES: tuple[Rewrite, ...] = (
     _parts("recurrence: torch's layers", Unrolled, forms.Recurrent, "modules"),
     _parts("recurrence: torch's cells", Unrolled, forms.Cells, "modules"),
     _parts("neighbours: edge by edge", Aggregate, lambda _: forms.Scattered(), "operations"),
-    _layers("embedding as function", nn.Embedding, lambda p: forms.Lookup(p, False)),
-    _layers("embedding as index", nn.Embedding, lambda p: forms.Lookup(p, True)),
+    _layers("embedding as function", nn.Embedding, lambda p: forms.Lookup(p, False), "modules"),
+    _layers("embedding as index", nn.Embedding, lambda p: forms.Lookup(p, True), "modules"),
     # weights that are computed from others
     _layers("prune.identity", _WEIGHTED, _changed(_pruned), last=True),
     _layers("weight_norm, old", _WEIGHTED, _changed(nn.utils.weight_norm), "parameters", last=True),
@@ -439,6 +447,7 @@ REWRITES: tuple[Rewrite, ...] = (
         _WEIGHTED,
         _changed(lambda p: parametrize.register_parametrization(p, "weight", _PlusZero(p.weight))),
         "parameters",
+        "operations",
         last=True,
     ),
     _layers("spectral_norm, old", nn.Linear, lambda p: _spectral(p, nn.utils.spectral_norm), "parameters", last=True),

@@ -232,7 +232,7 @@ def _recurrent(kind: str) -> Callable[[int, Activation], _Built]:
         """Recurrent layers one above the other, and a head on the last step."""
         layers = [Unrolled(kind, inputs, _WIDTH) for inputs in (3, *[_WIDTH] * (depth - 1))]
         head = nn.Sequential(nn.Linear(_WIDTH, 5), activation(), nn.Linear(5, CLASSES))
-        return nn.Sequential(*layers, _Last(), head), ((_SAMPLES, _STEPS, 3),)
+        return nn.Sequential(*layers, _Last(), head), ((_SAMPLES, 3, 3),)
 
     return build
 

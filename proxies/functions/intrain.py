@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.context import ProxyContext
-from proxies.layers import Layer
 
 __all__ = ["intrain"]
 
@@ -40,7 +38,7 @@ def intrain(context: ProxyContext) -> float:
     seen = context.noise
     if not seen.features:
         raise UnsupportedModuleError("*", "none of the module's layers is called", "layers")
-    capacity = math.fsum(_log_participation(_observations(layer, outputs)) for layer, outputs in seen.features)
+    capacity = math.fsum(map(_log_participation, seen.features))
     magnitudes = {name: float(gradient.abs().max()) for name, gradient in seen.gradients.items() if gradient.numel()}
     least = _ROUNDING * max(magnitudes.values())
     resilience = math.fsum(
@@ -49,12 +47,6 @@ def intrain(context: ProxyContext) -> float:
         if magnitude > least
     )
     return capacity * (1 + resilience) / math.log(len(seen.features) + 1)
-
-
-def _observations(layer: Layer, outputs: tuple[Tensor, ...]) -> Tensor:
-    """What a layer puts out in all of its calls as rows (m, channels)."""
-    channels = 1 if layer.convolution else -1
-    return torch.cat([output.movedim(channels, -1).flatten(0, -2) for output in outputs])
 
 
 def _log_participation(rows: Tensor) -> float:

@@ -8,6 +8,7 @@ import torch
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.context import ProxyContext
+from proxies.nonlinear import of_samples
 from proxies.patterns import distinct_columns, pack
 
 __all__ = ["l_swag"]
@@ -37,8 +38,5 @@ def l_swag(context: ProxyContext) -> float:
     if not used:
         reason = "no layer's gradient differs between the halves of the batch"
         raise UnsupportedModuleError("*", reason, "gradients")
-    calls = [call for call in context.nonlinear_calls if len(call.after) == len(context.inputs)]
-    if not calls:
-        reason = "no activation function is called on something that holds the batch's samples"
-        raise UnsupportedModuleError("*", reason, "activation functions")
+    calls = of_samples(context.nonlinear_calls, len(context.inputs))
     return total * distinct_columns([pack(call.after) for call in calls])

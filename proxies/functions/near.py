@@ -8,6 +8,7 @@ from torch import Tensor
 from proxies.blocks import by_position
 from proxies.context import ProxyContext
 from proxies.isolation import derive_seed
+from proxies.nonlinear import of_samples
 
 __all__ = ["near"]
 
@@ -31,12 +32,12 @@ def near(context: ProxyContext) -> float:
     places: dict[tuple[int, int], Tensor] = {}
     # A tensor that enters several functions has its rank computed once.
     ranks: dict[tuple[int, torch.Size, tuple[int, ...]], float] = {}
-    calls = context.nonlinear_calls
+    calls = of_samples(context.nonlinear_calls, len(context.inputs))
     total = 0.0
     for tensor in (t for call in calls for t in (call.before, call.after)):
         key = (tensor.data_ptr(), tensor.shape, tensor.stride())
         if key not in ranks:
-            rows = _rows(tensor, context.tokens)
+            rows = by_position(tensor, context.tokens).movedim(1, -1).flatten(0, -2)
             count, width = rows.shape
             if (count, width) not in places:
                 last = max(0, count - width)
@@ -45,12 +46,6 @@ def near(context: ProxyContext) -> float:
             ranks[key] = _mean_rank(rows, places[count, width])
         total += ranks[key]
     return total
-
-
-def _rows(features: Tensor, tokens: bool) -> Tensor:
-    if features.dim() < 2:
-        return features.reshape(-1, 1)
-    return by_position(features, tokens).movedim(1, -1).flatten(0, -2)
 
 
 def _generator(context: ProxyContext, count: int, width: int) -> torch.Generator:

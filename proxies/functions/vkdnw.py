@@ -54,7 +54,6 @@ def vkdnw_entropy(context: ProxyContext) -> float:
     Network Weights, CVPR 2025, arXiv 2502.04975.
     """
     samples = context.sample_gradients
-    weights = [layer.weight for layer in context.layers]
     count, generator = min(len(samples), _SAMPLES), context.generator
 
     def terms(outputs: Tensor) -> Tensor:
@@ -70,9 +69,10 @@ def vkdnw_entropy(context: ProxyContext) -> float:
         chosen: Tensor = logs[drawn.to(logs.device)] / _CLASSES**0.5
         return chosen
 
-    total = torch.zeros(len(weights), len(weights), dtype=torch.float64)
-    for gradients in samples.of_terms(terms, weights, count):
-        rows = torch.stack([torch.stack([g.flatten()[g.numel() // 2] for g in each]) for each in gradients])
+    size = len(context.layers)
+    total = torch.zeros(size, size, dtype=torch.float64)
+    for gradients in samples.of_terms(terms, count):
+        rows = torch.stack([torch.stack([g.reshape(-1)[g.numel() // 2] for g in each]) for each in gradients])
         rows = rows.double().cpu()
         total += rows.mT @ rows / count
     used = total.diagonal() > 0

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.context import ProxyContext
+from proxies.nonlinear import of_samples
 
 __all__ = ["wrcor"]
 
@@ -21,30 +22,23 @@ def wrcor(context: ProxyContext) -> float:
     overflows; it adds n (L − 1) log 2, by which deeper networks have higher scores.
 
     Chosen here: a constant row, as of a gradient that is zero, correlates with nothing (not with itself either), so
-    such a call adds zeros; calls on what does not hold the batch's samples are left out. Undefined (an error) when the
+    such a call adds zeros. Undefined (an error) when the
     matrix is singular. The voting proxies of the paper (SJW, SPW) are majority votes of this with others.
 
     References: Jing, Chen, Xu, Tai, Wang and Li, Zero-Shot Neural Architecture Search with Weighted Response
     Correlation, arXiv 2507.08841.
     """
     count = len(context.inputs)
-    pairs = [
-        (call.before, gradient)
-        for call, gradient in zip(context.nonlinear_calls, context.nonlinear_gradients, strict=True)
-        if len(call.before) == count
-    ]
-    if not pairs:
-        reason = "no activation function is called on something that holds the batch's samples"
-        raise UnsupportedModuleError("*", reason, "activation functions")
+    calls = of_samples(context.nonlinear_calls, count)
     kernel = torch.zeros(count, count, dtype=torch.float64, device=context.inputs.device)
-    for before, gradient in pairs:
+    for call, gradient in zip(calls, context.nonlinear_gradients, strict=True):
         # Halved before each call: the last one has weight one, the first 2 ** -(L - 1).
-        kernel = kernel / 2 + _absolute_correlations(before) + _absolute_correlations(gradient)
+        kernel = kernel / 2 + _absolute_correlations(call.before) + _absolute_correlations(gradient)
     sign, logarithm = torch.linalg.slogdet(kernel)
     if float(sign) <= 0:
         reason = "the correlations of the samples are singular (two samples look alike to every layer)"
         raise UnsupportedModuleError("*", reason, "distinct samples")
-    return float(logarithm) + count * (len(pairs) - 1) * math.log(2)
+    return float(logarithm) + count * (len(calls) - 1) * math.log(2)
 
 
 def _absolute_correlations(tensor: Tensor) -> Tensor:

@@ -106,9 +106,9 @@ def test_the_kit_finds_a_proxy_of_the_classes_of_modules(registered, function):
 
 
 def test_the_kit_finds_a_proxy_that_depends_on_its_surroundings(registered):
-    def precision(context):
-        """Whether the caller has the usual precision."""
-        return float(torch.get_default_dtype() == torch.float32)
+    def kernels(context):
+        """Whether the caller has asked for reproducible kernels."""
+        return float(torch.are_deterministic_algorithms_enabled())
 
     with pytest.raises(AssertionError):
-        registered(precision).test_does_not_depend_on_its_surroundings()
+        registered(kernels).test_does_not_depend_on_its_surroundings()

@@ -14,7 +14,7 @@ import proxies
 from po_nas.errors import UnsupportedModuleError
 from proxies.circle import movements
 from proxies.functions.near import effective_rank
-from proxies.layers import State
+from proxies.state import State
 from tests.proxies.networks import CLASSES, FAMILIES, batch, make
 
 ON_ACTIVATIONS = ["near", "l_swag", "wrcor", "swap", "nwot", "ncd_swap", "ncd_nwot", "intrain", "vkdnw", "dextr"]
