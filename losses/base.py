@@ -182,12 +182,10 @@ class FunctionLoss(Loss):
         self.__dict__.update(values, _values=values, spec=spec, function=function)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Call the function."""
         function: Callable[..., Tensor] = self.__dict__["function"]
         return function(pred, target, **self.hyperparameters)
 
     def replace(self, **changes: object) -> Self:
-        """The same function with other values of some hyper-parameters."""
         return type(self)(self.spec, self.__dict__["function"], {**self.hyperparameters, **changes})
 
 

@@ -94,11 +94,9 @@ class Similarity(Component):
         return (torch.stack([self._columns.get(i, self._features, self._squares, self._scale) for i in indices], 1),)
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
-        """Matérn-5/2."""
         return matern(prepared[0] / scale)
 
     def diagonal(self) -> torch.Tensor:
-        """One."""
         return torch.ones(())
 
 
@@ -121,7 +119,6 @@ class Linear(Component):
         return (torch.stack([self._columns.get(i, self.features, None, 1.0) for i in indices], 1),)
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
-        """The inner products; there is no length scale."""
         return prepared[0]
 
     def diagonal(self) -> torch.Tensor:
@@ -148,7 +145,6 @@ class VaryingCoefficients(Component):
         return (*self.linear.cross_covariance_inputs(indices), *self.similarity.cross_covariance_inputs(indices))
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
-        """Product of the two kernels."""
         return prepared[0] * matern(prepared[1] / scale)
 
     def diagonal(self) -> torch.Tensor:

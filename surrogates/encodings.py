@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -126,10 +126,7 @@ class Encodings:
 
     def to(self, device: torch.device | str) -> Encodings:
         """The same encodings on a device."""
-        proxy_scores = None if self.proxy_scores is None else self.proxy_scores.to(device)
-        return Encodings(
-            self.nodes.to(device), self.adjacency.to(device), self.edges.to(device), self.mask.to(device), proxy_scores
-        )
+        return self._each(lambda part: part.to(device))
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -138,8 +135,12 @@ class Encodings:
         """Rows; an integer gives encodings of length one."""
         if isinstance(index, int):
             index = slice(index, index + 1 if index != -1 else None)
-        proxy_scores = None if self.proxy_scores is None else self.proxy_scores[index]
-        return Encodings(self.nodes[index], self.adjacency[index], self.edges[index], self.mask[index], proxy_scores)
+        return self._each(lambda part: part[index])
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Encodings:
+        proxy_scores = None if self.proxy_scores is None else change(self.proxy_scores)
+        nodes, adjacency, edges, mask = map(change, (self.nodes, self.adjacency, self.edges, self.mask))
+        return Encodings(nodes, adjacency, edges, mask, proxy_scores)
 
 
 def _expect(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, load_proxies
-from po_nas.commands.progress import ProgressBar
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import ProgressBar, print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def agree(
     from po_nas.proxy_scores.tabulate import load_recipe
     from proxies import ScoreCache
 
-    plan = load_recipe(recipe)
+    plan = load_recipe(config_path(recipe))
     ways = score_agreement.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
     names = tuple(proxy or ("jacov", "epe_nas", "plain", "grasp", "grad_norm", "snip", "l2_norm"))
     with ScoreCache(cache) as store:
@@ -232,7 +232,7 @@ def tabulate(
     from po_nas.proxy_scores.tabulate import compute as compute_scores
     from proxies import ScoreCache
 
-    plan = load_recipe(recipe)
+    plan = load_recipe(config_path(recipe))
     target = out or Path(f"{plan.space}_scores.npz")
     table = shipped.packaged(plan.space) if packaged else None
     with ScoreCache(cache) as store:

@@ -35,9 +35,6 @@ class FusionEnsemble:
 
     Members differ by their initialisation, and by the draws of a stochastic loss. The global generator and the number
     of threads are left as they were.
-
-    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl.
     """
 
     @default_switches()

@@ -112,9 +112,6 @@ def pretrain(
     out, batches and masks; the global generator and the number of threads are left as they were.
 
     Raises `SurrogateDataError` for scores of the wrong shape or infinite ones, `TrainingDivergedError`.
-
-    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl.
     """
     settings = settings or PretrainingSettings()
     if scores.ndim != 2 or len(scores) != len(inputs) or not scores.numel():

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from po_nas import methods, spaces
-from po_nas.core.searcher import Domain, Proposal, Searcher
-from po_nas.core.shared_cache import SharedCache
+from po_nas.core.searcher import Domain, Proposal, Searcher, SharedCache
 from po_nas.testing import ToyObjective
 from po_nas.testing.switches import SWITCHES, state, switched
 from tests.methods.toy import ToyMetrics
