@@ -97,7 +97,7 @@ class ProxyContext:
         return self._generator
 
     def call(self, *inputs: Tensor) -> Any:
-        """The module's output for other inputs (whatever it returns), differentiable; its statistics stay as they are."""
+        """The module's output for other inputs, differentiable; its statistics stay as they are."""
         state = self._passes.state
         if self._installed is None:
             # Until the proxy is done, for what is checkpointed runs again when the output is differentiated.
