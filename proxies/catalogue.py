@@ -220,8 +220,8 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
             +1,
             cost="forward",
             min_samples=2,
-            failure="assumes convolutions with batch normalisation; shortcuts are kept; single precision overflows "
-            "without batch normalisation",
+            failure="assumes convolutions with batch normalisation; shortcuts are kept; without normalisation, "
+            "features beyond 1e308 (some 200 wide layers) have no score",
             reference="Lin et al., Zen-NAS, ICCV 2021, arXiv 2102.01063",
         ),
         "zen:zen",

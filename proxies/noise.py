@@ -20,7 +20,7 @@ __all__ = ["NoisePass", "noise_pass"]
 @dataclass(frozen=True, slots=True)
 class NoisePass:
     """For each layer what it puts out in all of its calls, as rows (m, channels), and the loss's gradient by each
-    trainable parameter, zeros where there is no path."""
+    parameter, zeros where there is no path."""
 
     features: tuple[Tensor, ...]
     gradients: dict[str, Tensor]
@@ -36,7 +36,7 @@ def noise_pass(state: State, inputs: tuple[Tensor, ...], generator: torch.Genera
     first = inputs[0]
     if not first.is_floating_point():
         raise UnsupportedModuleError("*", "the inputs are integers; there is no noise of their kind", "real inputs")
-    names = [name for name in state.trainable if state.leaves[name].requires_grad]
+    names = [name for name, leaf in state.leaves.items() if leaf.requires_grad]
     if not names:
         raise UnsupportedModuleError("*", "no parameter requires a gradient", "gradients")
 

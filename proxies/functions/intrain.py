@@ -22,7 +22,7 @@ def intrain(context: ProxyContext) -> float:
     """γ (1 + o) / log(L + 1) of the network on noise with random labels (`proxies.noise`).
 
     γ = Σ over the L layers of log PR(C), PR = (tr C)² / tr C² the participation ratio of the covariance C of a layer's
-    output channels; every position of every sample is an observation. o = Σ over the trainable parameters (tensors) of
+    output channels; every position of every sample is an observation. o = Σ over the parameters (tensors) of
     min(1, standard deviation of the gradient's entries / their largest magnitude).
 
     Chosen here: layers are convolutions, linear layers and alike, with the observations of all their calls; a layer
