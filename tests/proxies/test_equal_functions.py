@@ -31,7 +31,6 @@ UNEQUAL: dict[str, str] = {
     "linear: tensordot": "fisher grad_norm l2_norm zen zico",
     "linear: matmul, same names": "fisher grad_norm l2_norm zico",
     "linear on halves of the batch": "grad_norm l2_norm zen zico",
-    "linear as 1 x 1 convolution": "zen",
     "convolution as function": "az_expressivity az_progressivity az_trainability",
     "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability",
     "batch norm with activation": "az_expressivity az_progressivity az_trainability",
