@@ -12,10 +12,12 @@ from po_nas.errors import MissingPassError
 from proxies.blocks import channels_last
 from proxies.isolation import Snapshot, derive_seed
 from proxies.layers import Layer
+from proxies.nonlinear import NonlinearCall
 from proxies.proxy_spec import ProxySpec, closure
 
 if TYPE_CHECKING:
     from proxies.gaussian import GaussianPass
+    from proxies.noise import NoisePass
     from proxies.passes import ActivationGradient, Passes
     from proxies.sample_gradients import SampleGradients
 
@@ -143,6 +145,12 @@ class ProxyContext:
         return [(layer, tuple(o.detach() for o in outputs)) for layer, outputs in found]
 
     @property
+    def nonlinear_calls(self) -> list[NonlinearCall]:
+        """Pass ``nonlinear``: input and output of every call of an activation function, of whichever kind, in order."""
+        calls = self._of("nonlinear", "nonlinear_calls")
+        return [NonlinearCall(call.before, call.after.detach()) for call in calls]
+
+    @property
     def block_features(self) -> list[Tensor]:
         """Pass ``blocks``: the outputs of the primary blocks (see `proxies.blocks`), in order."""
         return [features.detach() for features in self._of("blocks", "block_features")]
@@ -171,6 +179,11 @@ class ProxyContext:
         return self._of("activation_gradients", "activation_gradients")  # type: ignore[no-any-return]
 
     @property
+    def nonlinear_gradients(self) -> list[Tensor]:
+        """Pass ``nonlinear_gradients``: the loss's gradient by the output of each of `nonlinear_calls`."""
+        return self._of("nonlinear_gradients", "nonlinear_gradients")  # type: ignore[no-any-return]
+
+    @property
     def hessian_gradient(self) -> list[Tensor]:
         """Pass ``hessian``: H g for each of `layers`, g `weight_gradients` and H the loss's Hessian by all of them."""
         return self._of("hessian", "hessian_gradient")  # type: ignore[no-any-return]
@@ -194,9 +207,25 @@ class ProxyContext:
         return self._of("gaussian", "gaussian")  # type: ignore[no-any-return]
 
     @property
+    def noise(self) -> NoisePass:
+        """Pass ``noise``: the network on noise, with random targets."""
+        return self._of("noise", "noise")  # type: ignore[no-any-return]
+
+    @property
+    def masked_codes(self) -> list[Tensor]:
+        """Pass ``masked``: `relu_codes` of the network with masks and layer normalisation, see `proxies.masked`."""
+        return self._of("masked", "masked_codes")  # type: ignore[no-any-return]
+
+    @property
     def single_features(self) -> list[Tensor]:
         """Pass ``single``: the output of each convolution, (1, channels, …), for one input from N(0, 1)."""
         return self._of("single", "single_features")  # type: ignore[no-any-return]
+
+    @property
+    def circle(self) -> list[tuple[Tensor, Tensor]]:
+        """Pass ``circle``: first and second derivative of the output along a circle of inputs, at some of its
+        points."""
+        return self._of("circle", "circle")  # type: ignore[no-any-return]
 
     @property
     def synaptic_flow(self) -> list[tuple[Tensor, Tensor]]:

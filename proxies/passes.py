@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
 from proxies.batch import Batch, check_labels
 from proxies.blocks import candidates, chain
+from proxies.circle import movements
 from proxies.counting import count_operations
 from proxies.gaussian import GaussianPass, gaussian_pass
 from proxies.isolation import derive_seed, seeded
 from proxies.layers import Layer, Layers, no_layers, targets
 from proxies.linearised import linearised_flow
+from proxies.masked import masked_codes
+from proxies.noise import NoisePass, noise_pass
+from proxies.nonlinear import NonlinearCall, Nonlinearities
 from proxies.proxy_spec import closure
 from proxies.recording import Captured, Watch, record
 from proxies.sample_gradients import SampleGradients
@@ -67,6 +71,7 @@ class Passes:
         self._captured: Captured | None = None
         self._graph: Tensor | None = None
         self._layers: Layers | None = None
+        self._nonlinear: list[NonlinearCall] = []
         self._input = self.batch.inputs[0]
 
     def run(self, name: str) -> None:
@@ -81,6 +86,8 @@ class Passes:
         pending = {name for name in still_wanted if name not in self.results}
         if not any("forward" in closure((name,)) for name in pending):
             self._forget()
+        if "nonlinear" in self.results and "nonlinear_gradients" not in pending:
+            self.results["nonlinear"] = [NonlinearCall(c.before, c.after.detach()) for c in self.results["nonlinear"]]
         if "block_jacobians" not in pending and "blocks" in self.results:
             self.results["blocks"] = [features.detach() for features in self.results["blocks"]]
         if "hessian" not in pending and "gradients" in self.results:
@@ -88,6 +95,7 @@ class Passes:
 
     def _forget(self) -> None:
         self._graph = self._captured = None
+        self._nonlinear = []
         if self._layers is not None:
             self._layers.uses = []
 
@@ -116,15 +124,28 @@ class Passes:
         activations, codes = "activations" in self.wanted, "relu" in self.wanted
         seed = derive_seed(self.seed, "forward")
         self._rows = SampleRows(self.state, self.batch.inputs, seed) if activations or codes else None
-        watch = Watch(keep=activations, codes=self._rows.of_relu if self._rows is not None and codes else None)
+        coded = self._rows.of_relu if self._rows is not None and codes else None
+
+        def watching(copies: bool) -> Watch:
+            if "nonlinear" not in self.wanted:
+                return Watch(keep=activations, codes=coded)
+            differentiated = "nonlinear_gradients" in self.wanted
+            return Nonlinearities(keep=activations, codes=coded, gradients=differentiated, copies=copies)
+
         watched = candidates(self.state.module) if "blocks" in self.wanted else []
         if "jacobian" in self.wanted and self._input.is_floating_point():
             self._input = self._input.detach().requires_grad_()
         inputs = (self._input, *self.batch.inputs[1:])
         with torch.set_grad_enabled(any(name in self.wanted for name in _DIFFERENTIATED)):
-            self._captured = record(self.state, inputs, watch, watched=watched, seed=seed)
-        self._graph = self.state.checked(self._captured.result, len(self._input))
-        self._layers = Layers(self.state.module, self._captured.uses)
+            for copies in (False, True):
+                watch = watching(copies)
+                captured = record(self.state, inputs, watch, watched=watched, seed=seed)
+                if not isinstance(watch, Nonlinearities) or not watch.disturbed:
+                    break
+        self._nonlinear = watch.calls if isinstance(watch, Nonlinearities) else []
+        self._captured = captured
+        self._graph = self.state.checked(captured.result, len(self._input))
+        self._layers = Layers(self.state.module, captured.uses)
         return self._graph.detach()
 
     @property
@@ -162,6 +183,12 @@ class Passes:
             found.append((layer, tuple(calls)))
         return found
 
+    def _run_nonlinear(self) -> list[NonlinearCall]:
+        if not self._nonlinear:
+            reason = f"{type(self.state.module).__name__} calls no activation function"
+            raise UnsupportedModuleError("*", reason, "activation functions")
+        return self._nonlinear
+
     def _run_blocks(self) -> list[Tensor]:
         result, captured = self._live
         return chain(captured.outputs, result)
@@ -190,8 +217,10 @@ class Passes:
         outputs = [use.output for use in captured.uses] if "activation_gradients" in self.wanted else []
         again = "hessian" in self.wanted
         loss = self._loss(result, self.batch.labels)
-        by_weight, rest = _weight_gradients([loss], captured, again, outputs)
-        self._output_gradients = [g.detach() for g in rest]
+        nonlinear = [call.after for call in self._nonlinear] if "nonlinear_gradients" in self.wanted else []
+        by_weight, rest = _weight_gradients([loss], captured, again, [*outputs, *nonlinear])
+        beside = [g.detach() for g in rest]
+        self._output_gradients, self._nonlinear_gradients = beside[: len(outputs)], beside[len(outputs) :]
         return layers.of_bases(by_weight)
 
     def _run_activation_gradients(self) -> list[ActivationGradient]:
@@ -201,6 +230,11 @@ class Passes:
             ActivationGradient(layer, tuple(o.detach() for o in outputs), found)
             for (layer, outputs), (_, found) in zip(self.results["activations"], gradients, strict=True)
         ]
+
+    def _run_nonlinear_gradients(self) -> list[Tensor]:
+        gradients = self._nonlinear_gradients
+        del self._nonlinear_gradients
+        return gradients
 
     def _run_hessian(self) -> list[Tensor]:
         gradients: list[Tensor] = self.results["gradients"]
@@ -238,6 +272,13 @@ class Passes:
     def _run_gaussian(self) -> GaussianPass:
         return gaussian_pass(self.state, self.batch.inputs, derive_seed(self.seed, "gaussian"))
 
+    def _run_noise(self) -> NoisePass:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "noise"))
+        return noise_pass(self.state, self.batch.inputs, generator)
+
+    def _run_masked(self) -> list[Tensor]:
+        return masked_codes(self.state, self.batch.inputs, derive_seed(self.seed, "masked"))
+
     def _run_single(self) -> list[Tensor]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "single"))
         inputs = self._single_input()
@@ -248,6 +289,10 @@ class Passes:
             captured = record(self.state, (noise,), Watch(keep=True))
         layers = Layers(self.state.module, captured.uses)
         return [own[-1].output for layer, own in zip(layers.layers, layers.uses, strict=True) if layer.convolution]
+
+    def _run_circle(self) -> list[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "circle"))
+        return movements(self.state, self._single_input(), generator)
 
     def _run_synflow(self) -> list[tuple[Tensor, Tensor]]:
         return linearised_flow(self.state, self.batch.inputs, normalise=False)

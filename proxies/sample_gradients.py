@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
+from proxies.layers import Layers, no_layers, targets
 from proxies.operators import BATCH_NORMS, Call
 from proxies.recording import Captured, Watch, record
 from proxies.state import State
@@ -111,6 +112,12 @@ class _Replaying(_BatchNorms):
         return functional.batch_norm(call.get(0, "input"), mean, variance, weight, bias, False, 0.0, eps)
 
 
+class _ReplayingWeights(_Replaying):
+    """The same, and keeps the weights that are used."""
+
+    weights = True
+
+
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
@@ -177,6 +184,33 @@ class SampleGradients:
         if self._labels is None:
             raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)", "labels")
         return self._each(self._loss, start, stop)
+
+    def of_terms(self, terms: Callable[[Tensor], Tensor], count: int) -> Iterator[list[list[Tensor]]]:
+        """Of the first `count` samples, for each of `terms(outputs)` (k,) its gradients by the weights of the layers.
+
+        Raises `UnsupportedModuleError` where there are no layers, or not the same for every sample.
+        """
+        used: set[str] | None = None
+        for k in range(count):
+            with _evaluating(self._state.module):
+                captured = record(self._state, (self._inputs[k : k + 1],), _ReplayingWeights(self._statistics))
+                layers = Layers(self._state.module, captured.uses)
+                keys = {layer.part.key for layer in layers.layers}
+                if not keys:
+                    raise no_layers(self._state.module)
+                if used is not None and keys != used:
+                    reason = "the module uses other weights for other samples"
+                    raise UnsupportedModuleError("*", reason, "the same layers for all samples")
+                used = keys
+                values = terms(self._state.checked(captured.result, 1))
+                bases = targets(captured.uses)
+                flat = [base for same in bases.values() for base in same]
+                found = []
+                for value in values:
+                    left = iter(captured.gradients([value], flat, retain=True))
+                    by_key = {key: sum((next(left) for _ in same[1:]), next(left)) for key, same in bases.items()}
+                    found.append(layers.of_bases(by_key))
+            yield found
 
     def _each(self, value: Callable[[Tensor, Tensor | None], Tensor], start: int, stop: int | None) -> Iterator[Tensor]:
         for k in range(*slice(start, stop).indices(len(self._inputs))):

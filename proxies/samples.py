@@ -13,7 +13,7 @@ from proxies.provenance import WeightUse
 from proxies.recording import Captured, Watch, record
 from proxies.state import State
 
-__all__ = ["SampleRows"]
+__all__ = ["SampleRows", "channels_last"]
 
 _TOLERANCE = 1e-3
 
@@ -82,12 +82,12 @@ class SampleRows:
 
         `use` is the `index`-th of the pass.
         """
-        found = _channels_last(use, tensor)
+        found = channels_last(use, tensor)
         seen = [] if self._first is None else self._first.outputs
         if seen and index < len(seen):
-            first = _channels_last(use, seen[index])
+            first = channels_last(use, seen[index])
             again = self._second.outputs if self._second else []
-            other = _channels_last(use, again[index]) if index < len(again) else None
+            other = channels_last(use, again[index]) if index < len(again) else None
             return self._arranged(found, first, other, "a layer")
         places = [d for d, size in enumerate(found.shape[:-1]) if size == self.samples]
         if seen or not places or (places[0] != 0 and len(places) > 1):
@@ -147,7 +147,7 @@ def _few(inputs: Tensor) -> Tensor:
     return torch.cat([inputs, more])
 
 
-def _channels_last(use: WeightUse, tensor: Tensor) -> Tensor:
+def channels_last(use: WeightUse, tensor: Tensor) -> Tensor:
     """A tensor with what a weight makes of it as its last dimension."""
     if not use.channels:
         return tensor.unsqueeze(-1)

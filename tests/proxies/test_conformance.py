@@ -15,6 +15,7 @@ from po_nas.testing.proxies import ProxyConformance
 COUNT = itertools.count()
 # One for every kind of pass; test_engine.py has the others for the most part of this.
 NAMES = ["epe_nas", "fisher", "flops", "grasp", "meco", "ntk", "swap", "synflow", "zen", "zico", "az_trainability"]
+NAMES += ["near", "vkdnw", "intrain", "l_swag", "dextr", "wrcor", "reg_swap", "meco_opt", "ncd_nwot", "ncd_swap"]
 # test_equal_functions.py does these for all proxies at once.
 ELSEWHERE = dict.fromkeys(
     [
