@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import random
 from collections import deque
@@ -110,27 +109,28 @@ class Snapshot:
         self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
         parameters = list(module.parameters())
         self._left_out = set() if values else {id(p) for p in parameters}
-        for part, attributes in self._attributes:
-            self._keep(attributes, part)
+        for _, attributes in self._attributes:
+            for value in attributes.values():
+                if isinstance(value, Tensor | dict | list | set | deque):
+                    self._keep(value)
         self._gradients = [
             (p, p.requires_grad, p.grad, None if p.grad is None or not values else p.grad.detach().clone())
             for p in parameters
         ]
 
-    def _keep(self, value: Any, owner: object = None) -> None:
-        """Remember what a value holds, in containers of Python's own to any depth."""
+    def _keep(self, value: Tensor | dict[Any, Any] | list[Any] | set[Any] | deque[Any]) -> None:
+        """Remember what a tensor or a container holds, in containers to any depth."""
         if id(value) in self._contents or id(value) in self._tensors:
             return
         if isinstance(value, Tensor):
             if id(value) not in self._left_out and not nn.parameter.is_lazy(value):
                 self._tensors[id(value)] = (value, value.detach().clone())
             return
-        if not isinstance(value, dict | list | set | deque):
-            return
-        if owner is None:
-            self._contents[id(value)] = (value, copy.copy(value))
+        # Most are empty (hooks), and there are many.
+        self._contents[id(value)] = (value, () if not value else dict(value) if isinstance(value, dict) else [*value])
         for item in value.values() if isinstance(value, dict) else value:
-            self._keep(item)
+            if isinstance(item, Tensor | dict | list | set | deque):
+                self._keep(item)
 
     def restore(self) -> None:
         """Put everything back as it was."""
@@ -138,6 +138,8 @@ class Snapshot:
             part.__dict__.clear()
             part.__dict__.update(attributes)
         for container, content in self._contents.values():
+            if not container and not content:
+                continue
             container.clear()
             if isinstance(container, dict | set):
                 container.update(content)

@@ -258,9 +258,13 @@ class Passes:
         inputs, labels = self._single_input(), self._labels()
         half = len(inputs) // 2
         halves = ((inputs[:half], labels[:half]), (inputs[half : 2 * half], labels[half : 2 * half]))
-        layers, found = self._found(), []
+        found = []
         for x, y in halves:
             captured = record(self.state, (x,), Watch(), share=False)
+            if self._layers is None:
+                self._layers = Layers(self.state.module, captured.uses)
+                self._layers.uses = []
+            layers = self._found()
             layers.check(captured.uses)
             loss = self._loss(self.state.checked(captured.result, half), y)
             found.append(layers.of_bases(_weight_gradients([loss], captured)[0]))

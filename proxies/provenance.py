@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import TensorWeakRef
 
-from proxies.operators import Call, Operand, tensors
+from proxies.operators import Operand, tensors
 
 __all__ = ["Provenance", "WeightUse"]
 
@@ -145,15 +145,14 @@ class Provenance:
 
     # -- functions ----------------------------------------------------------------------------------------------------
 
-    def note(self, call: Call, result: Any, data: bool) -> None:
-        """A function has been called; `data` says that its result is data whatever it was given."""
-        given = list(tensors((call.arguments, call.keywords)))
+    def note(self, function: Callable[..., Any], given: list[Tensor], result: Any, data: bool) -> None:
+        """A function has been called with the tensors `given`; `data`: its result is data whatever they are."""
         if self._followed:
-            self._consume(call, given, result)
-        if call.function in _NEW:
+            self._consume(function, given, result)
+        if function in _NEW:
             given = []
-        elif call.function in _SHAPED:
-            del given[1:]
+        elif function in _SHAPED:
+            given = given[:1]
         sources: frozenset[str] = frozenset()
         for tensor in given:
             known = self._get(tensor)
@@ -162,14 +161,15 @@ class Provenance:
             else:
                 sources |= known.sources
         self.touched |= sources
-        changed = given[:1] if call.function is Tensor.__setitem__ else [*tensors(result)]
+        writes = _writes(function)
         if data:
             # What was made of parameters or constants, and has been written to, is data now.
-            for tensor in changed:
-                for written in (tensor, _base(tensor)):
-                    self._known.pop(id(written), None) if any(written is t or _base(t) is written for t in given) else 0
+            for written in given[:1] if writes else ():
+                self._known.pop(id(written), None)
+                self._known.pop(id(_base(written)), None)
             return
-        copy_of = given[0] if call.function in _COPIES and sources else None
+        changed = given[:1] if writes else [*tensors(result)]
+        copy_of = given[0] if function in _COPIES and sources else None
         for tensor in changed:
             if any(tensor is t for t in given):
                 copy_of = None
@@ -195,9 +195,9 @@ class Provenance:
         )
         self._followed.setdefault(id(base), []).append(found)
 
-    def _consume(self, call: Call, given: list[Tensor], result: Any) -> None:
+    def _consume(self, function: Callable[..., Any], given: list[Tensor], result: Any) -> None:
         results = list(tensors(result))
-        writes = call.function is Tensor.__setitem__
+        writes = function is Tensor.__setitem__
         if not results and not writes:
             return
         for tensor in given:
@@ -210,6 +210,14 @@ class Provenance:
                 followed.version = base._version
                 if changed or not all(r is tensor or _base(r) is base for r in results):
                     followed.use.consumed.append(_channels(tensor, followed))
+
+
+def _writes(function: Callable[..., Any]) -> bool:
+    """Whether a function changes its first argument in place."""
+    name: str = getattr(function, "__name__", "")
+    return name in ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__") or (
+        name.endswith("_") and not name.endswith("__")
+    )
 
 
 def _base(tensor: Tensor) -> Tensor:

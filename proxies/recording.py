@@ -142,9 +142,11 @@ class Watch(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
         keywords = keywords or {}
-        if self.originals and any(id(t) in self.originals for t in tensors((arguments, keywords))):
+        given = [*tensors(arguments), *tensors(keywords)] if keywords else [*tensors(arguments)]
+        if any(id(tensor) in self.originals for tensor in given):
             # A parameter that the module keeps in a second place.
             arguments, keywords = self._replaced(arguments), self._replaced(keywords)
+            given = self._replaced(given)
         if self.weights and function in DECOMPOSED:
             with self:
                 return DECOMPOSED[function](*arguments, **keywords)
@@ -167,7 +169,7 @@ class Watch(TorchFunctionMode):
         if not self.weights:
             return result
         if isinstance(result, Tensor | list | tuple) or function is Tensor.__setitem__:
-            self.provenance.note(call, result, data=bool(uses))
+            self.provenance.note(function, given, result, data=bool(uses))
             for use in uses if self.recording else ():
                 self.provenance.follow(use, result)
         if self.recording:
