@@ -112,6 +112,10 @@ class ProxyConformance:
     def test_does_not_depend_on_its_surroundings(self) -> None:
         """Same score, and nothing left behind, whatever the caller has switched on, and in either mode."""
         known = self._scores()
+        inputs, labels = self.batch()
+        differentiated = tuple(x.requires_grad_(x.is_floating_point()) for x in _tensors((inputs, None)))
+        assert self._scores(batch=(differentiated, labels)) == known
+        assert all(x.grad is None for x in differentiated)
         for where, surrounding in SURROUNDINGS.items():
             for (name, network), training in zip(self.networks().items(), itertools.cycle((True, False)), strict=False):
                 network.train(training)

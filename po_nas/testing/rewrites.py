@@ -450,9 +450,21 @@ REWRITES: tuple[Rewrite, ...] = (
         "operations",
         last=True,
     ),
-    _layers("spectral_norm, old", nn.Linear, lambda p: _spectral(p, nn.utils.spectral_norm), "parameters", last=True),
     _layers(
-        "spectral_norm", nn.Linear, lambda p: _spectral(p, parametrizations.spectral_norm), "parameters", last=True
+        "spectral_norm, old",
+        nn.Linear,
+        lambda p: _spectral(p, nn.utils.spectral_norm),
+        "parameters",
+        "operations",
+        last=True,
+    ),
+    _layers(
+        "spectral_norm",
+        nn.Linear,
+        lambda p: _spectral(p, parametrizations.spectral_norm),
+        "parameters",
+        "operations",
+        last=True,
     ),
     _layers("adapter of zero", nn.Linear, forms.WithAdapter, "parameters", "layers", "operations", "modules"),
     # the tree of modules

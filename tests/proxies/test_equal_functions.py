@@ -17,7 +17,21 @@ from po_nas.testing.rewrites import ASPECTS, REWRITES
 from po_nas.testing.small_networks import FAMILIES, Example, example
 from po_nas.testing.surroundings import SURROUNDINGS, changes, state
 
-NAMES = tuple(p.spec.name for p in proxies.resolve("*") if not p.spec.needs)
+NOT_YET = {
+    "dextr",
+    "intrain",
+    "l_swag",
+    "layer_count",
+    "meco_opt",
+    "ncd_nwot",
+    "ncd_swap",
+    "near",
+    "vkdnw_entropy",
+    "wrcor",
+}
+"""Newer proxies, which are not compared yet: near, wrcor and l_swag do not see every ReLU that is no module, and
+vkdnw_entropy depends on how a product is written. The list may only get shorter."""
+NAMES = tuple(p.spec.name for p in proxies.resolve("*") if not p.spec.needs and p.spec.name not in NOT_YET)
 ABOUT = {name: aspects(name) for name in NAMES}
 # Sums over single weights do not depend on how weights are divided into layers, nor on layers that add zero.
 ABOUT |= {name: ABOUT[name] - {"grouping", "layers"} for name in ("fisher", "plain", "snip", "synflow", "synflow_bn")}
@@ -31,7 +45,6 @@ UNEQUAL: dict[str, str] = {
     "linear: tensordot": "fisher grad_norm l2_norm zen zico",
     "linear: matmul, same names": "fisher grad_norm l2_norm zico",
     "linear on halves of the batch": "grad_norm l2_norm zen zico",
-    "linear as 1 x 1 convolution": "zen",
     "convolution as function": "az_expressivity az_progressivity az_trainability",
     "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability",
     "batch norm with activation": "az_expressivity az_progressivity az_trainability",
@@ -44,15 +57,6 @@ UNEQUAL: dict[str, str] = {
     "shared parameters, not modules": "az_expressivity az_progressivity az_trainability",
 }
 """Proxies that have another score for a network that is rewritten so; "*" where scoring changes the network itself."""
-
-CHANGED: dict[str, str] = {
-    "autocast": (
-        "az_expressivity az_progressivity az_trainability epe_nas fisher grad_norm gradsign grasp jacov meco ntk "
-        "nwot plain snip zen zico"
-    ),
-    "default device meta": "az_trainability meco ntk zen",
-}
-"""Proxies whose score depends on what the caller has switched on."""
 
 
 @functools.cache
@@ -75,6 +79,9 @@ def faults(rewrite, most=None):
             break
     assert tried, "no family has anything for this rewrite"
     return dict(found)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 
 
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.name)
@@ -114,15 +121,14 @@ def single(family):
 @pytest.mark.parametrize("where", SURROUNDINGS)
 @pytest.mark.parametrize(("family", "training"), [("convolutional", True), ("attention", False)])
 def test_surroundings(where, family, training):
-    known, alone = set(CHANGED.get(where, "").split()), single(family)
+    alone = single(family)
     module = copy.deepcopy(alone.example.module).train(training)
     with SURROUNDINGS[where]():
         inputs = tuple(x.clone().requires_grad_(x.is_floating_point()) for x in alone.example.inputs)
         before = state(module, *inputs)
         found = proxies.evaluate(module, (inputs, alone.example.labels), NAMES)
         assert not changes(before, state(module, *inputs))
-    other = {name: found for name in NAMES if found.values.get(name) != alone.scores.values.get(name)}
-    assert set(other) <= known, other
+    assert found.values == alone.scores.values, found.errors
 
 
 def test_every_pass_says_what_it_is_about():
