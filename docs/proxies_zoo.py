@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 import proxies  # noqa: E402
 from proxies.catalogue import CATALOGUE  # noqa: E402
-from tests.proxies.zoo import ZOO, entry  # noqa: E402
+from tests.proxies.zoo import ZOO, Entry, entry  # noqa: E402
 
 __all__ = ["NAMES", "PAGE", "evaluated", "main", "page"]
 
@@ -41,9 +41,8 @@ be a ranking.
 """
 
 
-def evaluated(name: str) -> proxies.Scores:
+def evaluated(made: Entry) -> proxies.Scores:
     """Scores and errors of a network of the zoo."""
-    made = entry(name)
     return proxies.evaluate(made.module, (made.inputs, made.labels), NAMES, loss=made.loss)
 
 
@@ -70,7 +69,7 @@ def page(found: Mapping[str, proxies.Scores]) -> str:
 
 def main() -> None:
     """Score the zoo and write the page."""
-    PAGE.write_text(page({name: evaluated(name) for name in ZOO}), encoding="utf-8")
+    PAGE.write_text(page({name: evaluated(entry(name)) for name in ZOO}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every error that po-nas raises on purpose.
+"""Every error that po-nas raises on purpose, and what messages are made of.
 
 One base class, narrow children that carry the data a caller may want. A message names the offending value and the
 remedy; the command line prints it as one line and exits with code 2.
@@ -6,68 +6,47 @@ remedy; the command line prints it as one line and exits with code 2.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from po_nas.messages import described, short, suggest
+_WIDTH = 60
+"""Characters of a value in a message; with what is around it, a line fits a terminal or nearly so."""
 
-__all__ = [
-    "BudgetError",
-    "CheckpointError",
-    "ClassCountError",
-    "ConfigError",
-    "CorruptImageError",
-    "DataError",
-    "DuplicateNameError",
-    "EditPathError",
-    "EncodingError",
-    "ExecutorError",
-    "HashMismatchError",
-    "IncompleteObjectiveError",
-    "InvalidArchitectureError",
-    "JournalError",
-    "LossNotFiniteError",
-    "MetricsUnavailableError",
-    "MissingDataError",
-    "MissingExtraError",
-    "MissingImagesError",
-    "MissingPassError",
-    "NotATableError",
-    "NotEnumerableError",
-    "NotFittedError",
-    "PluginError",
-    "PoNasError",
-    "ProxiesUnavailableError",
-    "ProxyBatchError",
-    "ProxyError",
-    "ProxyFailedError",
-    "ProxyMemoryError",
-    "ProxyValueError",
-    "ProxyWorkerError",
-    "RenamedWarning",
-    "RunDirectoryError",
-    "RunLockedError",
-    "ScoreCacheError",
-    "ScoreError",
-    "SearchExhaustedError",
-    "StudyError",
-    "SurrogateDataError",
-    "SurrogateError",
-    "TrainingCheckpointError",
-    "TrainingDivergedError",
-    "TrainingError",
-    "TrainingMemoryError",
-    "TrainingStorageError",
-    "UnknownNameError",
-    "UnsafePickleError",
-    "UnsupportedModuleError",
-    "UntrustedPluginError",
-    "WorkerLostError",
-    "described",
-    "short",
-    "suggest",
-]
+
+def short(value: object) -> str:
+    """The `repr` of a value for a message: its beginning and end where it is long; a `Path` in full."""
+    if isinstance(value, Path):
+        return repr(str(value))
+    try:
+        shown = repr(value)
+    except Exception as error:
+        # A message about a bad value must not fail because of it.
+        shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 11]} … {shown[-8:]}"
+
+
+def described(error: BaseException) -> str:
+    """The type and text of an exception, whatever its own ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception as trouble:
+        text = f"its text cannot be had, which raises {type(trouble).__name__}"
+    return f"{type(error).__name__}: {text}"
+
+
+def suggest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name nearest to `name`, or None when nothing is near."""
+    lowered = {k.lower(): k for k in known}
+    matches = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return lowered[matches[0]] if matches else None
+
+
+def hint(name: str, known: Iterable[str], otherwise: str) -> str:
+    """What to do about an unknown `name`: a question about the nearest known one, or `otherwise`."""
+    near = suggest(name, known)
+    return f"did you mean {near!r}?" if near else otherwise
 
 
 class PoNasError(Exception):
@@ -87,15 +66,24 @@ def _restored(kind: type[PoNasError], arguments: tuple[Any, ...]) -> PoNasError:
     return error
 
 
+class FileError(PoNasError):
+    """A file or folder that cannot be used: `path`, and `reason` in words."""
+
+    form = "{path}: {reason}"
+    """The message."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(self.form.format(path=path, reason=reason))
+
+
 class UnknownNameError(PoNasError, LookupError):
     """A name that no registry entry has."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         self.suggestion = suggest(name, self.known)
-        remedy = (
-            f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
-        )
+        remedy = hint(name, self.known, f"known: {', '.join(self.known) or 'none'}")
         super().__init__(f"unknown {kind} {short(name)}; {remedy}")
 
 
@@ -308,12 +296,10 @@ class TrainingDivergedError(SurrogateError, ArithmeticError):
         )
 
 
-class CheckpointError(SurrogateError):
+class CheckpointError(FileError, SurrogateError):
     """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path} {reason}; remove it")
+    form = "{path} {reason}; remove it"
 
 
 class TrainingError(PoNasError):
@@ -341,20 +327,16 @@ class TrainingMemoryError(TrainingError, MemoryError):
         )
 
 
-class TrainingStorageError(TrainingError):
+class TrainingStorageError(FileError, TrainingError):
     """What a training leaves behind could not be written."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: cannot be written ({reason}); make room and run the same command again")
+    form = "{path}: cannot be written ({reason}); make room and run the same command again"
 
 
-class TrainingCheckpointError(TrainingError):
+class TrainingCheckpointError(FileError, TrainingError):
     """A checkpoint of a training that is damaged, or one of another training."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}; remove it to start the training again, or choose another folder")
+    form = "{path}: {reason}; remove it to start the training again, or choose another folder"
 
 
 class JournalError(PoNasError):
@@ -366,12 +348,8 @@ class JournalError(PoNasError):
         super().__init__(f"{where}: {reason}")
 
 
-class RunDirectoryError(PoNasError):
+class RunDirectoryError(FileError):
     """A run directory that cannot be used as asked."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}")
 
 
 class RunLockedError(RunDirectoryError):
@@ -432,10 +410,10 @@ class ProxyBatchError(ProxyError, ValueError):
 
 
 class UnsupportedModuleError(ProxyError, TypeError):
-    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, ``"parameters"``, …; may be empty)."""
+    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, …), `operator` where it lacks that."""
 
-    def __init__(self, proxy: str, reason: str, lacks: str = "") -> None:
-        self.lacks = lacks
+    def __init__(self, proxy: str, reason: str, lacks: str = "", operator: str = "") -> None:
+        self.lacks, self.operator = lacks, operator
         super().__init__(proxy, reason)
 
 
@@ -463,12 +441,8 @@ class ProxyWorkerError(ProxyError):
     """A process that was scoring died or could not be sent its work."""
 
 
-class ScoreCacheError(PoNasError):
+class ScoreCacheError(FileError):
     """A file of cached scores that cannot be used."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}")
 
 
 class FormulaError(PoNasError, ValueError):

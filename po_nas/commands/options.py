@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import proxies  # noqa: F401 - its registry knows who reads files of evolved proxies
+from po_nas.commands.config_files import config_path
 from po_nas.registry import load_plugin
 
 if TYPE_CHECKING:
     from po_nas.runtime.trusted_plugins import Trust
 
-__all__ = ["Plugins", "Trusted", "load_proxies", "split_settings", "trust_of"]
+__all__ = ["Plugins", "Trusted", "load_proxies", "settings_argument", "split_settings", "trust_of"]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -36,6 +37,12 @@ Plugins = Annotated[
 Trusted = Annotated[
     bool, typer.Option("--trust", help="load the plug-ins that it names, whoever wrote them; they are remembered")
 ]
+
+
+def settings_argument(example: str) -> Any:
+    """The argument of verbs that take a configuration and overrides, such as `example`."""
+    said = f"a configuration and overrides, e.g. {example}"
+    return typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help=said)
 
 
 def trust_of(given: bool) -> Trust:
@@ -59,7 +66,7 @@ def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, tuple[s
     configs, overrides = [s for s in given if "=" not in s], tuple(s for s in given if "=" in s)
     if len(configs) > 1:
         raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
-    return (Path(configs[0]) if configs else None), overrides
+    return (config_path(configs[0]) if configs else None), overrides
 
 
 def load_proxies(names: list[str] | None) -> list[str] | None:

@@ -1,12 +1,17 @@
-"""Building blocks that several families of networks share."""
+"""What several families of networks share: building blocks, and how initial weights are drawn."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BasicBlock", "FactorizedReduce", "relu_conv_bn"]
+from po_nas.spaces.cell import EDGES, live_edges
+
+__all__ = ["BasicBlock", "EdgeCell", "FactorizedReduce", "on_meta", "relu_conv_bn", "seeded"]
 
 
 def relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -30,7 +35,6 @@ class FactorizedReduce(nn.Module):
         self.norm = nn.BatchNorm2d(outputs, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
         x = self.relu(x)
         height, width = x.shape[-2:]
         shifted = x[:, :, 1:, 1:]
@@ -53,6 +57,69 @@ class BasicBlock(nn.Module):
         self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
         total: Tensor = self.shortcut(x) + self.second(self.first(x))
         return total
+
+
+_LAST = 3
+
+
+class EdgeCell(nn.Module):
+    """Four nodes, each the sum of the operations on its incoming edges: (b, c, h, w) to (b, d, h / stride, w / stride).
+
+    `make` returns the module of an operation's number for an edge from the given node. Operations that a ``none``
+    makes useless are made, for they count as parameters, but not computed unless `dead` asks for it. A cell without a
+    path gives zeros. `outputs` and `stride` say what the zeros look like.
+    """
+
+    def __init__(
+        self, code: tuple[int, ...], make: Callable[[int, int], nn.Module], outputs: int, stride: int, dead: bool
+    ) -> None:
+        super().__init__()
+        self.outputs, self.stride = outputs, stride
+        self.edges = nn.ModuleDict()
+        for (source, target), operation in zip(EDGES, code, strict=True):
+            if operation:
+                self.edges[f"{source}_{target}"] = make(operation, source)
+        computed = [bool(operation) for operation in code] if dead else live_edges(code)
+        self.computed = tuple(edge for edge, used in zip(EDGES, computed, strict=True) if used)
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes: list[Tensor | None] = [x, None, None, None]
+        for source, target in self.computed:
+            before, sofar = nodes[source], nodes[target]
+            term = self.edges[f"{source}_{target}"](self._zeros(x) if before is None else before)
+            nodes[target] = term if sofar is None else sofar + term
+        result = nodes[_LAST]
+        return self._zeros(x) if result is None else result
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        """Zeros of the shape of all nodes but the first, tied to `x` so that gradients exist (and are zero)."""
+        stride = self.stride
+        zeros = x[:, :, ::stride, ::stride] * 0
+        missing = self.outputs - zeros.shape[1]
+        if not missing:
+            return zeros
+        return torch.cat([zeros, zeros.new_zeros(len(zeros), missing, *zeros.shape[2:])], dim=1)
+
+
+@contextmanager
+def seeded(seed: int | torch.Generator) -> Iterator[None]:
+    """Give torch's global CPU generator a seed, and its old state back afterwards.
+
+    Layers draw their initial weights from it when they are made; there is no way to hand them a generator. Of a
+    generator one number is drawn as the seed. Tensors are made on the CPU whatever torch's default device is. Not for
+    several threads at once, which would share the global generator.
+    """
+    if isinstance(seed, torch.Generator):
+        seed = int(torch.randint(2**63 - 1, (), generator=seed, device=seed.device))
+    default = torch.get_default_device()
+    with torch.random.fork_rng(devices=[]), nullcontext() if default.type == "cpu" else torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def on_meta() -> AbstractContextManager[object]:
+    """Make modules whose tensors have shapes and no storage; initialisers then draw nothing."""
+    device: AbstractContextManager[object] = torch.device("meta")
+    return device

@@ -4,7 +4,6 @@ Each is made from the layer whose parameters it takes over, and none is told apa
 gradients: what differs is how the computation is written down.
 """
 
-# ruff: noqa: D102 - a forward computes what the docstring of its class says
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from po_nas.testing.rewrites import ASPECTS, Rewrite, rewritten
 from po_nas.testing.small_networks import Example
 from po_nas.testing.surroundings import changes, state
 
-__all__ = ["LOOKS_AT", "Reference", "aspects", "disturbed", "same_function"]
+__all__ = ["LOOKS_AT", "Reference", "aspects", "disturbed"]
 
 _LAYERS = frozenset({"grouping", "layers"})
 LOOKS_AT: dict[str, frozenset[str]] = {
@@ -58,13 +58,6 @@ def aspects(name: str) -> frozenset[str]:
     return frozenset[str]().union(*(LOOKS_AT.get(each, frozenset(ASPECTS)) for each in record.passes))
 
 
-def same_function(first: Example, second: nn.Module) -> bool:
-    """Whether a network has the outputs of an example, to rounding, in training mode."""
-    with torch.no_grad():
-        one, two = (copied(*first.inputs) for copied in (copy.deepcopy(first.module).train(), second.train()))
-    return isinstance(two, Tensor) and torch.allclose(one, two, rtol=1e-9, atol=1e-12)
-
-
 def disturbed(example: Example, seed: int) -> Example:
     """The example with every parameter and real input multiplied by 1 + 2⁻⁴⁰ or 1 − 2⁻⁴⁰.
 
@@ -87,6 +80,12 @@ def disturbed(example: Example, seed: int) -> Example:
     return Example(module, tuple(map(shaken, example.inputs)), example.labels)
 
 
+@torch.no_grad()
+def _outputs(module: nn.Module, example: Example) -> Tensor:
+    outputs: Tensor = module.train()(*example.inputs)
+    return outputs
+
+
 def _least(score: float) -> float:
     """What rounding of the score itself may be."""
     return 2.0**-40 * abs(score)
@@ -104,6 +103,15 @@ class Reference:
         """Scores and errors of the network."""
         # Of a copy, so that a proxy that spoils the network spoils nothing else.
         return proxies.evaluate(copy.deepcopy(self.example.module), self.example.batch, self.names)
+
+    @functools.cached_property
+    def outputs(self) -> Tensor:
+        """The outputs of the network in training mode."""
+        return _outputs(copy.deepcopy(self.example.module), self.example)
+
+    def computes_the_same(self, module: nn.Module) -> bool:
+        """Whether a network has the same outputs, to rounding; its running statistics move."""
+        return torch.allclose(self.outputs, _outputs(module, self.example), rtol=1e-9, atol=1e-12)
 
     @functools.cached_property
     def tolerance(self) -> dict[str, float]:

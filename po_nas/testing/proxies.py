@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import proxies
 from po_nas.errors import MissingExtraError, ProxyBatchError, ProxyError
-from po_nas.testing.pairs import Reference, aspects, same_function
+from po_nas.testing.pairs import Reference, aspects
 from po_nas.testing.rewrites import REWRITES, Rewrite, rewritten
 from po_nas.testing.small_networks import CLASSES as _CLASSES
 from po_nas.testing.small_networks import FAMILIES, Example, example
@@ -126,9 +126,9 @@ class ProxyConformance:
         """A network written in another way (`po_nas.testing.rewrites`) has the same score, or an error."""
         references = list(self._references().items())
         for k, rewrite in enumerate(REWRITES):
-            # Three networks for each rewrite, now these and now those, so that the test takes a second or two.
+            # Two networks for each rewrite, now these and now those, so that the test takes a second or two.
             turned = [*references[k % len(references) :], *references[: k % len(references)]]
-            for name, reference in [(n, r) for n, r in turned if rewrite(r.example.module) is not None][:3]:
+            for name, reference in [(n, r) for n, r in turned if rewrite(r.example.module) is not None][:2]:
                 self._check_rewritten(name, reference, [rewrite])
 
     @settings(
@@ -159,7 +159,7 @@ class ProxyConformance:
             return
         # In a network of the author's own a rewrite may compute something else: a ReLU in place spoils a shortcut.
         module = rewritten(reference.example.module, rewrites)
-        assert module is None or not same_function(reference.example, module), f"{name}, {rewrites}: {problems}"
+        assert module is None or not reference.computes_the_same(module), f"{name}, {rewrites}: {problems}"
 
     def test_labels_are_declared(self) -> None:
         """A proxy that does not need labels has the same score without them; another refuses to go without."""

@@ -1,6 +1,5 @@
 """Small networks of many families, built of plain modules, for the pairs of `po_nas.testing.rewrites`."""
 
-# ruff: noqa: D102 - a forward computes what the docstring of its class says
 from __future__ import annotations
 
 import itertools

@@ -66,8 +66,8 @@ def state(module: nn.Module, *tensors: Tensor) -> dict[str, Any]:
                 found[f"{name}: identity of {key}"] = (id(tensor), type(tensor))
         found[f"{name}: parts"] = [(key, id(child)) for key, child in part._modules.items()]
     found["batch"] = [(t.detach().clone(), t.requires_grad, t.grad) for t in tensors]
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - read only
-    found["random generators"] = (torch.get_rng_state(), random.getstate(), kind, bytes(memoryview(keys)), rest)
+    legacy: Any = np.random.get_state()  # noqa: NPY002 - read only
+    found["random generators"] = (torch.get_rng_state(), random.getstate(), [*legacy[2:], legacy[1].tobytes()])
     for name in _FLAGS:
         found[name] = _FLAGS[name]()
     return found

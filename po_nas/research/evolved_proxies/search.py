@@ -21,15 +21,14 @@ from po_nas.benchmarks.base import Benchmark
 from po_nas.core.objective import Objective
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.formula import Node, leaves
-from po_nas.proxy_scores.combined import with_proxies
-from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.proxy_scores.combined import ProxyObjective, with_proxies
 from po_nas.proxy_scores.table import RecordedProxies
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.selection import formula_of
 from po_nas.runtime.api import make_executor, make_searcher
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import SearchConfig
-from po_nas.runtime.events import EventList
+from po_nas.runtime.journal import EventList
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study
