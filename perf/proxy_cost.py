@@ -48,10 +48,10 @@ def main() -> None:
     step()
     unit = seconds(step, 5)
     rows = []
-    for spec, _, summary in CATALOGUE:
+    for spec, _, _ in CATALOGUE:
         cost = seconds(partial(proxies.evaluate, module, batch, spec.name)) / unit
         passes = ", ".join(spec.passes) or (f"those of {', '.join(spec.needs)}" if spec.needs else "none")
-        rows.append((spec.name, passes, f"{cost:.2f}", summary))
+        rows.append((spec.name, passes, f"{cost:.2f}"))
     lines = [
         "# What each proxy costs",
         "",
@@ -59,7 +59,7 @@ def main() -> None:
         "cell 3 4 1 2 1 3, 32 images of 32 × 32; each proxy alone, in units of one forward and one backward pass of that "
         "network on that batch. Proxies that are asked for together share passes.",
         "",
-        *_page.table(("proxy", "passes", "cost", "what it measures"), sorted(rows, key=lambda r: float(r[2])), left=2),
+        *_page.table(("proxy", "passes", "cost"), sorted(rows, key=lambda row: float(row[2])), left=2),
     ]
     _page.publish("proxies_cost", lines)
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.operators import Call
 from proxies.recording import Captured, Watch
+from proxies.relus import is_relu
 
 __all__ = ["NonlinearCall", "Nonlinearities", "of_samples"]
 
@@ -32,7 +34,8 @@ _NAMES = (
 _FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
     found for home in (functional, torch, Tensor) for name in _NAMES if callable(found := getattr(home, name, None))
 )
-"""Activation functions that act on each number by itself, by all the ways in which they are called."""
+"""Activation functions that act on each number by itself, by all the ways in which they are called; other forms of a
+ReLU count as well."""
 
 
 class Nonlinearities(Watch):
@@ -66,8 +69,8 @@ class Nonlinearities(Watch):
     ) -> Any:
         keywords = keywords or {}
         given = arguments[0] if arguments else keywords.get("input")
-        watched = self.recording and function in _FUNCTIONS and isinstance(given, Tensor)
-        if not watched or self.provenance.kind(given) != "data":
+        known = function in _FUNCTIONS or is_relu(Call(function, arguments, keywords))
+        if not (self.recording and known and isinstance(given, Tensor) and self.provenance.kind(given) == "data"):
             return super().__torch_function__(function, types, arguments, keywords)
         in_place = _in_place(function, arguments, keywords)
         if self.gradients:

@@ -36,25 +36,31 @@ ABOUT = {name: aspects(name) for name in NAMES}
 # Sums over single weights do not depend on how weights are divided into layers, nor on layers that add zero.
 ABOUT |= {name: ABOUT[name] - {"grouping", "layers"} for name in ("fisher", "plain", "snip", "synflow", "synflow_bn")}
 ABOUT |= {"grasp": ABOUT["grasp"] - {"grouping"}}
+# One weight stands for a layer.
+ABOUT |= {"vkdnw_entropy": ABOUT["vkdnw_entropy"] | {"grouping"}}
 ABOUT |= {"params": frozenset({"parameters", "layers"}), "l2_norm": frozenset({"grouping", "layers"})}
 
 UNEQUAL: dict[str, str] = {
-    "linear: matmul": "fisher grad_norm l2_norm zen zico",
-    "linear: addmm": "fisher zen",
-    "linear: weight first": "fisher grad_norm l2_norm zen zico",
-    "linear: tensordot": "fisher grad_norm l2_norm zen zico",
-    "linear: matmul, same names": "fisher grad_norm l2_norm zico",
+    "linear: matmul": "fisher grad_norm l2_norm vkdnw_entropy zen zico",
+    "linear: addmm": "fisher vkdnw_entropy zen",
+    "linear: weight first": "fisher grad_norm intrain l2_norm vkdnw_entropy zen zico",
+    "linear: tensordot": "fisher grad_norm intrain l2_norm l_swag layer_count vkdnw_entropy zen zico",
+    "linear: matmul, same names": "fisher grad_norm intrain l2_norm vkdnw_entropy zico",
     "linear on halves of the batch": "grad_norm l2_norm zen zico",
-    "convolution as function": "az_expressivity az_progressivity az_trainability",
-    "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability",
+    "linear as 1 x 1 convolution": "zen",
+    "convolution as function": "az_expressivity az_progressivity az_trainability near",
+    "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability near",
     "batch norm with activation": "az_expressivity az_progressivity az_trainability",
-    "batch norm written out": "gradsign ntk",
+    "batch norm written out": "gradsign ntk vkdnw_entropy",
     "weight_norm": "az_expressivity az_progressivity az_trainability",
     "identity parametrisation": "az_expressivity az_progressivity az_trainability",
     "zero addend of low rank": "az_expressivity az_progressivity az_trainability",
     "wrapper": "az_expressivity az_progressivity az_trainability",
     "other order": "zen",
     "shared parameters, not modules": "az_expressivity az_progressivity az_trainability",
+    "ReLU: maximum": "l_swag near wrcor",
+    "ReLU: where": "l_swag near wrcor",
+    "ReLU: mask": "l_swag near wrcor",
 }
 """Proxies that have another score for a network that is rewritten so; "*" where scoring changes the network itself."""
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 import proxies
 from po_nas import benchmarks
+from po_nas.benchmarks.base import Benchmark
 from po_nas.core.settings import read_settings, validated
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
@@ -27,7 +28,7 @@ from po_nas.spaces.base import Architecture
 from proxies.fusion import AZ_NAS, VKDNW, log_rank, oriented
 from proxies.synthetic import synthetic_images
 
-__all__ = ["Line", "NewerRecipe", "chosen_rows", "lines", "page", "scores"]
+__all__ = ["PRINTED", "Line", "NewerRecipe", "chosen_rows", "convolution_lines", "lines", "page", "scores"]
 
 F64 = NDArray[np.float64]
 
@@ -36,7 +37,10 @@ _RESAMPLES = 1000
 _LEAST = 20
 """Architectures below which no figure is printed."""
 
-_PRINTED: Mapping[str, Mapping[str, tuple[str, str]]] = {
+_ON_ACTIVATIONS = ("nwot", "ncd_nwot", "swap", "ncd_swap", "near", "intrain")
+_GROUPS = (("0 or 1", 0, 1), ("2", 2, 2), ("3", 3, 3), ("4 to 6", 4, 6))
+
+PRINTED: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "near": {"cifar10": (".70", ".88"), "cifar100": (".69", ".87"), "imagenet16-120": (".66", ".84")},
     "vkdnw": {"cifar10": (".618", ""), "cifar100": (".634", ""), "imagenet16-120": (".622", ".814")},
     "log rank (VKDNW)": {"cifar10": (".750", ""), "imagenet16-120": (".743", ".906")},
@@ -133,6 +137,11 @@ def scores(recipe: NewerRecipe, name: str, cache: Path) -> dict[str, F64]:
     return found
 
 
+def _truth(benchmark: Benchmark) -> F64:
+    """Test accuracies, or validation accuracies where the data that are here record no test."""
+    return benchmark.validation if benchmark.test is None else benchmark.test
+
+
 def _fused(columns: Mapping[str, F64]) -> dict[str, F64]:
     """The rank fusions whose members there are; ranks among the architectures that have all members."""
     found: dict[str, F64] = {}
@@ -156,9 +165,9 @@ def lines(recipe: NewerRecipe, name: str, columns: Mapping[str, F64]) -> list[Li
     found: list[Line] = []
     for against in images.against:
         benchmark = benchmarks.get(against)
-        assert benchmark.test is not None
+        whole = _truth(benchmark)
         for score, column in turned.items():
-            truth = benchmark.test[chosen_rows(len(benchmark.test), len(column), recipe.seed)]
+            truth = whole[chosen_rows(len(whole), len(column), recipe.seed)]
             known = np.isfinite(column) & np.isfinite(truth)
             if known.sum() < _LEAST:
                 continue
@@ -180,6 +189,28 @@ def lines(recipe: NewerRecipe, name: str, columns: Mapping[str, F64]) -> list[Li
                     _central(rhos),
                 )
             )
+    return found
+
+
+def convolution_lines(recipe: NewerRecipe, name: str, columns: Mapping[str, F64]) -> list[tuple[str, int, list[float]]]:
+    """Groups of cells by their number of convolutions, their size, and τ of each of `_ON_ACTIVATIONS` within them.
+
+    Against the first benchmark; this is what NCD is about.
+    """
+    benchmark = benchmarks.get(recipe.sets[name].against[0])
+    whole = _truth(benchmark)
+    rows = chosen_rows(len(whole), len(columns[_ON_ACTIVATIONS[0]]), recipe.seed)
+    truth = whole[rows]
+    convolutions = np.array(
+        [benchmark.space.to_string(benchmark.rows.architecture(int(row))).count("conv") for row in rows]
+    )
+    found = []
+    for label, low, high in _GROUPS:
+        inside = (convolutions >= low) & (convolutions <= high)
+        for score in _ON_ACTIVATIONS:
+            inside &= np.isfinite(columns[score])
+        taus = [ranking.kendall(columns[score][inside], truth[inside]) for score in _ON_ACTIVATIONS]
+        found.append((label, int(inside.sum()), taus))
     return found
 
 
@@ -209,7 +240,7 @@ def page(found: Sequence[Line]) -> str:
             "|---|---:|---:|---:|---:|---:|",
         ]
         for line in sorted(here, key=lambda each: -each.kendall):
-            tau, rho = _PRINTED.get(line.score, {}).get(task, ("", ""))
+            tau, rho = PRINTED.get(line.score, {}).get(task, ("", ""))
             cells = f"{line.rows}" if line.rows == line.asked else f"{line.rows} of {line.asked}"
             ours = _with_interval(line.kendall, line.kendall_interval)
             other = _with_interval(line.spearman, line.spearman_interval)
@@ -228,10 +259,20 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = validated(NewerRecipe, read_settings(options.recipe))
     found: list[Line] = []
+    columns = {name: scores(recipe, name, options.cache) for name in recipe.sets}
     for name in recipe.sets:
-        found += lines(recipe, name, scores(recipe, name, options.cache))
+        found += lines(recipe, name, columns[name])
+    tables = [page(found)]
+    for name in recipe.sets:
+        groups = convolution_lines(recipe, name, columns[name])
+        tables += ["## τ among cells with as many convolutions", "", f"{recipe.sets[name].against[0]}, {name}.", ""]
+        tables += [
+            f"| convolutions | cells | {' | '.join(_ON_ACTIVATIONS)} |",
+            "|---|---:" + "|---:" * len(_ON_ACTIVATIONS) + "|",
+        ]
+        tables += [f"| {label} | {size} | {' | '.join(map(_number, taus))} |" for label, size, taus in groups]
     maker = "python -m po_nas.research.proxy_correlation.newer"
-    fill_page(options.out, maker, page(found), "Newer proxies on NAS-Bench-201")
+    fill_page(options.out, maker, "\n".join(tables), "Newer proxies on NAS-Bench-201")
     print(options.out)
 
 
