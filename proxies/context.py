@@ -14,6 +14,7 @@ from proxies.layers import Layer
 from proxies.proxy_spec import ProxySpec, closure
 
 if TYPE_CHECKING:
+    from proxies.attention_gradients import AttentionCall, AttentionGradients
     from proxies.gaussian import GaussianPass
     from proxies.passes import ActivationGradient, Passes
     from proxies.sample_gradients import SampleGradients
@@ -130,6 +131,16 @@ class ProxyContext:
         """Pass ``blocks``: the outputs of the primary blocks (see `proxies.blocks`), in order."""
         return [features.detach() for features in self._of("blocks", "block_features")]
 
+    @property
+    def attention(self) -> list[AttentionCall]:
+        """Pass ``attention``: every call of attention, however it is written (see `proxies.attention`), in order."""
+        return self._of("attention", "attention")  # type: ignore[no-any-return]
+
+    @property
+    def hidden_states(self) -> list[Tensor]:
+        """Pass ``feed_forward``: X W₁ + b₁ of each feed-forward layer, (tokens of all samples, width), one a call."""
+        return self._of("feed_forward", "hidden_states")  # type: ignore[no-any-return]
+
     # -- gradients on that pass -----------------------------------------------------------------------------------
 
     @property
@@ -152,6 +163,12 @@ class ProxyContext:
     def activation_gradients(self) -> list[ActivationGradient]:
         """Pass ``activation_gradients``: the outputs of each layer that was called, and the loss's gradients there."""
         return self._of("activation_gradients", "activation_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def attention_gradients(self) -> AttentionGradients:
+        """Pass ``attention_gradients``: the loss's gradients at the heads' outputs and at the weights of attention and
+        of feed-forward layers."""
+        return self._of("attention_gradients", "attention_gradients")  # type: ignore[no-any-return]
 
     @property
     def hessian_gradient(self) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
+from proxies.attention import AttentionRecorder
+from proxies.attention_gradients import AttentionCall, AttentionGradients, AttentionTargets, attention_calls
 from proxies.batch import Batch, check_labels
 from proxies.blocks import candidates, chain
 from proxies.counting import count_operations
@@ -60,6 +63,8 @@ class Passes:
         self.results: dict[str, Any] = {}
         self._captured: Captured | None = None
         self._graph: Tensor | None = None
+        self._attention: AttentionRecorder | None = None
+        self._attention_gradients: AttentionGradients | None = None
         self._input = self.batch.inputs[0]
 
     def run(self, name: str) -> None:
@@ -73,7 +78,7 @@ class Passes:
             del self.results[name]
         pending = {name for name in still_wanted if name not in self.results}
         if not any("forward" in PASSES[name] for name in pending):
-            self._graph = self._captured = None
+            self._graph = self._captured = self._attention = None
         if "block_jacobians" not in pending and "blocks" in self.results:
             self.results["blocks"] = [features.detach() for features in self.results["blocks"]]
         if "hessian" not in pending and "gradients" in self.results:
@@ -93,7 +98,8 @@ class Passes:
         seed = derive_seed(self.seed, "forward")
 
         def run() -> Tensor:
-            with seeded(seed):
+            self._attention = AttentionRecorder(inputs, len(inputs[0])) if "attention" in self.wanted else None
+            with seeded(seed), self._attention or nullcontext():
                 return self.state.outputs(*inputs)
 
         with torch.set_grad_enabled(any(name in self.wanted for name in _DIFFERENTIATED)):
@@ -125,6 +131,23 @@ class Passes:
         blocks = set(candidates(self.state))
         return chain({m: calls for m, calls in captured.outputs.items() if m in blocks}, result)
 
+    @property
+    def _seen(self) -> AttentionRecorder:
+        assert self._attention is not None
+        return self._attention
+
+    def _run_attention(self) -> list[AttentionCall]:
+        if not self._seen.attention:
+            reason = f"{type(self.state.module).__name__} computes no softmax of a product of queries and keys"
+            raise UnsupportedModuleError("*", reason, "attention")
+        return attention_calls(self._seen)
+
+    def _run_feed_forward(self) -> list[Tensor]:
+        if not self._seen.feed_forward:
+            reason = f"{type(self.state.module).__name__} has attention, but no feed-forward layer"
+            raise UnsupportedModuleError("*", reason, "feed-forward layers")
+        return [layer.hidden for layer in self._seen.feed_forward]
+
     def _run_jacobian(self) -> Tensor:
         result, _ = self._live
         if not self._input.requires_grad:
@@ -148,9 +171,17 @@ class Passes:
         targets = list(weights)
         if "activation_gradients" in self.wanted:
             targets += [tensor for layer in self.state.layers for tensor in captured.outputs.get(layer.module, ())]
+        activations = len(targets)
+        heads = None
+        if "attention_gradients" in self.wanted and "attention" in self.results and self._seen.differentiable:
+            heads = AttentionTargets(self._seen, self.seed)
+            targets += heads.tensors
         again = "hessian" in self.wanted
         found = _gradients(self._loss(result, self.batch.labels), targets, retain=again, create=again)
-        self._activation_gradients = [g.detach() for g in found[len(weights) :]]
+        self._attention_gradients = None
+        if heads is not None:
+            self._attention_gradients = heads.gradients([g.detach() for g in found[activations:]])
+        self._activation_gradients = [g.detach() for g in found[len(weights) : activations]]
         return found[: len(weights)]
 
     def _run_activation_gradients(self) -> list[ActivationGradient]:
@@ -160,6 +191,13 @@ class Passes:
             ActivationGradient(layer, tuple(o.detach() for o in outputs), tuple(next(gradients) for _ in outputs))
             for layer, outputs in self.results["activations"]
         ]
+
+    def _run_attention_gradients(self) -> AttentionGradients:
+        found, self._attention_gradients = self._attention_gradients, None
+        if found is None:
+            reason = f"{type(self.state.module).__name__} computes attention without a graph"
+            raise UnsupportedModuleError("*", reason, "gradients")
+        return found
 
     def _run_hessian(self) -> list[Tensor]:
         gradients: list[Tensor] = self.results["gradients"]

@@ -30,6 +30,7 @@ from proxies.layers import State
 from proxies.proxy_spec import PASSES, closure
 from tests.errors import check, raised
 from tests.proxies.networks import CLASSES, FAMILIES, Depthwise, Functional, Perceptron, Residual, batch, make
+from tests.proxies.transformers import Transformer, patches
 
 SINGLE = torch.float32
 
@@ -324,7 +325,9 @@ def test_module_of_several_inputs():
     data = ((torch.randn(6, 4), torch.eye(6)), torch.arange(6) % CLASSES)
     scores = proxies.evaluate(Two(), data, "*")
     assert {"jacov", "synflow", "grasp", "nwot", "zen", "flops"} <= scores.values.keys()
-    assert scores.errors.keys() == {"ntk", "gradsign", "zico", "meco", *proxies.names("az_*")} - {"az_complexity"}
+    assert scores.errors.keys() - TRANSFORMERS == {
+        *("ntk", "gradsign", "zico", "meco", "az_expressivity", "az_progressivity", "az_trainability")
+    }
 
 
 def test_second_derivative_that_does_not_exist_spoils_nothing_else():
@@ -385,8 +388,10 @@ ATTRIBUTES = {
     "input_jacobian": "jacobian", "block_gradients": "block_jacobians", "weight_gradients": "gradients",
     "activation_gradients": "activation_gradients", "hessian_gradient": "hessian", "half_gradients": "half_gradients",
     "sample_gradients": "sample_gradients", "gaussian": "gaussian", "single_features": "single",
-    "synaptic_flow": "synflow", "normalised_flow": "synflow_bn", "macs": "macs",
+    "synaptic_flow": "synflow", "normalised_flow": "synflow_bn", "macs": "macs", "attention": "attention",
+    "hidden_states": "feed_forward", "attention_gradients": "attention_gradients",
 }  # fmt: skip
+TRANSFORMERS = {name for name in proxies.names() if "attention" in closure(proxies.spec(name).passes)}
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
@@ -394,7 +399,9 @@ def test_context_gives_what_the_spec_names_and_nothing_else(attribute, plugin):
     assert set(ATTRIBUTES.values()) == set(PASSES)
     needed = ATTRIBUTES[attribute]
     plugin(lambda context: float(getattr(context, attribute) is not None), passes=(needed,))
-    assert proxies.score(make(Residual, SINGLE), batch(SINGLE), "plugin") == {"plugin": 1.0}
+    of_attention = "attention" in closure((needed,))
+    network, data = (Transformer(), patches(SINGLE)) if of_attention else (make(Residual, SINGLE), batch(SINGLE))
+    assert proxies.score(network, data, "plugin") == {"plugin": 1.0}
     plugin(lambda context: float(getattr(context, attribute) is not None), "without", passes=())
     with raised(MissingPassError, f"'{needed}'", proxy="without", attribute=attribute) as caught:
         proxies.score(make(Residual, SINGLE), batch(SINGLE), "without")
