@@ -9,6 +9,7 @@ ranked, so an architecture's rank does not depend on what else is ranked.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,7 @@ __all__ = [
     "mean_rank",
     "oriented",
     "ranks",
+    "redundant",
     "single_best",
 ]
 
@@ -136,6 +138,16 @@ def single_best(scores: ArrayLike, targets: ArrayLike) -> SingleBest:
         raise ProxyValueError("*", "no proxy tells the architectures apart")
     best = int(np.nanargmax(np.abs(taus)))
     return SingleBest(best, 1 if taus[best] >= 0 else -1, taus[best])
+
+
+def redundant(scores: Mapping[str, ArrayLike], at_least: float = 0.95) -> list[tuple[str, str, float]]:
+    """Pairs of proxies whose scores (n,) order the same architectures almost alike, or the other way round.
+
+    Names and Spearman's ρ over the architectures that have both, where |ρ| is `at_least`; the strongest first.
+    """
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
+    pairs = [(a, b, _spearman(columns[a], columns[b])) for a, b in itertools.combinations(columns, 2)]
+    return sorted((pair for pair in pairs if abs(pair[2]) >= at_least), key=lambda pair: -abs(pair[2]))
 
 
 def _known(values: ArrayLike, name: str, count: int) -> NDArray[np.float64]:

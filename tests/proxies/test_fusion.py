@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from po_nas.errors import ConfigError, ProxyValueError
-from proxies.fusion import information_gain, libra, log_rank, mean_rank, oriented, ranks, single_best
+from proxies.fusion import information_gain, libra, log_rank, mean_rank, oriented, ranks, redundant, single_best
 from tests.errors import raised
 
 values = st.one_of(st.integers(-3, 3).map(float), st.just(np.nan))
@@ -183,3 +183,18 @@ def test_libra_refuses():
         libra(np.eye(4), np.arange(4.0), [1.0, 2.0, np.nan, 3.0])
     with raised(ProxyValueError, "targets"):
         libra(np.eye(4), np.arange(3.0), np.arange(4.0))
+
+
+def test_redundant_pairs_are_named_with_their_correlation():
+    rng = np.random.default_rng(0)
+    first, other = rng.normal(size=200), rng.normal(size=200)
+    scores = {"a": first, "b": -np.exp(first), "c": other, "d": first + 0.2 * other, "e": np.full(200, 1.0)}
+    scores["f"] = np.where(np.arange(200) < 150, first, np.nan)
+    found = redundant(scores)
+    assert found[0][:2] == ("a", "b")
+    assert {(a, b): round(rho) for a, b, rho in found} == {
+        ("a", "b"): -1, ("a", "d"): 1, ("a", "f"): 1, ("b", "d"): -1, ("b", "f"): -1, ("d", "f"): 1,
+    }  # fmt: skip
+    for a, b, rho in found:
+        assert rho == pytest.approx(slow_rho(scores[a], scores[b]))
+    assert {pair[:2] for pair in redundant(scores, 0.9999)} == {("a", "b"), ("a", "f"), ("b", "f")}
