@@ -23,7 +23,6 @@ class GPProxies(ProxyBO):
     """
 
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
-        """Three similarities."""
 
         def make() -> MarginalisedGP:
             parts = features.similarities

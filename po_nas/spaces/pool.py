@@ -55,12 +55,10 @@ class PoolSpace(Space):
 
     @property
     def graph_shape(self) -> tuple[int, int, int]:
-        """That of the base space."""
         return self.base.graph_shape
 
     @property
     def vector_size(self) -> int:
-        """That of the base space."""
         return self.base.vector_size
 
     @cached_property
@@ -107,7 +105,6 @@ class PoolSpace(Space):
         return squared
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw uniformly over the members."""
         return self._members[int(rng.integers(self.size))]
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
@@ -140,41 +137,32 @@ class PoolSpace(Space):
         self._position(architecture)
 
     def edit_distance(self, first: Architecture, second: Architecture) -> int:
-        """That of the base space."""
         return self.base.edit_distance(first, second)
 
     def canonical(self, architecture: Architecture) -> str:
-        """That of the base space."""
         return self.base.canonical(architecture)
 
     def to_string(self, architecture: Architecture) -> str:
-        """That of the base space."""
         return self.base.to_string(architecture)
 
     def from_string(self, text: str) -> Architecture:
-        """Parse a string of the base space; `InvalidArchitectureError` when it is no member."""
         architecture = self.base.from_string(text)
         self.validate(architecture)
         return architecture
 
     def encode_graph(self, architecture: Architecture) -> GraphEncoding:
-        """That of the base space."""
         return self.base.encode_graph(architecture)
 
     def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
-        """That of the base space."""
         return self.base.encode_vector(architecture)
 
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
-        """That of the base space."""
         return self.base.operation_graph(architecture)
 
     def build(self, architecture: Architecture, **options: Any) -> Any:
-        """That of the base space."""
         return self.base.build(architecture, **options)
 
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
-        """Those of the base space."""
         return self.base.example_inputs(samples, seed, **task)
 
     def __repr__(self) -> str:
