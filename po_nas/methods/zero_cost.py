@@ -15,7 +15,6 @@ from po_nas.errors import ProxiesUnavailableError, ProxyValueError
 from po_nas.methods.candidates.candidate_set import (
     POOL_OPTION,
     CandidateSet,
-    proxy_scores,
     require_proxies,
     scored_candidates,
 )
@@ -107,7 +106,7 @@ class ZeroCost(Searcher):
         if not told:
             return self._ordered[1]
         architectures = [o.trial.architecture for o in told]
-        sizes = proxy_scores(require_proxies(self.domain, "zero_cost"), architectures, [_SIZE])[:, 0]
+        sizes = require_proxies(self.domain, "zero_cost").values(architectures, [_SIZE])[:, 0]
         rows = np.flatnonzero(np.isfinite(sizes))
         places = candidates.positions([self.domain.identity(architectures[row]) for row in rows])
         values = [self.score(told[row].outcome) for row in rows]
