@@ -86,13 +86,12 @@ _ADDITIVE = {
     *(torch.sub, Tensor.sub, Tensor.sub_, Tensor.__sub__, Tensor.__rsub__, Tensor.__isub__),
 }
 _ACTIVATIONS = {
-    *(functional.relu, functional.relu_, functional.relu6, functional.gelu, functional.silu, functional.elu),
-    *(functional.leaky_relu, functional.leaky_relu_, functional.selu, functional.celu, functional.mish),
-    *(functional.hardswish, functional.hardsigmoid, functional.hardtanh, functional.softplus, functional.prelu),
-    *(functional.rrelu, functional.softsign, functional.logsigmoid, functional.tanh, functional.sigmoid),
-    *(torch.relu, torch.relu_, torch.tanh, torch.sigmoid, torch.erf),
-    *(Tensor.relu, Tensor.relu_, Tensor.tanh, Tensor.sigmoid, Tensor.erf, functional.glu),
+    *("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "elu", "elu_", "selu", "celu", "gelu"),
+    *("silu", "mish", "hardswish", "hardsigmoid", "hardtanh", "hardtanh_", "softplus", "softsign", "logsigmoid"),
+    *("tanh", "tanh_", "sigmoid", "sigmoid_", "erf", "glu", "threshold", "threshold_", "clamp", "clamp_", "clamp_min"),
+    *("clamp_min_", "clip", "maximum", "abs", "sign", "heaviside", "gt", "ge", "lt", "le"),
 }
+"""Names of activation functions, and of what they are written with."""
 _DIVIDING = {"chunk", "split", "tensor_split", "unbind", "narrow", "select", "__getitem__", "index_select"}
 _DIVIDING |= {"cat", "concat", "concatenate", "stack"}
 """Names of functions that take a tensor apart, or put several together."""
@@ -138,7 +137,7 @@ class AttentionRecorder(TorchFunctionMode):
                 return _OPEN_ATTENTION(*arguments, **keywords)
         if function is functional.scaled_dot_product_attention:
             return self._fused(*arguments, **keywords)
-        if function in _ACTIVATIONS:
+        if getattr(function, "__name__", "") in _ACTIVATIONS:
             return self._activation(function, arguments, keywords)
         result = function(*arguments, **keywords)
         if not _holds_tensors(result):
@@ -237,7 +236,8 @@ class AttentionRecorder(TorchFunctionMode):
 
     def _activation(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         tensors = list(_tensors((*arguments, *keywords.values())))
-        tag, before = self._tag(tensors[0]), tensors[0]
+        before = next((t for t in tensors if self._tag(t).products and self._tag(t).data), tensors[0])
+        tag = self._tag(before)
         hidden = tag.hidden
         if hidden is None and tag.data and tag.products and all(p.pointwise for p in tag.products):
             hidden = _hidden(before, function, arguments, keywords, tag.products)

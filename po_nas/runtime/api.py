@@ -17,8 +17,7 @@ from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
 from po_nas.core.settings import renamed, validated
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
-from po_nas.proxy_scores.combined import with_computed_proxies
-from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
 from po_nas.runtime.budget import Ledger

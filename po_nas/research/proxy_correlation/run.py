@@ -19,7 +19,7 @@ from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
 from proxies.evolved.proxy import evolved_over, find
-from proxies.fusion import libra, log_rank, mean_rank, oriented, single_best
+from proxies.fusion import AZ_NAS, VKDNW, libra, log_rank, mean_rank, oriented, single_best
 
 __all__ = [
     "Agreement",
@@ -36,7 +36,8 @@ __all__ = [
 _LARGEST_RESAMPLE = 500
 _KNOWN = 50
 """Evaluated architectures that the single best score, and the three of LIBRA, are chosen by."""
-_AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+_LOG_RANKS = {"log rank (AZ-NAS)": AZ_NAS, "log rank (VKDNW)": VKDNW}
+"""Fusions by the sum of log ranks, with their members."""
 
 Origin = Literal["published", "own"]
 
@@ -180,13 +181,14 @@ def fusions(
     seed: int = 0,
     evaluations: int = _KNOWN,
 ) -> dict[str, NDArray[np.float64]]:
-    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four, ``single best`` and ``LIBRA``.
+    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four and of VKDNW's five, ``single best``
+    and ``LIBRA``.
 
     Members are scores of known direction that half of the rows have; a row without one of them has NaN, and ranks are
-    taken among the others, which is transductive. ``log rank`` is there when all four are (multiply-accumulates are its
-    complexity). ``single best`` is the member with the largest |τ_b| over `evaluations` random rows of `validation`
-    (rows,), higher = better; ``LIBRA`` the log rank of the three that `proxies.fusion.libra` chooses by those rows and
-    the numbers of parameters (score ``params``), where these are known. Randomness: `seed`, which rows.
+    taken among the others, which is transductive. A ``log rank`` is there when all of its members are. ``single best``
+    is the member with the largest |τ_b| over `evaluations` random rows of `validation` (rows,), higher = better;
+    ``LIBRA`` the log rank of the three that `proxies.fusion.libra` chooses by those rows and the numbers of parameters
+    (score ``params``), where these are known. Randomness: `seed`, which rows.
     """
     known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
     members = [n for n in known if np.isfinite(columns[n]).mean() >= 0.5]
@@ -209,8 +211,9 @@ def fusions(
         if len(sized) > 1:
             three = libra(turned[sized], validation[sized], columns["params"][sized])
             fuse("LIBRA", [members[k] for k in three.columns], lambda scores: log_rank(scores * np.array(three.signs)))
-    if set(_AZ_NAS) <= set(members):
-        fuse("log rank (AZ-NAS)", _AZ_NAS, log_rank)
+    for name, chosen in _LOG_RANKS.items():
+        if set(chosen) <= set(members):
+            fuse(name, chosen, log_rank)
     return found
 
 
