@@ -386,6 +386,8 @@ ATTRIBUTES = {
     "sample_gradients": "sample_gradients", "gaussian": "gaussian", "single_features": "single",
     "synaptic_flow": "synflow", "normalised_flow": "synflow_bn", "macs": "macs", "attention": "attention",
     "hidden_states": "feed_forward", "attention_gradients": "attention_gradients",
+    "nonlinear_calls": "nonlinear", "nonlinear_gradients": "nonlinear_gradients", "noise": "noise",
+    "masked_codes": "masked", "circle": "circle",
 }  # fmt: skip
 TRANSFORMERS = {name for name in proxies.names() if "attention" in closure(proxies.spec(name).passes)}
 
