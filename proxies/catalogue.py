@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxies.proxy_spec import ProxySpec
+from proxies.transformer_catalogue import TRANSFORMERS
 
 __all__ = ["CATALOGUE"]
 
@@ -15,7 +16,6 @@ _VKDNW = "Týbl and Neumann, Training-free NAS through Variance of Knowledge (VK
 _MECO = "Jiang, Wang and Bie, MeCo, NeurIPS 2023"
 _SWAP = "Peng et al., SWAP-NAS, ICLR 2024, arXiv 2403.04161"
 _NCD = "Kang et al., Overcoming Negative Correlation of Activation-Based Training-Free NAS (NCD), ICCV 2025"
-
 _DEAD = "undefined for a network whose output does not depend on its input"
 
 CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
@@ -459,4 +459,5 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
         "ncd:ncd_swap",
         "swap of the network with masks and layer normalisation",
     ),
+    *TRANSFORMERS,
 )

@@ -16,6 +16,7 @@ from proxies.nonlinear import NonlinearCall
 from proxies.proxy_spec import ProxySpec, closure
 
 if TYPE_CHECKING:
+    from proxies.attention_gradients import AttentionCall, AttentionGradients
     from proxies.gaussian import GaussianPass
     from proxies.noise import NoisePass
     from proxies.passes import ActivationGradient, Passes
@@ -168,6 +169,16 @@ class ProxyContext:
         (n, channels, …), or (n, tokens, channels) where `tokens` is true."""
         return [features.detach() for features in self._of("blocks", "block_features")]
 
+    @property
+    def attention(self) -> list[AttentionCall]:
+        """Pass ``attention``: every call of attention, however it is written (see `proxies.attention`), in order."""
+        return self._of("attention", "attention")  # type: ignore[no-any-return]
+
+    @property
+    def hidden_states(self) -> list[Tensor]:
+        """Pass ``feed_forward``: X W₁ + b₁ of each feed-forward layer, (tokens of all samples, width), one a call."""
+        return self._of("feed_forward", "hidden_states")  # type: ignore[no-any-return]
+
     # -- gradients on that pass -----------------------------------------------------------------------------------
 
     @property
@@ -194,6 +205,12 @@ class ProxyContext:
         the whole batch, so those of the mean cross-entropy hold a factor 1 / n.
         """
         return self._of("activation_gradients", "activation_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def attention_gradients(self) -> AttentionGradients:
+        """Pass ``attention_gradients``: the loss's gradients at the heads' outputs and at the weights of attention and
+        of feed-forward layers."""
+        return self._of("attention_gradients", "attention_gradients")  # type: ignore[no-any-return]
 
     @property
     def nonlinear_gradients(self) -> list[Tensor]:

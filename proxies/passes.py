@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
+from proxies.attention import AttentionRecorder
+from proxies.attention_gradients import AttentionCall, AttentionGradients, AttentionTargets, attention_calls
 from proxies.batch import Batch, check_labels
 from proxies.blocks import candidates, chain
 from proxies.circle import movements
@@ -72,6 +74,7 @@ class Passes:
         self._graph: Tensor | None = None
         self._layers: Layers | None = None
         self._nonlinear: list[NonlinearCall] = []
+        self._attention: tuple[AttentionRecorder, Any] | None = None
         self._input = self.batch.inputs[0]
 
     def run(self, name: str) -> None:
@@ -86,6 +89,8 @@ class Passes:
         pending = {name for name in still_wanted if name not in self.results}
         if not any("forward" in closure((name,)) for name in pending):
             self._forget()
+        if not any("attention" in closure((name,)) for name in pending):
+            self._attention = None
         if "nonlinear" in self.results and "nonlinear_gradients" not in pending:
             self.results["nonlinear"] = [NonlinearCall(c.before, c.after.detach()) for c in self.results["nonlinear"]]
         if "block_jacobians" not in pending and "blocks" in self.results:
@@ -251,6 +256,39 @@ class Passes:
             use.output = None
         by_weight, _ = _weight_gradients(live, captured, directions=directions)
         return layers.of_bases(by_weight)
+
+    # -- attention, on a graph of its own ------------------------------------------------------------------------------
+
+    def _run_attention(self) -> list[AttentionCall]:
+        inputs = self.batch.inputs
+        seen = AttentionRecorder(inputs, len(inputs[0]))
+        differentiated = "attention_gradients" in self.wanted
+        with torch.set_grad_enabled(differentiated), seeded(derive_seed(self.seed, "forward")), seen:
+            result = self.state(*inputs)
+        if not seen.attention:
+            reason = f"{type(self.state.module).__name__} computes no softmax of a product of queries and keys"
+            raise UnsupportedModuleError("*", reason, "attention")
+        self._attention = seen, result
+        return attention_calls(seen)
+
+    def _run_feed_forward(self) -> list[Tensor]:
+        assert self._attention is not None
+        seen, _ = self._attention
+        if not seen.feed_forward:
+            reason = f"{type(self.state.module).__name__} has attention, but no feed-forward layer"
+            raise UnsupportedModuleError("*", reason, "feed-forward layers")
+        return [layer.hidden for layer in seen.feed_forward]
+
+    def _run_attention_gradients(self) -> AttentionGradients:
+        assert self._attention is not None
+        seen, result = self._attention
+        if not seen.differentiable:
+            reason = f"{type(self.state.module).__name__} computes attention without a graph"
+            raise UnsupportedModuleError("*", reason, "gradients")
+        targets = AttentionTargets(seen, self.seed)
+        loss = self._loss(self.state.checked(result, len(self.batch)), self.batch.labels)
+        found = torch.autograd.grad(loss, targets.tensors, allow_unused=True, materialize_grads=True)
+        return targets.gradients(found)
 
     # -- passes of their own --------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
 from po_nas.spaces.base import Architecture
+from proxies.fusion import redundant
 from surrogates.candidate_kernels import Component, Linear, VaryingCoefficients
 from surrogates.encodings import Encodings
 from surrogates.isolation import single_thread
@@ -181,7 +182,10 @@ class PONAS(ProxyBO):
         return PredictedScores(means(features), offspring)
 
     def explain(self) -> dict[str, Any] | None:
-        """The weights of the proxies for the incumbent and for clusters of alike candidates, and what was believed."""
+        """The weights of the proxies for the incumbent and for clusters of alike candidates, and what was believed.
+
+        Also pairs of proxies that order the candidates almost alike.
+        """
         if len(self.successes) < 2:
             return None
         features, rng = self.features(), self.stream("weights")
@@ -200,6 +204,12 @@ class PONAS(ProxyBO):
                 "source": require_proxies(self.domain, "po_nas").origin,
                 "rows": rows,
                 "believed": float(1.0 - predicted.hypotheses[0]),
+                "redundant": [
+                    {"proxies": [first, second], "spearman": rho}
+                    for first, second, rho in redundant(
+                        dict(zip(features.candidates.names, features.candidates.scores.T, strict=True))
+                    )
+                ],
             },
             "proxies": self._evolution.counts(),
         }

@@ -18,6 +18,8 @@ from po_nas.runtime.escaping import without_formulas
 
 __all__ = ["COLOURS", "draw_regret", "draw_trust", "draw_trusts", "save_figure"]
 
+_EQUAL = "all weights are equal"
+
 COLOURS = {"line": "#0072B2", "trial": "#999999", "initial": "#56B4E9", "best": "#D55E00", "optimum": "#009E73"}
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
@@ -118,6 +120,8 @@ def save_figure(run: RunData, path: Path) -> None:
 def draw_trust(trust: Mapping[str, Any]) -> Figure:
     """Rows are the incumbent and clusters of alike architectures, columns proxies, colours signed weights.
 
+    Where all weights are equal, as printed, there is no colour, and the figure says so.
+
     `trust` has ``proxies`` (k names) and ``rows``, each with ``label``, ``architectures`` (how many) and ``weights``
     (k), the change of the objective, in its standard deviations among what was evaluated, for one deviation of the
     proxy.
@@ -129,12 +133,17 @@ def draw_trust(trust: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     limit = float(np.abs(weights).max()) or 1.0
     image = _heat(axes, weights, labels, names, limit)
-    figure.colorbar(image, ax=axes, shrink=0.85, label="weight")
+    if _equal(weights):
+        axes.set_title(_EQUAL, fontsize=9.5)
+    else:
+        figure.colorbar(image, ax=axes, shrink=0.85, label="weight")
     return figure
 
 
 def draw_trusts(trusts: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
     """A panel for each method: rows are benchmarks, columns proxies, colours weights; blank where there is none.
+
+    A panel whose weights are all equal, as printed, has no colour and says so.
 
     `trusts` has the weights by method, benchmark and proxy.
     """
@@ -149,9 +158,16 @@ def draw_trusts(trusts: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figu
     limit = float(np.nanmax(np.abs(list(weights.values())))) or 1.0
     for panel, (method, values) in zip(panels, weights.items(), strict=True):
         image = _heat(panel, values, labels, names, limit)
-        panel.set_title(method, fontsize=9.5)
-    figure.colorbar(image, ax=list(panels), shrink=0.85 / len(trusts), label="weight")
+        panel.set_title(f"{method}\n{_EQUAL}" if _equal(values) else method, fontsize=9.5)
+    if not all(map(_equal, weights.values())):
+        figure.colorbar(image, ax=list(panels), shrink=0.85 / len(trusts), label="weight")
     return figure
+
+
+def _equal(weights: NDArray[np.float64]) -> bool:
+    """Whether all weights that there are look the same in print."""
+    known = weights[np.isfinite(weights)].round(2)
+    return known.size > 1 and bool(np.ptp(known) == 0)
 
 
 def _figure(labels: Sequence[str], names: Sequence[str], rows: int) -> Figure:
@@ -163,12 +179,14 @@ def _figure(labels: Sequence[str], names: Sequence[str], rows: int) -> Figure:
 def _heat(
     axes: Axes, weights: NDArray[np.float64], labels: Sequence[str], names: Sequence[str], limit: float
 ) -> AxesImage:
-    image = axes.imshow(weights, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    equal = _equal(weights)
+    shown = np.where(np.isfinite(weights), 0.0, np.nan) if equal else weights
+    image = axes.imshow(shown, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=9)
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     for (row, column), value in np.ndenumerate(weights):
         if np.isfinite(value):
-            shade = "white" if abs(value) > 0.6 * limit else "#1b2733"
+            shade = "white" if abs(value) > 0.6 * limit and not equal else "#1b2733"
             axes.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=7.5, color=shade)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

@@ -31,6 +31,7 @@ from proxies.recording import Watch, record
 from proxies.state import State
 from tests.errors import check, raised
 from tests.proxies.networks import CLASSES, FAMILIES, Depthwise, Functional, Perceptron, Residual, batch, make
+from tests.proxies.transformers import Transformer, patches
 
 SINGLE = torch.float32
 
@@ -173,7 +174,9 @@ def test_specs_are_complete():
         assert spec.failure
         assert callable(proxies.registry.get(name))
         assert proxies.registry.get(name).__doc__
-        assert spec.needs_labels == bool(closure(spec.passes) & {"gradients", "half_gradients"}) or name in (
+        assert spec.needs_labels == bool(
+            closure(spec.passes) & {"gradients", "half_gradients", "attention_gradients"}
+        ) or name in (
             "epe_nas", "gradsign") or spec.needs  # fmt: skip
     assert closure(["hessian"]) == {"hessian", "gradients", "forward"}
     seen = []
@@ -382,9 +385,12 @@ ATTRIBUTES = {
     "input_jacobian": "jacobian", "block_gradients": "block_jacobians", "weight_gradients": "gradients",
     "activation_gradients": "activation_gradients", "hessian_gradient": "hessian", "half_gradients": "half_gradients",
     "sample_gradients": "sample_gradients", "gaussian": "gaussian", "single_features": "single",
-    "synaptic_flow": "synflow", "normalised_flow": "synflow_bn", "macs": "macs", "nonlinear_calls": "nonlinear",
-    "nonlinear_gradients": "nonlinear_gradients", "noise": "noise", "masked_codes": "masked", "circle": "circle",
+    "synaptic_flow": "synflow", "normalised_flow": "synflow_bn", "macs": "macs", "attention": "attention",
+    "hidden_states": "feed_forward", "attention_gradients": "attention_gradients",
+    "nonlinear_calls": "nonlinear", "nonlinear_gradients": "nonlinear_gradients", "noise": "noise",
+    "masked_codes": "masked", "circle": "circle",
 }  # fmt: skip
+TRANSFORMERS = {name for name in proxies.names() if "attention" in closure(proxies.spec(name).passes)}
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
@@ -392,7 +398,9 @@ def test_context_gives_what_the_spec_names_and_nothing_else(attribute, plugin):
     assert set(ATTRIBUTES.values()) == set(PASSES)
     needed = ATTRIBUTES[attribute]
     plugin(lambda context: float(getattr(context, attribute) is not None), passes=(needed,))
-    assert proxies.score(make(Residual, SINGLE), batch(SINGLE), "plugin") == {"plugin": 1.0}
+    of_attention = "attention" in closure((needed,))
+    network, data = (Transformer(), patches(SINGLE)) if of_attention else (make(Residual, SINGLE), batch(SINGLE))
+    assert proxies.score(network, data, "plugin") == {"plugin": 1.0}
     plugin(lambda context: float(getattr(context, attribute) is not None), "without", passes=())
     with raised(MissingPassError, f"'{needed}'", proxy="without", attribute=attribute) as caught:
         proxies.score(make(Residual, SINGLE), batch(SINGLE), "without")

@@ -17,21 +17,7 @@ from po_nas.testing.rewrites import ASPECTS, REWRITES
 from po_nas.testing.small_networks import FAMILIES, Example, example
 from po_nas.testing.surroundings import SURROUNDINGS, changes, state
 
-NOT_YET = {
-    "dextr",
-    "intrain",
-    "l_swag",
-    "layer_count",
-    "meco_opt",
-    "ncd_nwot",
-    "ncd_swap",
-    "near",
-    "vkdnw_entropy",
-    "wrcor",
-}
-"""Newer proxies, which are not compared yet: near, wrcor and l_swag do not see every ReLU that is no module, and
-vkdnw_entropy depends on how a product is written. The list may only get shorter."""
-NAMES = tuple(p.spec.name for p in proxies.resolve("*") if not p.spec.needs and p.spec.name not in NOT_YET)
+NAMES = tuple(p.spec.name for p in proxies.resolve("*") if not p.spec.needs)
 ABOUT = {name: aspects(name) for name in NAMES}
 # Sums over single weights do not depend on how weights are divided into layers, nor on layers that add zero.
 ABOUT |= {name: ABOUT[name] - {"grouping", "layers"} for name in ("fisher", "plain", "snip", "synflow", "synflow_bn")}

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 import proxies
 from proxies.isolation import derive_seed
+from proxies.proxy_spec import closure
 from tests.proxies.networks import CLASSES, FAMILIES, N, batch, make
 
 LAYERS = (nn.Conv2d, nn.Linear)
@@ -542,8 +543,12 @@ def ncd_swap(network, x, y):
 
 az_complexity = flops
 
-# Evolved proxies are formulas over the others and have tests of their own.
-OWN = [name for name in proxies.names() if "evolved" not in proxies.registry.entry(name).tags]
+# Evolved proxies are formulas over the others and have tests of their own, as have those of transformers.
+OWN = [
+    name
+    for name in proxies.names()
+    if "evolved" not in proxies.registry.entry(name).tags and "attention" not in closure(proxies.spec(name).passes)
+]
 REFERENCES = {name: globals()[name] for name in OWN}  # a new proxy needs a reference here
 UNSUPPORTED = {("perceptron", name) for name in ("meco", "meco_opt", "dextr", "ncd_nwot", "ncd_swap")}
 
