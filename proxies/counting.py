@@ -5,8 +5,8 @@ What "FLOPs" means differs between publications, so a convention is named with e
 * ``macs``: one for each multiplication with its addition in convolutions (transposed ones too), matrix products,
   attention and recurrent layers, however they are called; biases, normalisation, activations, pooling, resampling and
   everything elementwise are free. NAS-Bench-201 (its FLOPs), DARTS (multiply-adds) and most papers count so. Masks,
-  causal ones too, leave nothing out. `proxies.operators` says which operators count what; one that it does not know
-  is refused by name.
+  causal ones too, leave nothing out. `proxies.aten_operators` says which operators count what; one that it does not
+  know is refused by name.
 * ``suite_zero``: what NAS-Bench-Suite-Zero published (arXiv 2210.03230). Counted for each call of these modules, and
   of no others: convolutions their multiplications and biases, linear layers their multiplications, batch normalisation
   two for each element (one without affine parameters), ReLU and its relatives one, pooling its window for each element
@@ -34,7 +34,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from po_nas.errors import UnknownNameError, UnsupportedModuleError
-from proxies.operators import Accounts, refused
+from proxies.aten_operators import Accounts, refused
 
 __all__ = ["CONVENTIONS", "OperationCount", "count_operations", "count_parameters"]
 

@@ -28,8 +28,8 @@ def default_switches() -> Iterator[None]:
     The number of threads is `surrogates.isolation.single_thread`'s. `torch.use_deterministic_algorithms` stays as it
     is: on a CPU it changes nothing here, and on a GPU it is a wish to be heeded.
 
-    Costs some tens of microseconds where there is nothing to switch, and does not import torch: where nobody has
-    imported it, nobody has switched anything.
+    Costs some tens of microseconds where there is nothing to switch. It does not import torch: where nobody has,
+    nobody has switched anything.
     """
     if "torch" not in sys.modules:
         yield

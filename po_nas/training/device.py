@@ -12,6 +12,7 @@ from torch import nn
 
 from po_nas.errors import ConfigError
 from po_nas.training.recipe import Recipe
+from proxies.channels_last import corrupts_memory
 
 __all__ = ["Precision", "chosen_device", "isolated", "reseed", "safe_in_channels_last"]
 
@@ -74,10 +75,6 @@ def reseed(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
 
 
-_VECTOR = 8
-"""Channels in one AVX2 vector of float32."""
-
-
 @dataclass(frozen=True, slots=True)
 class Precision:
     """`dtype` of products and convolutions (None: float32 throughout), and whether images are stored channels last."""
@@ -119,19 +116,14 @@ class Precision:
 def safe_in_channels_last(network: nn.Module) -> bool:
     """Whether the CPU kernels of torch can train a network whose images are stored channels last.
 
-    On processors with AVX2 and without AVX-512, the backward pass of a 1 × 1 convolution with a stride and 2 to 7 input
-    channels writes past the end of its memory (torch 2.13, float32, one thread, whatever the number of output channels;
-    found with a guard page after every tensor). The answer does not depend on the processor, so that a training gives
-    the same numbers on all of them. Weights of modules other than `torch.nn.Conv2d` that have the shape of such a
-    convolution count as one, for their stride cannot be read.
+    They cannot where a convolution `corrupts_memory`. Weights of modules other than `torch.nn.Conv2d` that have the
+    shape of such a convolution count as one, for their stride cannot be read.
     """
-    for module in network.modules():
-        for weight in module.parameters(recurse=False):
-            if weight.dim() != 4 or weight.shape[2:] != (1, 1) or weight.shape[1] >= _VECTOR:
-                continue
-            if not (isinstance(module, nn.Conv2d) and all(step == 1 for step in module.stride)):
-                return False
-    return True
+    return not any(
+        weight.dim() == 4 and corrupts_memory(weight.shape, module.stride if isinstance(module, nn.Conv2d) else 2)
+        for module in network.modules()
+        for weight in module.parameters(recurse=False)
+    )
 
 
 def _has_bf16(device: torch.device) -> bool:

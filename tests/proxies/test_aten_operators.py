@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_fl
 
 from po_nas.errors import UnsupportedModuleError
 from proxies import score
+from proxies.aten_operators import is_free
 from proxies.counting import CONVENTIONS, count_operations
-from proxies.operators import is_free
 from tests.errors import raised
 
 
