@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.objective import Objective, ObjectiveWrapper
-from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource
+from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource, Watch
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.spaces.base import Architecture
@@ -26,9 +26,21 @@ class CombinedProxies(ComputedProxySource):
 
     def compute_by(self, compute: Compute) -> None:
         """Have others compute what either source has to compute."""
-        for source in (self._first, self._second):
-            if isinstance(source, ComputedProxySource):
-                source.compute_by(compute)
+        for source in self._computed_ones():
+            source.compute_by(compute)
+
+    def keep_in(self, path: str) -> None:
+        """Keep what either computes."""
+        for source in self._computed_ones():
+            source.keep_in(path)
+
+    def watch(self, watch: Watch) -> None:
+        """Say what is wanted of either, and what is done."""
+        for source in self._computed_ones():
+            source.watch(watch)
+
+    def _computed_ones(self) -> list[ComputedProxySource]:
+        return [source for source in (self._first, self._second) if isinstance(source, ComputedProxySource)]
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from po_nas import benchmarks, methods
 from po_nas._version import __version__
+from po_nas.benchmarks.data.places import cache_folder
 from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher
@@ -37,7 +38,6 @@ from po_nas.spaces.base import Architecture
 __all__ = [
     "Result",
     "check_options",
-    "delegate_scoring",
     "make_executor",
     "make_objective",
     "make_searcher",
@@ -46,6 +46,7 @@ __all__ = [
     "resume",
     "run_search",
     "search",
+    "set_up_scoring",
     "with_computed",
 ]
 
@@ -114,7 +115,7 @@ def run_search(
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
-    delegate_scoring(config, objective, executor)
+    set_up_scoring(config, objective, executor)
     searcher = make_searcher(config, objective, earlier)
     try:
         executor.open()
@@ -152,7 +153,7 @@ def resume(
     named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
-    delegate_scoring(config, objective, executor)
+    set_up_scoring(config, objective, executor)
     searcher = make_searcher(config, objective, earlier)
     try:
         with RunDirectory(path) as directory:
@@ -181,7 +182,7 @@ def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
     """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
     if wanted.compute:
         given = with_computed_proxies(
-            given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
+            given, wanted.compute, samples=wanted.samples, cache=wanted.cache or None, workers=wanted.workers
         )
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
 
@@ -263,17 +264,23 @@ def objective_of_worker(config: SearchConfig, out: Path | None) -> Objective:
     """What `make_objective` makes, in another process, where plug-ins are not loaded yet."""
     for plugin in config.plugins:
         load_plugin(plugin)
-    return make_objective(config, out)
+    # Scores go to the process of the search, which keeps them.
+    unkept = config.proxies.model_copy(update={"cache": False})
+    return make_objective(config.model_copy(update={"proxies": unkept}), out)
 
 
-def delegate_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
-    """Have proxy scores that cost time computed by the executor's workers from now on, beside its trials.
+def set_up_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
+    """Have proxy scores that cost time kept on disk, and computed by the executor's workers beside its trials.
 
-    Nothing changes where it has none outside of this process, where ``proxies.workers`` wants processes of this
-    machine, or where scores are on record.
+    The latter does not change where it has none outside of this process, or where ``proxies.workers`` wants processes
+    of this machine. Nothing changes where scores are on record.
     """
     source = objective.proxies
-    if executor.remote and config.proxies.workers == 1 and isinstance(source, ComputedProxySource):
+    if not isinstance(source, ComputedProxySource):
+        return
+    if config.proxies.cache is not False:
+        source.keep_in(config.proxies.cache or str(cache_folder() / "scores.sqlite"))
+    if executor.remote and config.proxies.workers == 1:
         source.compute_by(Scorer(executor, objective.space))
 
 
@@ -386,6 +393,9 @@ def _result(
         overhead_s=progress.overhead_s,
         ended=reason,
         directory=str(path),
+        scores_computed=loop.scored.computed,
+        scores_kept=loop.scored.kept,
+        scoring_s=loop.scored.seconds,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic_core import PydanticCustomError
@@ -66,8 +66,9 @@ class ExecutorConfig(BaseModel):
 class ProxiesConfig(BaseModel):
     """Proxy scores that are computed by building networks, beside those that a benchmark has on record.
 
-    `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
-    scores from one search to the next. With `workers` > 1 so many processes of this machine share the work, one thread
+    `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch. Scores are kept from one
+    search to the next in ``scores.sqlite`` in the user's cache folder for po-nas; `cache` names another file, on a
+    local disk, or is ``off``. With `workers` > 1 so many processes of this machine share the work, one thread
     each; otherwise an executor's workers do it, if it has any. With `objective`, that proxy is the search signal:
     nothing is evaluated, and the accuracy is only reported.
     """
@@ -75,7 +76,7 @@ class ProxiesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     compute: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
     samples: PositiveInt = 16
-    cache: str | None = None
+    cache: Annotated[str, AfterValidator(lambda path: _absolute_folder(path))] | Literal[False] | None = None
     workers: PositiveInt = 1
     objective: str | None = None
 

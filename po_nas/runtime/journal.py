@@ -2,7 +2,8 @@
 
 One object a line with an ``event``: ``start`` (schema, version, time), ``ask``, ``tell``, ``fail``, ``retry``, ``end``.
 The trials of a run are its ask/tell (or ask/fail) pairs; a ``retry`` says that the worker of a pending trial was lost
-and that it is evaluated again. A line is complete when it ends with a newline; what follows the last newline was torn
+and that it is evaluated again. The first ``ask`` of a group says what was spent on proxy scores since the one before,
+where anything was. A line is complete when it ends with a newline; what follows the last newline was torn
 by a crash and is cut off on the next opening.
 
 Every line ends with a ``check``: the first 16 hexadecimal digits of the SHA-256 of all that is in the file before it,
@@ -31,7 +32,7 @@ __all__ = ["EVENTS", "SCHEMA", "Event", "Journal", "JournalContents", "cut_journ
 
 _log = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 _LONGEST_LINE = 4_000_000
 """Bytes of a line; a line of a real run has some hundred."""
 _LARGEST = 10**18
@@ -86,13 +87,17 @@ _FIELDS: Mapping[str, Mapping[str, _Kind]] = {
         "ask_s": _seconds,
         "elapsed_s": _seconds,
         "fidelity": _number,
+        "scores_computed": _count,
+        "scores_kept": _count,
+        "scoring_s": _seconds,
     },
     "tell": {**_TOLD, "metrics": _metrics},
     "fail": {**_TOLD, "reason": _text},
     "retry": {"number": _count, "attempt": _count, "reason": _text, "clock_s": _seconds, "elapsed_s": _seconds},
     "end": {"reason": _text, "elapsed_s": _seconds},
 }
-_OPTIONAL = {"version", "time", "resumed", "elapsed_s", "ask_s", "fidelity", "attempts"}
+_SCORED = ("scores_computed", "scores_kept", "scoring_s")
+_OPTIONAL = {"version", "time", "resumed", "elapsed_s", "ask_s", "fidelity", "attempts", *_SCORED}
 _OPTIONAL_BEFORE = {*_OPTIONAL, "clock_s"}
 """Fields that an event may lack; the second is for schema 1, whose ``tell`` may lack the architecture too."""
 

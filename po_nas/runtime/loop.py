@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from po_nas.core.objective import Objective, Outcome
+from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
 from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
@@ -17,8 +18,9 @@ from po_nas.runtime.events import EventSink
 from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
 from po_nas.runtime.journal import Event
+from po_nas.runtime.scoring import Scored, ScoringMeter
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "scored_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +50,21 @@ class Loop:
         self._started = time.perf_counter()
         self._session_told = 0
         self._answer_first = False
+        self._meter = ScoringMeter(lambda progress: self.notify("on_score", progress))
+        self._scored_before = self._scored_asked = Scored()
+        self._longest_scoring_s = 0.0
+        if isinstance(objective.proxies, ComputedProxySource):
+            objective.proxies.watch(self._meter)
 
     @property
     def elapsed_s(self) -> float:
         """Real seconds of this run, earlier sessions included."""
         return self._elapsed_before + time.perf_counter() - self._started
+
+    @property
+    def scored(self) -> Scored:
+        """What this run has spent on proxy scores, earlier sessions included."""
+        return self._scored_before + self._meter.scored
 
     def replay(self, events: Sequence[Event]) -> None:
         """Bring searcher, ledger and executor to where the journal's events left them.
@@ -67,6 +79,7 @@ class Loop:
             clock = max(clock, event.get("clock_s", 0.0))
             if event["event"] == "ask":
                 trial = self._asked_before(line, event)
+                self._scored_before += scored_of(event)
                 self.searcher.restore(trial)
                 self.ledger.asked += 1
                 submitted[trial.number] = (trial, event["clock_s"])
@@ -138,14 +151,17 @@ class Loop:
             return f"nothing left to propose: {error}"
         ask_s = time.perf_counter() - asked_at
         clock = self.executor.clock_s
-        self.journal.append(self._ask_event(trial, trials, ask_s, clock) for trial in trials)
+        scored = self._meter.scored
+        news, self._scored_asked = scored - self._scored_asked, scored
+        self._longest_scoring_s = max(self._longest_scoring_s, news.seconds)
+        self.journal.append(self._ask_event(trial, trials, ask_s, clock, news) for trial in trials)
         self.ledger.asked += len(trials)
         self.notify("on_ask", trials)
         for trial in trials:
             self.executor.submit(evaluation(trial, self.objective.space))
         return None
 
-    def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float) -> Event:
+    def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float, scored: Scored) -> Event:
         event: Event = {
             "event": "ask",
             "number": trial.number,
@@ -159,6 +175,9 @@ class Loop:
         }
         if trial.fidelity is not None:
             event["fidelity"] = trial.fidelity
+        if trial is group[0] and scored.computed + scored.kept:
+            event["scores_computed"], event["scores_kept"] = scored.computed, scored.kept
+            event["scoring_s"] = round(scored.seconds, 6)
         return event
 
     def _tell(self, done: Completed) -> None:
@@ -211,7 +230,9 @@ class Loop:
         limit = self.ledger.budget.max_evaluations
         eta = None
         if limit is not None and self._session_told:
-            eta = (time.perf_counter() - self._started) / self._session_told * (limit - self.ledger.told)
+            # What comes back with every trial is expected again, the long scoring of the candidates is not.
+            spent = time.perf_counter() - self._started - self._longest_scoring_s
+            eta = max(0.0, spent) / self._session_told * (limit - self.ledger.told)
         return Progress(
             evaluations=self.ledger.told,
             failed=self.ledger.failed,
@@ -241,3 +262,8 @@ def regret(objective: Objective, value: float | None) -> float | None:
         return None
     gap = float(optimum[0] - value if objective.metric.maximize else value - optimum[0])
     return 0.0 if abs(gap) < 1e-9 else gap
+
+
+def scored_of(event: Event) -> Scored:
+    """What an ``ask`` says was spent on proxy scores."""
+    return Scored(event.get("scores_computed", 0), event.get("scores_kept", 0), event.get("scoring_s", 0.0))
