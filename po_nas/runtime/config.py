@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveInt,
+)
 from pydantic_core import PydanticCustomError
 
 from po_nas import methods
@@ -63,6 +72,15 @@ class ExecutorConfig(BaseModel):
         return {"timeout_s": self.timeout_s, **(self.model_extra or {})}
 
 
+def _cache(value: Any) -> str | Literal[False] | None:
+    """A file, made absolute; False for none at all, None for the usual one."""
+    if isinstance(value, str) and value:
+        return _absolute_folder(value)
+    if value is None or value is False:
+        return value
+    raise PydanticCustomError("cache", "expected a file, or off")
+
+
 class ProxiesConfig(BaseModel):
     """Proxy scores that are computed by building networks, beside those that a benchmark has on record.
 
@@ -76,7 +94,7 @@ class ProxiesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     compute: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
     samples: PositiveInt = 16
-    cache: Annotated[str, AfterValidator(lambda path: _absolute_folder(path))] | Literal[False] | None = None
+    cache: Annotated[str | Literal[False] | None, PlainValidator(_cache)] = None
     workers: PositiveInt = 1
     objective: str | None = None
 
