@@ -9,8 +9,9 @@ from po_nas.errors import PoNasError
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result, resume, search
+    from po_nas.runtime.session import Session
 
-__all__ = ["PoNasError", "Result", "__version__", "resume", "search"]
+__all__ = ["PoNasError", "Result", "Session", "__version__", "resume", "search"]
 
 
 def __dir__() -> list[str]:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from po_nas.runtime import api
 
         return getattr(api, name)
+    if name == "Session":
+        from po_nas.runtime.session import Session
+
+        return Session
     raise AttributeError(f"module 'po_nas' has no attribute {name!r}")

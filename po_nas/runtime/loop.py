@@ -5,24 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from po_nas._version import __version__
 from po_nas.core.objective import Objective, Outcome
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
 from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
 from po_nas.runtime.budget import Ledger
-from po_nas.runtime.callbacks import Callback, Progress
+from po_nas.runtime.callbacks import Callback, Progress, RunInfo
 from po_nas.runtime.events import EventSink
 from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
-from po_nas.runtime.journal import Event
+from po_nas.runtime.journal import SCHEMA, Event
 from po_nas.runtime.scoring import Scored, ScoringMeter
 
 __all__ = ["Loop", "scored_of"]
 
 _log = logging.getLogger(__name__)
+
+_TRACEBACK = 20_000
+"""Characters of a traceback that go to the journal; the file under ``artifacts/`` has all of it."""
 
 
 class Loop:
@@ -119,6 +124,17 @@ class Loop:
             raise JournalError(self.journal.path, line, f"is of another search or damaged: {flaw}")
         return Trial(number, architecture, event["origin"], event["seed"], event.get("fidelity"))
 
+    def begin(self, info: RunInfo, *, resumed: bool) -> None:
+        """Say in the journal and to callbacks that the run starts or goes on."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        start = {"event": "start", "schema": SCHEMA, "version": __version__, "time": now}
+        self.journal.append([start | {"resumed": resumed, "elapsed_s": round(self.elapsed_s, 6)}])
+        self.notify("on_start", info)
+
+    def end(self, reason: str) -> None:
+        """Say in the journal that the run is over, and why."""
+        self.journal.append([{"event": "end", "reason": reason, "elapsed_s": round(self.elapsed_s, 6)}])
+
     def run(self) -> str:
         """Spend the budget. Returns why the search ended, in words."""
         self.executor.open()
@@ -138,17 +154,23 @@ class Loop:
         pending = len(self.searcher.pending)
         if pending >= self.executor.workers or (pending and self.executor.synchronous):
             return None
+        trials, reason = self.ask(self.executor.workers - pending)
+        for trial in trials:
+            self.executor.submit(evaluation(trial, self.objective.space))
+        return reason
+
+    def ask(self, wanted: int) -> tuple[list[Trial], str | None]:
+        """Up to `wanted` new trials, which are on disk; or none, and the reason why there are no more."""
         spent = self.ledger.exhausted(self.elapsed_s)
         if spent:
-            return f"budget spent: {spent}"
+            return [], f"budget spent: {spent}"
         room = self.ledger.room(self.elapsed_s)
-        wanted = self.executor.workers - pending
         asked_at = time.perf_counter()
         try:
             trials = self.searcher.ask(wanted if room is None else min(room, wanted))
         except SearchExhaustedError as error:
             # With evaluations pending there may be something to propose later, but never for the built-in methods.
-            return f"nothing left to propose: {error}"
+            return [], f"nothing left to propose: {error}"
         ask_s = time.perf_counter() - asked_at
         clock = self.executor.clock_s
         scored = self._meter.scored
@@ -157,9 +179,7 @@ class Loop:
         self.journal.append(self._ask_event(trial, trials, ask_s, clock, news) for trial in trials)
         self.ledger.asked += len(trials)
         self.notify("on_ask", trials)
-        for trial in trials:
-            self.executor.submit(evaluation(trial, self.objective.space))
-        return None
+        return trials, None
 
     def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float, scored: Scored) -> Event:
         event: Event = {
@@ -182,7 +202,28 @@ class Loop:
 
     def _tell(self, done: Completed) -> None:
         task, answer = done.task, done.answer
-        trial, outcome = self.searcher.pending[task.payload["number"]], outcome_of(answer)
+        trial = self.searcher.pending[task.payload["number"]]
+        self.tell(trial, outcome_of(answer), done.clock_s, answer.seconds, answer.details, task.attempt)
+
+    def tell(
+        self,
+        trial: Trial,
+        outcome: Outcome,
+        clock_s: float,
+        objective_s: float,
+        details: str | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """Enter the outcome of a pending trial.
+
+        Args:
+            trial: Which one.
+            outcome: What came of it.
+            clock_s: The executor's clock.
+            objective_s: Real seconds that were spent on it.
+            details: A traceback of a failure.
+            attempt: How often it was tried.
+        """
         event: Event = {
             "event": "tell" if outcome.failure is None else "fail",
             "number": trial.number,
@@ -191,16 +232,20 @@ class Loop:
         event |= {"metrics": dict(outcome.metrics)} if outcome.failure is None else {"reason": outcome.failure}
         event |= {
             "cost_s": outcome.cost_s,
-            "clock_s": done.clock_s,
-            "objective_s": round(answer.seconds, 6),
+            "clock_s": clock_s,
+            "objective_s": round(objective_s, 6),
             "elapsed_s": round(self.elapsed_s, 6),
         }
-        if task.attempt > 1:
-            event["attempts"] = task.attempt
-        if answer.details is not None:
-            self.save_details(trial.number, answer.details)
+        if attempt > 1:
+            event["attempts"] = attempt
+        if details is not None:
+            self.save_details(trial.number, details)
+        if outcome.failure is not None and details is not None:
+            # The end of a traceback says most. A lone surrogate, which no file takes, is spelt out.
+            event["traceback"] = details[-_TRACEBACK:].encode("utf-8", "backslashreplace").decode("utf-8")
+            event["config"] = self.objective.space.config_of(trial.architecture)
         self.journal.append([event])
-        self._settle(trial, outcome, answer.seconds)
+        self._settle(trial, outcome, objective_s)
         self._session_told += 1
         self.notify("on_tell", trial, outcome, self.progress())
 

@@ -169,6 +169,13 @@ class Space(ABC):
         self.validate(architecture)
         return architecture
 
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """The architecture as named choices, for functions that know nothing of this package: values of JSON.
+
+        By default its string under the name ``architecture``.
+        """
+        return {"architecture": self.to_string(architecture)}
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {self.size:,} architectures>"
 

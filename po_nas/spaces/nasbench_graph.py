@@ -136,6 +136,11 @@ class NASBenchGraphSpace(CategoricalSpace):
         wiring, *layers = architecture.code
         return "-".join(map(str, WIRINGS[wiring])) + "|" + "-".join(self.operations[layer] for layer in layers)
 
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """``parents`` of the four layers, and their ``operations``."""
+        wiring, *layers = architecture.code
+        return {"parents": list(WIRINGS[wiring]), "operations": [self.operations[layer] for layer in layers]}
+
     def from_string(self, text: str) -> Architecture:
         """Parse `to_string`'s output."""
         parents, _, layers = text.strip().partition("|")

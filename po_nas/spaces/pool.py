@@ -157,6 +157,10 @@ class PoolSpace(Space):
         self.validate(architecture)
         return architecture
 
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """That of the base space."""
+        return self.base.config_of(architecture)
+
     def encode_graph(self, architecture: Architecture) -> GraphEncoding:
         """That of the base space."""
         return self.base.encode_graph(architecture)

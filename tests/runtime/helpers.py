@@ -93,6 +93,7 @@ _TIMES = {
     "scores_computed",
     "scores_kept",
     "scoring_s",
+    "traceback",
 }
 
 

@@ -145,6 +145,8 @@ class Executor(ABC):
     """Whether it cannot do without a run directory; a comparison has none for its searches."""
     remote: ClassVar[bool] = False
     """Whether tasks are done outside of this process, so that long computations are better handed to it."""
+    by_value: ClassVar[bool] = False
+    """Whether the workload is sent with functions of notebooks; otherwise workers must be able to import those."""
     pieces: ClassVar[int] = 4
     """Into how many tasks for each worker a large computation is cut: more balance better, fewer cost less."""
     Options: ClassVar[type[ExecutorOptions]] = ExecutorOptions
