@@ -176,7 +176,7 @@ class ComputedProxies(ComputedProxySource):
             workers=self._workers,
             cache=self._cache,
             key=key,
-            space=f"{self._space.name} {json.dumps(network, sort_keys=True, default=str)}",
+            space=f"{self._space.network_identity} {json.dumps(network, sort_keys=True, default=str)}",
         )
         for result in results:
             for name in names:

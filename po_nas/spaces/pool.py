@@ -30,6 +30,8 @@ class PoolSpace(Space):
     `validate` accepts members and whatever is isomorphic to one; `member` finds that one.
     """
 
+    size: int
+
     def __init__(self, base: Space, architectures: Sequence[Architecture], name: str | None = None) -> None:
         """Make a pool; `label` (by default the base space's name) appears in messages.
 
@@ -39,8 +41,8 @@ class PoolSpace(Space):
         self.base = base
         self.name = base.name
         self.label = name or f"a pool of {base.name}"
-        self.operations = base.operations  # type: ignore[misc]
-        self.reference = base.reference  # type: ignore[misc]
+        self.operations = base.operations
+        self.reference = base.reference
         self._members = tuple(architectures)
         self.size = len(self._members)
         self._positions = {architecture: k for k, architecture in enumerate(self._members)}
@@ -172,6 +174,16 @@ class PoolSpace(Space):
     def build(self, architecture: Architecture, **options: Any) -> Any:
         """That of the base space."""
         return self.base.build(architecture, **options)
+
+    @property
+    def network_identity(self) -> str:
+        """That of the base space."""
+        return self.base.network_identity
+
+    @property
+    def numeric_columns(self) -> NDArray[np.intp]:
+        """Those of the base space."""
+        return self.base.numeric_columns
 
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
         """Those of the base space."""
