@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import Any
 
 from po_nas import benchmarks, methods
 from po_nas._version import __version__
-from po_nas.core.objective import Objective, complete
+from po_nas.core.function_objective import FunctionObjective
+from po_nas.core.objective import Objective, Outcome, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher
 from po_nas.core.settings import renamed, validated
 from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.proxy_scores.bounds import with_bounds
 from po_nas.proxy_scores.combined import with_computed_proxies
+from po_nas.proxy_scores.own_networks import declared_space, with_example_inputs, with_own_proxies
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
@@ -29,6 +32,7 @@ from po_nas.runtime.executors.base import Executor, ExecutorOptions
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.journal import SCHEMA, Journal
 from po_nas.runtime.loop import Loop, regret
+from po_nas.runtime.own_space import SpaceLike, check_unchanged, own_objective, recorded_space, space_of
 from po_nas.runtime.run_directory import Result, RunDirectory, read_config, read_summary, read_warm_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
@@ -54,7 +58,9 @@ _log = logging.getLogger(__name__)
 
 def search(
     *,
-    benchmark: str | Objective,
+    benchmark: str | Objective | None = None,
+    space: SpaceLike | None = None,
+    objective: Objective | Callable[[dict[str, Any]], float | Outcome] | None = None,
     method: str | Mapping[str, Any],
     budget: int | Mapping[str, Any],
     out: str | Path,
@@ -63,6 +69,8 @@ def search(
     batch: int = 1,
     executor: str | Mapping[str, Any] = "inline",
     proxies: Sequence[str] | Mapping[str, Any] = (),
+    example_inputs: Any = None,
+    constraints: Mapping[str, str] | None = None,
     training: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
@@ -70,15 +78,24 @@ def search(
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
-    `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
-    ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
-    ``max_cost_s``, ``max_wallclock_s``; `proxies` are proxies to compute for the method, or a mapping of all
-    settings of proxies (`metrics` is the old name); `training` holds the options of benchmarks that train; `warm_start`
-    are directories of earlier runs in the same space: evaluations of the same task are told to the method and not made
-    again, those of other tasks serve methods that use proxies as one more proxy. Raises `ConfigError` before anything
-    is spent when an argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
+    `benchmark` is a registered name or an `Objective` of your own; in its place, `space` is a declared search space
+    (`po_nas.declare`) and `objective` a function of its configurations that returns what is to be maximised.
+    `method` a registered name, or a mapping with ``name`` and the method's options; `budget` a number of
+    evaluations, or a mapping with ``max_evaluations``, ``max_cost_s``, ``max_wallclock_s``; `proxies` are proxies
+    to compute for the method, or a mapping of all settings of proxies (`metrics` is the old name); `example_inputs`
+    is the batch on which networks of your own are scored (inputs, inputs and labels, or a data loader, of which the
+    first batch is taken); `constraints` are bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is
+    proposed. `training` holds the options of benchmarks that train; `warm_start` are directories of earlier runs in
+    the same space: evaluations of the same task are told to the method and not made again, those of other tasks
+    serve methods that use proxies as one more proxy. Raises `ConfigError` before anything is spent when an argument
+    cannot be used, and `RunDirectoryError` when `out` holds a run already.
     """
-    name = benchmark if isinstance(benchmark, str) else benchmark.name
+    given = _own(benchmark, space, objective)
+    name = given if isinstance(given, str) else given.name
+    if example_inputs is not None:
+        if isinstance(given, str):
+            raise ConfigError("example_inputs", "", f"are for networks of your own; {given} has inputs")
+        given = with_example_inputs(given, example_inputs)
     scores = {"proxies": proxies} if proxies or metrics is None else {}
     if metrics is not None:
         scores["metrics"] = metrics
@@ -92,13 +109,31 @@ def search(
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
             **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in scores.items()},
+            "constraints": dict(constraints or {}),
             "training": dict(training or {}),
             "warm_start": [str(path) for path in warm_start],
         },
     )
-    return run_search(
-        config, Path(out), callbacks=callbacks, objective=None if isinstance(benchmark, str) else benchmark
-    )
+    return run_search(config, Path(out), callbacks=callbacks, objective=None if isinstance(given, str) else given)
+
+
+def _own(
+    benchmark: str | Objective | None,
+    space: SpaceLike | None,
+    objective: Objective | Callable[[dict[str, Any]], float | Outcome] | None,
+) -> str | Objective:
+    """What is to be searched: a benchmark's name, or an objective of the caller's own."""
+    if (benchmark is None) == (objective is None):
+        raise ConfigError("benchmark", "", "or an objective with a space must be given, one of the two")
+    if benchmark is not None:
+        if space is not None:
+            raise ConfigError("space", "", "goes with objective=…; a benchmark has a space")
+        return benchmark
+    if isinstance(objective, Objective):
+        return objective
+    if space is None or not callable(objective):
+        raise ConfigError("objective", objective, "is a function of the configurations of a space; give space=… too")
+    return FunctionObjective(space_of(space), objective)
 
 
 def run_search(
@@ -111,6 +146,7 @@ def run_search(
     load_chosen(config.plugins)
     check_options(config)
     named, objective = objective is None, make_objective(config, out, objective)
+    config = config.model_copy(update={"space": recorded_space(objective, config.space)})
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
@@ -134,11 +170,19 @@ def run_search(
 
 
 def resume(
-    out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None, trust: Trust = False
+    out: str | Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    objective: Objective | Callable[[dict[str, Any]], float | Outcome] | None = None,
+    space: SpaceLike | None = None,
+    example_inputs: Any = None,
+    trust: Trust = False,
 ) -> Result:
     """Go on with an interrupted run; a finished one is returned as it is.
 
-    `objective` must be given when the search was started with an objective that is not registered. `trust` loads the
+    `objective` must be given when the search was started with an objective or a function that is not registered, and
+    so must be what it was given of `space` and `example_inputs`; a space without networks and constraints in code is
+    in the record. Raises `SpaceChangedError` when the space is no longer the one of the record. `trust` loads the
     plug-ins that the run names although they are not known here; otherwise that is an `UntrustedPluginError`. Plug-ins
     of a search that this user started are known, until they are edited.
     """
@@ -149,7 +193,13 @@ def resume(
     recorded = renamed(config.method.options, kind.Options.old_names(), warn=False)
     config = config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})
     check_options(config)
-    named, objective = objective is None, make_objective(config, path, objective)
+    given = objective
+    if given is not None and not isinstance(given, Objective) and callable(given):
+        given = FunctionObjective(space_of(config.space or "" if space is None else space), given)
+    if given is not None:
+        check_unchanged(config, given)
+        given = given if example_inputs is None else with_example_inputs(given, example_inputs)
+    named, objective = given is None, make_objective(config, path, given)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
     delegate_scoring(config, objective, executor)
@@ -169,20 +219,22 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
     directory `out`, unless ``training.folder`` names a place.
     """
     options = config.training
+    if given is None and config.objective is not None:
+        given = own_objective(config)
     if given is None:
         entry = benchmarks.registry.entry(config.benchmark)
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
-    return with_computed(complete(given), config.proxies)
+    found = with_computed(complete(given), config.proxies)
+    return with_bounds(found, config.constraints, samples=config.proxies.samples) if config.constraints else found
 
 
 def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
     """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
     if wanted.compute:
-        given = with_computed_proxies(
-            given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
-        )
+        make = with_computed_proxies if declared_space(given.space) is None else with_own_proxies
+        given = make(given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers)
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
 
 

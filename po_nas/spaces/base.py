@@ -138,6 +138,14 @@ class Space(ABC):
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
         """The architecture as a graph of operations."""
 
+    def sequence_graph(self, architecture: Architecture) -> OperationGraph:
+        """The graph whose sequences of operations are counted to compare architectures; by default `operation_graph`.
+
+        A space with choices of very many values leaves these out of its labels: no two architectures would have one in
+        common.
+        """
+        return self.operation_graph(architecture)
+
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """One elementary edit, drawn uniformly from `neighbours`."""
         near = self.neighbours(architecture)

@@ -333,6 +333,14 @@ def _conditions(choice: Choice, when: Mapping[str, Any] | None) -> dict[str, tup
     return found
 
 
+def _number(value: object) -> object:
+    """A number that YAML takes for text, such as 1e-3; everything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 _KINDS: dict[str, type[Choice]] = {"categorical": Categorical, "ordinal": Ordinal, "int": Int, "float": Float}
 _OPTIONS = ("each", "when", "log")
 
@@ -361,6 +369,8 @@ def choice_from_json(name: str, given: object) -> Choice:
         if not isinstance(log, bool):
             raise DeclarationError(name, f"log is true or false, not {short(log)}")
         options["log"] = log
+        if kind == "float":
+            values = [_number(value) for value in values]
     else:
         if "log" in given:
             raise DeclarationError(name, f"log is for int and float, not for {kind}")

@@ -93,14 +93,30 @@ class CodeEncodings:
             adjacency[i, j] = 1
         return GraphEncoding(nodes, adjacency, adjacency[:, :, None].repeat(e, 2), mask)
 
-    def operations(self, code: Sequence[int]) -> OperationGraph:
-        """The graph with labels such as ``width=16``."""
-        present = [number for number, position in enumerate(code) if position != ABSENT]
-        place = {0: 0, len(code) + 1: len(present) + 1}
-        place |= {number + 1: k for k, number in enumerate(present, 1)}
-        slots = self._layout.slots
-        labels = [f"{slots[n].name}={slots[n].choice.value(code[n])}" for n in present]
-        return OperationGraph(("input", *labels, "output"), tuple((place[i], place[j]) for i, j in self._edges(code)))
+    @cached_property
+    def _labels(self) -> list[list[str] | None]:
+        """The labels of each slot by position; None where there are very many."""
+        made: dict[str, list[str]] = {}
+        for name, choice in self._layout.choices.items():
+            if choice.all_near:
+                made[name] = [f"{name}={choice.value(position)}" for position in range(choice.count)]
+        return [made.get(slot.name) for slot in self._layout.slots]
+
+    def operations(self, code: Sequence[int], coarse: bool = False) -> OperationGraph:
+        """The graph with labels such as ``width=16``; if `coarse`, very many values are left out of them."""
+        place, labels = [0], ["input"]
+        for slot, position, known in zip(self._layout.slots, code, self._labels, strict=True):
+            if position != ABSENT:
+                place.append(len(labels))
+                if known is not None:
+                    labels.append(known[position])
+                else:
+                    labels.append(slot.name if coarse else f"{slot.name}={slot.choice.value(position)}")
+            else:
+                place.append(-1)
+        place.append(len(labels))
+        edges = tuple([(place[i], place[j]) for i, j in self._edges(code)])
+        return OperationGraph((*labels, "output"), edges)
 
     def _edges(self, code: Sequence[int]) -> list[tuple[int, int]]:
         """Edges between nodes; node 0 is the input, node k + 1 slot k, the last one the output."""

@@ -398,6 +398,10 @@ class DeclaredSpace(Space):
         """Chains of layers and single choices side by side, labelled ``name=value``."""
         return self._encodings.operations(architecture.code)
 
+    def sequence_graph(self, architecture: Architecture) -> OperationGraph:
+        """The same graph; a choice with more than 32 values is labelled by its name alone."""
+        return self._encodings.operations(architecture.code, coarse=True)
+
     def __repr__(self) -> str:
         counted = "no end of architectures" if self.size is None else f"{self.size:,} architectures"
         return f"<DeclaredSpace {self.name!r}, {len(self.choices)} choices, {counted}>"
