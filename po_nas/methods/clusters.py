@@ -46,7 +46,7 @@ def _operations(features: ProxyFeatures, members: NDArray[np.intp], rng: np.rand
     drawn = members if len(members) <= _DESCRIBED else rng.choice(members, _DESCRIBED, replace=False)
     counted: Counter[str] = Counter()
     for place in drawn:
-        graph = listed.space.operation_graph(listed.architectures[place])
+        graph = listed.space.sequence_graph(listed.architectures[place])
         counted.update(label for label in graph.labels if label not in ("input", "output"))
     return Counter({label: count / len(drawn) for label, count in counted.items()})
 

@@ -284,7 +284,7 @@ class ComputedProxies(ComputedProxySource):
         options = json.dumps(dict(self._inputs[0]), sort_keys=True, default=str)
         code = code_hash(type(self._space), builder, ComputedProxies, ScoreCache)
         kernels = torch.backends.cpu.get_cpu_capability()
-        return f"{self._space.name} {options} code {code} torch {torch.__version__} {kernels}"
+        return f"{self._space.network_identity} {options} code {code} torch {torch.__version__} {kernels}"
 
     @cached_property
     def _inputs(self) -> Inputs:

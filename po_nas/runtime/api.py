@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from po_nas import benchmarks, methods, spaces
+from po_nas import benchmarks, methods
 from po_nas.benchmarks.data.places import cache_folder
 from po_nas.core.objective import Metric, Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
@@ -15,7 +15,9 @@ from po_nas.core.searcher import Domain, MethodOptions, Searcher
 from po_nas.core.settings import renamed, validated
 from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.proxy_scores.bounds import with_bounds
 from po_nas.proxy_scores.combined import with_computed_proxies
+from po_nas.proxy_scores.own_networks import declared_space, with_example_inputs, with_own_proxies
 from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
@@ -24,28 +26,34 @@ from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import MethodConfig, ProxiesConfig, SearchConfig, search_config
 from po_nas.runtime.executors.base import Executor, ExecutorOptions
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
-from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective, check_importable, with_example_inputs
+from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective, check_importable
 from po_nas.runtime.journal import Journal
 from po_nas.runtime.loop import Loop
-from po_nas.runtime.run_directory import Record, Result, RunDirectory, read_record, read_summary, read_warm_start
+from po_nas.runtime.own_space import (
+    SpaceLike,
+    check_unchanged,
+    evaluations_folder,
+    metric_of_run,
+    own_objective,
+    recorded_space,
+    space_of,
+    space_of_run,
+)
+from po_nas.runtime.run_directory import Result, RunDirectory, read_record, read_summary, read_warm_start
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
-from po_nas.spaces.base import Space
 
 __all__ = [
     "Method",
     "Result",
     "check_options",
-    "function_objective",
     "make_executor",
     "make_objective",
     "make_searcher",
     "method_settings",
     "objective_of_worker",
     "protocol_of",
-    "recorded_metric",
-    "recorded_space",
     "resume",
     "run_search",
     "search",
@@ -58,7 +66,7 @@ __all__ = [
 def search(
     *,
     benchmark: str | Objective | None = None,
-    space: str | Space | None = None,
+    space: SpaceLike | None = None,
     objective: Objective | Callable[..., Any] | None = None,
     metric: str = DEFAULT_METRIC.name,
     maximize: bool = True,
@@ -71,6 +79,7 @@ def search(
     executor: str | Mapping[str, Any] = "inline",
     proxies: Sequence[str] | Mapping[str, Any] = (),
     example_inputs: Any = None,
+    constraints: Mapping[str, str] | None = None,
     training: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
@@ -80,7 +89,8 @@ def search(
 
     Args:
         benchmark: A registered name, or an `Objective` of your own.
-        space: In its place, with `objective`: a search space, or the name of a registered one.
+        space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered
+            one, or a declaration as in JSON.
         objective: A function of the space's configurations that returns a number or a dict of numbers; what it is
             passed, and how it reaches workers, says `po_nas.runtime.function_objective.FunctionObjective`.
         metric: Of a function: which number of a dict is optimised; that of a number as printed.
@@ -94,8 +104,9 @@ def search(
         batch: Trials evaluated at a time.
         executor: Where evaluations run: a name, or a mapping with ``name`` and options.
         proxies: Proxies to compute for the method, or a mapping of all settings of proxies (`metrics` is the old name).
-        example_inputs: What networks of your own are scored on: a tensor, or inputs and labels; default: what the
-            space brings.
+        example_inputs: What networks of your own are scored on: inputs, inputs and labels, or a data loader, of which
+            the first batch is taken; default: what the space brings.
+        constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
         training: Options of benchmarks that train.
         warm_start: Directories of earlier runs in the same space: evaluations of the same task are told to the method
             and not made again, those of other tasks serve methods that use proxies as one more proxy.
@@ -126,6 +137,7 @@ def search(
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
             **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in scores.items()},
+            "constraints": dict(constraints or {}),
             "training": dict(training or {}),
             "warm_start": [str(path) for path in warm_start],
         },
@@ -154,7 +166,7 @@ def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | No
 
 def _given(
     benchmark: str | Objective | None,
-    space: str | Space | None,
+    space: SpaceLike | None,
     objective: Objective | Callable[..., Any] | None,
     metric: Metric,
     out: Path,
@@ -171,15 +183,7 @@ def _given(
         return objective
     if space is None or not callable(objective):
         raise ConfigError("objective", objective, "must be a function of the configurations of a space, with space=…")
-    return function_objective(space, objective, metric, out)
-
-
-def function_objective(
-    space: str | Space, function: Callable[..., Any], metric: Metric, out: Path
-) -> FunctionObjective:
-    """A function as the objective of the run in the directory `out`, where its trials keep what they leave."""
-    found = spaces.get(space) if isinstance(space, str) else space
-    return FunctionObjective(found, function, metric=metric, folder=out / "artifacts" / "evaluations")
+    return FunctionObjective(space_of(space), objective, metric=metric, folder=evaluations_folder(out))
 
 
 def run_search(
@@ -197,6 +201,7 @@ def run_search(
     load_chosen(config.plugins)
     check_options(config, kind)
     named, objective = objective is None, make_objective(config, out, objective)
+    config = config.model_copy(update={"space": recorded_space(objective, config.space)})
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
@@ -219,7 +224,7 @@ def resume(
     *,
     callbacks: Sequence[Callback] = (),
     objective: Objective | Callable[..., Any] | None = None,
-    space: str | Space | None = None,
+    space: SpaceLike | None = None,
     example_inputs: Any = None,
     method: type[Searcher] | Searcher | None = None,
     trust: Trust = False,
@@ -230,11 +235,15 @@ def resume(
         out: The run directory.
         callbacks: Told of every step.
         objective: Where the search was started with an objective or a function of your own: that one.
-        space: Where it was started with a function, and a space that has no registered name: that one.
+        space: Where it was started with a function, and a space that has no registered name: that one. A declared space
+            without networks and constraints in code is in the record.
         example_inputs: Where it was started with some: those.
         method: Where it was started with a class or instance that has no registered name: that one.
         trust: Loads the plug-ins that the run names although they are not known here; otherwise that is an
             `UntrustedPluginError`. Plug-ins of a search that this user started are known, until they are edited.
+
+    Raises:
+        SpaceChangedError: When the space is no longer the one of the record.
     """
     path = Path(out).absolute()
     record = read_record(path)
@@ -244,9 +253,11 @@ def resume(
     config = with_current_options(config, kind)
     check_options(config, kind)
     if objective is not None and not isinstance(objective, Objective):
-        objective = function_objective(recorded_space(record, space), objective, recorded_metric(record), path)
-    if objective is not None and example_inputs is not None:
-        objective = with_example_inputs(objective, example_inputs)
+        found, metric = space_of_run(record, space), metric_of_run(record)
+        objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))
+    if objective is not None:
+        check_unchanged(config, objective)
+        objective = objective if example_inputs is None else with_example_inputs(objective, example_inputs)
     named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
@@ -266,25 +277,6 @@ def with_current_options(config: SearchConfig, kind: type[Searcher] | None = Non
     return config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})
 
 
-def recorded_space(record: Record, given: str | Space | None) -> Space:
-    """The space of a run: the one that is given, else the registered one that the record names; `ConfigError`."""
-    name = str(record.protocol.get("space"))
-    if given is None:
-        if name not in spaces.registry:
-            raise ConfigError("space", name, "is not registered; give the space: space=…")
-        return spaces.get(name)
-    found = spaces.get(given) if isinstance(given, str) else given
-    if found.name != name:
-        raise ConfigError("space", found.name, f"is not the space of this run, {name}")
-    return found
-
-
-def recorded_metric(record: Record) -> Metric:
-    """The metric of a run."""
-    told = record.protocol
-    return Metric(str(told.get("metric")), str(told.get("unit", "")), told.get("direction") == "maximize")
-
-
 def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
     """The objective that a configuration names, or the `given` one, with the proxies that are to be computed, or one
     of its proxies as the search signal.
@@ -293,20 +285,22 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
     directory `out`, unless ``training.folder`` names a place.
     """
     options = config.training
+    if given is None and config.objective is not None:
+        given = own_objective(config, out)
     if given is None:
         entry = benchmarks.registry.entry(config.benchmark)
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
-    return with_computed(complete(given), config.proxies)
+    found = with_computed(complete(given), config.proxies)
+    return with_bounds(found, config.constraints, samples=config.proxies.samples) if config.constraints else found
 
 
 def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
     """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
     if wanted.compute:
-        given = with_computed_proxies(
-            given, wanted.compute, samples=wanted.samples, cache=wanted.cache or None, workers=wanted.workers
-        )
+        make = with_computed_proxies if declared_space(given.space) is None else with_own_proxies
+        given = make(given, wanted.compute, samples=wanted.samples, cache=wanted.cache or None, workers=wanted.workers)
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
 
 

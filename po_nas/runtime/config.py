@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeInt,
     PlainValidator,
     PositiveInt,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -132,6 +133,12 @@ class SearchConfig(Settings):
     deprecated: ClassVar[Mapping[str, str]] = {"metrics": "proxies"}
 
     benchmark: str = Field(description="registered benchmark, such as nasbench201/cifar10")
+    space: str | dict[str, Any] | None = Field(
+        None, description="in place of a benchmark: a declared search space, by name or as a declaration"
+    )
+    objective: str | None = Field(
+        None, description="in place of a benchmark: a function of a plug-in, which gets a configuration of the space"
+    )
     method: MethodConfig = Field(description="registered method; its options as method.<option>")
     budget: Budget = Field(description="number of evaluations, or budget.max_cost_s, budget.max_wallclock_s")
     seed: NonNegativeInt = Field(0, description="seed of everything random in the search")
@@ -139,6 +146,9 @@ class SearchConfig(Settings):
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
     proxies: ProxiesConfig = Field(ProxiesConfig(), description="proxies to compute for the method")
+    constraints: dict[str, str] = Field(
+        {}, description="bounds on proxies that restrict what is proposed, such as constraints.params='<= 300'"
+    )
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"
     )
@@ -147,6 +157,16 @@ class SearchConfig(Settings):
     )
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
     plugins: _Names = Field((), description="Python files, modules or evolved proxies (.json) to load first")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """A search for the best of a function is called after it."""
+        if isinstance(given, Mapping) and "benchmark" not in given and isinstance(given.get("objective"), str):
+            space = given.get("space")
+            name = space.get("declare") if isinstance(space, Mapping) else space
+            return {**given, "benchmark": f"{name}/{given['objective']}"}
+        return given
 
 
 _SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "proxies": "compute"}

@@ -18,6 +18,7 @@ from po_nas.errors import ConfigError, short
 from po_nas.registry import load_plugin
 from po_nas.runtime.trial_errors import ObjectiveValueError
 from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.declared.space import DeclaredSpace
 
 __all__ = [
     "DEFAULT_METRIC",
@@ -25,7 +26,6 @@ __all__ = [
     "Report",
     "check_importable",
     "outcome_of_value",
-    "with_example_inputs",
 ]
 
 DEFAULT_METRIC = Metric("validation", "")
@@ -94,6 +94,11 @@ class FunctionObjective(Objective):
         """The metric."""
         return self._metric
 
+    @property
+    def distinct(self) -> int | None:
+        """The size of a declared space, where it is known; in other spaces architectures may be isomorphic."""
+        return self._space.size if isinstance(self._space, DeclaredSpace) else None
+
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         """Call the function.
 
@@ -124,29 +129,6 @@ class FunctionObjective(Objective):
     def function(self) -> Callable[..., Any]:
         """The function."""
         return self._function
-
-
-class _WithInputs(ObjectiveWrapper):
-    """An objective whose networks are scored on other inputs."""
-
-    def __init__(self, objective: Objective, batch: Any) -> None:
-        super().__init__(objective)
-        self._batch = batch
-
-    def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
-        return {}, self._batch
-
-
-def with_example_inputs(objective: Objective, inputs: Any) -> Objective:
-    """The same objective whose networks are scored on a batch of the caller's.
-
-    `inputs` are a tensor, or the pair of inputs and labels. Raises `ProxyBatchError` for anything else.
-    """
-    from torch import Tensor
-
-    from proxies.batch import Batch
-
-    return _WithInputs(objective, Batch.of((inputs, None) if isinstance(inputs, Tensor) else inputs))
 
 
 def check_importable(objective: Objective) -> None:

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
-from po_nas import benchmarks, spaces
+from po_nas import benchmarks
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.settings import flat
 from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, PoNasError, described
+from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.api import (
     Method,
     check_options,
@@ -25,17 +26,23 @@ from po_nas.runtime.api import (
     make_objective,
     make_searcher,
     method_settings,
-    recorded_metric,
-    recorded_space,
     set_up_scoring,
     with_current_options,
 )
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, search_config
-from po_nas.runtime.function_objective import DEFAULT_METRIC, outcome_of_value, with_example_inputs
+from po_nas.runtime.function_objective import DEFAULT_METRIC, outcome_of_value
 from po_nas.runtime.journal import Journal
 from po_nas.runtime.loop import Loop
+from po_nas.runtime.own_space import (
+    SpaceLike,
+    check_unchanged,
+    metric_of_run,
+    recorded_space,
+    space_of,
+    space_of_run,
+)
 from po_nas.runtime.run_directory import Result, RunDirectory, read_record, read_summary, read_warm_start
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, result_of, write_start
 from po_nas.runtime.trial_errors import SessionEndedError, TrialError
@@ -111,7 +118,7 @@ class Session:
     Args:
         out: The run directory: a new one, or that of a session with the same arguments, which goes on.
         budget: A number of evaluations, or a mapping with ``max_evaluations``, ``max_cost_s``, ``max_wallclock_s``.
-        space: A search space, or the name of a registered one.
+        space: A search space (`po_nas.declare` makes one), or the name of a registered one.
         benchmark: In its place a benchmark, whose table is then not asked: a name, or an objective.
         method: A registered name, a mapping with ``name`` and options, or a class or instance of a `Searcher`.
         seed: Of everything random in the search.
@@ -119,6 +126,7 @@ class Session:
         maximize: Whether higher is better.
         proxies: Proxies to compute for the method, or a mapping of all settings of proxies.
         example_inputs: What networks are scored on; default: what the space brings.
+        constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
         warm_start: Directories of earlier runs.
         callbacks: Told of every step.
 
@@ -127,6 +135,7 @@ class Session:
 
     Raises:
         ConfigError: For arguments that cannot be used, and for those that are not what the run in `out` began with.
+        SpaceChangedError: For a declared space that is not the one of that run.
         RunLockedError: When another process has the directory.
     """
 
@@ -135,7 +144,7 @@ class Session:
         *,
         out: str | Path,
         budget: int | Mapping[str, Any],
-        space: str | Space | None = None,
+        space: SpaceLike | None = None,
         benchmark: str | Objective | None = None,
         method: Method = "po_nas",
         seed: int = 0,
@@ -143,6 +152,7 @@ class Session:
         maximize: bool = True,
         proxies: Sequence[str] | Mapping[str, Any] = (),
         example_inputs: Any = None,
+        constraints: Mapping[str, str] | None = None,
         warm_start: Sequence[str | Path] = (),
         callbacks: Sequence[Callback] = (),
     ) -> None:
@@ -150,8 +160,7 @@ class Session:
             raise ConfigError("space", "", "or a benchmark must be given, one of the two")
         objective: Objective
         if space is not None:
-            found = spaces.get(space) if isinstance(space, str) else space
-            objective = _Told(found, Metric(metric, "", maximize))
+            objective = _Told(space_of(space), Metric(metric, "", maximize))
         elif isinstance(benchmark, str):
             objective = benchmarks.get(benchmark)
         else:
@@ -165,6 +174,7 @@ class Session:
                 "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
                 "seed": seed,
                 "proxies": dict(proxies) if isinstance(proxies, Mapping) else {"compute": proxies},
+                "constraints": dict(constraints or {}),
                 "warm_start": [str(path) for path in warm_start],
             }
         )
@@ -175,7 +185,7 @@ class Session:
         cls,
         out: str | Path,
         *,
-        space: str | Space | None = None,
+        space: SpaceLike | None = None,
         benchmark: Objective | None = None,
         method: type[Searcher] | Searcher | None = None,
         example_inputs: Any = None,
@@ -197,7 +207,7 @@ class Session:
         elif record.config.benchmark in benchmarks.registry:
             objective = benchmarks.get(record.config.benchmark, record.config.feedback)
         else:
-            objective = _Told(recorded_space(record, space), recorded_metric(record))
+            objective = _Told(space_of_run(record, space), metric_of_run(record))
         session = cls.__new__(cls)
         session._open(with_current_options(record.config, kind), objective, path, kind, example_inputs, callbacks)
         return session
@@ -218,6 +228,7 @@ class Session:
             objective = with_example_inputs(objective, example_inputs)
         check_options(config, kind)
         objective = make_objective(config, path, objective)
+        config = config.model_copy(update={"space": recorded_space(objective)})
         config.budget.check(objective.distinct, costs_known=objective.costs_known)
         self._config, self._path, self._objective = config, path, objective
         self._asked_at: dict[int, float] = {}
@@ -258,6 +269,7 @@ class Session:
     def _check_same(self) -> None:
         """Refuse to go on with a run that was another one."""
         record = read_record(self._path)
+        check_unchanged(record.config, self._objective)
         told = protocol_of(self._objective)
         before, now = (_decisive(config) for config in (record.config, self._config))
         before |= {key: record.protocol.get(key) for key in ("space", "metric", "direction")}
@@ -403,7 +415,7 @@ class Session:
 
 def _decisive(config: SearchConfig) -> dict[str, Any]:
     """What decides the trials of a search, as ``key.sub: value`` pairs."""
-    said = config.model_dump(mode="json", exclude={"tracking", "plugins", "executor", "batch"})
+    said = config.model_dump(mode="json", exclude={"tracking", "plugins", "executor", "batch", "space"})
     for key in ("cache", "workers"):
         del said["proxies"][key]
     return flat(said)

@@ -25,6 +25,7 @@ class CategoricalSpace(Space):
     """
 
     cardinalities: ClassVar[tuple[int, ...]]
+    size: int
 
     def __init__(self) -> None:
         self.size = prod(self.cardinalities)

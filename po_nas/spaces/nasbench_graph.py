@@ -52,7 +52,7 @@ class NASBenchGraphSpace(CategoricalSpace):
     """
 
     name = "nasbench_graph"
-    operations: ClassVar[tuple[str, ...]] = _PUBLISHED
+    operations: tuple[str, ...] = _PUBLISHED
     cardinalities: ClassVar[tuple[int, ...]] = (9, 9, 9, 9, 9)
     reference = "Qin et al., NeurIPS 2022, arXiv 2206.09166"
 

@@ -54,7 +54,7 @@ class NGramEncoder:
         return self._matrix([self._count(architecture) for architecture in architectures])
 
     def _count(self, architecture: Architecture) -> Counter[NGram]:
-        return operation_ngrams(self._space.operation_graph(architecture), self._n)
+        return operation_ngrams(self._space.sequence_graph(architecture), self._n)
 
     def _matrix(self, counted: Sequence[Counter[NGram]]) -> csr_array:
         last = len(self._columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from po_nas.reports.page import make_report
 from po_nas.reports.run import load_run
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.trial_errors import ObjectiveValueError, SessionEndedError, TrialError
+from po_nas.spaces.declared import SpaceChangedError
 from po_nas.testing import ToyObjective
 from tests.errors import raised
 
@@ -160,8 +162,7 @@ def test_a_wrong_trial_is_refused(tmp_path):
     assert asked.result.evaluations == 1
 
 
-@pytest.mark.parametrize("way", ["constructor", "resume"])
-def test_the_same_call_goes_on(tmp_path, way):
+def test_the_same_call_goes_on_and_so_does_resume(tmp_path):
     whole = session(tmp_path / "whole", method="gp_bo", budget=12)
     for trial in whole:
         whole.tell(trial, value(trial))
@@ -175,19 +176,19 @@ for trial in asked:
         asked.ask()
         os._exit(9)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True)
+    killed = tmp_path / "constructor"
+    done = subprocess.run([sys.executable, "-c", code, str(killed)], capture_output=True, text=True)
     assert done.returncode == 9, done.stderr
-    if way == "constructor":
-        asked = session(tmp_path / "run", method="gp_bo", budget=12)
-    else:
-        asked = po_nas.Session.resume(tmp_path / "run")
-    assert [trial.number for trial in asked.pending] == [9]
-    for trial in asked:
-        asked.tell(trial, value(trial))
-    assert trials(tmp_path / "run") == trials(tmp_path / "whole")
-    again = session(tmp_path / "run", method="gp_bo", budget=12)
-    assert again.ended == asked.ended
-    assert again.result == asked.result
+    shutil.copytree(killed, tmp_path / "resume")
+    for out in (killed, tmp_path / "resume"):
+        asked = session(out, method="gp_bo", budget=12) if out == killed else po_nas.Session.resume(out)
+        assert [trial.number for trial in asked.pending] == [9]
+        for trial in asked:
+            asked.tell(trial, value(trial))
+        assert trials(out) == trials(tmp_path / "whole")
+        again = session(out, method="gp_bo", budget=12)
+        assert again.ended == asked.ended
+        assert again.result == asked.result
 
 
 @pytest.mark.parametrize(
@@ -288,3 +289,21 @@ def test_proxies_are_scored_on_inputs_of_the_caller(tmp_path, monkeypatch):
     for trial in asked:
         asked.tell(trial, 1.0)
     assert asked.result.scores_computed == 5
+
+
+def test_a_declared_space(tmp_path):
+    def declared(deepest=4):
+        return po_nas.declare("asked_mlp", depth=po_nas.Int(1, deepest), lr=po_nas.Float(1e-3, 1e-1, log=True))
+
+    asked = session(tmp_path / "run", space=declared(), budget=4)
+    first = asked.ask()
+    assert set(first.config) == {"depth", "lr"}
+    assert first.config == json.loads(first.architecture)
+    asked.tell(first, 1.0)
+    asked.close()
+    with pytest.raises(SpaceChangedError):
+        session(tmp_path / "run", space=declared(5), budget=4)
+    again = po_nas.Session.resume(tmp_path / "run")
+    for trial in again:
+        again.tell(trial, float(trial.config["depth"]))
+    assert again.result.evaluations == 4
