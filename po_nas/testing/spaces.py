@@ -100,6 +100,19 @@ class SpaceConformance:
 
     @_repeatedly
     @_seeds
+    def test_configurations(self, space: Space, seed: int) -> None:
+        """A configuration is a dict of JSON values, a new one each time, and two architectures never have the same."""
+        rng = np.random.default_rng(seed)
+        first, second = space.sample(rng), space.sample(rng)
+        config = space.config_of(first)
+        assert json.loads(json.dumps(config)) == config
+        assert (space.config_of(second) == config) == (second == first)
+        told = space.config_of(first)
+        config.clear()
+        assert space.config_of(first) == told
+
+    @_repeatedly
+    @_seeds
     def test_samples_are_valid(self, space: Space, seed: int) -> None:
         """Samples validate, carry the space's name and can be hashed."""
         architecture = space.sample(np.random.default_rng(seed))
