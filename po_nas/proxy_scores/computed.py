@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import proxies
 from po_nas.core.proxy_source import Compute, ComputedProxySource, ScoringStep, Watch
-from po_nas.errors import ProxyValueError, ScoreCacheError, UnknownNameError
+from po_nas.errors import ProxyBatchError, ProxyValueError, ScoreCacheError, UnknownNameError, UnsupportedModuleError
 from po_nas.networks.base import Networks
 from po_nas.source_code import code_hash
 from po_nas.spaces.base import Architecture, Space
@@ -30,6 +30,9 @@ from proxies.shelf import Shelf
 __all__ = ["ComputedProxies", "Inputs"]
 
 _log = logging.getLogger(__name__)
+
+_FINAL = (ProxyValueError, UnsupportedModuleError, ProxyBatchError)
+"""What says that a network has no score on a batch. Other failures may be those of this machine at this time."""
 
 Inputs = tuple[Mapping[str, Any], Any]
 """Options of the networks, and the batch that they are scored on."""
@@ -197,8 +200,7 @@ class ComputedProxies(ComputedProxySource):
         )
         for result in results:
             architecture = architectures[result.index]
-            # Other failures may be those of this machine at this time.
-            without = [name for name, error in result.errors.items() if type(error) is ProxyValueError]
+            without = [name for name, error in result.errors.items() if isinstance(error, _FINAL)]
             self.reasons |= {name: error.reason for name, error in result.errors.items()}
             self._take(architecture, {name: result.values.get(name, np.nan) for name in names}, without)
 

@@ -252,6 +252,9 @@ def resume(
     kind = None if method is None else method_settings(method)[1]
     config = with_current_options(config, kind)
     check_options(config, kind)
+    if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
+        way = f"po_nas.resume({str(path)!r}, objective=…), or po_nas.Session.resume({str(path)!r})"
+        raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
     if objective is not None and not isinstance(objective, Objective):
         found, metric = space_of_run(record, space), metric_of_run(record)
         objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))

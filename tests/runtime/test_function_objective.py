@@ -218,6 +218,8 @@ def test_a_run_of_a_function_is_resumed_with_it(tmp_path):
         return [{k: v for k, v in e.items() if k not in {"cost_s", "clock_s"}} for e in trials(out)]
 
     assert told(tmp_path / "run") == told(tmp_path / "whole")
+    with raised(ConfigError, key="objective", value="nasbench201/train"):
+        po_nas.resume(tmp_path / "whole")
     with raised(ConfigError, key="space", value="darts"):
         po_nas.resume(tmp_path / "run", objective=train, space="darts")
 
