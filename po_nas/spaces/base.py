@@ -163,8 +163,13 @@ class Space(ABC):
 
     @property
     def numeric_columns(self) -> NDArray[np.intp]:
-        """Columns of `encode_vector` that are places on a scale, such as a learning rate; none by default."""
+        """Columns of `encode_vector` that are the places of single choices on a scale, such as a learning rate."""
         return np.empty(0, dtype=np.intp)
+
+    @property
+    def vector_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of `encode_vector` by named choice, for kernels that weigh choices; none by default."""
+        return ()
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""
