@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from surrogates.gaussian_process import ArchitectureGP
-from surrogates.isolation import seeded
+from surrogates.isolation import seeded, single_thread
+from surrogates.switches import default_switches
 
 __all__ = [
     "ACQUISITIONS",
@@ -68,6 +69,7 @@ class GPScorer:
     arXiv 2310.20708.
     """
 
+    @default_switches()
     def __init__(
         self,
         features: Blocks,
@@ -87,6 +89,7 @@ class GPScorer:
         with seeded(self._seed):
             self.fitted = self._model.fit()
 
+    @default_switches()
     @torch.no_grad()
     def marginal(self, features: Blocks) -> NDArray[np.float64]:
         """Acquisition value (m,) of each of m candidates on its own, pending ones left out of account."""
@@ -97,6 +100,8 @@ class GPScorer:
         found = self._model.marginals(self._distances(features, self._features))
         return _array(marginal_values("logei", *found, incumbent, self._beta))
 
+    @default_switches()
+    @single_thread()
     @torch.no_grad()
     def joint(self, features: Blocks) -> NDArray[np.float64]:
         """Acquisition value (m,) of each of m candidates given the pending ones.
@@ -180,6 +185,7 @@ class Marginals(Model):
         return GPyTorchPosterior(MultivariateNormal(self._mean[:, None], covariance))
 
 
+@default_switches()
 def marginal_values(
     acquisition: MarginalAcquisition, mean: torch.Tensor, variance: torch.Tensor, incumbent: torch.Tensor, beta: float
 ) -> torch.Tensor:

@@ -22,6 +22,8 @@ from linear_operator.utils.errors import NanError, NotPSDError
 
 from surrogates.candidate_kernels import matern
 from surrogates.choice_kernel import ChoiceKernel
+from surrogates.isolation import single_thread
+from surrogates.switches import default_switches, plain
 
 __all__ = ["ArchitectureGP", "FitFallbackWarning"]
 
@@ -47,6 +49,7 @@ class ArchitectureGP(SingleTaskGP):
     With `groups`, columns of the last block by named choice, that block has a `ChoiceKernel` in place of the Matérn.
     """
 
+    @default_switches()
     def __init__(
         self,
         features: torch.Tensor,
@@ -69,8 +72,8 @@ class ArchitectureGP(SingleTaskGP):
         # Wide: ranks stretch the differences within a cluster of good architectures, and their noise with them.
         noise = LogNormalPrior(-2.5, 1.25)
         super().__init__(
-            features.double(),
-            targets.double().unsqueeze(-1),
+            plain(features.double()),
+            plain(targets.double().unsqueeze(-1)),
             likelihood=GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=8e-2)),
             covar_module=AdditiveKernel(*kernels),
             outcome_transform=None,
@@ -78,6 +81,8 @@ class ArchitectureGP(SingleTaskGP):
         )
         self._solved: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    @default_switches()
+    @single_thread()
     def fit(self) -> bool:
         """Maximise the marginal likelihood; False, with a `FitFallbackWarning`, when that fails."""
         before = {name: value.clone() for name, value in self.state_dict().items()}
@@ -105,6 +110,8 @@ class ArchitectureGP(SingleTaskGP):
         self._solved = None
         return fitted
 
+    @default_switches()
+    @single_thread()
     @torch.no_grad()
     def marginals(self, distances: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and variance of the latent function, each (m,), of m candidates.

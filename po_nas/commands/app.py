@@ -6,13 +6,15 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from po_nas._version import __version__
 from po_nas.commands import (
     benchmarks,
     compare,
+    configs,
     data,
     evolve,
     export,
@@ -32,24 +34,33 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="po-nas",
-    help="Spend a counted budget of evaluations to find a good neural architecture.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Spend a counted budget of evaluations to find a good neural architecture."""
+
+
 run.add_to(app)
 app.command()(export.export)
 app.command()(train.train)
 app.command()(compare.compare)
-app.add_typer(spaces.app, name="spaces")
-app.add_typer(benchmarks.app, name="benchmarks")
-app.add_typer(methods.app, name="methods")
-app.add_typer(losses.app, name="losses")
-app.add_typer(proxies.app, name="proxies")
-app.add_typer(surrogates.app, name="surrogates")
-app.add_typer(study.app, name="study")
-app.add_typer(data.app, name="data")
-app.add_typer(evolve.app, name="evolve")
+for _group in (spaces, benchmarks, methods, losses, proxies, surrogates, study, data, configs, evolve):
+    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
 app.command("plugins", help="List every plug-in, built-in or installed.")(plugins.plugins)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, Trusted, trust_of
 from po_nas.commands.progress import ProgressBar
 from po_nas.errors import ConfigError
@@ -50,7 +51,7 @@ def compare(
     from po_nas.compare.runs import read_runs
 
     given = settings or []
-    paths, overrides = [Path(s) for s in given if "=" not in s], [s for s in given if "=" in s]
+    paths, overrides = [config_path(s) for s in given if "=" not in s], [s for s in given if "=" in s]
     if not given and not report_only:
         raise typer.BadParameter("expected STUDY.yaml (see configs/studies/compare_quick.yaml) or run directories")
     found: list[tuple[Study, Path]] = []

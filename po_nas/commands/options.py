@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import proxies  # noqa: F401 - its registry knows who reads files of evolved proxies
+from po_nas.commands.config_files import config_path
 from po_nas.registry import load_plugin
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, tuple[s
     configs, overrides = [s for s in given if "=" not in s], tuple(s for s in given if "=" in s)
     if len(configs) > 1:
         raise typer.BadParameter(f"expected one configuration file, got {', '.join(configs)}")
-    return (Path(configs[0]) if configs else None), overrides
+    return (config_path(configs[0]) if configs else None), overrides
 
 
 def load_proxies(names: list[str] | None) -> list[str] | None:

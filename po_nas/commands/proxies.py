@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, load_proxies
 from po_nas.commands.progress import ProgressBar
 from po_nas.commands.tables import print_table
@@ -203,7 +204,7 @@ def agree(
     from po_nas.proxy_scores.tabulate import load_recipe
     from proxies import ScoreCache
 
-    plan = load_recipe(recipe)
+    plan = load_recipe(config_path(recipe))
     ways = score_agreement.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
     names = tuple(proxy or ("jacov", "epe_nas", "plain", "grasp", "grad_norm", "snip", "l2_norm"))
     with ScoreCache(cache) as store:
@@ -223,16 +224,21 @@ def tabulate(
     compute: Annotated[
         bool, typer.Option(help="compute what the cache lacks; else the table holds what there is, NaN for the rest")
     ] = True,
+    packaged: Annotated[bool, typer.Option(help="take the scores that come with the package, compute the rest")] = True,
     plugin: Plugins = None,
 ) -> None:
     """Score a whole search space and write the table."""
-    from po_nas.proxy_scores.tabulate import collect, load_recipe
+    from po_nas.proxy_scores import packaged as shipped
+    from po_nas.proxy_scores.tabulate import collect, load_recipe, take_over
     from po_nas.proxy_scores.tabulate import compute as compute_scores
     from proxies import ScoreCache
 
-    plan = load_recipe(recipe)
+    plan = load_recipe(config_path(recipe))
     target = out or Path(f"{plan.space}_scores.npz")
+    table = shipped.packaged(plan.space) if packaged else None
     with ScoreCache(cache) as store:
+        if table is not None:
+            take_over(plan, table, store)
         if compute:
             with ProgressBar("scores", f"the scores are in {cache}") as bar:
                 compute_scores(plan, store, workers=workers, parts=parts, progress=partial(_show, bar))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, split_settings
 from po_nas.commands.progress import ProgressBar
 
@@ -60,7 +61,7 @@ def evolved_proxies(
     from po_nas.research.evolved_proxies.run import run_evolved_study
     from po_nas.research.evolved_proxies.search import run_searches
 
-    study = load_evolved_study(config, overrides or [])
+    study = load_evolved_study(config_path(config), overrides or [])
     with ProgressBar("runs") as bar:
         table = run_evolved_study(study, out, workers, bar.update, plugin or ())
     with ProgressBar("searches") as bar:

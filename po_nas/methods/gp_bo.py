@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.evolution import evolve
-from po_nas.evolution.operators import Score
+from po_nas.evolution.evolve import Score
 from po_nas.methods.acquisition import acquisition_field, beta_field
 from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, is_listed
 from po_nas.spaces.base import Architecture

@@ -24,7 +24,6 @@ class GPProxies(ProxyBO):
     """
 
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
-        """The similarities."""
 
         def make() -> MarginalisedGP:
             parts = features.similarities

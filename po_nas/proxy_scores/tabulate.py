@@ -35,6 +35,7 @@ __all__ = [
     "load_recipe",
     "rounded",
     "score_sample",
+    "take_over",
 ]
 
 _BITS = 16
@@ -207,16 +208,55 @@ def _networks_of(recipe: ScoreRecipe, task: str) -> str:
     return " ".join([recipe.space, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 
+def take_over(recipe: ScoreRecipe, table: OwnScores, cache: proxies.ScoreCache) -> int:
+    """Put the scores of a table into a cache, so that they need not be computed again, and count them.
+
+    Only scores that the recipe would give: the same space and seeds, a task with the same inputs and networks, a proxy
+    of the same version, and known which. They have the table's 16 significant bits.
+    """
+    made = table.made_by
+    theirs = validated(ScoreRecipe, {**made["recipe"], "parts": [], "per_architecture": []})
+    if (theirs.space, theirs.init_seed, theirs.seed) != (recipe.space, recipe.init_seed, recipe.seed):
+        return 0
+    space = spaces.get(recipe.space)
+    firsts, _ = classes_of(space)
+    everything = list(space.enumerate()) if recipe.per_architecture else []
+    count = 0
+    for part, items in _parts(recipe, firsts, everything, None):
+        if theirs.tasks.get(part.task) != recipe.tasks[part.task]:
+            continue
+        texts = [space.to_string(item) for item in items]
+        for name in part.names:
+            values = table.tasks.get(part.task, {}).get(name)
+            if values is None or len(values) != len(items) or made["proxies"].get(name) != proxies.spec(name).version:
+                continue
+            key = _keys(recipe, part.task)
+            scores = {key(text, name): float(v) for text, v in zip(texts, values, strict=True) if np.isfinite(v)}
+            cache.put(scores)
+            count += len(scores)
+    return count
+
+
+def _keys(recipe: ScoreRecipe, task: str) -> Callable[[str, str], CacheKey]:
+    """The key of a score by the architecture's string and the proxy's name."""
+    place, batch = _networks_of(recipe, task), recipe.tasks[task].batch(recipe.seed).fingerprint()
+    seeds = f"{recipe.init_seed}/{recipe.seed}"
+
+    def key(text: str, name: str) -> CacheKey:
+        spec = proxies.spec(name)
+        return CacheKey(place, text, name, spec.version, seeds, batch, spec.dtype)
+
+    return key
+
+
 def _cached(
     recipe: ScoreRecipe, part: Part, items: list[Architecture], cache: proxies.ScoreCache
 ) -> Iterator[proxies.ScoreResult]:
     """What the cache has, nothing computed."""
-    place, batch = _networks_of(recipe, part.task), recipe.tasks[part.task].batch(recipe.seed).fingerprint()
-    seeds = f"{recipe.init_seed}/{recipe.seed}"
-    specs = [proxies.spec(name) for name in part.names]
+    key = _keys(recipe, part.task)
     for index, item in enumerate(items):
         text = spaces.get(recipe.space).to_string(item)
-        found = {s.name: cache.get(CacheKey(place, text, s.name, s.version, seeds, batch, s.dtype)) for s in specs}
+        found = {name: cache.get(key(text, name)) for name in part.names}
         yield proxies.ScoreResult(index, {name: value for name, value in found.items() if value is not None}, {})
 
 

@@ -15,9 +15,8 @@ from po_nas._version import __version__
 from po_nas.core.function_objective import FunctionObjective
 from po_nas.core.objective import Objective, Outcome, complete
 from po_nas.core.proxy_source import ComputedProxySource
-from po_nas.core.searcher import Domain, MethodOptions, Searcher
+from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
 from po_nas.core.settings import renamed, validated
-from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.proxy_scores.bounds import with_bounds
 from po_nas.proxy_scores.combined import with_computed_proxies
@@ -37,6 +36,7 @@ from po_nas.runtime.run_directory import Result, RunDirectory, read_config, read
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
 from po_nas.spaces.base import Architecture
+from surrogates.switches import default_switches
 
 __all__ = [
     "Result",
@@ -376,7 +376,8 @@ def _run(
 
 def _explain(searcher: Searcher, directory: RunDirectory) -> None:
     try:
-        found = searcher.explain()
+        with default_switches():
+            found = searcher.explain()
         if found is not None:
             directory.write_explanation(_plain(found))
     except Exception:

@@ -126,6 +126,11 @@ class Space(ABC):
     def validate(self, architecture: Architecture) -> None:
         """Raise `InvalidArchitectureError` unless the architecture belongs to this space."""
 
+    def _check_name(self, architecture: Architecture) -> None:
+        """The part of `validate` that is the same everywhere."""
+        if architecture.space != self.name:
+            raise InvalidArchitectureError(self.name, architecture.code, f"it belongs to {architecture.space}")
+
     @abstractmethod
     def encode_graph(self, architecture: Architecture) -> GraphEncoding:
         """Dense graph encoding of shapes `graph_shape`."""

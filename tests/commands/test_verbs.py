@@ -58,6 +58,7 @@ VERBS = [
     ["proxies", "correlate"], ["proxies", "agree"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"],
     ["surrogates", "describe"], ["compare"], ["train"], ["evolve"], ["evolve", "proxy"], ["evolve", "reference"],
     ["evolve", "loss"], ["study", "evolved-proxies"],
+    ["configs"], ["configs", "list"], ["configs", "show"], ["configs", "copy"],
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -130,6 +131,46 @@ def test_tabulate(recipe, tmp_path):
     table = OwnScores.read(tmp_path / "t.npz", "toy_cells")
     assert set(table.tasks["small"]) == {"synflow", "snip", "l2_norm"}
     assert np.isfinite(table.column("other", "synflow")).mean() > 0.5
+
+
+def test_scores_that_a_table_has_are_taken_over(recipe, tmp_path):
+    """The same recipe's, and of these only what it would compute in the same way."""
+    plan = score_table.load_recipe(recipe)
+    with proxies.ScoreCache(tmp_path / "first.sqlite") as cache:
+        score_table.compute(plan, cache, parts=1)
+        table = score_table.collect(plan, cache, parts=1)
+        computed = len(cache)
+    with proxies.ScoreCache(tmp_path / "second.sqlite") as cache:
+        assert score_table.take_over(plan, table, cache) == len(cache) == computed
+        again = score_table.collect(plan, cache, parts=1, computing=False)
+        done = []
+        score_table.compute(plan, cache, progress=lambda part, count: done.append(part.names))
+        whole = score_table.collect(plan, cache, computing=False)
+    for task, columns in table.tasks.items():
+        for name, column in columns.items():
+            if name in again.tasks[task]:
+                np.testing.assert_array_equal(again.tasks[task][name], column)
+    assert "jacov" in whole.tasks["other"]
+    others = [
+        plan.model_copy(update={"seed": 1}),
+        plan.model_copy(update={"init_seed": 1}),
+        plan.model_copy(update={"tasks": {"small": plan.tasks["other"], "other": plan.tasks["small"]}}),
+    ]
+    for number, other in enumerate(others):
+        with proxies.ScoreCache(tmp_path / f"{number}.sqlite") as cache:
+            assert score_table.take_over(other, table, cache) == len(cache) == 0
+
+
+def test_scores_of_another_version_of_a_proxy_are_computed_again(recipe, tmp_path):
+    plan = score_table.load_recipe(recipe)
+    with proxies.ScoreCache(tmp_path / "c.sqlite") as cache:
+        score_table.compute(plan, cache, parts=1)
+        table = score_table.collect(plan, cache, parts=1)
+    made = table.made_by
+    made["proxies"]["snip"] += 1
+    with proxies.ScoreCache(tmp_path / "d.sqlite") as cache:
+        score_table.take_over(plan, replace(table, origin=json.dumps(made)), cache)
+        assert {key.proxy for key, _ in cache.items()} == {"synflow", "l2_norm"}
 
 
 def test_sixteen_bits():

@@ -34,7 +34,6 @@ class ConsoleCallback(Callback):
         self._every = 1
 
     def on_start(self, info: RunInfo) -> None:
-        """Say what is searched, under which protocol, and start the bar."""
         self._info = info
         config, protocol = info.config, info.protocol
         epochs = str(protocol.get("epochs", "?"))
@@ -60,7 +59,6 @@ class ConsoleCallback(Callback):
             self._bar.start()
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
-        """Move the bar, or print every so many trials."""
         text = self._text(progress)
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.evaluations, description=text)
@@ -84,7 +82,6 @@ class ConsoleCallback(Callback):
         return terminal_text("  ".join(parts))
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
-        """Stop the bar."""
         self.close()
 
     def close(self) -> None:
