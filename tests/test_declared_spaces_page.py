@@ -1,4 +1,4 @@
-"""What docs/own_networks.md prints is what runs."""
+"""What docs/declared_spaces.md prints is what runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[1] / "docs" / "own_networks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "declared_spaces.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
