@@ -36,11 +36,13 @@ def test_the_search_from_python(folder):
     assert (folder / "runs/own/summary.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_search_with_a_plug_in(folder):
     (command,) = re.findall(r"^po-nas (search --plugin .*)$", PAGE, re.MULTILINE)
     command = command.replace("budget=20", "budget=3")
     run(folder, sys.executable, "-m", "po_nas", *shlex.split(command), "--quiet", "--out", "runs/plugin")
 
 
+@pytest.mark.slow
 def test_the_search_in_yaml(folder):
     run(folder, *(sys.executable, "-m", "po_nas", "search", "own.yaml", "budget=3", "--quiet", "--out", "runs/yaml"))
