@@ -9,14 +9,13 @@ import torch.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from losses.catalogue import BUILT_IN
-from losses.metadata import Category, Head, Hyperparameter, Labels, LossSpec, hyperparameters_of
+from losses.metadata import Category, Head, Hyperparameter, Labels, LossSpec, hyperparameters_of, spec_of
 from po_nas.errors import PoNasError
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry, lazy
 
 if TYPE_CHECKING:
     from losses.base import Context, Loss
@@ -28,30 +27,28 @@ T = TypeVar("T")
 registry: Registry[Any] = Registry("loss", "po_nas.losses")
 names = registry.names
 
-_TARGETS = (
-    ("mse", "squared_error:MSE"),
-    ("mse_sr", "squared_error:MSESR"),
-    ("hr", "hinge:HR"),
-    ("lr", "logistic:LR"),
-    ("listmle", "listmle:ListMLE"),
-    ("ew", "exponential:EW"),
-    ("mape", "mape:MAPE"),
-    ("warp", "warp:WARP"),
-    ("warp_homotopy", "warp:WARPHomotopy"),
-    ("weighted_lr", "logistic:WeightedLR"),
-    ("top_vs_rest", "top_vs_rest:TopVersusRest"),
-    ("lambda_ndcg", "lambda_loss:LambdaNDCG"),
-    ("lambda_precision", "lambda_loss:LambdaPrecision"),
-    ("soft_topk", "soft_top:SoftTopK"),
-    ("soft_nk", "soft_top:SoftNK"),
-    ("diff_kendall", "diff_kendall:DiffKendall"),
-    ("po_nas", "fusion:PONAS"),
-    ("piecewise", "piecewise:Piecewise"),
-    ("scheduled", "schedule:Scheduled"),
-)
+_CLASSES = {
+    "regression": {"mse": "MSE", "mse_sr": "MSESR", "ew": "EW", "mape": "MAPE"},
+    "pairs": {"hr": "HR", "lr": "LR", "weighted_lr": "WeightedLR", "diff_kendall": "DiffKendall"},
+    "listmle": {"listmle": "ListMLE"},
+    "warp": {"warp": "WARP", "warp_homotopy": "WARPHomotopy"},
+    "top": {
+        "top_vs_rest": "TopVersusRest",
+        "lambda_ndcg": "LambdaNDCG",
+        "lambda_precision": "LambdaPrecision",
+        "soft_topk": "SoftTopK",
+        "soft_nk": "SoftNK",
+    },
+    "fusion": {"po_nas": "PONAS"},
+    "schedule": {"piecewise": "Piecewise", "scheduled": "Scheduled"},
+}
 registry.declare(
     "losses",
-    *((n, target, (s := BUILT_IN[n]).summary, s.reference, (s.category,), s) for n, target in _TARGETS),
+    *(
+        (s.name, f"{module}:{kinds[s.name]}", s.summary, s.reference, (s.category,), s)
+        for module, kinds in _CLASSES.items()
+        for s in map(BUILT_IN.__getitem__, kinds)
+    ),
 )
 
 
@@ -75,29 +72,18 @@ def register(
     """
 
     def decorator(target: T) -> T:
-        found = hyperparameters
-        if not found and inspect.isfunction(target):
-            found = hyperparameters_of(target)
+        found = hyperparameters or hyperparameters_of(target)
         known = LossSpec(name, summary, category, labels, head, learning_rate, gradient_clip, found, reference)
         if isinstance(target, type):
             target.spec = known  # type: ignore[attr-defined]
-        origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', repr(target))}"
-        registry.add(Entry(name, summary, target, reference, (category,), known, origin))
-        return target
+        return registry.register(name, summary=summary, reference=reference, tags=(category,), spec=known)(target)
 
     return decorator
 
 
 def spec(name: str) -> LossSpec:
     """What a loss is and needs, with its default hyper-parameters; `UnknownNameError` with the nearest name."""
-    entry = registry.entry(name)
-    if entry.spec is None:
-        # An installed plug-in says what it is when it is imported.
-        found = getattr(registry.get(name), "spec", None) or registry.entry(name).spec
-        if not isinstance(found, LossSpec):
-            raise PoNasError(f"the loss {name!r} from {entry.origin} has no spec; decorate it with losses.register")
-        return found
-    return cast(LossSpec, entry.spec)
+    return spec_of(registry, name, LossSpec, "losses.register")
 
 
 def get(name: str, **hyperparameters: object) -> Loss:
@@ -117,10 +103,4 @@ def get(name: str, **hyperparameters: object) -> Loss:
     return FunctionLoss(known, target, hyperparameters)
 
 
-def __getattr__(name: str) -> Any:
-    """Import the contract on first use, because it needs torch."""
-    if name in {"Context", "Loss"}:
-        from losses import base
-
-        return getattr(base, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, base="Context Loss")

@@ -86,7 +86,7 @@ class Loss(ABC):
 
     def importance(self, context: Context) -> Tensor:
         """How much each of the training architectures counts, (m,), up to a factor: the loss's effective weights."""
-        return torch.ones(context.evaluated)
+        return torch.ones(context.evaluated, dtype=torch.float32, device="cpu")
 
     def bind(self, context: Context) -> Loss:
         """The loss for that much data; most losses do not care."""
@@ -182,12 +182,10 @@ class FunctionLoss(Loss):
         self.__dict__.update(values, _values=values, spec=spec, function=function)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Call the function."""
         function: Callable[..., Tensor] = self.__dict__["function"]
         return function(pred, target, **self.hyperparameters)
 
     def replace(self, **changes: object) -> Self:
-        """The same function with other values of some hyper-parameters."""
         return type(self)(self.spec, self.__dict__["function"], {**self.hyperparameters, **changes})
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losses.base import Loss
 from losses.catalogue import BUILT_IN
-from losses.metadata import LossSpec
+from losses.metadata import Labels, LossSpec
 
 __all__ = ["PONAS"]
 
@@ -41,14 +41,12 @@ class PONAS(Loss):
     align: float
     direction: float | None
     threshold: float
-    labels: str
+    labels: Labels
 
     def specialise(self, spec: LossSpec) -> LossSpec:
-        """Fractions where one asks for the paper's scales."""
-        return dataclasses.replace(spec, labels="fraction" if self.labels == "fraction" else "standardized")
+        return dataclasses.replace(spec, labels=self.labels)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """1 - Pearson's correlation, plus the weighted terms of alignment and direction."""
         paper = self.labels == "fraction"
         weight = self.direction if self.direction is not None else (100.0 if paper else 1.0)
         if paper:

@@ -25,7 +25,6 @@ class ListMLE(Loss):
     spec = BUILT_IN["listmle"]
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Negative Plackett-Luce log-likelihood of the order of the targets, ties in any order."""
         pred, target = by_falling_target(pred, target)
         starts, sizes = tie_groups(target)
         index = torch.arange(len(pred), device=pred.device)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from po_nas.errors import ConfigError, suggest
+from po_nas.errors import ConfigError, PoNasError, hint
+from po_nas.registry import Registry
 
-__all__ = ["Category", "Head", "Hyperparameter", "Labels", "LossSpec", "hyperparameters_of", "resolved"]
+__all__ = ["Category", "Head", "Hyperparameter", "Labels", "LossSpec", "hyperparameters_of", "resolved", "spec_of"]
 
 Category = Literal["regression", "pairwise", "listwise", "weighted", "top-k", "schedule"]
 Labels = Literal["standardized", "fraction", "order"]
 Head = Literal["calibrated", "free"]
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ class Hyperparameter:
             return value
         if self.choices:
             if value not in self.choices:
-                near = suggest(value, self.choices) if isinstance(value, str) else None
-                raise ConfigError(key, value, f"did you mean {near!r}?" if near else f"choose one of {self.allowed}")
+                raise ConfigError(key, value, hint(str(value), self.choices, f"choose one of {self.allowed}"))
             return value
         if not self._is_number:
             return value
@@ -109,16 +111,30 @@ def resolved(loss: str, hyperparameters: Sequence[Hyperparameter], given: Mappin
     known = {h.name: h for h in hyperparameters}
     for key, value in given.items():
         if key not in known:
-            near = suggest(key, known)
-            remedy = f"did you mean {near!r}?" if near else f"{loss} has {', '.join(known) or 'none'}"
+            remedy = hint(key, known, f"{loss} has {', '.join(known) or 'none'}")
             raise ConfigError(f"{loss}.{key}", value, f"unknown hyper-parameter; {remedy}")
     return {name: h.validate(loss, given.get(name, h.default)) for name, h in known.items()}
 
 
-def hyperparameters_of(function: Callable[..., Any]) -> tuple[Hyperparameter, ...]:
+def spec_of(registry: Registry[Any], name: str, kind: type[S], register: str) -> S:
+    """What a loss of a registry is and needs; `PoNasError` for one that does not say, which `register` would do.
+
+    Raises `UnknownNameError` with the nearest name.
+    """
+    entry = registry.entry(name)
+    found = entry.spec
+    if found is None:
+        # An installed plug-in says what it is when it is imported.
+        found = getattr(registry.get(name), "spec", None) or registry.entry(name).spec
+    if not isinstance(found, kind):
+        raise PoNasError(f"the {registry.kind} {name!r} from {entry.origin} has no spec; decorate it with {register}")
+    return found
+
+
+def hyperparameters_of(target: object) -> tuple[Hyperparameter, ...]:
     """The keyword-only parameters of a plain function ``(pred, target, *, …)``, as hyper-parameters without ranges."""
     found = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in inspect.signature(target).parameters.values() if inspect.isfunction(target) else ():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         if parameter.default is inspect.Parameter.empty:

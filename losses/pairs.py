@@ -1,4 +1,4 @@
-"""Sums over pairs of differences of predictions: half the pairs, block by block, without an n × n matrix.
+"""Losses of differences of predictions, summed over half the pairs, block by block, without an n × n matrix.
 
 A pair (i, j) is used only when target i is strictly better; ties never make a pair. All functions here want their
 vectors sorted by falling target, so that pairs lie above the diagonal. Time is O(n²), memory O(n).
@@ -15,17 +15,12 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-__all__ = [
-    "Curve",
-    "Weigh",
-    "by_falling_target",
-    "falling_sigmoid",
-    "hinge_sum",
-    "logistic",
-    "pair_sum",
-    "row_weighted",
-    "strictly_better",
-]
+from losses.base import Context, Emphasis, Loss
+from losses.catalogue import BUILT_IN
+from losses.ranks import not_worse, quantiles, usable
+
+__all__ = ["HR", "LR", "DiffKendall", "WeightedLR", "by_falling_target", "exponential_of_z", "hinge_sum", "logistic"]
+__all__ += ["pair_sum", "strictly_better"]
 
 _PAIRS = {"cpu": 1 << 17}
 """Pairs handled at once. On a CPU larger temporaries leave its cache, smaller ones cost more in calls than in work."""
@@ -141,3 +136,89 @@ def pair_sum(pred: Tensor, curve: Curve, weigh: Weigh, *vectors: Tensor) -> tupl
     """
     value, weight, _ = _PairSum.apply(pred, curve, weigh, *(v.detach() for v in vectors))  # type: ignore[no-untyped-call]
     return value, weight
+
+
+class HR(Loss):
+    """Hinge ranking: the mean over strictly ordered pairs yᵢ > yⱼ of max(0, margin - (ŷᵢ - ŷⱼ)).
+
+    With a linear last layer the margin only sets the scale of the outputs. O(n²) time, O(n) memory.
+    """
+
+    spec = BUILT_IN["hr"]
+    margin: float
+
+    def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
+        pairs = (len(target) - not_worse(target)).sum()
+        pred, target = by_falling_target(pred, target)
+        total = hinge_sum(pred, target, self.margin, lambda counts, _: torch.ones_like(counts))
+        return total / pairs.clamp_min(1)
+
+
+class LR(Loss):
+    """Logistic ranking: the mean over strictly ordered pairs yᵢ > yⱼ of log(1 + exp(-(ŷᵢ - ŷⱼ)/temperature)).
+
+    Known as RankNet and BPR too. Stable for differences of any size. O(n²) time, O(n) memory.
+    """
+
+    spec = BUILT_IN["lr"]
+    temperature: float
+
+    def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
+        pred, target = by_falling_target(pred / self.temperature, target)
+        total, pairs = pair_sum(pred, logistic, strictly_better, target)
+        return total / pairs.clamp_min(1)
+
+
+class WeightedLR(Loss):
+    """Logistic ranking with the weight of the better one on each pair: Σ wᵢ log(1 + exp(-(ŷᵢ - ŷⱼ))) / Σ wᵢ.
+
+    w = exp(gamma · u), where u is the share of the batch that is not better (``quantile``) or the target standardised
+    within the batch (``zscore``). gamma = 0 is `LR`. O(n²) time, O(n) memory.
+    """
+
+    spec = BUILT_IN["weighted_lr"]
+    emphasis = Emphasis("gamma", 0.0, 50.0)
+    gamma: float
+    scale: str
+    temperature: float
+
+    def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.scale == "quantile":
+            weights = (self.gamma * (quantiles(target) - 1)).exp()
+        else:
+            weights = exponential_of_z(target, self.gamma)
+        pred, target, weights = by_falling_target(pred / self.temperature, target, weights)
+        total, weight = pair_sum(pred, logistic, row_weighted, target, weights)
+        # The best of the batch weighs 1, so 1 is exceeded as soon as there is a pair.
+        return total / weight.clamp_min(1)
+
+    def importance(self, context: Context) -> Tensor:
+        """The weights; those of quantiles need no targets."""
+        if self.scale == "zscore" and context.targets is not None:
+            return exponential_of_z(context.targets.detach().reshape(-1).double(), self.gamma)
+        rising = torch.arange(1, context.evaluated + 1, dtype=torch.float64, device="cpu") / context.evaluated
+        return (self.gamma * (rising - 1)).exp()
+
+
+def exponential_of_z(target: Tensor, sharpness: float) -> Tensor:
+    """exp(sharpness · z) of the standardised `target` (n,), over its maximum."""
+    centred = target - target.mean()
+    # Equal targets differ by rounding when their mean is taken off.
+    z = centred / centred.square().mean().sqrt().clamp_min(1e-8) * usable(target)
+    return (sharpness * (z - z.max())).exp()
+
+
+class DiffKendall(Loss):
+    """The mean over strictly ordered pairs yᵢ > yⱼ of 1 - tanh(slope · (ŷᵢ - ŷⱼ)), in [0, 2].
+
+    It is one minus Kendall's τ of untied targets as the slope grows. Bounded: pairs that are far wrong pull no longer.
+    O(n²) time, O(n) memory.
+    """
+
+    spec = BUILT_IN["diff_kendall"]
+    slope: float
+
+    def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
+        pred, target = by_falling_target(self.slope * pred, target)
+        total, pairs = pair_sum(pred, falling_sigmoid, strictly_better, target)
+        return total / pairs.clamp_min(1)

@@ -1,8 +1,9 @@
-"""Weights as sharp as the data can bear: the effective sample size decides."""
+"""Losses made of others: as sharp as the data can bear, or one while data are few and another afterwards."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,10 +12,23 @@ from torch import Tensor
 from losses.base import Context, Loss
 from losses.catalogue import BUILT_IN
 from losses.metadata import LossSpec
-from losses.nested import as_loss
 from po_nas.errors import ConfigError
 
-__all__ = ["Scheduled", "effective_sample_size", "strongest_emphasis"]
+__all__ = ["Piecewise", "Scheduled", "as_loss", "effective_sample_size", "strongest_emphasis"]
+
+
+def as_loss(key: str, value: object) -> Loss:
+    """A loss given as such, by name, or as a mapping with a `name` and hyper-parameters, as in a file."""
+    import losses
+
+    if isinstance(value, Loss):
+        return value
+    if isinstance(value, str):
+        return losses.get(value)
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return losses.get(value["name"], **{k: v for k, v in value.items() if k != "name"})
+    raise ConfigError(key, value, "must be the name of a loss, a mapping with its name, or a loss")
+
 
 _HALVINGS = 40
 
@@ -62,14 +76,12 @@ class Scheduled(Loss):
     strongest: float | None
 
     def prepare(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Look up the base; it must have an emphasis."""
         base = as_loss("scheduled.base", values["base"])
         if base.emphasis is None:
             raise ConfigError("scheduled.base", base.name, "its weights have no strength that could be scheduled")
         return {**values, "base": base}
 
     def specialise(self, spec: LossSpec) -> LossSpec:
-        """The needs are those of the base."""
         own = self.base.spec
         return dataclasses.replace(
             spec, labels=own.labels, head=own.head, learning_rate=own.learning_rate, gradient_clip=own.gradient_clip
@@ -77,7 +89,6 @@ class Scheduled(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """Whether the base depends on random numbers."""
         return self.base.stochastic
 
     def _at(self, context: Context) -> Loss:
@@ -86,17 +97,78 @@ class Scheduled(Loss):
         return self.base.replace(**{self.base.emphasis.parameter: value})
 
     def bind(self, context: Context) -> Loss:
-        """The base with the emphasis that the data allow, bound."""
         return self._at(context).bind(context)
 
     def check(self, target: Tensor) -> None:
-        """Check targets (n,) as the base does."""
         self.base.check(target)
 
     def importance(self, context: Context) -> Tensor:
-        """The weights once bound."""
         return self._at(context).importance(context)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The base's, with the emphasis that the batch allows."""
         return self._at(Context(len(target), target)).formula(pred, target, generator)
+
+
+_THRESHOLDS = {"evaluated": 50.0, "budget": 0.5, "ess": 12.0}
+
+
+class Piecewise(Loss):
+    """The piecewise loss of PWLNAS: `warm` up to a threshold, `focus` beyond.
+
+    The threshold counts evaluated architectures (``by="evaluated"``), their share of the budget (``"budget"``), or the
+    effective sample size of the focus loss (``"ess"``; for a top-K loss the size of the top). Bound to a context it
+    *is* one of the two, bound in its turn: its `spec` and `stage` are that loss's, so that a trainer sees the switch
+    and initialises the head anew. More stages are made by nesting. Unbound, the batch is the data.
+    """
+
+    spec = BUILT_IN["piecewise"]
+    warm: Loss
+    focus: Loss
+    by: str
+    threshold: float
+
+    def prepare(self, values: dict[str, Any]) -> dict[str, Any]:
+        given = values["threshold"]
+        return {
+            **values,
+            "warm": as_loss("piecewise.warm", values["warm"]),
+            "focus": as_loss("piecewise.focus", values["focus"]),
+            "threshold": _THRESHOLDS[values["by"]] if given is None else given,
+        }
+
+    def specialise(self, spec: LossSpec) -> LossSpec:
+        """Until it is bound: the needs of the warm loss, but the label scale of whichever cares for one."""
+        warm, focus = self.warm.spec, self.focus.spec
+        return dataclasses.replace(
+            spec,
+            labels=warm.labels if focus.labels == "order" else focus.labels,
+            head=warm.head,
+            learning_rate=warm.learning_rate,
+            gradient_clip=warm.gradient_clip,
+        )
+
+    @property
+    def stochastic(self) -> bool:
+        return self.warm.stochastic or self.focus.stochastic
+
+    def _active(self, context: Context) -> Loss:
+        if self.by == "ess":
+            focused = effective_sample_size(self.focus.importance(context)) >= self.threshold
+        elif self.by == "evaluated":
+            focused = context.evaluated > self.threshold
+        elif context.budget is None:
+            raise ValueError("piecewise: by='budget' needs a budget; give Context one, or use by='evaluated'")
+        else:
+            focused = context.evaluated > self.threshold * context.budget
+        return self.focus if focused else self.warm
+
+    def bind(self, context: Context) -> Loss:
+        """The active loss; bound already, unless it wants the targets on another scale than this one does."""
+        active = self._active(context)
+        return active.bind(context) if active.spec.labels in {"order", self.spec.labels} else active
+
+    def importance(self, context: Context) -> Tensor:
+        return self._active(context).importance(context)
+
+    def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self._active(Context(len(target), target)).formula(pred, target, generator)

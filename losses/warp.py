@@ -9,9 +9,8 @@ from torch import Tensor
 
 from losses.base import Context, Emphasis, Loss, own_generator
 from losses.catalogue import BUILT_IN
-from losses.logistic import exponential_of_z
 from losses.metadata import LossSpec
-from losses.pairs import by_falling_target, hinge_sum
+from losses.pairs import by_falling_target, exponential_of_z, hinge_sum
 from losses.ranks import better
 
 __all__ = ["WARP", "WARPHomotopy"]
@@ -69,7 +68,6 @@ class WARP(Loss):
 
     @property
     def stochastic(self) -> bool:
-        """Mode ``sampled`` draws the order of trials."""
         return self.mode == "sampled"
 
     def specialise(self, spec: LossSpec) -> LossSpec:
@@ -90,7 +88,6 @@ class WARP(Loss):
         return torch.ones_like(target)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The weighted mean over items of Φ(rank) times violation, exact or estimated with draws from `generator`."""
         weights = self.weights(target)
         if self.mode == "sampled":
             return sampled(pred, target, self.margin, weights, own_generator(generator, pred.device))
@@ -98,7 +95,7 @@ class WARP(Loss):
 
     def importance(self, context: Context) -> Tensor:
         """The weights of an item's violations in falling order."""
-        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64) ** -1.0
+        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64, device="cpu") ** -1.0
 
 
 class WARPHomotopy(Loss):
@@ -114,10 +111,9 @@ class WARPHomotopy(Loss):
     alpha: float
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The mean over items of Φ(rank) times the mean violation, divided by Φ(n)."""
         scale = partial_sums(len(pred), self.alpha, pred)[-1]
         return exact(pred, target, self.margin, self.alpha, torch.ones_like(target)) / scale
 
     def importance(self, context: Context) -> Tensor:
         """The weights of an item's violations in falling order."""
-        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64) ** -self.alpha
+        return torch.arange(1, max(2, context.evaluated), dtype=torch.float64, device="cpu") ** -self.alpha

@@ -23,7 +23,7 @@ from po_nas import spaces
 from po_nas.formula import Call, Node, leaves
 from po_nas.training.data import image_set
 from po_nas.training.recipe import recipe
-from po_nas.training.shapes import network_options
+from po_nas.training.trainer import network_options
 
 SHAPES = ((128, 10), (96, 100))
 ROUNDS, CALLS = 60, 5

@@ -28,8 +28,7 @@ from po_nas import spaces
 from po_nas.training.data import ImageData, Images, image_set
 from po_nas.training.data.resident import ResidentLoader
 from po_nas.training.recipe import Recipe, recipe
-from po_nas.training.shapes import network_options
-from po_nas.training.trainer import Trainer
+from po_nas.training.trainer import Trainer, network_options
 from proxies.counting import count_operations
 
 _DARTS_V2 = (

@@ -10,64 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from po_nas.messages import described, short, suggest
-
-__all__ = [
-    "BudgetError",
-    "CheckpointError",
-    "ClassCountError",
-    "ConfigError",
-    "CorruptImageError",
-    "DataError",
-    "DuplicateNameError",
-    "EditPathError",
-    "EncodingError",
-    "ExecutorError",
-    "HashMismatchError",
-    "IncompleteObjectiveError",
-    "InvalidArchitectureError",
-    "JournalError",
-    "LossNotFiniteError",
-    "MetricsUnavailableError",
-    "MissingDataError",
-    "MissingExtraError",
-    "MissingImagesError",
-    "MissingPassError",
-    "NotATableError",
-    "NotEnumerableError",
-    "NotFittedError",
-    "PluginError",
-    "PoNasError",
-    "ProxiesUnavailableError",
-    "ProxyBatchError",
-    "ProxyError",
-    "ProxyFailedError",
-    "ProxyMemoryError",
-    "ProxyValueError",
-    "ProxyWorkerError",
-    "RenamedWarning",
-    "RunDirectoryError",
-    "RunLockedError",
-    "ScoreCacheError",
-    "ScoreError",
-    "SearchExhaustedError",
-    "StudyError",
-    "SurrogateDataError",
-    "SurrogateError",
-    "TrainingCheckpointError",
-    "TrainingDivergedError",
-    "TrainingError",
-    "TrainingMemoryError",
-    "TrainingStorageError",
-    "UnknownNameError",
-    "UnsafePickleError",
-    "UnsupportedModuleError",
-    "UntrustedPluginError",
-    "WorkerLostError",
-    "described",
-    "short",
-    "suggest",
-]
+from po_nas.messages import described as described
+from po_nas.messages import hint as hint
+from po_nas.messages import short as short
+from po_nas.messages import suggest as suggest
 
 
 class PoNasError(Exception):
@@ -87,15 +33,24 @@ def _restored(kind: type[PoNasError], arguments: tuple[Any, ...]) -> PoNasError:
     return error
 
 
+class FileError(PoNasError):
+    """A file or folder that cannot be used: `path`, and `reason` in words."""
+
+    form = "{path}: {reason}"
+    """The message."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(self.form.format(path=path, reason=reason))
+
+
 class UnknownNameError(PoNasError, LookupError):
     """A name that no registry entry has."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         self.suggestion = suggest(name, self.known)
-        remedy = (
-            f"did you mean {self.suggestion!r}?" if self.suggestion else f"known: {', '.join(self.known) or 'none'}"
-        )
+        remedy = hint(name, self.known, f"known: {', '.join(self.known) or 'none'}")
         super().__init__(f"unknown {kind} {short(name)}; {remedy}")
 
 
@@ -309,12 +264,10 @@ class TrainingDivergedError(SurrogateError, ArithmeticError):
         )
 
 
-class CheckpointError(SurrogateError):
+class CheckpointError(FileError, SurrogateError):
     """A checkpoint of a pre-trained encoder that is damaged, or that another version wrote."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path} {reason}; remove it")
+    form = "{path} {reason}; remove it"
 
 
 class TrainingError(PoNasError):
@@ -342,20 +295,16 @@ class TrainingMemoryError(TrainingError, MemoryError):
         )
 
 
-class TrainingStorageError(TrainingError):
+class TrainingStorageError(FileError, TrainingError):
     """What a training leaves behind could not be written."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: cannot be written ({reason}); make room and run the same command again")
+    form = "{path}: cannot be written ({reason}); make room and run the same command again"
 
 
-class TrainingCheckpointError(TrainingError):
+class TrainingCheckpointError(FileError, TrainingError):
     """A checkpoint of a training that is damaged, or one of another training."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}; remove it to start the training again, or choose another folder")
+    form = "{path}: {reason}; remove it to start the training again, or choose another folder"
 
 
 class JournalError(PoNasError):
@@ -367,12 +316,8 @@ class JournalError(PoNasError):
         super().__init__(f"{where}: {reason}")
 
 
-class RunDirectoryError(PoNasError):
+class RunDirectoryError(FileError):
     """A run directory that cannot be used as asked."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}")
 
 
 class RunLockedError(RunDirectoryError):
@@ -433,10 +378,10 @@ class ProxyBatchError(ProxyError, ValueError):
 
 
 class UnsupportedModuleError(ProxyError, TypeError):
-    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, ``"parameters"``, …; may be empty)."""
+    """A module without what the proxy looks at; `lacks` names it (``"ReLU"``, …), `operator` where it lacks that."""
 
-    def __init__(self, proxy: str, reason: str, lacks: str = "") -> None:
-        self.lacks = lacks
+    def __init__(self, proxy: str, reason: str, lacks: str = "", operator: str = "") -> None:
+        self.lacks, self.operator = lacks, operator
         super().__init__(proxy, reason)
 
 
@@ -464,12 +409,8 @@ class ProxyWorkerError(ProxyError):
     """A process that was scoring died or could not be sent its work."""
 
 
-class ScoreCacheError(PoNasError):
+class ScoreCacheError(FileError):
     """A file of cached scores that cannot be used."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: {reason}")
 
 
 class FormulaError(PoNasError, ValueError):

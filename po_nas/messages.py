@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["described", "short", "suggest"]
+__all__ = ["described", "hint", "short", "suggest"]
 
 _WIDTH = 60
 """Characters of a value in a message; with what is around it, a line fits a terminal or nearly so."""
@@ -38,3 +38,9 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     lowered = {k.lower(): k for k in known}
     matches = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     return lowered[matches[0]] if matches else None
+
+
+def hint(name: str, known: Iterable[str], otherwise: str) -> str:
+    """What to do about an unknown `name`: a question about the nearest known one, or `otherwise`."""
+    near = suggest(name, known)
+    return f"did you mean {near!r}?" if near else otherwise

@@ -30,6 +30,7 @@ __all__ = [
     "UnknownNameError",
     "is_loaded",
     "kinds_of",
+    "lazy",
     "load_plugin",
     "reads_as_data",
 ]
@@ -212,6 +213,21 @@ class Registry(Generic[T]):
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def lazy(package: str, **modules: str) -> Callable[[str], Any]:
+    """A package's ``__getattr__`` that imports what needs much on first use.
+
+    `modules` are the names, between blanks, that each module of the package has.
+    """
+    places = {name: module for module, names in modules.items() for name in names.split()}
+
+    def find(name: str) -> Any:
+        if name in places:
+            return getattr(importlib.import_module(f"{package}.{places[name]}"), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find
 
 
 def kinds_of(module: str) -> frozenset[str]:

@@ -10,6 +10,7 @@ import torch
 
 from po_nas.errors import NotFittedError, SurrogateDataError
 from surrogates.encodings import Encodings, Shape
+from surrogates.switches import default_switches, plain
 
 __all__ = ["Posterior", "Surrogate"]
 
@@ -32,11 +33,13 @@ class Surrogate(ABC):
 
     Subclasses implement `learn` and `predict`; this class checks what goes in. Targets are oriented so that higher is
     better, in any unit that the subclass documents. A fit is a function of its arguments, `seed` included; the global
-    random generators and the number of threads are left alone. `po_nas.testing.SurrogateConformance` checks it.
+    random generators and the number of threads are left alone, and torch is as in a fresh interpreter while `learn` and
+    `predict` run (`surrogates.switches`). `po_nas.testing.SurrogateConformance` checks it.
     """
 
     _shape: Shape | None = None
 
+    @default_switches()
     def fit(
         self,
         inputs: Encodings,
@@ -71,10 +74,13 @@ class Surrogate(ABC):
             self._check(inputs)
         if reference is not None and reference.shape != inputs.shape:
             raise SurrogateDataError(f"the reference set is {reference.shape}, the training data {inputs.shape}")
-        self.learn(inputs, targets, seed=seed, budget=budget, reference=reference or inputs, warm_start=warm_start)
+        self.learn(
+            inputs, plain(targets), seed=seed, budget=budget, reference=reference or inputs, warm_start=warm_start
+        )
         self._shape = inputs.shape
         return self
 
+    @default_switches()
     def posterior(self, inputs: Encodings) -> Posterior:
         """What is believed about architectures; `NotFittedError` before the first fit, `SurrogateDataError` for others.
 

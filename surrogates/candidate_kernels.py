@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from surrogates.switches import default_switches
+
 __all__ = ["Component", "Linear", "Similarity", "VaryingCoefficients", "matern"]
 
 _COLUMNS = 512
@@ -76,6 +78,7 @@ class _Columns:
 class Similarity(Component):
     """Matérn-5/2 of the Euclidean distance of `features` (m, d), in units of the median distance of random pairs."""
 
+    @default_switches()
     def __init__(self, features: NDArray[np.floating]) -> None:
         self._features = torch.as_tensor(np.asarray(features, dtype=np.float32))
         self._squares = self._features.square().sum(1)
@@ -91,11 +94,9 @@ class Similarity(Component):
         return (torch.stack([self._columns.get(i, self._features, self._squares, self._scale) for i in indices], 1),)
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
-        """Matérn-5/2."""
         return matern(prepared[0] / scale)
 
     def diagonal(self) -> torch.Tensor:
-        """One."""
         return torch.ones(())
 
 
@@ -105,6 +106,7 @@ class Linear(Component):
     Prior variances average 1 over the candidates.
     """
 
+    @default_switches()
     def __init__(self, features: NDArray[np.floating]) -> None:
         raw = torch.as_tensor(np.asarray(features, dtype=np.float32))
         self.norm = float(raw.square().sum(1).mean().sqrt()) or 1.0
@@ -117,7 +119,6 @@ class Linear(Component):
         return (torch.stack([self._columns.get(i, self.features, None, 1.0) for i in indices], 1),)
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
-        """The inner products; there is no length scale."""
         return prepared[0]
 
     def diagonal(self) -> torch.Tensor:
@@ -144,7 +145,6 @@ class VaryingCoefficients(Component):
         return (*self.linear.cross_covariance_inputs(indices), *self.similarity.cross_covariance_inputs(indices))
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
-        """Product of the two kernels."""
         return prepared[0] * matern(prepared[1] / scale)
 
     def diagonal(self) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from po_nas.errors import EncodingError
+from surrogates.switches import default_switches, plain
 
 __all__ = ["Encodings", "GraphLike", "Shape"]
 
@@ -68,6 +69,9 @@ class Encodings:
     proxy_scores: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
+        for part in ("nodes", "adjacency", "edges", "mask", "proxy_scores"):
+            if (values := getattr(self, part)) is not None:
+                object.__setattr__(self, part, plain(values))
         if self.nodes.ndim != 3:
             raise EncodingError(f"nodes have shape {tuple(self.nodes.shape)}, expected (k, n, f)")
         k, n, _ = self.nodes.shape
@@ -87,6 +91,7 @@ class Encodings:
                 raise EncodingError(f"{part} of architecture {row} are NaN or infinite{remedy}")
 
     @classmethod
+    @default_switches()
     def stack(
         cls, graphs: Iterable[GraphLike], proxy_scores: torch.Tensor | NDArray[np.floating[Any]] | None = None
     ) -> Encodings:
@@ -121,10 +126,7 @@ class Encodings:
 
     def to(self, device: torch.device | str) -> Encodings:
         """The same encodings on a device."""
-        proxy_scores = None if self.proxy_scores is None else self.proxy_scores.to(device)
-        return Encodings(
-            self.nodes.to(device), self.adjacency.to(device), self.edges.to(device), self.mask.to(device), proxy_scores
-        )
+        return self._each(lambda part: part.to(device))
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -133,8 +135,12 @@ class Encodings:
         """Rows; an integer gives encodings of length one."""
         if isinstance(index, int):
             index = slice(index, index + 1 if index != -1 else None)
-        proxy_scores = None if self.proxy_scores is None else self.proxy_scores[index]
-        return Encodings(self.nodes[index], self.adjacency[index], self.edges[index], self.mask[index], proxy_scores)
+        return self._each(lambda part: part[index])
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Encodings:
+        proxy_scores = None if self.proxy_scores is None else change(self.proxy_scores)
+        nodes, adjacency, edges, mask = map(change, (self.nodes, self.adjacency, self.edges, self.mask))
+        return Encodings(nodes, adjacency, edges, mask, proxy_scores)
 
 
 def _expect(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:

@@ -13,7 +13,7 @@ from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import AdditiveKernel, MaternKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -21,6 +21,9 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
 
 from surrogates.candidate_kernels import matern
+from surrogates.choice_kernel import ChoiceKernel
+from surrogates.isolation import single_thread
+from surrogates.switches import default_switches, plain
 
 __all__ = ["ArchitectureGP", "FitFallbackWarning"]
 
@@ -42,13 +45,25 @@ class ArchitectureGP(SingleTaskGP):
     decides how far each description of an architecture is to be believed. A block should be divided by a typical
     distance, so that a length scale of 1 is a sensible start. `marginals` scores a whole space of candidates cheaply;
     everything else is BoTorch's.
+
+    With `groups`, columns of the last block by named choice, that block has a `ChoiceKernel` in place of the Matérn.
     """
 
-    def __init__(self, features: torch.Tensor, targets: torch.Tensor, blocks: Sequence[int]) -> None:
+    @default_switches()
+    def __init__(
+        self,
+        features: torch.Tensor,
+        targets: torch.Tensor,
+        blocks: Sequence[int],
+        groups: Sequence[Sequence[int]] = (),
+    ) -> None:
         share = math.log(len(blocks))
-        kernels = []
+        kernels: list[Kernel] = []
         for end, width in zip(itertools.accumulate(blocks), blocks, strict=True):
             columns = tuple(range(end - width, end))
+            if groups and end == sum(blocks):
+                kernels.append(ChoiceKernel(features[:, end - width : end], groups, active_dims=columns))
+                continue
             base = MaternKernel(nu=2.5, lengthscale_prior=LogNormalPrior(0.0, 0.75), active_dims=columns)
             kernel = ScaleKernel(base, outputscale_prior=LogNormalPrior(0.5 - share, 0.75))
             kernel.base_kernel.lengthscale = 1.0
@@ -57,8 +72,8 @@ class ArchitectureGP(SingleTaskGP):
         # Wide: ranks stretch the differences within a cluster of good architectures, and their noise with them.
         noise = LogNormalPrior(-2.5, 1.25)
         super().__init__(
-            features.double(),
-            targets.double().unsqueeze(-1),
+            plain(features.double()),
+            plain(targets.double().unsqueeze(-1)),
             likelihood=GaussianLikelihood(noise_prior=noise, noise_constraint=GreaterThan(1e-4, initial_value=8e-2)),
             covar_module=AdditiveKernel(*kernels),
             outcome_transform=None,
@@ -66,6 +81,8 @@ class ArchitectureGP(SingleTaskGP):
         )
         self._solved: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    @default_switches()
+    @single_thread()
     def fit(self) -> bool:
         """Maximise the marginal likelihood; False, with a `FitFallbackWarning`, when that fails."""
         before = {name: value.clone() for name, value in self.state_dict().items()}
@@ -93,12 +110,15 @@ class ArchitectureGP(SingleTaskGP):
         self._solved = None
         return fitted
 
+    @default_switches()
+    @single_thread()
     @torch.no_grad()
     def marginals(self, distances: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and variance of the latent function, each (m,), of m candidates.
 
         `distances` are, for each block, the Euclidean distances (m, n) of the candidates to the n training points, in
-        the units of `features`. One Cholesky factor serves all candidates; nothing of size m × m is ever made.
+        the units of `features`; for a block of named choices, the candidates' features (m, width). One Cholesky factor
+        serves all candidates; nothing of size m × m is ever made.
         """
         if self._solved is None:
             train = self.train_inputs[0]
@@ -110,6 +130,10 @@ class ArchitectureGP(SingleTaskGP):
         factor, weights = self._solved
         cross, prior = torch.zeros(()), torch.zeros(())
         for kernel, apart in zip(self.covar_module.kernels, distances, strict=True):
+            if isinstance(kernel, ChoiceKernel):
+                cross = cross + kernel.forward(apart, self.train_inputs[0][:, kernel.active_dims])
+                prior = prior + kernel.variance
+                continue
             cross = cross + kernel.outputscale * matern(apart / kernel.base_kernel.lengthscale)
             prior = prior + kernel.outputscale
         mean = self.mean_module.constant + cross @ weights

@@ -13,6 +13,8 @@ from scipy.special import ndtri
 from scipy.stats import gamma, qmc
 
 from surrogates.candidate_kernels import Component
+from surrogates.isolation import single_thread
+from surrogates.switches import default_switches
 
 __all__ = ["MarginalisedGP", "Mixture", "ModelHypothesis", "Priors"]
 
@@ -118,6 +120,7 @@ class MarginalisedGP:
         mean_weights: Where `mean` is a linear function of the features of linear components, its coefficients (k,).
     """
 
+    @default_switches()
     def __init__(
         self,
         components: Sequence[Component],
@@ -138,6 +141,8 @@ class MarginalisedGP:
         if self.mean is None:
             self.priors = replace(self.priors, means=(0.0,))
 
+    @default_switches()
+    @single_thread()
     @torch.no_grad()
     def predict(
         self,
@@ -187,6 +192,8 @@ class MarginalisedGP:
             kept,
         )
 
+    @default_switches()
+    @single_thread()
     def posterior_weights(self, predicted: Mixture) -> NDArray[np.float64]:
         """Posterior mean of the coefficients of the features in all linear parts of the model, `mean` included.
 

@@ -10,6 +10,7 @@ from po_nas.errors import SurrogateDataError
 from surrogates.encodings import Encodings, Shape
 from surrogates.isolation import single_thread
 from surrogates.stack import Stack
+from surrogates.switches import default_switches
 
 __all__ = ["Members", "standardized"]
 
@@ -56,6 +57,7 @@ class Members:
         }
         return replace(self, **kept)
 
+    @default_switches()
     @torch.no_grad()
     def predict(self, inputs: Encodings) -> torch.Tensor:
         """Predictions (members, k) on the loss's output scale, higher = better, without dropout; one thread."""

@@ -20,6 +20,7 @@ from surrogates.networks.base import NetworkFactory
 from surrogates.optimiser import StackedAdamW, warmup_cosine
 from surrogates.progress import WINDOW, Progress
 from surrogates.stack import Stack
+from surrogates.switches import default_switches, plain
 
 __all__ = ["TrainingSettings", "member_seeds", "train_members"]
 
@@ -70,6 +71,7 @@ def member_seeds(seed: int, members: int) -> list[int]:
     return [int(np.random.SeedSequence([seed, member]).generate_state(1)[0]) for member in range(members)]
 
 
+@default_switches()
 def train_members(
     network_factory: NetworkFactory,
     inputs: Encodings,
@@ -94,6 +96,7 @@ def train_members(
     generator and the number of threads are left as they were. Raises `SurrogateDataError` for data that cannot be used,
     the loss's ValueError for targets that it does not accept, `TrainingDivergedError` for a loss that is not finite.
     """
+    rows, targets = plain(rows), plain(targets)
     _check(inputs, rows, targets)
     seeds = member_seeds(seed, len(rows)) if isinstance(seed, int) else [int(one) for one in seed]
     if len(seeds) != len(rows):

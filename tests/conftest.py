@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from po_nas.benchmarks import data
-from po_nas.benchmarks.data.places import cache_folder
+from po_nas.benchmarks.data.files import cache_folder
 from po_nas.errors import MissingDataError
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 
 FLOORS = (
-    ("po_nas._version", "po_nas.messages"),
+    ("po_nas._version", "po_nas.messages", "po_nas.files"),
     ("po_nas.errors",),
     ("po_nas.registry", "po_nas.formula", "po_nas.source_code"),
     ("losses", "proxies"),
@@ -40,7 +40,7 @@ FLOORS = (
 )
 """Rooms from the ground up. A room may import what is below its floor, nothing beside or above it."""
 
-BASE = ("po_nas.errors", "po_nas.registry", "po_nas.formula", "po_nas.source_code")
+BASE = ("po_nas.errors", "po_nas.files", "po_nas.registry", "po_nas.formula", "po_nas.source_code")
 ONLY = {
     "losses": BASE,
     "proxies": BASE,
@@ -52,6 +52,7 @@ ONLY = {
 _FILES = ("pathlib", "os", "shutil", "tempfile", "io")
 BANNED = {
     "po_nas.errors": ("torch", "numpy"),
+    "po_nas.files": ("torch", "numpy"),
     "po_nas.registry": ("torch", "numpy"),
     "po_nas.formula": ("torch", "numpy"),
     "po_nas.spaces": ("torch",),

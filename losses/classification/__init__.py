@@ -9,16 +9,14 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from losses.classification.catalogue import BUILT_IN, SMOOTHING, ClassificationSpec, evolved, formula_of
 from losses.classification.functions import ARITIES, BINARY, EPSILON, FUNCTIONS, UNARY, VARIABLES, latex, parse
-from losses.metadata import Hyperparameter, hyperparameters_of
+from losses.metadata import Hyperparameter, hyperparameters_of, spec_of
 from po_nas.errors import PoNasError
-from po_nas.registry import Entry, Registry
+from po_nas.registry import Registry, lazy
 
 if TYPE_CHECKING:
     from losses.classification.base import ClassificationLoss
@@ -57,25 +55,15 @@ T = TypeVar("T")
 registry: Registry[Any] = Registry("classification loss", "po_nas.classification_losses")
 names = registry.names
 
-_CLASSES = {
-    "cross_entropy": "cross_entropy:CrossEntropy",
-    "focal": "focal:Focal",
-    "ngl": "ngl:NGL",
-}
-
-
-def _declare(specs: Iterable[ClassificationSpec], tag: str) -> None:
+_CLASSES = {"cross_entropy": "CrossEntropy", "focal": "Focal", "ngl": "NGL"}
+for _tag, _specs in (("classification", BUILT_IN.values()), ("evolved", evolved())):
     registry.declare(
         "losses.classification",
         *(
-            (s.name, _CLASSES.get(s.name, "probability_loss:FormulaLoss"), s.summary, s.reference, (tag,), s)
-            for s in specs
+            (s.name, f"built_in:{_CLASSES.get(s.name, 'FormulaLoss')}", s.summary, s.reference, (_tag,), s)
+            for s in _specs
         ),
     )
-
-
-_declare(BUILT_IN.values(), "classification")
-_declare(evolved(), "evolved")
 
 
 def register(
@@ -94,34 +82,22 @@ def register(
     """
 
     def decorator(target: T) -> T:
-        found = hyperparameters
-        if not found and inspect.isfunction(target):
-            found = hyperparameters_of(target)
+        found = hyperparameters or hyperparameters_of(target)
         if SMOOTHING.name not in {h.name for h in found}:
             found = (SMOOTHING, *found)
         known = ClassificationSpec(name, summary, formula, found, reference)
-        origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', repr(target))}"
         if not isinstance(target, type):
             target.spec = known  # type: ignore[attr-defined]
-        registry.add(Entry(name, summary, target, reference, ("classification",), known, origin))
-        return target
+        return registry.register(name, summary=summary, reference=reference, tags=("classification",), spec=known)(
+            target
+        )
 
     return decorator
 
 
 def spec(name: str) -> ClassificationSpec:
     """What a loss is, with its hyper-parameters; `UnknownNameError` with the nearest name."""
-    entry = registry.entry(name)
-    if entry.spec is None:
-        # An installed plug-in says what it is when it is imported.
-        registry.get(name)
-        entry = registry.entry(name)
-    if not isinstance(entry.spec, ClassificationSpec):
-        raise PoNasError(
-            f"the classification loss {name!r} from {entry.origin} has no spec; decorate it with "
-            "losses.classification.register"
-        )
-    return entry.spec
+    return spec_of(registry, name, ClassificationSpec, "losses.classification.register")
 
 
 def get(name: str, **hyperparameters: object) -> ClassificationLoss:
@@ -145,19 +121,10 @@ def get(name: str, **hyperparameters: object) -> ClassificationLoss:
     return FunctionLoss(known, values, target)
 
 
-_LATER = {
-    "ClassificationLoss": "base",
-    "Program": "program",
-    "check": "probing",
-    "curve": "probing",
-    "points": "probing",
-    "simplified": "simplify",
-    "steepness": "probing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs NumPy or torch on first use."""
-    if name in _LATER:
-        return getattr(importlib.import_module(f"losses.classification.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    base="ClassificationLoss",
+    probing="check curve points steepness",
+    program="Program",
+    simplify="simplified",
+)

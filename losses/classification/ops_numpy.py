@@ -1,4 +1,4 @@
-"""The array functions that formulas need, of NumPy and SciPy."""
+"""The array functions that formulas need, of NumPy and SciPy, and how such a namespace is made."""
 
 from __future__ import annotations
 
@@ -8,42 +8,29 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["NUMPY"]
+__all__ = ["NUMPY", "namespace"]
+
+_ALIKE = "abs arcsinh arctan cos cosh exp hypot log log10 log1p maximum minimum sign sin sinh sqrt tanh where"
+_SPECIAL = "erf erfc i0 i0e i1 i1e"
+
+
+def namespace(library: Any, special: Any, **own: Any) -> SimpleNamespace:
+    """What `library` and `special` call by the names that all libraries use, and `own`, which each has to bring."""
+    found = {name: getattr(library, name) for name in _ALIKE.split()}
+    found |= {name: getattr(special, name) for name in _SPECIAL.split()}
+    return SimpleNamespace(**found, sigmoid=special.expit, **own)
 
 
 def _step(x: Any) -> Any:
     return (x > 0).astype(x.dtype)
 
 
-NUMPY = SimpleNamespace(
-    abs=np.abs,
-    arcsinh=np.arcsinh,
-    arctan=np.arctan,
+NUMPY = namespace(
+    np,
+    special,
     at_least=np.maximum,
     at_most=np.minimum,
-    cos=np.cos,
-    cosh=np.cosh,
-    erf=special.erf,
-    erfc=special.erfc,
-    exp=np.exp,
-    hypot=np.hypot,
-    i0=special.i0,
-    i0e=special.i0e,
-    i1=special.i1,
-    i1e=special.i1e,
-    log10=np.log10,
-    log1p=np.log1p,
-    log=np.log,
-    maximum=np.maximum,
-    minimum=np.minimum,
     number=lambda value, like: like.dtype.type(value),
-    sigmoid=special.expit,
-    sign=np.sign,
-    sin=np.sin,
-    sinh=np.sinh,
-    sqrt=np.sqrt,
     step=_step,
-    tanh=np.tanh,
-    where=np.where,
 )
 """Works on arrays of one floating dtype, and keeps it."""

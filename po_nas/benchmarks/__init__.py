@@ -60,109 +60,79 @@ register = registry.register
 names = registry.names
 
 
-def _declare(family: str, tasks: tuple[str, ...], module: str, spec: BenchmarkSpec, summary: str, arxiv: str) -> None:
-    for task in tasks:
-        registry.add(
-            Entry(
-                f"{family}/{task}",
-                summary.format(task=task),
-                f"po_nas.benchmarks.{module}",
-                f"arXiv {arxiv}",
-                spec=spec,
-            )
-        )
+def _declare(module: str, spec: BenchmarkSpec, summary: str, arxiv: str, family: str, *tasks: str) -> None:
+    rows = ((f"{family}/{task}", module, summary.format(task=task), f"arXiv {arxiv}", (), spec) for task in tasks)
+    registry.declare("po_nas", *rows)
 
 
-_TRANSNAS_TASKS = (
-    "class_scene",
-    "class_object",
-    "room_layout",
-    "jigsaw",
-    "segmentsemantic",
-    "normal",
-    "autoencoder",
-)
 _declare(
-    "nasbench201",
-    ("cifar10", "cifar100", "imagenet16-120"),
-    "nasbench201:load",
+    "benchmarks.nasbench201:load",
     BenchmarkSpec("nasbench201", ("full", "robot", "epochs12"), scores=("own", "published")),
     "15,625 cells on {task}; test accuracies after `po-nas data get nasbench201`",
     "2001.00326",
+    *("nasbench201", "cifar10", "cifar100", "imagenet16-120"),
 )
-_declare(
-    "nasbench_graph",
-    ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv"),
-    "nasbench_graph:load",
-    BenchmarkSpec("nasbench_graph", scores=("own",)),
-    "26,206 graph neural networks on {task}",
-    "2206.09166",
-)
-_declare(
-    "nasbench_graph",
-    ("proteins",),
-    "nasbench_graph:load",
-    BenchmarkSpec("nasbench_graph_proteins", scores=("own",)),
-    "2,021 graph neural networks on {task}",
-    "2206.09166",
-)
+for _tasks, _count, _space in (
+    (("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv"), "26,206", "nasbench_graph"),
+    (("proteins",), "2,021", "nasbench_graph_proteins"),
+):
+    _declare(
+        "benchmarks.nasbench_graph:load",
+        BenchmarkSpec(_space, scores=("own",)),
+        _count + " graph neural networks on {task}",
+        "2206.09166",
+        *("nasbench_graph", *_tasks),
+    )
 for _level, _count in (("micro", "4,096 cells"), ("macro", "3,256 networks")):
     _declare(
-        f"transnas_{_level}",
-        _TRANSNAS_TASKS,
-        f"transnas:load_{_level}",
+        f"benchmarks.transnas:load_{_level}",
         BenchmarkSpec(f"transnas_{_level}", ("full", "robot"), "transnasbench101", scores=("published",)),
         _count + " on the Taskonomy task {task}",
         "2105.11871",
+        *(f"transnas_{_level}", "class_scene", "class_object", "room_layout", "jigsaw"),
+        *("segmentsemantic", "normal", "autoencoder"),
     )
 _declare(
-    "nasbench101",
-    ("cifar10",),
-    "nasbench101:load",
+    "benchmarks.nasbench101:load",
     BenchmarkSpec(
         "nasbench101", ("full", "epochs36", "epochs12", "epochs4"), "nasbench101_sample", scores=("published",)
     ),
     "a sample of 30,001 of the 423,624 cells on {task}",
     "1902.09635",
+    *("nasbench101", "cifar10"),
 )
 _declare(
-    "nasbench301",
-    ("cifar10",),
-    "nasbench301:load",
+    "benchmarks.nasbench301:load",
     BenchmarkSpec("darts", dataset="nasbench301_sample", scores=("published",)),
     "1,218 DARTS cells with surrogate predictions on {task}",
     "2008.09777",
+    *("nasbench301", "cifar10"),
 )
-for _suite_space, _space in (
+for _suite, _space in (
     ("nasbench201", "nasbench201"),
     ("nasbench301", "darts"),
     ("transbench101_micro", "transnas_micro"),
 ):
     _declare(
-        "suite_zero",
-        tuple(f"{_suite_space}-{data}" for data in ("ninapro", "svhn", "scifar100")),
-        "suite_zero:load",
+        "benchmarks.suite_zero:load",
         BenchmarkSpec(_space, dataset="suite_zero", scores=("published",)),
         "NAS-Bench-Suite-Zero, about 200 architectures: {task}",
         "2210.03230",
+        *("suite_zero", *(f"{_suite}-{data}" for data in ("ninapro", "svhn", "scifar100"))),
     )
-
-
-for _data, _feedbacks in (
-    ("digits", ("digits",)),
-    ("fashion-mnist", ("ponas", "pwlnas")),
-    ("cifar10", ("ponas", "pwlnas")),
-    ("cifar100", ("ponas", "pwlnas")),
-    ("imagenet", ("ponas_imagenet",)),
+for _data, *_feedbacks in (
+    ("digits", "digits"),
+    ("fashion-mnist", "ponas", "pwlnas"),
+    ("cifar10", "ponas", "pwlnas"),
+    ("cifar100", "ponas", "pwlnas"),
+    ("imagenet", "ponas_imagenet"),
 ):
-    registry.add(
-        Entry(
-            f"train/darts/{_data}",
-            f"DARTS cells, really trained on {_data}",
-            "po_nas.training.objective:load",
-            "arXiv 1806.09055",
-            spec=BenchmarkSpec("darts", _feedbacks, trained=True),
-        )
+    _declare(
+        "training.objective:load",
+        BenchmarkSpec("darts", tuple(_feedbacks), trained=True),
+        f"DARTS cells, really trained on {_data}",
+        "1806.09055",
+        *("train", f"darts/{_data}"),
     )
 
 
@@ -179,8 +149,8 @@ def spec_of(entry: Entry[Loader]) -> BenchmarkSpec:
 def objective(name: str, feedback: str | None = None, options: Mapping[str, Any] | None = None) -> Objective:
     """The objective `name` under a feedback preset (default: its first): a table, or one that trains.
 
-    `options` are those of the trainings (`po_nas.training.options`). Raises `UnknownNameError` for an unknown benchmark
-    or feedback, `MissingDataError`, which carries the command to run, when public data have not been fetched, and
+    `options` are those of the trainings (`TrainingOptions`). Raises `UnknownNameError` for an unknown benchmark or
+    feedback, `MissingDataError`, which carries the command to run, when public data have not been fetched, and
     `ConfigError` for options given to a table.
     """
     return objective_of(registry.entry(name), feedback, options)

@@ -124,7 +124,6 @@ class Benchmark(Objective):
 
     @property
     def costs_known(self) -> bool:
-        """Whether the table has a column of costs."""
         return self.cost_s is not None
 
     def score_table(self, origin: str) -> ScoreTable:
@@ -134,11 +133,9 @@ class Benchmark(Objective):
         return self.scores[origin]()
 
     def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
-        """What proxies are computed on: networks and made-up inputs of the space in the sizes of the task."""
         return self.space.example_inputs(samples, **self.inputs)
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
-        """Test metric (or None) and the extras of an architecture; for the reader, never for a method."""
         row = self.row(architecture)
         found = {"test": None if self.test is None else _number(self.test[row])}
         return found | {name: _number(column[row]) for name, column in self.extras.items()}
@@ -149,7 +146,6 @@ class Benchmark(Objective):
 
     @property
     def distinct(self) -> int | None:
-        """Number of distinct evaluations that the table can answer."""
         return len(self.validation)
 
     @cached_property
@@ -163,20 +159,17 @@ class Benchmark(Objective):
 
     @property
     def optimum_validation(self) -> tuple[float, Architecture]:
-        """Best search signal of the table and the architecture that has it."""
         row = int(self._best_first[0])
         return float(self.validation[row]), self.rows.architecture(row)
 
     @property
     def optimum_test(self) -> tuple[float, Architecture] | None:
-        """Best test value of the table and an architecture that has it; None without test data."""
         if self.test is None:
             return None
         row = int(np.argmax(self._oriented(self.test)))
         return float(self.test[row]), self.rows.architecture(row)
 
     def protocol(self) -> dict[str, Any]:
-        """What must be printed with every number."""
         return {
             "benchmark": self.name,
             **{f"feedback_{k}" if k == "name" else k: v for k, v in asdict(self.feedback).items()},
@@ -230,6 +223,7 @@ def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not SciPy's: its import takes longer than all else that a description of a benchmark does.
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return ((last - counts + 1 + last) / 2)[inverse]

@@ -26,7 +26,7 @@ def load(task: str, feedback: str) -> Benchmark:
     the validation accuracy after 108 epochs. Raises `MissingDataError` when the data set ``nasbench101_sample`` has
     not been fetched.
     """
-    from po_nas.benchmarks.data.nasbench101_graphs import unpack
+    from po_nas.benchmarks.data.nasbench101 import unpack
 
     name = f"nasbench101/{task}"
     epochs = _EPOCHS[feedback]

@@ -59,16 +59,8 @@ run.add_to(app)
 app.command()(export.export)
 app.command()(train.train)
 app.command()(compare.compare)
-app.add_typer(spaces.app, name="spaces")
-app.add_typer(benchmarks.app, name="benchmarks")
-app.add_typer(methods.app, name="methods")
-app.add_typer(losses.app, name="losses")
-app.add_typer(proxies.app, name="proxies")
-app.add_typer(surrogates.app, name="surrogates")
-app.add_typer(study.app, name="study")
-app.add_typer(data.app, name="data")
-app.add_typer(configs.app, name="configs")
-app.add_typer(evolve.app, name="evolve")
+for _group in (spaces, benchmarks, methods, losses, proxies, surrogates, study, data, configs, evolve):
+    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
 app.command("plugins", help="List every plug-in, built-in or installed.")(plugins.plugins)
 
 

@@ -18,22 +18,15 @@ Names = Annotated[list[str], typer.Argument(help="data sets (see: po-nas data li
 def list_() -> None:
     """List the data sets, what of them is on this machine, and where."""
     from po_nas.benchmarks import data
-    from po_nas.benchmarks.data.places import cache_folder
+    from po_nas.benchmarks.data.files import cache_folder
 
     rows = []
     for name in data.names():
         status = data.status(name)
         licences = ", ".join(sorted({record.licence for record in data.files_of(name)}))
-        rows.append(
-            (
-                name,
-                status.state,
-                f"{status.files}/{status.total_files}",
-                f"{status.bytes / 1e6:.1f}/{status.total_bytes / 1e6:.1f}",
-                licences,
-                data.dataset(name).summary,
-            )
-        )
+        files = f"{status.files}/{status.total_files}"
+        megabytes = f"{status.bytes / 1e6:.1f}/{status.total_bytes / 1e6:.1f}"
+        rows.append((name, status.state, files, megabytes, licences, data.dataset(name).summary))
     print_table(("name", "state", "files", "MB", "licences", "summary"), rows)
     print(f"cache: {cache_folder()}", file=sys.stderr)
 

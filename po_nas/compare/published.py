@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from po_nas.compare.measures import MEASURES
-from po_nas.core.yaml_reader import read_yaml
+from po_nas.core.settings import read_yaml
 from po_nas.errors import ConfigError
 
 __all__ = ["Published", "read_published"]

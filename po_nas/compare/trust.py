@@ -18,6 +18,7 @@ from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
 from po_nas.runtime.api import make_searcher
+from surrogates.switches import default_switches
 
 __all__ = ["TRUST", "Trust", "explained", "incumbent_rows", "trust_key", "trust_of", "trust_rows"]
 
@@ -67,7 +68,9 @@ def trust_rows(cell: Cell, evaluations: pa.Table) -> list[dict[str, Any]]:
         failed = math.isnan(validation)
         outcome = Outcome.failed("it had failed", cost_s) if failed else Outcome.ok(validation, cost_s)
         searcher.tell(number, outcome)
-    return incumbent_rows(cell.search.benchmark, cell.label, cell.search.seed, searcher.explain())
+    with default_switches():
+        explanation = searcher.explain()
+    return incumbent_rows(cell.search.benchmark, cell.label, cell.search.seed, explanation)
 
 
 def incumbent_rows(

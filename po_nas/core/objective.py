@@ -1,6 +1,5 @@
 """What a search spends its budget on: an objective, and the outcome of one evaluation."""
 
-# ruff: noqa: D102 - the docstring of the class describes the attributes
 from __future__ import annotations
 
 import math

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict
@@ -15,13 +16,50 @@ from pydantic import ConfigDict
 from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.settings import Settings
-from po_nas.core.shared_cache import SharedCache
-from po_nas.core.transfer import SourceTask
-from po_nas.core.trial import Observation, Trial
+from po_nas.core.trial import Observation, SourceTask, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
+from surrogates.switches import default_switches
 
-__all__ = ["STREAMS", "Domain", "MethodOptions", "Proposal", "Searcher", "seed_sequence"]
+__all__ = ["STREAMS", "Domain", "MethodOptions", "Proposal", "Searcher", "SharedCache", "seed_sequence"]
+
+T = TypeVar("T")
+
+
+class SharedCache:
+    """Results that searches of one benchmark share, found again by what they were made from.
+
+    Whoever runs many searches hands one cache to all of them (`Domain.cache`); a search on its own has a fresh one.
+    Nothing in it decides what a search proposes: it only saves computing the same again. It is not safe for threads.
+
+    Args:
+        kept: Results kept of each kind; the one that was not used for longest falls out first.
+    """
+
+    def __init__(self, kept: int = 4) -> None:
+        self._kept = kept
+        self._results: dict[str, OrderedDict[Hashable, tuple[tuple[object, ...], Any]]] = {}
+
+    def get(self, kind: str, objects: tuple[object, ...], key: Hashable, make: Callable[[], T]) -> T:
+        """The result of `make`, or of an earlier call with the same `kind`, `objects` and `key`.
+
+        Args:
+            kind: What the result is, such as ``"candidates"``; kinds do not push each other out.
+            objects: What it is made from, compared by identity (a space, a proxy source); they need not be hashable.
+            key: What else it depends on, compared by equality.
+            make: Called without arguments when the result is not there.
+        """
+        results = self._results.setdefault(kind, OrderedDict())
+        where = (tuple(map(id, objects)), key)
+        if where not in results:
+            # The objects are kept with the result, so that no other can have their ids.
+            results[where] = objects, make()
+            if len(results) > self._kept:
+                results.popitem(last=False)
+        results.move_to_end(where)
+        found: T = results[where][1]
+        return found
+
 
 _REJECTIONS = 2_000
 
@@ -103,6 +141,8 @@ class Searcher(ABC):
     between calls must be a cache that can be computed again. `po_nas.testing.SearcherConformance` checks it.
 
     * Trials may be told in any order, and asking goes on while others are pending.
+    * `propose` runs with torch's switches as in a fresh interpreter (`surrogates.switches`), whatever the caller or an
+      objective has switched.
     * A failed trial is an observation without a search signal; it counts, and its architecture is not proposed again.
     * Telling a trial the same outcome twice changes nothing; telling it another one is an error.
     * `score` turns a search signal into "higher is better"; methods never look at the direction themselves.
@@ -147,7 +187,8 @@ class Searcher(ABC):
             number = self._next
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
             try:
-                proposal = self.propose(rng)
+                with default_switches():
+                    proposal = self.propose(rng)
             except SearchExhaustedError:
                 if trials:
                     break

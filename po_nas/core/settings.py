@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from po_nas.core.yaml_reader import read_yaml, yaml_value
-from po_nas.errors import ConfigError, RenamedWarning
+from po_nas.errors import ConfigError, RenamedWarning, hint
 
-__all__ = ["Settings", "flat", "read_settings", "renamed", "validated"]
+__all__ = ["Settings", "flat", "read_settings", "read_yaml", "renamed", "validated", "yaml_value"]
+
+# What PyYAML raises besides its own error: for numbers and dates that look like one and are none, for tags of values
+# that do not fit, for numbers of thousands of digits, for brackets nested too deeply.
+_FAILS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def yaml_value(text: str, key: str, value: object) -> Any:
+    """The value of a YAML text; raises `ConfigError` with `key` and `value` for what is none."""
+    try:
+        return yaml.safe_load(text)
+    except _FAILS as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(key, value, f"is not YAML ({problem[:200]})") from error
+
+
+def read_yaml(path: Path, key: str) -> Any:
+    """The value of a YAML file; raises `ConfigError` with `key` and the path when it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(key, path, f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(key, path, f"is not YAML ({error})") from error
+    return yaml_value(text, key, path)
+
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -170,8 +194,7 @@ def _config_error(
     if problem["type"] == "extra_forbidden":
         known = _fields(model, [str(part) for part in problem["loc"][:-1]])
         last = str(problem["loc"][-1])
-        near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
+        remedy = hint(last, known, f"known keys: {', '.join(known) or 'none'}")
         return ConfigError(key, value, f"unknown key; {remedy}")
     if problem["type"] == "missing":
         description = model.model_fields[key].description if key in model.model_fields else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from po_nas.core.objective import Outcome
 from po_nas.spaces.base import Architecture
 
-__all__ = ["Observation", "Trial"]
+__all__ = ["Observation", "SourceTask", "Trial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +31,15 @@ class Observation:
 
     trial: Trial
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class SourceTask:
+    """Architectures that were evaluated on another task, and their search signals there, higher = better.
+
+    A method may learn from them what to expect here; they say nothing about the values here.
+    """
+
+    task: str
+    architectures: tuple[Architecture, ...]
+    scores: tuple[float, ...]

@@ -11,8 +11,8 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from po_nas.errors import ConfigError, ScoreError
+from po_nas.evolution.evolve import Score, column
 from po_nas.evolution.mating import PathMating
-from po_nas.evolution.operators import Score, column
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["generation", "select_survivors"]

@@ -13,24 +13,21 @@ from pydantic import Field, PositiveInt
 import losses
 import surrogates
 from po_nas.core.trial import Observation
-from po_nas.methods.rounds import RoundOptions, RoundSearcher
+from po_nas.methods.rounds import MutantOptions, MutantSearcher
 from po_nas.spaces.base import Architecture, OperationGraph, Space
 from surrogates.encodings import Encodings
 
 __all__ = ["BANANAS", "operation_paths"]
 
 
-class _Options(RoundOptions):
-    initial: PositiveInt = Field(10, description="random architectures evaluated first")
-    parents: PositiveInt = Field(5, description="best architectures so far, mutated in turn")
-    candidates: PositiveInt = Field(100, description="mutants that the ensemble ranks")
+class _Options(MutantOptions):
     members: int = Field(5, ge=2, description="networks of the ensemble")
     width: PositiveInt = Field(20, description="units in a layer")
     layers: PositiveInt = Field(10, description="hidden layers")
     steps: PositiveInt = Field(300, description="most optimiser steps of a training")
 
 
-class BANANAS(RoundSearcher):
+class BANANAS(MutantSearcher):
     """An ensemble over the path encoding, and independent Thompson sampling of mutants of the best architectures.
 
     Each round trains `members` networks by absolute percentage error on all evaluations, makes `candidates` mutants of
@@ -45,12 +42,6 @@ class BANANAS(RoundSearcher):
 
     Options = _Options
     options: _Options
-
-    def candidates(
-        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
-    ) -> Sequence[Architecture]:
-        """Mutants of the best."""
-        return self.mutants_of_best(known, usable, self.options.parents, self.options.candidates, rng)
 
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator

@@ -11,20 +11,18 @@ from pydantic import Field, PositiveInt
 import losses
 import surrogates
 from po_nas.core.trial import Observation
-from po_nas.methods.rounds import RoundOptions, RoundSearcher
+from po_nas.methods.rounds import MutantOptions, MutantSearcher
 from po_nas.spaces.base import Architecture
 
 __all__ = ["NPENAS"]
 
 
-class _Options(RoundOptions):
-    initial: PositiveInt = Field(10, description="random architectures evaluated first")
+class _Options(MutantOptions):
     parents: PositiveInt = Field(10, description="best architectures so far, mutated in turn")
-    candidates: PositiveInt = Field(100, description="mutants that the predictor ranks")
     steps: PositiveInt = Field(500, description="most optimiser steps of a training")
 
 
-class NPENAS(RoundSearcher):
+class NPENAS(MutantSearcher):
     """Evolution of the best `parents` architectures, steered by a graph network that predicts accuracy.
 
     Each round trains one graph convolutional network by squared error on all evaluations, makes `candidates` mutants of
@@ -38,16 +36,9 @@ class NPENAS(RoundSearcher):
     Options = _Options
     options: _Options
 
-    def candidates(
-        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
-    ) -> Sequence[Architecture]:
-        """Mutants of the best."""
-        return self.mutants_of_best(known, usable, self.options.parents, self.options.candidates, rng)
-
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Of one graph network."""
         told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
         network, steps = surrogates.network("gcn"), self.options.steps
         members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)

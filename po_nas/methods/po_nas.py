@@ -76,8 +76,8 @@ class PONAS(ProxyBO):
         weights = self.options.weights
 
         def make() -> MarginalisedGP:
-            vectors, sequences, proxies = features.similarities
-            components: list[Component] = [vectors, sequences, proxies]
+            components: list[Component] = [*features.similarities]
+            sequences = features.similarities[1]
             with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
             hypotheses = [features.without_proxies(0.5), with_proxies]
             if weights != "equal":

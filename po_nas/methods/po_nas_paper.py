@@ -134,7 +134,6 @@ class PONASPaper(Searcher):
             return self._best(candidates, self._scores(fitted, candidates), "fusion", rng)
 
     def explain(self) -> dict[str, Any]:
-        """How many proxies were computed."""
         return {"proxies": self._evolution.counts()}
 
     def _best(

@@ -57,7 +57,6 @@ class PWLNAS(RoundSearcher):
     def candidates(
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
     ) -> Sequence[Architecture]:
-        """Mutants of tournament winners."""
         o = self.options
         alive = usable[-o.population :]
 
@@ -71,7 +70,6 @@ class PWLNAS(RoundSearcher):
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Mean standardised prediction of the members."""
         o, told = self.options, self.encodings(ob.trial.architecture for ob in usable)
         network, loss = surrogates.network(o.predictor), losses.get(o.loss, **o.loss_options)
         members = self.train(network, told, usable, loss, members=o.members, steps=o.steps, seed=seed)

@@ -20,5 +20,4 @@ class RandomSearch(Searcher):
     """
 
     def propose(self, rng: np.random.Generator) -> Proposal:
-        """An unseen sample."""
         return Proposal(self.draw_unseen(rng), "random")

@@ -20,7 +20,15 @@ from surrogates.members import Members
 from surrogates.networks.base import NetworkFactory
 from surrogates.training import TrainingSettings, train_members
 
-__all__ = ["RoundOptions", "RoundSearcher", "fractions", "mutants", "top_parents"]
+__all__ = [
+    "MutantOptions",
+    "MutantSearcher",
+    "RoundOptions",
+    "RoundSearcher",
+    "fractions",
+    "mutants",
+    "top_parents",
+]
 
 _ATTEMPTS = 20
 """Mutations tried for each candidate wanted, before the rest of the candidates are drawn at random."""
@@ -104,18 +112,6 @@ class RoundSearcher(Searcher):
             self._cached = key, self.rank(known, usable, self.seed_sequence("round", number))
         return self._cached[1]
 
-    def mutants_of_best(
-        self,
-        known: Sequence[Observation],
-        usable: Sequence[Observation],
-        parents: int,
-        count: int,
-        rng: np.random.Generator,
-    ) -> list[Architecture]:
-        """`mutants` of the best `parents` architectures, each of them in turn."""
-        turn = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, parents))
-        return mutants(self.domain, known, count, lambda: next(turn), rng)
-
     def encodings(self, architectures: Iterable[Architecture]) -> Encodings:
         """Graph encodings of architectures."""
         return Encodings.stack(self.domain.space.encode_graph(architecture) for architecture in architectures)
@@ -144,6 +140,26 @@ class RoundSearcher(Searcher):
             seed=seed,
             budget=self.domain.max_evaluations,
         )
+
+
+class MutantOptions(RoundOptions):
+    """What searches that rank mutants of the best can be told."""
+
+    initial: PositiveInt = Field(10, description="random architectures evaluated first")
+    parents: PositiveInt = Field(5, description="best architectures so far, mutated in turn")
+    candidates: PositiveInt = Field(100, description="mutants that are ranked")
+
+
+class MutantSearcher(RoundSearcher):
+    """Ranks `candidates` mutants of the best `parents` architectures, each of them in turn."""
+
+    options: MutantOptions
+
+    def candidates(
+        self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
+    ) -> Sequence[Architecture]:
+        turn = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, self.options.parents))
+        return mutants(self.domain, known, self.options.candidates, lambda: next(turn), rng)
 
 
 def mutants(

@@ -43,13 +43,11 @@ class WeakNAS(RoundSearcher):
     def candidates(
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
     ) -> Sequence[Architecture]:
-        """All of the pool."""
         return self._pool.architectures
 
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Of one small network."""
         told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
         network, steps = surrogates.network(self.options.predictor), self.options.steps
         members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)

@@ -62,7 +62,6 @@ class ZeroCost(Searcher):
         return (o.proxy,) if o.fusion == "single" and o.proxy != "auto" else o.proxies
 
     def propose(self, rng: np.random.Generator) -> Proposal:
-        """The unseen candidate of the highest rank."""
         candidates, order = self._ordered
         gone = set(candidates.positions(self.seen))
         for place in order:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from po_nas import spaces
-from po_nas.errors import UnknownNameError
+from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.spaces.base import Architecture
 
 if TYPE_CHECKING:
@@ -17,7 +17,20 @@ if TYPE_CHECKING:
 
     from proxies import Batch
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "known", "positive"]
+
+
+def positive(**values: object) -> None:
+    """`ConfigError` unless every value is an integer of at least one."""
+    for name, value in values.items():
+        if type(value) is not int or value < 1:
+            raise ConfigError(name, value, "must be an integer of at least 1")
+
+
+def known(kind: str, name: str, names: tuple[str, ...]) -> None:
+    """`UnknownNameError` with the nearest name unless `name` is one of `names`."""
+    if name not in names:
+        raise UnknownNameError(kind, name, names)
 
 
 @dataclass(frozen=True)

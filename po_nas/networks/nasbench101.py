@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from po_nas import spaces
-from po_nas.networks.base import Networks
-from po_nas.networks.checks import positive
+from po_nas.networks.base import Networks, positive
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.nasbench101 import NASBench101Space
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from po_nas.networks.base import Networks
-from po_nas.networks.checks import positive
-from po_nas.networks.edge_cell import EdgeCell
-from po_nas.networks.layers import BasicBlock, relu_conv_bn
+from po_nas.networks.base import Networks, positive
+from po_nas.networks.layers import BasicBlock, EdgeCell, relu_conv_bn
 from po_nas.spaces.base import Architecture
 
 __all__ = ["NETWORKS", "NASBench201Network"]

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from po_nas import spaces
 from po_nas.errors import ConfigError, MissingExtraError
-from po_nas.networks.base import Networks
-from po_nas.networks.checks import known, positive
+from po_nas.networks.base import Networks, known, positive
 from po_nas.spaces.base import Architecture
 from proxies.batch import Batch
 from proxies.synthetic_graph import synthetic_graph

@@ -25,17 +25,14 @@ class CombinedProxies(ComputedProxySource):
         self._first, self._second = first, second
 
     def compute_by(self, compute: Compute) -> None:
-        """Have others compute what either source has to compute."""
         for source in self._computed_ones():
             source.compute_by(compute)
 
     def keep_in(self, path: str) -> None:
-        """Keep what either computes."""
         for source in self._computed_ones():
             source.keep_in(path)
 
     def watch(self, watch: Watch) -> None:
-        """Say what is wanted of either, and what is done."""
         for source in self._computed_ones():
             source.watch(watch)
 
@@ -44,26 +41,21 @@ class CombinedProxies(ComputedProxySource):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The proxies of both."""
         return tuple(dict.fromkeys((*self._first.names, *self._second.names)))
 
     @property
     def origin(self) -> str:
-        """Where the scores of each come from."""
         return f"{self._first.origin}; {', '.join(self._second.names)}: {self._second.origin}"
 
     @property
     def directions(self) -> Mapping[str, int]:
-        """Those of the source that is asked."""
         return {**self._second.directions, **dict.fromkeys(self._first.names, 1), **self._first.directions}
 
     @property
     def computed(self) -> int:
-        """Architectures whose networks were built."""
         return self._first.computed + self._second.computed
 
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """Scores (n,) by name, each from the source that is asked for it."""
         theirs = [name for name in names if name in self._first.names]
         others = [name for name in names if name not in theirs]
         found: dict[str, NDArray[np.float64]] = {}

@@ -36,11 +36,9 @@ class ProxyObjective(ObjectiveWrapper):
 
     @property
     def metric(self) -> Metric:
-        """The proxy score."""
         return Metric(self._proxy, "")
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
-        """The score of one architecture; a failure where it has none."""
         return Outcome.ok(float(self._source.values([architecture], [self._proxy])[0, 0]))
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
@@ -51,5 +49,4 @@ class ProxyObjective(ObjectiveWrapper):
         return found
 
     def protocol(self) -> Mapping[str, Any]:
-        """That of the objective underneath, with the proxy as the search signal."""
         return {**self.objective.protocol(), "metric": self._proxy, "unit": "", "search_signal": self._proxy}

@@ -60,15 +60,12 @@ class Rows(Protocol):
 
     def find(self, architecture: Architecture) -> int | None:
         """Row of an architecture, None when the table does not hold it."""
-        ...
 
     def architecture(self, row: int) -> Architecture:
         """An architecture of that row."""
-        ...
 
     def __len__(self) -> int:
         """Number of rows."""
-        ...
 
 
 class RecordedProxies(ProxySource):
@@ -119,7 +116,6 @@ class RecordedProxies(ProxySource):
 
     @property
     def origin(self) -> str:
-        """Who computed the scores."""
         return self.table.source
 
     @property
@@ -128,7 +124,6 @@ class RecordedProxies(ProxySource):
         return dict(zip(self.table.names, self.table.directions, strict=False))
 
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """Scores (n,) by name, NaN where there is none or the table lacks the row."""
         rows = [self._rows.find(architecture) for architecture in architectures]
         known = np.array([row if row is not None else 0 for row in rows], dtype=np.intp)
         absent = np.array([row is None for row in rows], dtype=bool)

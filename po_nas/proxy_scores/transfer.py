@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.proxy_source import ProxySource
-from po_nas.core.transfer import SourceTask
+from po_nas.core.trial import SourceTask
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.ngrams import NGramEncoder
 from proxies.normalise import normal_scores
@@ -39,12 +39,10 @@ class TransferProxies(ProxySource):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The proxies of the source, then one per task."""
         return (*(() if self._source is None else self._source.names), *self._tasks)
 
     @property
     def origin(self) -> str:
-        """Where the scores come from."""
         told = ", ".join(f"{len(t.architectures)} evaluations on {t.task}" for t in self._tasks.values())
         return told if self._source is None else f"{self._source.origin}; {told}"
 
@@ -58,7 +56,6 @@ class TransferProxies(ProxySource):
 
     @property
     def computed(self) -> int:
-        """Architectures whose networks the source has built."""
         return 0 if self._source is None else self._source.computed
 
     def _expected(self, told: SourceTask, architectures: Sequence[Architecture]) -> NDArray[np.float64]:

@@ -7,83 +7,30 @@ a reference point in hypervolume calculation for fair performance comparison, Ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pymoo.indicators.hv import Hypervolume
 from pymoo.util.nds.non_dominated_sorting import find_non_dominated
 
-from po_nas.core.objective import Metric
+from po_nas.benchmarks.base import Benchmark
 from po_nas.errors import ScoreError, UnknownNameError
 from po_nas.reports.regret import COLOURS
 from po_nas.reports.run import RunData
 from po_nas.runtime.escaping import markdown_text, without_formulas
-from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.base import Architecture
 
-__all__ = ["CostTable", "ParetoFront", "draw_pareto", "evaluated_in", "pareto_front", "pareto_table", "write_pareto"]
+__all__ = ["ParetoFront", "draw_pareto", "evaluated_in", "pareto_front", "pareto_table", "write_pareto"]
 
 _USUAL = ("params", "flops", "latency")
 _REFERENCE = 1.1
 _DOTS = 20_000
 """Most architectures that are drawn behind the fronts."""
-
-
-class TableRows(Protocol):
-    """The architectures of a table."""
-
-    def architecture(self, row: int) -> Architecture:
-        """One architecture that the row is of."""
-        ...
-
-
-class CostTable(Protocol):
-    """A benchmark whose table records costs besides the search signal; `po_nas.benchmarks.Benchmark` is one."""
-
-    @property
-    def name(self) -> str:
-        """``family/task``."""
-        ...
-
-    @property
-    def space(self) -> Space:
-        """The space that strings are written in."""
-        ...
-
-    @property
-    def metric(self) -> Metric:
-        """What validation is."""
-        ...
-
-    @property
-    def validation(self) -> NDArray[np.float64]:
-        """Search signal (n,), NaN for failures."""
-        ...
-
-    @property
-    def extras(self) -> Mapping[str, NDArray[np.float64]]:
-        """Other columns (n,)."""
-        ...
-
-    @property
-    def units(self) -> Mapping[str, str]:
-        """Units of the extras."""
-        ...
-
-    @property
-    def rows(self) -> TableRows:
-        """The architectures, by row."""
-        ...
-
-    def row(self, architecture: Architecture) -> int:
-        """The row of an architecture."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -96,7 +43,7 @@ class ParetoFront:
     evaluated.
     """
 
-    table: CostTable
+    table: Benchmark
     cost: str
     values: NDArray[np.float64]
     evaluated: NDArray[np.intp]
@@ -120,7 +67,7 @@ class ParetoFront:
         return [tuple(point) in points for point in self.values[rows].tolist()]
 
 
-def evaluated_in(run: RunData, table: CostTable) -> list[Architecture]:
+def evaluated_in(run: RunData, table: Benchmark) -> list[Architecture]:
     """The architectures whose evaluation succeeded in a run on `table`, in the order of completion.
 
     Raises `ScoreError` when the run was on another benchmark.
@@ -130,7 +77,7 @@ def evaluated_in(run: RunData, table: CostTable) -> list[Architecture]:
     return [table.space.from_string(trial.architecture) for trial in run.told if trial.validation is not None]
 
 
-def pareto_front(table: CostTable, cost: str, evaluated: Sequence[Architecture] = ()) -> ParetoFront:
+def pareto_front(table: Benchmark, cost: str, evaluated: Sequence[Architecture] = ()) -> ParetoFront:
     """The front of validation against the extra `cost` in a table, and that of the architectures in `evaluated`.
 
     Raises `UnknownNameError` when the table has no such extra.
@@ -163,7 +110,6 @@ def _front(losses: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.in
 def draw_pareto(fronts: Sequence[ParetoFront]) -> Figure:
     """One panel per cost: the table as dots, what was evaluated, the true front and the front that was found."""
     figure = Figure(figsize=(4.2 * len(fronts), 3.9), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(fronts), squeeze=False)[0]
     for axis, front in zip(panels, fronts, strict=True):
         _draw_panel(axis, front)
@@ -235,7 +181,7 @@ def pareto_table(fronts: Sequence[ParetoFront]) -> str:
 
 
 def write_pareto(
-    table: CostTable, directory: Path, run: RunData | None = None, costs: Sequence[str] | None = None
+    table: Benchmark, directory: Path, run: RunData | None = None, costs: Sequence[str] | None = None
 ) -> list[Path]:
     """Write ``pareto.png`` and ``pareto.md`` of a table, with the front that a run on it found if one is given.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter, SymmetricalLogLocator
 
@@ -23,7 +22,6 @@ def draw_regret(run: RunData) -> Figure:
     told, curve = run.told, run.incumbents()
     known = run.regret(curve[-1]) if curve else None
     figure = Figure(figsize=(7.2, 5.4 if known is not None else 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(2 if known is not None else 1, 1, sharex=True, squeeze=False)[:, 0]
     steps = range(1, len(told) + 1)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,23 +113,14 @@ class RunData:
 
     def incumbents(self) -> list[float | None]:
         """Best validation after each finished trial, in the order of completion; None before the first success."""
-        best: float | None = None
-        curve = []
-        for trial in self.told:
-            if trial.validation is not None and (best is None or self._better(trial.validation, best)):
-                best = trial.validation
-            curve.append(best)
-        return curve
+        best = max if self.maximize else min
+        told = (trial.validation for trial in self.told)
+        return list(accumulate(told, lambda *two: best((value for value in two if value is not None), default=None)))
 
     def incumbent(self) -> TrialData | None:
         """The best finished trial by validation; the earliest of equals."""
-        best: TrialData | None = None
-        for trial in self.told:
-            if trial.validation is not None and (
-                best is None or best.validation is None or self._better(trial.validation, best.validation)
-            ):
-                best = trial
-        return best
+        succeeded = (trial for trial in self.told if trial.validation is not None)
+        return (max if self.maximize else min)(succeeded, key=attrgetter("validation"), default=None)
 
     def regret(self, validation: float | None) -> float | None:
         """Simple regret against the optimum of the task; None where either is unknown."""
@@ -156,9 +149,6 @@ class RunData:
             "validation": trial.validation,
             "test": None if self.summary is None else self.summary["test"],
         }
-
-    def _better(self, value: float, than: float) -> bool:
-        return value > than if self.maximize else value < than
 
 
 def load_run(directory: Path, trust: Trust = False) -> RunData:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
@@ -57,9 +56,7 @@ def draw_trusts(trusts: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figu
 def _figure(labels: Sequence[str], names: Sequence[str], rows: int) -> Figure:
     # A letter of a label is about 0.075 inches wide, and a number needs half an inch.
     width = 1.5 + 0.075 * max(map(len, labels)) + 0.5 * len(names)
-    figure = Figure(figsize=(max(width, 4.5), 1.7 + 0.36 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(max(width, 4.5), 1.7 + 0.36 * rows), layout="constrained")
 
 
 def _heat(

@@ -11,9 +11,8 @@ from po_nas import benchmarks, methods
 from po_nas.benchmarks.data.places import cache_folder
 from po_nas.core.objective import Metric, Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
-from po_nas.core.searcher import Domain, MethodOptions, Searcher
+from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
 from po_nas.core.settings import renamed, validated
-from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.proxy_scores.bounds import with_bounds
 from po_nas.proxy_scores.combined import with_computed_proxies

@@ -22,8 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from po_nas import methods
 from po_nas import training as trainings
-from po_nas.core.settings import Settings, read_settings, renamed, validated
-from po_nas.core.yaml_reader import read_yaml
+from po_nas.core.settings import Settings, read_settings, read_yaml, renamed, validated
 from po_nas.errors import BudgetError
 from po_nas.runtime.budget import Budget
 from po_nas.runtime.executors.base import Timeout

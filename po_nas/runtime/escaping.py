@@ -17,15 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["html_text", "latex_text", "legend_text", "markdown_text", "terminal_text", "without_formulas"]
 
-_TEX = {
+_TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",

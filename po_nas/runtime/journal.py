@@ -21,14 +21,24 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from po_nas.errors import JournalError
 
-__all__ = ["EVENTS", "SCHEMA", "Event", "Journal", "JournalContents", "cut_journal", "read_journal"]
+__all__ = [
+    "EVENTS",
+    "SCHEMA",
+    "Event",
+    "EventList",
+    "EventSink",
+    "Journal",
+    "JournalContents",
+    "cut_journal",
+    "read_journal",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -140,6 +150,8 @@ class JournalContents:
     events: tuple[Event, ...]
     complete_bytes: int
     torn: int
+    digest: Any = field(default_factory=hashlib.sha256, compare=False)
+    """The SHA-256 object of the complete bytes."""
 
 
 def read_journal(path: Path) -> JournalContents:
@@ -156,7 +168,7 @@ def read_journal(path: Path) -> JournalContents:
         _log.warning("%s has no checksums (po-nas 0.1 wrote none), so that damage is not always noticed", path)
     keep = _whole_groups(reader.events)
     complete = reader.boundaries[keep]
-    return JournalContents(tuple(reader.events[:keep]), complete, len(data) - complete)
+    return JournalContents(tuple(reader.events[:keep]), complete, len(data) - complete, hashlib.sha256(data[:complete]))
 
 
 def cut_journal(path: Path, lines: int) -> bytes:
@@ -326,11 +338,11 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.contents = read_journal(path) if path.exists() else JournalContents((), 0, 0)
+        self._hash = self.contents.digest
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             if self.contents.torn:
                 os.ftruncate(self._file, self.contents.complete_bytes)
-            self._hash = hashlib.sha256(os.pread(self._file, self.contents.complete_bytes, 0))
         except OSError as error:
             raise JournalError(path, None, f"cannot be written ({error.strerror})") from error
 
@@ -365,3 +377,31 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class EventSink(Protocol):
+    """Takes the events of a run, in order: a `po_nas.runtime.journal.Journal`, or an `EventList`."""
+
+    @property
+    def path(self) -> Path:
+        """Where they go, for messages."""
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Keep events; they are safe when this returns."""
+
+
+class EventList:
+    """Events in memory: a search that is interrupted is run again as a whole.
+
+    Attributes:
+        events: All that were appended.
+    """
+
+    path = Path("<memory>")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Keep events."""
+        self.events.extend(events)

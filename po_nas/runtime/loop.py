@@ -16,10 +16,9 @@ from po_nas.core.trial import Trial
 from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, Progress, RunInfo
-from po_nas.runtime.events import EventSink
 from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
-from po_nas.runtime.journal import SCHEMA, Event
+from po_nas.runtime.journal import SCHEMA, Event, EventSink
 from po_nas.runtime.scoring import Scored, ScoringMeter
 
 __all__ = ["Loop", "scored_of"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from po_nas.errors import RunDirectoryError
+from po_nas.files import replace_file
 
 __all__ = ["Parts", "write_atomically"]
 
@@ -73,15 +73,8 @@ def _write(table: pa.Table, target: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
-    """Write through a temporary file, so that a reader never sees half of it; `RunDirectoryError` when it cannot."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """`replace_file` in the directory of a study; `RunDirectoryError` when the disk refuses."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RunDirectoryError(path, f"cannot be written ({error.strerror}); finished parts are kept") from error

@@ -21,9 +21,9 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from po_nas.core.settings import validated
-from po_nas.core.yaml_reader import read_yaml
+from po_nas.core.settings import read_yaml, validated
 from po_nas.errors import ConfigError, RunDirectoryError, RunLockedError
+from po_nas.files import replace_file
 from po_nas.runtime.config import SearchConfig, recorded_search, search_config
 from po_nas.runtime.journal import cut_journal
 
@@ -183,7 +183,7 @@ def repair(path: Path, lines: int) -> Path:
             number += 1
         try:
             os.link(directory.journal, old)
-            _replace(directory.journal, kept)
+            replace_file(directory.journal, kept)
             (path / "summary.json").unlink(missing_ok=True)
         except OSError as error:
             raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error
@@ -273,20 +273,6 @@ def _read_holder(path: Path) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)
-        _replace(path, text.encode())
+        replace_file(path, text.encode())
     except OSError as error:
         raise RunDirectoryError(path, f"cannot be written ({error.strerror})") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write through a temporary file, so that a reader never sees half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from po_nas.errors import RunDirectoryError, StudyError, described
 from po_nas.registry import load_plugin
-from po_nas.runtime.environment import environment
+from po_nas.runtime.executors.environment import environment
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.run_directory import RunDirectory
 

@@ -15,6 +15,7 @@ from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.loop import Loop, regret
 from po_nas.runtime.run_directory import Result, RunDirectory
 from po_nas.spaces.base import Architecture
+from surrogates.switches import default_switches
 
 __all__ = ["finish", "info_of", "plain", "protocol_of", "result_of", "write_start"]
 
@@ -55,7 +56,8 @@ def finish(config: SearchConfig, directory: RunDirectory, loop: Loop, reason: st
 
 def _write_explanation(searcher: Searcher, directory: RunDirectory) -> None:
     try:
-        found = searcher.explain()
+        with default_switches():
+            found = searcher.explain()
         if found is not None:
             directory.write_explanation(plain(found))
     except Exception:

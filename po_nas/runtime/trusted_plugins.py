@@ -21,8 +21,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from po_nas.benchmarks.data.places import cache_folder
+from po_nas.benchmarks.data.files import cache_folder
 from po_nas.errors import PluginError, UntrustedPluginError
+from po_nas.files import replace_file
 from po_nas.registry import is_loaded, load_plugin, reads_as_data
 
 __all__ = ["Trust", "load_chosen", "load_named"]
@@ -118,11 +119,9 @@ def _remember(code: _Code) -> None:
     path = _store()
     if _known().get(str(code.path)) == code.digest:
         return
-    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(path.name + ".lock"), timeout=10):
-            temporary.write_text(json.dumps(_known() | {str(code.path): code.digest}, indent=1), encoding="ascii")
-            temporary.replace(path)
+            replace_file(path, json.dumps(_known() | {str(code.path): code.digest}, indent=1).encode("ascii"))
     except (OSError, Timeout) as error:
         _log.warning("%s cannot be written (%s): %s will be asked about again", path, error, code.path)

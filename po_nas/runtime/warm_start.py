@@ -10,7 +10,7 @@ from typing import Any
 
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Searcher
-from po_nas.core.transfer import SourceTask
+from po_nas.core.trial import SourceTask
 from po_nas.errors import ConfigError, RunDirectoryError
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.run_directory import read_record

@@ -126,6 +126,11 @@ class Space(ABC):
     def validate(self, architecture: Architecture) -> None:
         """Raise `InvalidArchitectureError` unless the architecture belongs to this space."""
 
+    def _check_name(self, architecture: Architecture) -> None:
+        """The part of `validate` that is the same everywhere."""
+        if architecture.space != self.name:
+            raise InvalidArchitectureError(self.name, architecture.code, f"it belongs to {architecture.space}")
+
     @abstractmethod
     def encode_graph(self, architecture: Architecture) -> GraphEncoding:
         """Dense graph encoding of shapes `graph_shape`."""
@@ -163,8 +168,13 @@ class Space(ABC):
 
     @property
     def numeric_columns(self) -> NDArray[np.intp]:
-        """Columns of `encode_vector` that are places on a scale, such as a learning rate; none by default."""
+        """Columns of `encode_vector` that are the places of single choices on a scale, such as a learning rate."""
         return np.empty(0, dtype=np.intp)
+
+    @property
+    def vector_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of `encode_vector` by named choice, for kernels that weigh choices; none by default."""
+        return ()
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""

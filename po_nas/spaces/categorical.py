@@ -41,7 +41,6 @@ class CategoricalSpace(Space):
         return sum(self.cardinalities)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw uniformly over all codes."""
         return Architecture(self.name, tuple(int(v) for v in rng.integers(self.cardinalities)))
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
@@ -66,10 +65,8 @@ class CategoricalSpace(Space):
         return sum(a != b for a, b in zip(first.code, second.code, strict=True))
 
     def validate(self, architecture: Architecture) -> None:
-        """Check the space's name, the number of variables and their ranges."""
         code = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if len(code) != len(self.cardinalities):
             raise InvalidArchitectureError(self.name, code, f"expected {len(self.cardinalities)} integers")
         for name, value, cardinality in zip(self.variables, code, self.cardinalities, strict=True):
@@ -77,7 +74,6 @@ class CategoricalSpace(Space):
                 raise InvalidArchitectureError(self.name, code, f"{name} is {value!r}, expected 0 to {cardinality - 1}")
 
     def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
-        """One-hot vector of shape (vector_size,)."""
         vector = np.zeros(self.vector_size)
         vector[np.cumsum((0, *self.cardinalities[:-1])) + architecture.code] = 1.0
         return vector

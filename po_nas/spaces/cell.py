@@ -9,12 +9,29 @@ import numpy as np
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph
 from po_nas.spaces.categorical import CategoricalSpace
 
-__all__ = ["EDGES", "EdgeCellSpace"]
+__all__ = ["EDGES", "EdgeCellSpace", "live_edges"]
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """The order of the six edges in a code: by target node, then by source node."""
 
 _NODES = 4
+
+
+def live_edges(code: tuple[int, ...]) -> tuple[bool, ...]:
+    """Which of the six edges lie on a path of operations other than ``none`` (0) from node 0 to node 3."""
+    present = [edge for edge, operation in zip(EDGES, code, strict=True) if operation]
+    # Edges are sorted by target, so one sweep forwards and one backwards close both sets.
+    reached, useful = {0}, {_NODES - 1}
+    for source, target in present:
+        if source in reached:
+            reached.add(target)
+    for source, target in reversed(present):
+        if target in useful:
+            useful.add(source)
+    return tuple(
+        bool(operation) and source in reached and target in useful
+        for (source, target), operation in zip(EDGES, code, strict=True)
+    )
 
 
 class EdgeCellSpace(CategoricalSpace):
@@ -77,26 +94,14 @@ class EdgeCellSpace(CategoricalSpace):
 
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
         """One node per live edge (neither ``none`` nor dead), between ``input`` and ``output``."""
-        present = [e for e, operation in zip(EDGES, architecture.code, strict=True) if operation != 0]
-        reached = _closure({0}, present)
-        useful = _closure({_NODES - 1}, [(j, i) for i, j in present])
-        live = [
-            (edge, self.operations[operation])
-            for edge, operation in zip(EDGES, architecture.code, strict=True)
-            if operation != 0 and edge[0] in reached and edge[1] in useful
-        ]
+        code = architecture.code
+        on_a_path = zip(EDGES, code, live_edges(code), strict=True)
+        live = [(edge, self.operations[operation]) for edge, operation, is_live in on_a_path if is_live]
         last = len(live) + 1
         links = [(0, k) for k, ((i, _), _) in enumerate(live, 1) if i == 0]
         links += [(a, b) for a, ((_, j), _) in enumerate(live, 1) for b, ((i, _), _) in enumerate(live, 1) if i == j]
         links += [(k, last) for k, ((_, j), _) in enumerate(live, 1) if j == _NODES - 1]
         return OperationGraph(("input", *(name for _, name in live), "output"), tuple(sorted(links)))
-
-
-def _closure(start: set[int], edges: list[tuple[int, int]]) -> set[int]:
-    reached = set(start)
-    for _ in range(_NODES):
-        reached |= {j for i, j in edges if i in reached}
-    return reached
 
 
 def _render(value: Any) -> str:

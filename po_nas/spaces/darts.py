@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import comb
 from typing import Any, cast
@@ -13,10 +14,106 @@ from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
-from po_nas.spaces.darts_genotype import Pairs, format_genotype, parse_genotype
-from po_nas.spaces.darts_node import Node, node_distance, node_neighbours
 
-__all__ = ["DARTSSpace"]
+__all__ = ["DARTSSpace", "Node", "format_genotype", "node_distance", "node_neighbours", "parse_genotype"]
+
+Pair = tuple[int, int]
+Node = tuple[Pair, Pair]
+
+
+def node_neighbours(node: Node, inputs: int, operations: int) -> list[Node]:
+    """All states one edit away, for a node with `inputs` possible inputs and `operations` operations."""
+    near = []
+    for (source, operation), other in (node, node[::-1]):
+        near += [_sorted((source, value), other) for value in range(operations) if value != operation]
+        used = (source, other[0])
+        near += [_sorted((place, operation), other) for place in range(inputs) if place not in used]
+    (first, a), (second, b) = node
+    if a != b:
+        near.append(((first, b), (second, a)))
+    return near
+
+
+def node_distance(start: Node, end: Node) -> int:
+    """Smallest number of edits from one state to another.
+
+    The better of the two ways to match the pairs: one edit for each input and each operation that differs. Where the
+    inputs are the same and both pairs would have to trade places, one swap does it.
+    """
+    straight = _changes(start[0], end[0]) + _changes(start[1], end[1])
+    crossed = _changes(start[0], end[1]) + _changes(start[1], end[0])
+    if (start[0][0], start[1][0]) == (end[0][0], end[1][0]):
+        crossed -= 1
+    return min(straight, crossed)
+
+
+def _changes(start: Pair, end: Pair) -> int:
+    return (start[0] != end[0]) + (start[1] != end[1])
+
+
+def _sorted(first: Pair, second: Pair) -> Node:
+    return (first, second) if first < second else (second, first)
+
+
+Pairs = Sequence[tuple[str, int]]
+
+_CONCAT = (2, 3, 4, 5)
+
+
+def format_genotype(normal: Pairs, reduce: Pairs) -> str:
+    """``Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=[2, 3, 4, 5], reduce=[…], reduce_concat=…)``."""
+    concat = list(_CONCAT)
+    return f"Genotype(normal={list(normal)}, normal_concat={concat}, reduce={list(reduce)}, reduce_concat={concat})"
+
+
+def parse_genotype(text: str) -> tuple[Pairs, Pairs]:
+    """The (operation, input) pairs of both cells; nothing in the text is executed.
+
+    ``*_concat`` may be left out or written ``range(2, 6)``. Raises `ValueError` with the reason.
+    """
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"it cannot be parsed ({type(error).__name__})") from error
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "Genotype" or call.args:
+        raise ValueError("expected Genotype(normal=[…], normal_concat=[…], reduce=[…], reduce_concat=[…])")
+    values: Mapping[str | None, ast.expr] = {keyword.arg: keyword.value for keyword in call.keywords}
+    unknown = values.keys() - {"normal", "normal_concat", "reduce", "reduce_concat"}
+    if unknown:
+        raise ValueError(f"unknown keyword {min(map(str, unknown))!r}")
+    for name in ("normal_concat", "reduce_concat"):
+        if name in values and _concat(values[name]) != _CONCAT:
+            raise ValueError(f"{name} must be [2, 3, 4, 5]")
+    cells = []
+    for name in ("normal", "reduce"):
+        if name not in values:
+            raise ValueError(f"{name} is missing")
+        cells.append(_pairs(name, values[name]))
+    return cells[0], cells[1]
+
+
+def _pairs(name: str, expression: ast.expr) -> Pairs:
+    try:
+        pairs = ast.literal_eval(expression)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{name} is no literal list") from error
+    if not isinstance(pairs, list | tuple) or not all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
+        for pair in pairs
+    ):
+        raise ValueError(f"{name} must be a list of (operation, input) pairs")
+    return [(operation, source) for operation, source in pairs]
+
+
+def _concat(expression: ast.expr) -> tuple[object, ...] | None:
+    try:
+        if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name) and expression.func.id == "range":
+            return tuple(range(*map(ast.literal_eval, expression.args))[: len(_CONCAT) + 1])
+        value = ast.literal_eval(expression)
+        return tuple(value) if isinstance(value, list | tuple) else None
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+
 
 _Cell = tuple[Node, ...]
 
@@ -162,10 +259,8 @@ class DARTSSpace(Space):
         return self.from_naslib(normal, reduce)
 
     def validate(self, architecture: Architecture) -> None:
-        """Check the space's name, the nesting, and each node's inputs and operations."""
         code: Any = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if not (_is_tuple(code, 2) and all(_is_tuple(cell, _NODES) for cell in code)):
             raise InvalidArchitectureError(self.name, code, "expected two cells of four nodes")
         for cell, name in zip(code, _CELLS, strict=True):

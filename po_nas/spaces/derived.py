@@ -40,6 +40,11 @@ class DerivedSpace(Space):
         """Those of the base space."""
         return self.base.numeric_columns
 
+    @property
+    def vector_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the base space."""
+        return self.base.vector_groups
+
     def edit_distance(self, first: Architecture, second: Architecture) -> int:
         """That of the base space."""
         return self.base.edit_distance(first, second)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
-from po_nas.spaces.nasbench101_graph import EDGES, VERTICES, edge_distance, is_valid, live_rows
-from po_nas.spaces.nasbench101_hash import module_hash
+from po_nas.spaces.nasbench101_graph import EDGES, VERTICES, edge_distance, is_valid, live_rows, module_hash
 
 __all__ = ["NASBench101Space"]
 
@@ -140,7 +139,6 @@ class NASBench101Space(Space):
         return adjacency, ["input", *(self.operations[label] for label in labels[1:-1]), "output"]
 
     def to_string(self, architecture: Architecture) -> str:
-        """Edges and operations of the code."""
         bits, operations = architecture.code
         edges = ",".join(f"{i}-{j}" for (i, j), bit in zip(EDGES, bits, strict=True) if bit)
         return edges + "|" + ",".join(self.operations[operation] for operation in operations)
@@ -154,7 +152,6 @@ class NASBench101Space(Space):
         }
 
     def from_string(self, text: str) -> Architecture:
-        """Parse `to_string`'s output."""
         left, _, right = text.strip().partition("|")
         edges = left.split(",")
         known = [f"{i}-{j}" for i, j in EDGES]
@@ -170,10 +167,8 @@ class NASBench101Space(Space):
         return architecture
 
     def validate(self, architecture: Architecture) -> None:
-        """Check the space's name, the shape and ranges of the code, and the graph."""
         code: Any = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if not (
             isinstance(code, tuple)
             and len(code) == 2

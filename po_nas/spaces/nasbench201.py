@@ -29,14 +29,12 @@ class NASBench201Space(EdgeCellSpace):
     reference = "Dong and Yang, ICLR 2020, arXiv 2001.00326"
 
     def to_string(self, architecture: Architecture) -> str:
-        """The API string of the cell."""
         parts: dict[int, str] = {}
         for (source, target), operation in zip(EDGES, architecture.code, strict=True):
             parts[target] = parts.get(target, "|") + f"{self.operations[operation]}~{source}|"
         return "+".join(parts[target] for target in sorted(parts))
 
     def from_string(self, text: str) -> Architecture:
-        """Parse an API string."""
         code = []
         nodes = text.strip().split("+")
         if len(nodes) != 3:

@@ -64,7 +64,6 @@ class NASBenchGraphSpace(CategoricalSpace):
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The wiring and the four layers."""
         return ("wiring", *(f"layer {k}" for k in range(1, _LAYERS + 1)))
 
     @property
@@ -73,7 +72,6 @@ class NASBenchGraphSpace(CategoricalSpace):
         return _LAYERS + 2, 3 + len(self.operations), 1
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw uniformly over all codes of the space."""
         return self.at(int(rng.integers(self.size)))
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
@@ -87,7 +85,6 @@ class NASBenchGraphSpace(CategoricalSpace):
         return child
 
     def validate(self, architecture: Architecture) -> None:
-        """Check names and ranges, and that there is a layer besides skip connections."""
         super().validate(architecture)
         if self._is_empty(architecture):
             raise InvalidArchitectureError(self.name, architecture.code, "all four layers are skip connections")
@@ -97,12 +94,10 @@ class NASBenchGraphSpace(CategoricalSpace):
         return (architecture for architecture in super().enumerate() if not self._is_empty(architecture))
 
     def index(self, architecture: Architecture) -> int:
-        """Position in `enumerate`, in 0 .. size - 1."""
         # skip is the last operation: each wiring's block of codes just lacks its last one
         return super().index(architecture) - int(architecture.code[0])
 
     def at(self, position: int) -> Architecture:
-        """Inverse of `index`."""
         return super().at(position + position // (len(self.operations) ** _LAYERS - 1))
 
     def canonical(self, architecture: Architecture) -> str:
@@ -142,7 +137,6 @@ class NASBenchGraphSpace(CategoricalSpace):
         return {"parents": list(WIRINGS[wiring]), "operations": [self.operations[layer] for layer in layers]}
 
     def from_string(self, text: str) -> Architecture:
-        """Parse `to_string`'s output."""
         parents, _, layers = text.strip().partition("|")
         wirings = {"-".join(map(str, wiring)): k for k, wiring in enumerate(WIRINGS)}
         names = layers.split("-")

@@ -17,15 +17,12 @@ class SpaceNetworks(Protocol):
 
     def options(self) -> dict[str, Any]:
         """What a network can be built with, by name, and the defaults."""
-        ...
 
     def build(self, architecture: Any, **options: Any) -> Any:
         """The network (`torch.nn.Module`) of an architecture."""
-        ...
 
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
         """Options of the networks, and a made-up batch (`proxies.Batch`) of the right shape, for a task."""
-        ...
 
 
 registry: Registry[SpaceNetworks] = Registry("network", "po_nas.networks")

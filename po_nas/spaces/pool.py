@@ -97,7 +97,6 @@ class PoolSpace(DerivedSpace):
         return squared
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw uniformly over the members."""
         return self._members[int(rng.integers(self.size))]
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:

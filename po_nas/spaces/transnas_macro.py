@@ -56,7 +56,6 @@ class TransNASMacroSpace(Space):
         return 24
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw uniformly over the 3,256 networks."""
         return self._of(_all_valid()[int(rng.integers(self.size))])
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
@@ -100,7 +99,6 @@ class TransNASMacroSpace(Space):
         return "".join(map(str, architecture.code))
 
     def to_string(self, architecture: Architecture) -> str:
-        """The API string of the network."""
         return f"64-{self.canonical(architecture)}-basic"
 
     def config_of(self, architecture: Architecture) -> dict[str, Any]:
@@ -108,7 +106,6 @@ class TransNASMacroSpace(Space):
         return {"modules": [self.operations[kind - 1] for kind in architecture.code]}
 
     def from_string(self, text: str) -> Architecture:
-        """Parse an API string."""
         match = _STRING.fullmatch(text.strip())
         if match is None:
             raise InvalidArchitectureError(self.name, text, "expected 64-, 4 to 6 digits 1 to 4, -basic")
@@ -117,10 +114,8 @@ class TransNASMacroSpace(Space):
         return architecture
 
     def validate(self, architecture: Architecture) -> None:
-        """Check the space's name, the length, the types, and the numbers of doublings and halvings."""
         code = architecture.code
-        if architecture.space != self.name:
-            raise InvalidArchitectureError(self.name, code, f"it belongs to {architecture.space}")
+        self._check_name(architecture)
         if not isinstance(code, tuple) or not all(type(module) is int and module in _TYPES for module in code):
             raise InvalidArchitectureError(self.name, code, "module types are the integers 1 to 4")
         if not _is_valid(code):
@@ -149,14 +144,12 @@ class TransNASMacroSpace(Space):
         return GraphEncoding(nodes, adjacency, edges, np.arange(n) <= length)
 
     def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
-        """One-hot vector of shape (24,)."""
         vector = np.zeros(self.vector_size)
         for k, module in enumerate(architecture.code):
             vector[4 * k + module - 1] = 1
         return vector
 
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
-        """The chain of modules between ``input`` and ``output``."""
         labels = ("input", *(self.operations[module - 1] for module in architecture.code), "output")
         return OperationGraph(labels, tuple((k, k + 1) for k in range(len(labels) - 1)))
 

@@ -34,12 +34,10 @@ class TransNASMicroSpace(EdgeCellSpace):
     reference = "Duan et al., CVPR 2021, arXiv 2105.11871"
 
     def to_string(self, architecture: Architecture) -> str:
-        """The API string of the cell."""
         digits = "".join(map(str, architecture.code))
         return f"64-41414-{digits[0]}_{digits[1:3]}_{digits[3:]}"
 
     def from_string(self, text: str) -> Architecture:
-        """Parse an API string."""
         match = _STRING.fullmatch(text.strip())
         if match is None:
             raise InvalidArchitectureError(self.name, text, "expected 64-41414-a_bc_def, each letter a digit 0 to 3")

@@ -5,8 +5,9 @@ They are imported on first use, because they need pytest and hypothesis (``pip i
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from po_nas.registry import lazy
 
 if TYPE_CHECKING:
     from po_nas.testing.classification_losses import ClassificationLossConformance
@@ -28,20 +29,13 @@ __all__ = [
     "ToyObjective",
 ]
 
-_MODULES = {
-    "ClassificationLossConformance": "po_nas.testing.classification_losses",
-    "ExecutorConformance": "po_nas.testing.executors",
-    "LossConformance": "po_nas.testing.losses",
-    "ProxyConformance": "po_nas.testing.proxies",
-    "SearcherConformance": "po_nas.testing.searchers",
-    "SpaceConformance": "po_nas.testing.spaces",
-    "SurrogateConformance": "po_nas.testing.surrogates",
-    "ToyObjective": "po_nas.testing.searchers",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a kit; `MissingExtraError` when pytest or hypothesis is absent."""
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    classification_losses="ClassificationLossConformance",
+    executors="ExecutorConformance",
+    losses="LossConformance",
+    proxies="ProxyConformance",
+    searchers="SearcherConformance ToyObjective",
+    spaces="SpaceConformance",
+    surrogates="SurrogateConformance",
+)

@@ -12,6 +12,7 @@ from torch import Tensor
 from losses import classification
 from losses.classification import ClassificationLoss
 from po_nas.errors import MissingExtraError
+from po_nas.testing.switches import switched
 
 try:
     import pytest
@@ -162,6 +163,16 @@ class ClassificationLossConformance:
             assert torch.equal(half_gradient, gradient.to(dtype))
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 assert torch.equal(self.make()(half, labels), expected)
+
+    def test_switches_of_torch_do_not_matter(self) -> None:
+        """Value and gradient are the same whatever new tensors are by default."""
+        logits, labels = self.batch(6, 10)
+        expected = self._value(logits.float(), labels)
+        with switched("dtype", "device", "autocast", "deterministic", "precision"):
+            found = self._value(logits.float(), labels)
+        for one, other in zip(found, expected, strict=True):
+            assert one.dtype == other.dtype
+            assert torch.equal(one, other)
 
     def test_vmap(self) -> None:
         """Many models at once give what one after the other gives."""

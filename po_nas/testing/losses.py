@@ -11,6 +11,7 @@ from torch import Tensor
 import losses
 from losses import Context, Loss
 from po_nas.errors import MissingExtraError
+from po_nas.testing.switches import switched
 
 try:
     import pytest
@@ -177,6 +178,17 @@ class LossConformance:
             value = self.make()(pred, target, torch.Generator().manual_seed(1))
         assert value.dtype == torch.float32
         assert torch.equal(value, expected)
+
+    def test_switches_of_torch_do_not_matter(self) -> None:
+        """Value, gradient and importance are the same whatever new tensors are by default."""
+        pred, target = self.predictions(24).float(), self.targets(24).float()
+        context = Context(24, target, budget=100)
+        expected = *self._value(pred, target), self.make().bind(context).importance(context)
+        with switched("dtype", "device", "autocast", "deterministic", "precision"):
+            found = *self._value(pred, target), self.make().bind(context).importance(context)
+        for one, other in zip(found, expected, strict=True):
+            assert one.dtype == other.dtype
+            assert torch.equal(one, other)
 
     def test_vmap(self) -> None:
         """Many models at once give what one after the other gives, on shared targets and on their own."""

@@ -13,6 +13,7 @@ from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.trial import Trial
 from po_nas.errors import PoNasError
 from po_nas.spaces.base import Architecture, Space
+from po_nas.testing.switches import switched
 
 __all__ = ["SearcherConformance", "ToyObjective"]
 
@@ -213,6 +214,12 @@ class SearcherConformance:
             if firsts[0] != firsts[1]:
                 return
         raise AssertionError(f"the first trial is the same whatever {self.budget} warm-start observations say")
+
+    def test_switches_of_torch_do_not_matter(self) -> None:
+        """Neither gradients nor precision, autocast or the default device; a search leaves them as they are."""
+        expected = self._run(17)
+        with switched():
+            assert self._run(17) == expected
 
     def test_direction(self) -> None:
         """Minimising the negative is maximising: same seed, same trials."""

@@ -11,6 +11,7 @@ import torch
 import surrogates
 from po_nas import spaces
 from po_nas.errors import MissingExtraError, NotFittedError, SurrogateDataError
+from po_nas.testing.switches import switched
 from surrogates.base import Posterior, Surrogate
 from surrogates.encodings import Encodings
 
@@ -99,6 +100,18 @@ class SurrogateConformance:
         assert before[1:] == after[1:]
         assert torch.equal(inputs.nodes, copies[0])
         assert torch.equal(targets, copies[1])
+
+    def test_switches_of_torch_do_not_matter(self) -> None:
+        """Neither gradients nor precision, autocast or the default device, not even for what encodings are made of."""
+        targets = self.problem()[1]
+        with switched():
+            # Made in inference mode, which autograd refuses.
+            inputs, targets = self.problem()[0], targets.clone()
+            fitted = self.fresh().fit(inputs[: self.points], targets[: self.points], seed=1)
+            found = fitted.posterior(inputs[self.points :])
+        expected = self._fitted(1)[0]
+        assert torch.equal(found.mean, expected.mean)
+        assert torch.equal(found.std, expected.std)
 
     def test_each_architecture_is_judged_on_its_own(self) -> None:
         """The posterior of an architecture does not depend on the others that are asked about."""

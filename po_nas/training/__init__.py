@@ -3,7 +3,7 @@
 Importing this package does not import torch.
 """
 
-from po_nas.training.loss import chosen_loss
+from po_nas.training.recipe import chosen_loss
 
 __all__ = ["OLD_NAMES", "chosen_loss"]
 

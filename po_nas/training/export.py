@@ -15,7 +15,7 @@ from po_nas.errors import MissingExtraError, TrainingCheckpointError
 from po_nas.training.data import image_set
 from po_nas.training.files import save, write
 from po_nas.training.recipe import recipe
-from po_nas.training.shapes import network_options
+from po_nas.training.trainer import network_options
 
 __all__ = ["NetworkFile", "load_network", "read_weights", "untrained", "write_onnx", "write_torch"]
 

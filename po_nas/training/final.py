@@ -11,16 +11,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas import spaces
+from po_nas.core.settings import read_yaml
 from po_nas.errors import ConfigError
 from po_nas.training.data import image_set, locate, open_data
 from po_nas.training.files import save, write
 from po_nas.training.isolation import chosen_device
-from po_nas.training.loss import LossChoice
-from po_nas.training.recipe import recipe, with_loss
-from po_nas.training.records import EpochRecord, TrainingResult
-from po_nas.training.scalars import tensorboard_writer
-from po_nas.training.shapes import network_options
-from po_nas.training.trainer import Trainer
+from po_nas.training.recipe import LossChoice, recipe, with_loss
+from po_nas.training.records import EpochRecord, TrainingResult, tensorboard_writer
+from po_nas.training.trainer import Trainer, network_options
 
 __all__ = ["TrainConfig", "default_recipe", "train"]
 
@@ -128,7 +126,7 @@ def _claim(out: Path, record: Mapping[str, Any]) -> None:
     if not path.is_file():
         write(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
         return
-    known = yaml.safe_load(path.read_text(encoding="utf-8"))
+    known = read_yaml(path, "out")
     try:
         same = known["recipe"] == record["recipe"] and all(
             known["train"][key] == record["train"][key] for key in _DECISIVE

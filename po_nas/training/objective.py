@@ -9,27 +9,52 @@ import time
 from collections.abc import Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas import spaces
 from po_nas.core.objective import Metric, Objective, Outcome
-from po_nas.core.settings import validated
+from po_nas.core.settings import Settings, validated
 from po_nas.errors import ConfigError, TrainingCheckpointError, TrainingError, TrainingStorageError, described
 from po_nas.proxy_scores.computed import ComputedProxies, Inputs
 from po_nas.spaces.base import Architecture, Space
+from po_nas.training import OLD_NAMES
 from po_nas.training.data import ImageData, image_set, locate, open_data
 from po_nas.training.files import write
-from po_nas.training.halving import Rungs
+from po_nas.training.halving import Halving, Rungs
 from po_nas.training.isolation import chosen_device
-from po_nas.training.options import TrainingOptions
-from po_nas.training.recipe import recipe, with_loss
-from po_nas.training.records import TrainingResult
-from po_nas.training.scalars import tensorboard_writer
-from po_nas.training.shapes import network_options
-from po_nas.training.trainer import Trainer
+from po_nas.training.recipe import LossChoice, recipe, with_loss
+from po_nas.training.records import TrainingResult, tensorboard_writer
+from po_nas.training.trainer import Trainer, network_options
 from proxies.batch import Batch
 
-__all__ = ["TrainingObjective", "load"]
+__all__ = ["TrainingObjective", "TrainingOptions", "load"]
+
+
+class TrainingOptions(Settings):
+    """The section ``training`` of a search's configuration; JSON-serialisable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deprecated: ClassVar[Mapping[str, str]] = OLD_NAMES
+
+    data: str | None = Field(None, description="folder of the images; default: where the data set is looked for")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
+    recipe: Mapping[str, Any] = Field({}, description="settings of the recipe to change, as training.recipe.epochs=3")
+    loss: LossChoice | None = Field(
+        None,
+        description="classification loss: a name, {name: …} with options, or a JSON file; default: the recipe's",
+    )
+    samples: PositiveInt | None = Field(None, description="so many of the training images; default: all")
+    workers: NonNegativeInt = Field(4, description="processes that decode images, for sets that are streamed")
+    halving: Halving | None = Field(None, description="end trainings that have fallen behind, as {first: 1, eta: 3}")
+    folder: str | None = Field(
+        None, description="where curves, results and checkpoints are kept; default: below the run directory"
+    )
+    tensorboard: bool = Field(False, description="write learning curves for TensorBoard into that folder")
+    proxy_batch: PositiveInt = Field(32, description="images that proxies are computed on")
+
 
 _log = logging.getLogger(__name__)
 
@@ -83,17 +108,14 @@ class TrainingObjective(Objective):
 
     @property
     def name(self) -> str:
-        """``train/SPACE/DATA``."""
         return f"train/{self._arguments[0]}"
 
     @property
     def space(self) -> Space:
-        """The whole space."""
         return self._space
 
     @property
     def metric(self) -> Metric:
-        """Validation accuracy in %."""
         return Metric("validation accuracy")
 
     @property
@@ -236,7 +258,6 @@ class TrainingObjective(Objective):
         return self._space.canonical(architecture)
 
     def protocol(self) -> dict[str, Any]:
-        """What must be printed with every number."""
         r, shape = self.recipe, self.recipe.network
         early = self.options.halving
         return {

@@ -1,11 +1,11 @@
-"""How a network is trained: the settings of one training, and the ones that come with the package."""
+"""How a network is trained, and under which loss: its settings, and the recipes of the package."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -22,11 +22,56 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from losses import classification
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, UnknownNameError
-from po_nas.training.loss import DEFAULT, LossChoice, chosen_loss
 
-__all__ = ["Augmentation", "NetworkShape", "Recipe", "names", "recipe", "with_loss"]
+if TYPE_CHECKING:
+    from losses.classification.base import ClassificationLoss
+
+__all__ = [
+    "DEFAULT",
+    "Augmentation",
+    "LossChoice",
+    "NetworkShape",
+    "Recipe",
+    "chosen_loss",
+    "loss_of",
+    "names",
+    "recipe",
+]
+__all__ += ["with_loss"]
+
+DEFAULT = "cross_entropy"
+
+LossChoice = str | Mapping[str, Any]
+"""A name, or ``{"name": …}`` with hyper-parameters; what a file holds is ``{"name": "formula", "formula": …}``."""
+
+
+def chosen_loss(choice: LossChoice) -> LossChoice:
+    """What a user chose in the form that is kept: the content of a ``.json`` file, a name where nothing else is said.
+
+    Raises a ValueError that says why it cannot be used, and `UnknownNameError`.
+    """
+    if isinstance(choice, str):
+        chosen: dict[str, Any] = {"name": choice}
+        if choice.endswith(".json"):
+            chosen = {"name": "formula", **classification.formula_of(choice)}
+    else:
+        chosen = dict(choice)
+        if not isinstance(chosen.get("name"), str):
+            raise ValueError("needs the name of a loss, as {name: focal, gamma: 1}")
+    if chosen == {"name": DEFAULT}:
+        return DEFAULT
+    classification.get(**chosen)
+    return chosen["name"] if len(chosen) == 1 else chosen
+
+
+def loss_of(choice: LossChoice, label_smoothing: float) -> ClassificationLoss:
+    """The loss of a choice that `chosen_loss` returned; its own `label_smoothing` goes before the recipe's."""
+    options = {"name": choice} if isinstance(choice, str) else choice
+    return classification.get(**{"label_smoothing": label_smoothing, **options})
+
 
 _FOLDER = Path(__file__).parent / "recipes"
 _Share = Annotated[float, Field(ge=0, lt=1)]

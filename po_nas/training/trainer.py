@@ -1,9 +1,10 @@
-"""Training one network by a recipe."""
+"""Training one network by a recipe: its options, its checkpoints, its epochs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -15,18 +16,95 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from po_nas.errors import LossNotFiniteError, TrainingMemoryError, TrainingStorageError
+from po_nas.errors import (
+    ConfigError,
+    LossNotFiniteError,
+    TrainingCheckpointError,
+    TrainingMemoryError,
+    TrainingStorageError,
+)
 from po_nas.networks.darts import DARTSNetwork
-from po_nas.training.checkpoint import Checkpoints
+from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.opened import ImageData, Loader
-from po_nas.training.files import write
+from po_nas.training.files import save, write
 from po_nas.training.isolation import isolated, reseed
-from po_nas.training.loss import DEFAULT, loss_of
 from po_nas.training.precision import Precision
-from po_nas.training.recipe import Recipe
+from po_nas.training.recipe import DEFAULT, Recipe, loss_of
 from po_nas.training.records import EpochRecord, TrainingResult
 
-__all__ = ["Stop", "Trainer"]
+__all__ = ["Checkpoints", "Stop", "Trainer", "network_options"]
+
+_AUXILIARY = {"cifar": 32, "imagenet": 224}
+"""Smallest images that the auxiliary head takes, by stem."""
+
+
+def network_options(recipe: Recipe, kind: ImageSet, *, auxiliary: bool = True) -> dict[str, Any]:
+    """Options of the network for ``space.build``; `auxiliary` false leaves the head out that training alone uses."""
+    shape = recipe.network
+    if shape.auxiliary and kind.size < _AUXILIARY[shape.stem]:
+        raise ConfigError(
+            "recipe.network.auxiliary",
+            True,
+            f"needs {_AUXILIARY[shape.stem]} pixels, images of {kind.name} have {kind.size}",
+        )
+    return {
+        "stem": shape.stem,
+        "classes": kind.classes,
+        "channels": shape.channels,
+        "cells": shape.cells,
+        "auxiliary": shape.auxiliary and auxiliary,
+    }
+
+
+_log = logging.getLogger(__name__)
+_VERSION = 1
+
+
+class Checkpoints:
+    """The one checkpoint of a training in `folder` (None: none is kept); `identity` says which training it is of.
+
+    A checkpoint that cannot be written (disk full) is counted in `failed` and logged; the training goes on, and the one
+    before stays.
+    """
+
+    def __init__(self, folder: Path | None, identity: str) -> None:
+        self.path = None if folder is None else folder / "checkpoint.pt"
+        self._identity = identity
+        self.failed = 0
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint."""
+        if self.path is None:
+            return
+        try:
+            save(self.path, {"version": _VERSION, "identity": self._identity, "state": state})
+        except TrainingStorageError as error:
+            self.failed += 1
+            _log.warning("%s; the training goes on without this checkpoint", error)
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state, its tensors on `device`; None when there is none.
+
+        Nothing in the file is executed. `TrainingCheckpointError` for a damaged one and one of another training.
+        """
+        if self.path is None or not self.path.is_file():
+            return None
+        try:
+            found = torch.load(self.path, map_location=device, weights_only=True)
+            state = found["state"]
+        except Exception as error:
+            # A torn file can make the reader stumble anywhere.
+            raise TrainingCheckpointError(self.path, f"is damaged ({type(error).__name__})") from error
+        if found.get("version") != _VERSION or found.get("identity") != self._identity:
+            raise TrainingCheckpointError(self.path, "belongs to a training with other settings")
+        assert isinstance(state, dict)
+        return state
+
+    def remove(self) -> None:
+        """Delete the checkpoint of a training that is finished."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
 
 Stop = Callable[[EpochRecord], "str | None"]
 """Asked after every epoch but the last; a reason ends the training."""

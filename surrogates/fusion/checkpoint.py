@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import pickle
-import tempfile
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,9 +13,11 @@ from pathlib import Path
 import torch
 
 from po_nas.errors import CheckpointError
+from po_nas.files import replace_file
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.pretraining import Pretrained, PretrainingModel, pretrain
 from surrogates.fusion.settings import PretrainingSettings
+from surrogates.switches import default_switches
 
 __all__ = ["fingerprint", "load", "load_or_pretrain", "save"]
 
@@ -50,19 +51,12 @@ def save(pretrained: Pretrained, path: Path, key: str = "") -> None:
         "error": pretrained.error,
         "state": {name: tensor.cpu() for name, tensor in pretrained.model.state_dict().items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(payload, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    torch.save(payload, buffer)
+    replace_file(path, buffer.getvalue())
 
 
+@default_switches()
 def load(path: Path, key: str | None = None) -> Pretrained:
     """Read an encoder, onto the CPU; with a `key`, one of that fingerprint alone.
 

@@ -47,7 +47,6 @@ class Embeddings:
         return len(self.pooled)
 
     def __getitem__(self, index: torch.Tensor | slice) -> Embeddings:
-        """Rows."""
         return Embeddings(self.nodes[index], self.mask[index], self.pooled[index])
 
 
@@ -61,8 +60,7 @@ class GraphEncoder(nn.Module):
 
     `width` is the size of a head. Initialisation draws from torch's global generator.
 
-    References: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl; Veličković et al., Graph Attention Networks, ICLR 2018, arXiv 1710.10903.
+    Reference for the layer: Veličković et al., Graph Attention Networks, ICLR 2018, arXiv 1710.10903.
     """
 
     def __init__(self, shape: Shape, *, width: int = 32, heads: int = 4, layers: int = 2) -> None:

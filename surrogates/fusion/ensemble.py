@@ -17,6 +17,7 @@ from surrogates.fusion.settings import FusionSettings
 from surrogates.fusion.weights import Generators, fused_score
 from surrogates.isolation import seeded, single_thread
 from surrogates.labels import scaled
+from surrogates.switches import default_switches, plain
 from surrogates.training import member_seeds
 
 __all__ = ["FusionEnsemble"]
@@ -34,11 +35,9 @@ class FusionEnsemble:
 
     Members differ by their initialisation, and by the draws of a stochastic loss. The global generator and the number
     of threads are left as they were.
-
-    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl.
     """
 
+    @default_switches()
     def __init__(
         self,
         *,
@@ -55,6 +54,7 @@ class FusionEnsemble:
         self.objective = torch.full((members,), math.nan)
         """The lowest training loss of each member; NaN without training."""
 
+    @default_switches()
     def fit(
         self, embeddings: Embeddings, z: torch.Tensor, y: torch.Tensor, seed: int, *, budget: int | None = None
     ) -> Self:
@@ -73,6 +73,8 @@ class FusionEnsemble:
         prior = torch.ones(z.shape[1]) if self.prior is None else torch.tensor(self.prior, dtype=torch.float32)
         if len(prior) != z.shape[1] or not bool(prior.abs().sum() > 0):
             raise ConfigError("prior", self.prior, f"must be {z.shape[1]} numbers, not all zero")
+        z, y = plain(z), plain(y)
+        embeddings = Embeddings(plain(embeddings.nodes), plain(embeddings.mask), plain(embeddings.pooled))
         with single_thread(), seeded(seed):
             size, seeds = embeddings.pooled.shape[1], member_seeds(seed, self.members)
             model = Generators(size, prior, self.settings, seeds, z.device)
@@ -84,11 +86,13 @@ class FusionEnsemble:
         self._model = model
         return self
 
+    @default_switches()
     @torch.no_grad()
     def scores(self, embeddings: Embeddings, z: torch.Tensor) -> torch.Tensor:
         """Fused scores (members, m) of m architectures with proxy scores `z` (m, K); in [0, 1] when those are."""
         return self._map(embeddings, z)[0]
 
+    @default_switches()
     @torch.no_grad()
     def weights(self, embeddings: Embeddings, z: torch.Tensor) -> torch.Tensor:
         """Weights (m, K), the mean over the members; only which proxies are finite is read of `z` (m, K)."""

@@ -13,8 +13,9 @@ from po_nas.errors import SurrogateDataError, TrainingDivergedError
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.encoder import Embeddings, GraphEncoder, Graphs
 from surrogates.fusion.settings import PretrainingSettings
-from surrogates.isolation import seeded
+from surrogates.isolation import seeded, single_thread
 from surrogates.optimiser import warmup_cosine
+from surrogates.switches import default_switches
 
 __all__ = ["Pretrained", "PretrainingModel", "pretrain"]
 
@@ -80,6 +81,8 @@ class Pretrained:
             raise SurrogateDataError(f"encodings are {inputs.shape}, those of the pre-training {self.shape}")
         return _encode(self.model, self.model.prepare(inputs))
 
+    @default_switches()
+    @single_thread()
     def embed(self, inputs: Encodings) -> Embeddings:
         """Embeddings of k architectures; padding is zero."""
         nodes, pooled = self._raw(inputs)
@@ -87,6 +90,8 @@ class Pretrained:
         nodes = (nodes - self.model.node_scale[0]) / self.model.node_scale[1] * mask[..., None]
         return Embeddings(nodes, mask, (pooled - self.model.pooled_scale[0]) / self.model.pooled_scale[1])
 
+    @default_switches()
+    @single_thread()
     @torch.no_grad()
     def predict_scores(self, inputs: Encodings) -> torch.Tensor:
         """Proxy scores (k, K) on the scale of the pre-training data; without training they mean nothing."""
@@ -94,6 +99,8 @@ class Pretrained:
         return cast(torch.Tensor, self.model.head(pooled)) * self.model.score_scale[1] + self.model.score_scale[0]
 
 
+@default_switches()
+@single_thread()
 def pretrain(
     inputs: Encodings, scores: torch.Tensor, settings: PretrainingSettings | None = None, seed: int = 0
 ) -> Pretrained:
@@ -105,9 +112,6 @@ def pretrain(
     out, batches and masks; the global generator and the number of threads are left as they were.
 
     Raises `SurrogateDataError` for scores of the wrong shape or infinite ones, `TrainingDivergedError`.
-
-    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl.
     """
     settings = settings or PretrainingSettings()
     if scores.ndim != 2 or len(scores) != len(inputs) or not scores.numel():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,10 +14,19 @@ Keys = Literal["nodes", "pooled"]
 Scope = Literal["architecture", "global", "equal"]
 
 
-def _check(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
-    for key, (low, high) in ranges.items():
-        value = getattr(settings, key)
-        if not low <= value <= high:
+_RANGES = {
+    **dict.fromkeys(("batch", "width", "heads", "hidden"), (1.0, math.inf)),
+    **dict.fromkeys(("warmup", "masked"), (0.0, 1.0)),
+    "held_out": (0.0, 0.5),
+    "learning_rate": (1e-12, math.inf),
+}
+"""Of the numbers that may not be anything from 0 on."""
+
+
+def _check(settings: object) -> None:
+    for key, value in vars(settings).items():
+        low, high = _RANGES.get(key, (0.0, math.inf))
+        if not isinstance(value, (str, bool)) and not low <= value <= high:
             raise ConfigError(key, value, f"must be between {low:g} and {high:g}")
 
 
@@ -47,20 +55,7 @@ class PretrainingSettings:
     reference: bool = False
 
     def __post_init__(self) -> None:
-        ranges = {
-            "epochs": (0, math.inf),
-            "batch": (1, math.inf),
-            "learning_rate": (1e-12, math.inf),
-            "weight_decay": (0.0, math.inf),
-            "warmup": (0.0, 1.0),
-            "masked": (0.0, 1.0),
-            "reconstruction": (0.0, math.inf),
-            "prediction": (0.0, math.inf),
-            "held_out": (0.0, 0.5),
-            "width": (1, math.inf),
-            "heads": (1, math.inf),
-        }
-        _check(self, ranges)
+        _check(self)
 
 
 PRESETS = {
@@ -103,15 +98,4 @@ class FusionSettings:
     reference: bool = False
 
     def __post_init__(self) -> None:
-        ranges = {
-            "hidden": (1, math.inf),
-            "heads": (1, math.inf),
-            "prior_strength": (0.0, math.inf),
-            "own_strength": (0.0, math.inf),
-            "steps": (0, math.inf),
-            "own_steps": (0, math.inf),
-            "learning_rate": (1e-12, math.inf),
-            "weight_decay": (0.0, math.inf),
-            "loss_tolerance": (0.0, math.inf),
-        }
-        _check(self, ranges)
+        _check(self)

@@ -39,9 +39,6 @@ class WeightGenerator(nn.Module):
 
     Parameters may have a leading dimension of members, inputs have none; the weights then are (members, k, K).
     Initialisation draws from torch's global generator.
-
-    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl.
     """
 
     def __init__(
@@ -202,9 +199,6 @@ def fused_score(weights: torch.Tensor, z: torch.Tensor, present: torch.Tensor) -
     `weights` (…, k, K) are signed, `z` (k, K) proxy scores in [0, 1], `present` (k, K) bool says which are known; what
     `z` holds elsewhere, NaN included, is not read. Scores are in [0, 1]; scores outside of it are kept as they are, and
     then scores may leave it too. An architecture without any proxy or weight gets 0.5, the middle.
-
-    Reference: Lin and Luo, Per-Architecture Training-Free Metric Optimization for Neural Architecture Search, NeurIPS
-    2025, OpenReview mVh0lIsdUl.
     """
     z = torch.where(present, z, 0.0)
     weights = weights * present

@@ -6,7 +6,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from po_nas.errors import ConfigError, suggest
+from po_nas.errors import ConfigError, hint
 from po_nas.registry import Registry
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def factory(name: str, **chosen: Any) -> NetworkFactory:
     known = options(name)
     for key, value in chosen.items():
         if key not in known:
-            near = suggest(key, known)
-            remedy = f"did you mean {near!r}?" if near else f"{name} has {', '.join(known) or 'none'}"
+            remedy = hint(key, known, f"{name} has {', '.join(known) or 'none'}")
             raise ConfigError(f"{name}.{key}", value, f"is no option; {remedy}")
     return partial(registry.get(name), **chosen)

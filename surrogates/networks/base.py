@@ -12,7 +12,7 @@ from torch import nn
 
 from surrogates.encodings import Encodings, Shape
 
-__all__ = ["Affine", "Head", "Network", "NetworkFactory", "masked_mean"]
+__all__ = ["Affine", "Head", "Network", "NetworkFactory", "masked_mean", "operation_nodes", "operation_shape"]
 
 
 class Network(nn.Module, ABC):
@@ -84,7 +84,6 @@ class Affine(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound)) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the layer."""
         if self.bias is None:
             return x @ self.weight
         if self.weight.ndim == x.ndim == 3:
@@ -102,7 +101,6 @@ class Head(nn.Module):
         self.last = Affine(width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the layers."""
         x = nn.functional.silu(self.first(x))
         x = nn.functional.silu(self.second(x))
         return cast(torch.Tensor, self.last(x))
@@ -111,3 +109,41 @@ class Head(nn.Module):
 def masked_mean(mask: torch.Tensor) -> torch.Tensor:
     """Weights (k, n, 1) that turn a sum over nodes into the mean over the real ones of a mask (k, n)."""
     return (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(-1)
+
+
+def operation_shape(shape: Shape) -> int:
+    """Number of node features of `operation_nodes` for encodings of a shape."""
+    return shape.node_features if shape.edge_features <= 1 else 2 * shape.node_features + shape.edge_features
+
+
+def operation_nodes(inputs: Encodings) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Node features (k, m, g), adjacency (k, m, m) and mask (k, m) of graphs whose nodes carry the operations.
+
+    Encodings with at most one edge feature are returned as they are. Where edges have several features (cell spaces
+    with an operation on each edge) the result is the line graph: each edge becomes a node, described by the features of
+    its source, of its target and its own, and the edge i → j feeds every edge that leaves j. m is then the largest
+    number of edges among the k graphs; padding has mask false and features zero.
+    """
+    mask = inputs.mask.float()
+    nodes = inputs.nodes * mask[:, :, None]
+    adjacency = inputs.adjacency * mask[:, :, None] * mask[:, None, :]
+    if inputs.shape.edge_features <= 1:
+        return nodes, adjacency, inputs.mask
+    k, n, _ = nodes.shape
+    graph, source, target = (adjacency > 0).nonzero(as_tuple=True)
+    count = torch.bincount(graph, minlength=k)
+    most = max(int(count.max()), 1)
+    first = count.cumsum(0) - count
+    slot = torch.arange(len(graph), device=graph.device) - first[graph]
+
+    features = torch.cat([nodes[graph, source], nodes[graph, target], inputs.edges[graph, source, target]], dim=-1)
+    lifted = nodes.new_zeros(k, most, features.shape[-1])
+    lifted[graph, slot] = features
+    real = torch.zeros(k, most, dtype=torch.bool, device=nodes.device)
+    real[graph, slot] = True
+    # An end that no edge has: padding meets nothing.
+    ends = torch.full((2, k, most), n, device=nodes.device)
+    ends[1] += 1
+    ends[0, graph, slot], ends[1, graph, slot] = target, source
+    follows = (ends[0][:, :, None] == ends[1][:, None, :]).float()
+    return lifted, follows, real

@@ -49,7 +49,6 @@ class GAT(Network):
         return nodes, links.flatten(1, 2), bias, masked_mean(inputs.mask)
 
     def encode(self, *prepared: torch.Tensor) -> torch.Tensor:
-        """Embeddings (k, width)."""
         x, links, bias, share = prepared
         n = x.shape[-2]
         x, links = x.flatten(-3, -2), links.flatten(-3, -2)

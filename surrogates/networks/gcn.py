@@ -7,8 +7,7 @@ from torch import nn
 
 from po_nas.errors import ConfigError
 from surrogates.encodings import Encodings, Shape
-from surrogates.networks.base import Affine, Head, Network, masked_mean
-from surrogates.networks.operations import operation_nodes, operation_shape
+from surrogates.networks.base import Affine, Head, Network, masked_mean, operation_nodes, operation_shape
 
 __all__ = ["GCN"]
 
@@ -51,7 +50,6 @@ class GCN(Network):
         return means, halves.view(k, 2 * m, 2 * m), masked_mean(mask)
 
     def encode(self, *prepared: torch.Tensor) -> torch.Tensor:
-        """Embeddings (k, width)."""
         x, halves, share = prepared
         m = x.shape[-2]
         x = x.flatten(-3, -2)

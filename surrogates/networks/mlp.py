@@ -42,7 +42,6 @@ class MLP(Network):
         return (torch.cat([part.flatten(1) for part in parts], dim=1),)
 
     def encode(self, *prepared: torch.Tensor) -> torch.Tensor:
-        """Embeddings (k, width)."""
         (x,) = prepared
         for layer in self.layers:
             x = torch.relu(layer(x))

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from surrogates.encodings import Encodings, Shape
-from surrogates.networks.base import Affine, Head, Network, masked_mean
-from surrogates.networks.operations import operation_nodes, operation_shape
+from surrogates.networks.base import Affine, Head, Network, masked_mean, operation_nodes, operation_shape
 
 __all__ = ["PINAT"]
 
@@ -59,7 +58,6 @@ class PINAT(Network):
         return described, torch.where(allowed, 0.0, _FORBIDDEN), masked_mean(mask)
 
     def encode(self, *prepared: torch.Tensor) -> torch.Tensor:
-        """Embeddings (k, width)."""
         described, bias, share = prepared
         n, head = described.shape[-2], self.width // _HEADS
         x = self.embedding(described.flatten(-3, -2))

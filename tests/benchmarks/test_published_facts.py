@@ -8,7 +8,7 @@ import pytest
 from po_nas import benchmarks
 from po_nas.benchmarks import data
 from po_nas.benchmarks.data.nasbench201 import load_public
-from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
+from po_nas.benchmarks.data.nasbench201_rows import flops, parameters
 from po_nas.errors import InvalidArchitectureError, MissingDataError
 from tests.errors import raised
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from po_nas.benchmarks import data
 from po_nas.benchmarks.data import datasets, files
-from po_nas.benchmarks.data.columns import Column, Read, numbers
 from po_nas.benchmarks.data.files import PublicFile
+from po_nas.benchmarks.data.store import Column, Read, numbers
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 MIRROR = "owner__repo/0123456789ab/toy.bin"

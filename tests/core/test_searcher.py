@@ -9,9 +9,8 @@ from pydantic import Field, ValidationError
 
 from po_nas import methods, spaces
 from po_nas.core.objective import Outcome
-from po_nas.core.searcher import STREAMS, Domain, MethodOptions, seed_sequence
+from po_nas.core.searcher import STREAMS, Domain, MethodOptions, SharedCache, seed_sequence
 from po_nas.core.settings import validated
-from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ConfigError
 
 SPACE = spaces.get("transnas_micro")

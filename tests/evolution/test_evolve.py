@@ -7,7 +7,7 @@ import pytest
 
 from po_nas import spaces
 from po_nas.evolution import evolve
-from po_nas.evolution.operators import KeyDuplicateElimination, column
+from po_nas.evolution.evolve import KeyDuplicateElimination, column
 from po_nas.testing import ToyObjective
 
 

@@ -9,8 +9,8 @@ import torch
 
 import losses
 from losses.ranks import better, not_worse, positions, quantiles, top_share
+from losses.regression import permuted_differences
 from losses.schedule import effective_sample_size
-from losses.squared_error import permuted_differences
 from tests.losses import reference
 
 Y = torch.tensor([0.90, 0.94, 0.70, 0.88], dtype=torch.float64)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from po_nas import spaces
-from po_nas.core.searcher import Domain
+from po_nas.core.searcher import Domain, SharedCache
 from po_nas.core.settings import validated
-from po_nas.core.shared_cache import SharedCache
 from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, scored_candidates
 from po_nas.runtime.api import make_searcher

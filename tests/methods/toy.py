@@ -9,8 +9,7 @@ import numpy as np
 
 from po_nas import methods
 from po_nas.core.proxy_source import ProxySource
-from po_nas.core.searcher import Domain
-from po_nas.core.shared_cache import SharedCache
+from po_nas.core.searcher import Domain, SharedCache
 from po_nas.testing import SearcherConformance, ToyObjective
 
 CACHE = SharedCache()

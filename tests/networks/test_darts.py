@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from po_nas import benchmarks, networks, spaces
-from po_nas.networks.darts_operations import DropPath
+from po_nas.networks.darts import DropPath
 from proxies.counting import count_operations, count_parameters
 from tests.networks.sampling import architecture, meta
 

@@ -6,7 +6,7 @@ import torch
 
 from po_nas import networks, spaces
 from po_nas.benchmarks import data
-from po_nas.benchmarks.data.nasbench101_graphs import unpack
+from po_nas.benchmarks.data.nasbench101 import unpack
 from po_nas.networks.nasbench101 import vertex_channels
 from proxies.counting import count_parameters
 from tests.networks.sampling import SMALL, inputs

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from po_nas import benchmarks, networks, spaces
-from po_nas.networks.edge_cell import live_edges
-from po_nas.spaces.cell import EDGES
+from po_nas.spaces.cell import EDGES, live_edges
 from proxies.counting import count_operations, count_parameters
 from tests.networks.sampling import SMALL, inputs
 

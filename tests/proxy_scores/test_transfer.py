@@ -6,7 +6,7 @@ from scipy.stats import kendalltau
 
 from po_nas import methods, spaces
 from po_nas.core.searcher import Domain
-from po_nas.core.transfer import SourceTask
+from po_nas.core.trial import SourceTask
 from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.methods.candidates.candidate_set import scored_candidates
 from po_nas.proxy_scores.transfer import TransferProxies

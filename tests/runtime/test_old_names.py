@@ -19,7 +19,7 @@ from po_nas.errors import ConfigError, RenamedWarning, UnknownNameError
 from po_nas.reports.page import make_report
 from po_nas.runtime.config import SearchConfig, load_config, search_config
 from po_nas.runtime.run_directory import read_config
-from po_nas.training.options import TrainingOptions
+from po_nas.training.objective import TrainingOptions
 from tests.commands.test_command_line import po_nas as command
 from tests.errors import check, one_line, raised
 

@@ -15,8 +15,7 @@ import pytest
 import po_nas
 from po_nas.errors import ConfigError, ExecutorError, JournalError, MissingExtraError
 from po_nas.runtime import executors
-from po_nas.runtime.environment import environment
-from po_nas.runtime.executors.gpus import check_share, room, share, visible
+from po_nas.runtime.executors.environment import check_share, environment, room, share, visible
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload
 from po_nas.runtime.executors.process import ProcessExecutor, ProcessOptions
 from po_nas.runtime.journal import Journal

@@ -11,8 +11,7 @@ import pytest
 
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.darts import DARTSSpace
-from po_nas.spaces.darts_node import node_distance, node_neighbours
+from po_nas.spaces.darts import DARTSSpace, node_distance, node_neighbours
 from po_nas.testing import SpaceConformance
 
 SPACE = DARTSSpace()

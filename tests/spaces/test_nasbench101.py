@@ -10,8 +10,7 @@ import pytest
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.nasbench101 import NASBench101Space
-from po_nas.spaces.nasbench101_graph import EDGES, edge_distance, is_valid, live_rows
-from po_nas.spaces.nasbench101_hash import module_hash
+from po_nas.spaces.nasbench101_graph import EDGES, edge_distance, is_valid, live_rows, module_hash
 from po_nas.testing import SpaceConformance
 from tests.spaces.nasbench101_count import count_unique_cells
 

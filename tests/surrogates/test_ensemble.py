@@ -9,8 +9,8 @@ import torch
 import surrogates
 from po_nas import spaces
 from po_nas.errors import ConfigError, UnknownNameError
-from surrogates.calibration import Calibration, folds
 from surrogates.encodings import Encodings
+from surrogates.ensemble import Calibration, folds
 from tests.errors import raised
 
 SMALL = {"settings": {"steps": 120}, "network_options": {"width": 16}}

@@ -14,7 +14,7 @@ from po_nas.errors import ConfigError, UnknownNameError
 from surrogates import networks
 from surrogates.encodings import Encodings
 from surrogates.isolation import seeded, single_thread
-from surrogates.networks.operations import operation_nodes, operation_shape
+from surrogates.networks.base import operation_nodes, operation_shape
 from surrogates.stack import Stack
 from tests.errors import raised
 

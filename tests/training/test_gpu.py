@@ -11,8 +11,7 @@ from po_nas.training.data import ImageData, Images, image_set
 from po_nas.training.data.resident import ResidentLoader
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.recipe import recipe
-from po_nas.training.shapes import network_options
-from po_nas.training.trainer import Trainer
+from po_nas.training.trainer import Trainer, network_options
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 KIND = image_set("cifar10")

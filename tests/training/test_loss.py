@@ -19,8 +19,7 @@ from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, LossNotFiniteError, UnknownNameError
 from po_nas.runtime.config import load_config
 from po_nas.training.final import TrainConfig, train
-from po_nas.training.loss import loss_of
-from po_nas.training.recipe import Recipe, recipe
+from po_nas.training.recipe import Recipe, loss_of, recipe
 from po_nas.training.trainer import Trainer
 from tests.errors import raised
 from tests.training.test_objective import cells

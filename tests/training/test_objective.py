@@ -24,12 +24,10 @@ from po_nas.training import objective as objectives
 from po_nas.training.data import image_set
 from po_nas.training.final import TrainConfig
 from po_nas.training.halving import Halving, Rungs
-from po_nas.training.objective import TrainingObjective
-from po_nas.training.options import TrainingOptions
+from po_nas.training.objective import TrainingObjective, TrainingOptions
 from po_nas.training.recipe import names, recipe
 from po_nas.training.records import EpochRecord
-from po_nas.training.shapes import network_options
-from po_nas.training.trainer import Trainer
+from po_nas.training.trainer import Trainer, network_options
 from tests.errors import raised
 from tests.training.toy_images import arrays, write_folders, write_parquet
 

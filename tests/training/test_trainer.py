@@ -22,7 +22,6 @@ from po_nas.errors import (
     TrainingMemoryError,
     UnknownNameError,
 )
-from po_nas.training import checkpoint as checkpoints
 from po_nas.training import recipe as recipes
 from po_nas.training import trainer as trainers
 from po_nas.training.isolation import chosen_device, isolated, reseed
@@ -359,7 +358,7 @@ def test_a_checkpoint_that_cannot_be_used(tmp_path, damage):
 
 def test_a_full_disk_costs_checkpoints_and_nothing_else(tmp_path, monkeypatch):
     expected = trainer().run()
-    save, calls = checkpoints.save, []
+    save, calls = trainers.save, []
 
     def full(path, value):
         calls.append(path)
@@ -369,7 +368,7 @@ def test_a_full_disk_costs_checkpoints_and_nothing_else(tmp_path, monkeypatch):
             raise TrainingStorageError(path, os.strerror(errno.ENOSPC))
         save(path, value)
 
-    monkeypatch.setattr(checkpoints, "save", full)
+    monkeypatch.setattr(trainers, "save", full)
     result = trainer(folder=tmp_path).run()
     assert timeless(result) == timeless(expected)
     assert result.failed_checkpoints == 1

@@ -20,7 +20,7 @@ from po_nas.benchmarks.data.datasets import (
     table,
     verify,
 )
-from po_nas.benchmarks.data.failures import DownloadError, StorageError, TruncatedFileError
+from po_nas.benchmarks.data.fetch import DownloadError, StorageError, TruncatedFileError
 from po_nas.benchmarks.data.files import PublicFile, files_of
 
 __all__ = [

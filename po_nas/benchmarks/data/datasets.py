@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from po_nas.benchmarks.data.columns import Column, Read
 from po_nas.benchmarks.data.fetch import check, fetch, is_sound, writing
-from po_nas.benchmarks.data.files import files_of
-from po_nas.benchmarks.data.places import cached_file
-from po_nas.benchmarks.data.store import Table, is_complete, table_path, write_table
+from po_nas.benchmarks.data.files import cached_file, files_of
+from po_nas.benchmarks.data.store import Column, Read, Table, is_complete, table_path, write_table
 from po_nas.errors import DataError, MissingDataError, UnknownNameError, short
 
 __all__ = ["Dataset", "Status", "convert", "dataset", "get", "is_available", "names", "status", "table", "verify"]
@@ -33,49 +31,31 @@ class Dataset:
 
 
 _DATASETS = {
-    d.name: d
-    for d in (
-        Dataset(
-            "nasbench201",
+    name: Dataset(name, summary, f"{module}:columns", 1, f"arXiv {arxiv}")
+    for name, module, arxiv, summary in (
+        (
+            *("nasbench201", "nasbench201", "2001.00326, 2009.00437, 2210.03230, 2006.04647"),
             "NAS-Bench-201: 200- and 12-epoch accuracies, seconds, 13 proxies, 15,625 cells x 3 data sets",
-            "nasbench201:columns",
-            1,
-            "arXiv 2001.00326, 2009.00437, 2210.03230, 2006.04647",
         ),
-        Dataset(
-            "nasbench201_hardware",
+        (
+            *("nasbench201_hardware", "hardware", "2103.10584, 2106.08630"),
             "latency and energy of the 15,625 NAS-Bench-201 cells: HW-NAS-Bench and HELP devices",
-            "hardware:columns",
-            1,
-            "arXiv 2103.10584, 2106.08630",
         ),
-        Dataset(
-            "transnasbench101",
+        (
+            *("transnasbench101", "transnas", "2105.11871, 2210.03230"),
             "TransNAS-Bench-101: 7 tasks, best and final epoch, 4,096 micro cells and 3,256 macro networks, proxies",
-            "transnas:columns",
-            1,
-            "arXiv 2105.11871, 2210.03230",
         ),
-        Dataset(
-            "nasbench101_sample",
+        (
+            *("nasbench101_sample", "nasbench101", "1902.09635"),
             "NAS-Bench-101: 30,001 of its 423,624 cells, validation after 4, 12, 36 and 108 epochs",
-            "nasbench101:columns",
-            1,
-            "arXiv 1902.09635",
         ),
-        Dataset(
-            "nasbench301_sample",
+        (
+            *("nasbench301_sample", "nasbench301", "2008.09777, 2210.03230"),
             "NAS-Bench-301: surrogate predictions and proxies of 1,218 DARTS cells",
-            "nasbench301:columns",
-            1,
-            "arXiv 2008.09777, 2210.03230",
         ),
-        Dataset(
-            "suite_zero",
+        (
+            *("suite_zero", "suite_zero", "2210.03230"),
             "NAS-Bench-Suite-Zero: up to 13 proxies with their seconds on 28 small problems",
-            "suite_zero:columns",
-            1,
-            "arXiv 2210.03230",
         ),
     )
 }

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.benchmarks.data.columns import Column, Read, numbers
 from po_nas.benchmarks.data.datasets import is_available, table
 from po_nas.benchmarks.data.files import files_of
 from po_nas.benchmarks.data.nasbench201_rows import arrange, row_of_string, row_of_tuple
+from po_nas.benchmarks.data.store import Column, Read, numbers
 from po_nas.benchmarks.data.text_files import read_csv
 from po_nas.benchmarks.unpickle import read_pickle_bytes
 from po_nas.errors import DataError

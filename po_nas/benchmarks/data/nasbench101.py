@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
+from importlib.resources import files
 
 import numpy as np
+from numpy.typing import NDArray
 
 from po_nas import spaces
-from po_nas.benchmarks.data.columns import Column, Read, numbers, without_failures
-from po_nas.benchmarks.data.nasbench101_graphs import packed_graphs, unpack
+from po_nas.benchmarks.data.store import Column, Read, numbers, without_failures
 from po_nas.benchmarks.data.text_files import integers, read_archive
 from po_nas.errors import DataError
-from po_nas.spaces.nasbench101_hash import module_hash
+from po_nas.spaces.base import Architecture
+from po_nas.spaces.nasbench101_graph import EDGES, VERTICES, module_hash
 
-__all__ = ["columns"]
+__all__ = ["columns", "packed_graphs", "unpack"]
 
 _FILES = ("nasbenchvis_data-20k.json", "nasbenchvis_data-10k.json")
 _EPOCHS = (4, 12, 36, 108)
@@ -64,3 +67,20 @@ def _naslib_cell(text: str) -> tuple[list[tuple[int, ...]], list[int]]:
     count = next(n for n in range(2, 8) if n * n + n == len(values))
     matrix = [values[row * count : (row + 1) * count] for row in range(count)]
     return matrix, [-1, *(_NASLIB_OPERATION[o] for o in values[count * count + 1 : -1]), -2]
+
+
+def packed_graphs() -> NDArray[np.uint32]:
+    """Packed graphs (30001,) in the order of their hashes: 21 bits for the edges, then two for each operation.
+
+    The public records name a cell by its hash alone; these graphs were found by enumerating the space and hashing.
+    """
+    resource = files("po_nas.benchmarks.data") / "nasbench101_graphs.npz"
+    with np.load(io.BytesIO(resource.read_bytes()), allow_pickle=False) as archive:
+        graphs: NDArray[np.uint32] = archive["graphs"]
+    return graphs
+
+
+def unpack(code: int) -> Architecture:
+    """The architecture of a packed graph; its code is that of `po_nas.spaces.nasbench101`."""
+    bits = tuple(code >> k & 1 for k in range(len(EDGES)))
+    return Architecture("nasbench101", (bits, tuple(code >> len(EDGES) + 2 * v & 3 for v in range(VERTICES - 2))))

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.benchmarks.data.columns import Column, Read, numbers, without_failures
 from po_nas.benchmarks.data.datasets import is_available, table
 from po_nas.benchmarks.data.frames import read_frame
-from po_nas.benchmarks.data.nasbench201_rows import CELLS, arrange, row_of_string, row_of_tuple
-from po_nas.benchmarks.data.nasbench201_sizes import flops, parameters
+from po_nas.benchmarks.data.nasbench201_rows import CELLS, arrange, flops, parameters, row_of_string, row_of_tuple
+from po_nas.benchmarks.data.store import Column, Read, numbers, without_failures
 from po_nas.benchmarks.data.text_files import read_archive, read_csv
 from po_nas.benchmarks.unpickle import read_pickle_bytes
 from po_nas.errors import DataError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.benchmarks.data.columns import Column, Read, numbers, without_failures
+from po_nas.benchmarks.data.store import Column, Read, numbers, without_failures
 from po_nas.benchmarks.data.text_files import tuple_text
 
 __all__ = ["PROXIES", "columns"]

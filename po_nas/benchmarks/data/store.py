@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.benchmarks.data.columns import Column
 from po_nas.benchmarks.data.fetch import replace_with
-from po_nas.benchmarks.data.files import files_of
-from po_nas.benchmarks.data.places import cache_folder
+from po_nas.benchmarks.data.files import cache_folder, files_of
 from po_nas.errors import DataError
 
-__all__ = ["Table", "is_complete", "table_path", "write_table"]
+__all__ = ["Column", "Read", "Table", "is_complete", "numbers", "table_path", "without_failures", "write_table"]
+
+Read = Callable[[str], bytes]
+"""Gives a converter the checked bytes of a public file by its registered name."""
+
+_FAILED = -1e8
+"""What NAS-Bench-Suite-Zero wrote where a score could not be computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `values` is a (n,) float64 or integer array, or n strings.
+
+    `role` is ``id``, ``search`` (a method may see it), ``report`` (for the reader only), ``train``, ``proxy``,
+    ``cost`` or ``hardware``; `unit` is empty for plain scores.
+    """
+
+    name: str
+    values: NDArray[np.float64] | NDArray[np.int64] | Sequence[str]
+    role: str
+    unit: str = ""
+
+
+def numbers(name: str, values: Sequence[float] | NDArray[np.float64], role: str, unit: str = "") -> Column:
+    """A float64 column; NaN where a number is missing."""
+    return Column(name, np.asarray(values, np.float64), role, unit)
+
+
+def without_failures(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace the upstream failure marker and infinities by NaN; such a row ranks last, it is not dropped."""
+    return np.where((values == _FAILED) | np.isinf(values), np.nan, values)
 
 
 def table_path(dataset: str, version: int) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from po_nas.benchmarks.data.columns import Column, Read, numbers, without_failures
+from po_nas.benchmarks.data.store import Column, Read, numbers, without_failures
 from po_nas.benchmarks.data.text_files import read_archive, tuple_text
 
 __all__ = ["PROXIES", "columns"]

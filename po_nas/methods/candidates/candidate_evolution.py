@@ -12,8 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from po_nas.core.searcher import MethodOptions, Searcher
 from po_nas.core.trial import Observation
 from po_nas.evolution import generation, select_survivors
-from po_nas.evolution.operators import Score
-from po_nas.methods.candidates.candidate_set import CandidateSet, proxy_scores, require_proxies
+from po_nas.evolution.evolve import Score
+from po_nas.methods.candidates.candidate_set import CandidateSet, require_proxies
 from po_nas.spaces.base import Architecture
 from surrogates.isolation import single_thread
 
@@ -57,7 +57,6 @@ class OffspringScorer(Protocol):
 
     def __call__(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> PredictedScores | None:
         """Fit to what was told before trial `number`, with randomness that depends on it alone; None: too few data."""
-        ...
 
 
 class _Kept(NamedTuple):
@@ -190,4 +189,4 @@ class CandidateEvolution:
         return survivors.extended(architectures, self._scores(architectures)) if architectures else survivors
 
     def _scores(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        return proxy_scores(self._source, architectures, self._base.names)
+        return self._source.values(architectures, self._base.names)

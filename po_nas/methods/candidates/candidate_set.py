@@ -26,7 +26,6 @@ __all__ = [
     "CandidateSet",
     "candidates",
     "is_listed",
-    "proxy_scores",
     "require_proxies",
     "scored_candidates",
 ]
@@ -227,7 +226,7 @@ def scored_candidates(
     listed = candidates(domain, seed, size)
 
     def scored() -> CandidateSet:
-        scores, kept = proxy_scores(source, listed.architectures, wanted), wanted
+        scores, kept = source.values(listed.architectures, wanted), wanted
         if not names:
             columns = np.flatnonzero(np.isfinite(scores).mean(axis=0) >= _COVERAGE)
             scores, kept = scores[:, columns], tuple(wanted[k] for k in columns)
@@ -237,14 +236,6 @@ def scored_candidates(
     if not found.names:
         raise ProxiesUnavailableError(method, domain.space.name, "none is known for half of the candidates")
     return found
-
-
-def proxy_scores(
-    source: ProxySource, architectures: Sequence[Architecture], names: Sequence[str]
-) -> NDArray[np.float64]:
-    """Raw proxy scores (n, k), NaN where missing; an infinite one orders nothing and is as good as none."""
-    scores = np.asarray(source.values(architectures, names), dtype=np.float64)
-    return np.where(np.isfinite(scores), scores, np.nan)
 
 
 def _composed(name: str, others: Sequence[str]) -> bool:

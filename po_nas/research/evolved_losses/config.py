@@ -24,8 +24,7 @@ from po_nas.research.evolved_losses.networks import GENOTYPES
 from po_nas.runtime.config import ExecutorConfig
 from po_nas.training.data import ImageSet
 from po_nas.training.data import image_set as known_set
-from po_nas.training.loss import LossChoice
-from po_nas.training.recipe import Augmentation, NetworkShape, Recipe
+from po_nas.training.recipe import Augmentation, LossChoice, NetworkShape, Recipe
 
 __all__ = ["REGIMES", "EvolveLossConfig", "Final", "Rung", "Setting", "augmentation", "load_evolve_loss", "presets"]
 

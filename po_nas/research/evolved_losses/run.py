@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from losses.classification import latex, simplified
+from po_nas.core.settings import read_yaml
 from po_nas.errors import ConfigError
 from po_nas.formula import text
 from po_nas.research.evolved_losses.checks import Funnel
@@ -112,7 +113,7 @@ def _claim(directory: Path, config: EvolveLossConfig) -> None:
     path, given = directory / "config.yaml", _determining(config)
     if not path.is_file():
         write(path, yaml.safe_dump(given, sort_keys=False, allow_unicode=True))
-    elif yaml.safe_load(path.read_text(encoding="utf-8")) != given:
+    elif read_yaml(path, "out") != given:
         raise ConfigError("out", str(directory), "holds another evolution; choose another folder")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +26,9 @@ from surrogates.isolation import single_thread
 __all__ = ["Trainings"]
 
 _log = logging.getLogger(__name__)
+
+_TORN_S = 3600.0
+"""Age in seconds from which a temporary file is nobody's any more."""
 
 
 class Trainings:
@@ -54,9 +59,11 @@ class Trainings:
         return len(self._ended)
 
     def __enter__(self) -> Trainings:
+        # What a killed session left; others may be writing to the same folder now, which takes them seconds.
         for torn in self.parts.directory.glob("*.tmp"):
-            # A session that was killed left it.
-            torn.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if time.time() - torn.stat().st_mtime > _TORN_S:
+                    torn.unlink()
         return self
 
     def __exit__(

@@ -29,7 +29,7 @@ from po_nas.research.evolved_proxies.selection import formula_of
 from po_nas.runtime.api import make_executor, make_searcher
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import SearchConfig
-from po_nas.runtime.events import EventList
+from po_nas.runtime.journal import EventList
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study

@@ -1,7 +1,9 @@
-"""Tasks done in this process."""
+"""Tasks done in this process: one after the other, or as asynchronous workers on a virtual clock."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
 from collections import deque
 from contextlib import suppress
@@ -10,7 +12,7 @@ from typing import Any, ClassVar
 
 from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload, execute
 
-__all__ = ["InlineExecutor", "execute_here"]
+__all__ = ["InlineExecutor", "SimulatedExecutor", "execute_here"]
 
 _DEATHS = 2
 """So often may a task end this process; then it has failed."""
@@ -29,11 +31,9 @@ class InlineExecutor(Executor):
         self._queue: deque[Task] = deque()
 
     def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
-        """Queue a task."""
         self._queue.append(task)
 
     def poll(self) -> list[Completed]:
-        """Do the next task."""
         if not self._queue:
             return []
         task = self._queue.popleft()
@@ -72,3 +72,30 @@ def _deaths(marker: Path) -> int:
         return int(json.loads(marker.read_text(encoding="utf-8"))["deaths"]) + 1
     except (OSError, ValueError, LookupError, TypeError, RecursionError, OverflowError):
         return 0
+
+
+class SimulatedExecutor(Executor):
+    """`workers` parallel workers; a task takes the seconds of virtual time that it is recorded to cost.
+
+    Nothing waits: answers are computed at once and handed out in the order in which they would have finished (ties in
+    the order of submission). A task that costs nothing finishes at the time it was submitted.
+    """
+
+    synchronous: ClassVar[bool] = False
+
+    def __init__(self, workload: Workload, **settings: Any) -> None:
+        super().__init__(workload, **settings)
+        self._running: list[tuple[float, int, Completed]] = []
+        self._order = itertools.count()
+
+    def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
+        answer = execute_here(self, task)
+        finished = (self._clock_s if submitted_s is None else submitted_s) + answer.cost_s
+        heapq.heappush(self._running, (finished, next(self._order), Completed(task, answer, finished)))
+
+    def poll(self) -> list[Completed]:
+        if not self._running:
+            return []
+        finished, _, completed = heapq.heappop(self._running)
+        self._clock_s = max(self._clock_s, finished)
+        return [completed]

@@ -8,13 +8,15 @@ import threading
 import time
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from po_nas.errors import ExecutorError, WorkerLostError, described
 from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Lost, Task, Workload
+from po_nas.runtime.executors.messages import check_ready
 
 __all__ = ["LaneExecutor", "LaneOptions"]
 
@@ -52,6 +54,7 @@ class LaneExecutor(Executor):
     synchronous: ClassVar[bool] = False
     remote: ClassVar[bool] = True
     Options: ClassVar[type[ExecutorOptions]] = LaneOptions
+    options: LaneOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
@@ -64,11 +67,6 @@ class LaneExecutor(Executor):
         self._pending = 0
         self._broken: ExecutorError | None = None
         self._lost_s: dict[str, float] = {}
-
-    @property
-    def lane_options(self) -> LaneOptions:
-        """The options, of the type that every subclass has."""
-        return cast(LaneOptions, self.options)
 
     # -- for subclasses -------------------------------------------------------------------------------------------
 
@@ -91,6 +89,24 @@ class LaneExecutor(Executor):
         """How many GPUs' worth of trials there is room for; 0 where there are no GPUs."""
         return 0
 
+    def start(self, lane: int, begin: Callable[[], str], what: str) -> None:
+        """Have `begin` start the worker of a lane, up to `Options.attempts` times, and check its first words.
+
+        `begin` returns these, or raises `WorkerLostError`. Raises `ExecutorError`, about `what`, when all are lost.
+        """
+        for left in reversed(range(self.options.attempts)):
+            try:
+                text = begin()
+            except WorkerLostError as error:
+                self.stop(lane)
+                if self.closing:
+                    raise
+                if not left:
+                    raise ExecutorError(what.format(error)) from error
+                continue
+            check_ready(text)
+            return
+
     def give_up(self, error: ExecutorError) -> None:
         """End the search: nothing can run any more. Called in any thread; `poll` raises the error."""
         self._broken = error
@@ -105,16 +121,13 @@ class LaneExecutor(Executor):
 
     @property
     def parallel(self) -> int:
-        """The number of workers."""
         return self.workers
 
     @property
     def clock_s(self) -> float:
-        """Real seconds since the search began."""
         return self._clock_s + time.perf_counter() - self._began
 
     def restore_clock(self, clock_s: float) -> None:
-        """Go on from an earlier session."""
         self._clock_s, self._began = clock_s, time.perf_counter()
 
     def open(self) -> None:
@@ -122,7 +135,7 @@ class LaneExecutor(Executor):
         if self._lanes:
             return
         self.prepare()
-        self.workers = self.lane_options.workers or (self.workers if self.workers > 1 else max(1, self.room()))
+        self.workers = self.options.workers or (self.workers if self.workers > 1 else max(1, self.room()))
         self._lanes = [
             threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane}", daemon=True)
             for lane in range(self.workers)
@@ -131,14 +144,12 @@ class LaneExecutor(Executor):
             thread.start()
 
     def submit(self, task: Task, *, submitted_s: float | None = None) -> None:
-        """Queue a task; a free worker takes it at once."""
         self._pending += 1
         with self._changed:
             self._tasks.append(task)
             self._changed.notify()
 
     def poll(self) -> list[Completed]:
-        """Wait for the next task that is complete."""
         found: list[Completed] = []
         while self._pending and not found and not self.closing:
             self.open()
@@ -221,7 +232,7 @@ class LaneExecutor(Executor):
         if self._closing.is_set():
             return
         lost_s = self._lost_s.pop(task.name, 0.0) + seconds
-        if task.attempt >= self.lane_options.attempts:
+        if task.attempt >= self.options.attempts:
             words = f"quarantined: lost its worker {task.attempt} times, at last: {reason}"
             self._news.put(Completed(task, Answer.failed(words, lost_s, lost_s), self.clock_s))
             return

@@ -80,11 +80,9 @@ class ObjectiveWorkload(Workload):
 
     @property
     def name(self) -> str:
-        """The objective's name."""
         return self.objective.name
 
     def run(self, task: Task) -> Answer:
-        """Evaluate or score."""
         if task.kind == EVALUATE:
             return self._evaluated(task.payload)
         if task.kind == SCORE:

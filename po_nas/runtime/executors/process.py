@@ -15,10 +15,9 @@ from typing import Any, ClassVar
 import psutil
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from po_nas.errors import ExecutorError, WorkerLostError
-from po_nas.runtime.environment import environment
+from po_nas.errors import WorkerLostError
 from po_nas.runtime.executors.base import Answer, ExecutorOptions, Task, Workload, timed_out
-from po_nas.runtime.executors.gpus import check_share, room, share, visible
+from po_nas.runtime.executors.environment import check_share, environment, room, share, visible
 from po_nas.runtime.executors.lanes import LaneExecutor, LaneOptions
 from po_nas.runtime.executors.messages import (
     READY,
@@ -26,7 +25,6 @@ from po_nas.runtime.executors.messages import (
     answered,
     broken,
     built,
-    check_ready,
     recipe,
     text_of,
 )
@@ -62,25 +60,23 @@ class ProcessExecutor(LaneExecutor):
     """
 
     Options: ClassVar[type[ExecutorOptions]] = ProcessOptions
+    options: ProcessOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
         self._recipe = recipe(self)
         self._gpus = visible()
         here = "this machine shows" if "CUDA_VISIBLE_DEVICES" not in os.environ else "CUDA_VISIBLE_DEVICES shows"
-        self._per_trial = check_share(self.lane_options.gpus_per_trial, len(self._gpus), here)
+        self._per_trial = check_share(self.options.gpus_per_trial, len(self._gpus), here)
         # Looked at now: while a worker starts, its own variables are in the environment.
         self._threads_given = any(name in os.environ for name in _THREADS)
         self._workers: dict[int, _Worker] = {}
 
     def room(self) -> int:
-        """As many workers as the GPUs allow."""
         return room(len(self._gpus), self._per_trial)
 
     def attempt(self, lane: int, task: Task) -> Answer:
-        """Send the task to the lane's process and watch it."""
         options = self.options
-        assert isinstance(options, ProcessOptions)
         worker = self._workers.get(lane) or self._start(lane)
         started = time.perf_counter()
         worker.send(text_of(task))
@@ -106,36 +102,26 @@ class ProcessExecutor(LaneExecutor):
 
     def _start(self, lane: int) -> _Worker:
         options = self.options
-        assert isinstance(options, ProcessOptions)
-        for left in reversed(range(options.attempts)):
+
+        def begin() -> str:
             worker = self._workers[lane] = _Worker(self._recipe, self._variables(lane))
-            try:
-                while (text := self._hear(worker, max(options.silence_s, _START_S))) is None:
-                    pass
-            except WorkerLostError as error:
-                self.stop(lane)
-                if self.closing:
-                    raise
-                if not left:
-                    raise ExecutorError(
-                        f"a worker process {error} before it was ready; its last words are above. A script that "
-                        'searches needs the guard: if __name__ == "__main__"'
-                    ) from error
-                continue
-            check_ready(text)
-            return worker
-        raise AssertionError("there is at least one attempt")
+            while (text := self._hear(worker, max(options.silence_s, _START_S))) is None:
+                pass
+            return text
+
+        what = "a worker process {} before it was ready; its last words are above. A script that searches needs the "
+        self.start(lane, begin, what + 'guard: if __name__ == "__main__"')
+        return self._workers[lane]
 
     def _variables(self, lane: int) -> dict[str, str]:
         """What the environment of a lane's worker has of its own."""
         found = {"CUDA_VISIBLE_DEVICES": share(self._gpus, lane, self._per_trial)} if self._gpus else {}
-        threads = self.lane_options.cpus_per_trial
+        threads = self.options.cpus_per_trial
         if threads is None and not self._threads_given:
             threads = max(1, _cores() // self.workers)
         return found if threads is None else {**found, **dict.fromkeys(_THREADS, str(threads))}
 
     def stop(self, lane: int) -> None:
-        """Kill the lane's process and its children."""
         worker = self._workers.pop(lane, None)
         if worker is not None:
             worker.kill()

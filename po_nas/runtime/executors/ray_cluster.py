@@ -13,9 +13,9 @@ from pydantic import Field
 
 from po_nas.errors import ExecutorError, MissingExtraError, WorkerLostError
 from po_nas.runtime.executors.base import Answer, ExecutorOptions, Task, Workload, timed_out
-from po_nas.runtime.executors.gpus import check_share, room
+from po_nas.runtime.executors.environment import check_share, room
 from po_nas.runtime.executors.lanes import LaneExecutor, LaneOptions
-from po_nas.runtime.executors.messages import READY, answer_of, answered, broken, built, check_ready, recipe, text_of
+from po_nas.runtime.executors.messages import READY, answer_of, answered, broken, built, recipe, text_of
 
 __all__ = ["RayExecutor", "RayOptions"]
 
@@ -66,6 +66,7 @@ class RayExecutor(LaneExecutor):
 
     by_value: ClassVar[bool] = True
     Options: ClassVar[type[ExecutorOptions]] = RayOptions
+    options: RayOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
@@ -82,7 +83,6 @@ class RayExecutor(LaneExecutor):
     def prepare(self) -> None:
         """Join the cluster, or start one on this machine."""
         options = self.options
-        assert isinstance(options, RayOptions)
         if not self._ray.is_initialized():
             self._connect(options.address)
             self._connected = True
@@ -131,7 +131,6 @@ class RayExecutor(LaneExecutor):
         return sum(room(int(gpus), self._per_trial) for gpus in machines)
 
     def attempt(self, lane: int, task: Task) -> Answer:
-        """Call the lane's actor."""
         actor = self._actors.get(lane) or self._start(lane)
         text = self._wait(actor.answer.remote(text_of(task)), self.timeout_s)
         if text is None:
@@ -141,24 +140,18 @@ class RayExecutor(LaneExecutor):
         return answer_of(text)
 
     def _start(self, lane: int) -> Any:
-        for left in reversed(range(self.lane_options.attempts)):
-            kind = self._ray.remote(RayWorker).options(
-                num_cpus=self.lane_options.cpus_per_trial or 1, num_gpus=self._per_trial, max_restarts=0
-            )
+        kind = self._ray.remote(RayWorker).options(
+            num_cpus=self.options.cpus_per_trial or 1, num_gpus=self._per_trial, max_restarts=0
+        )
+
+        def begin() -> str:
             actor = self._actors[lane] = kind.remote(self._recipe)
-            try:
-                text = self._wait(actor.begin.remote(), None)
-            except WorkerLostError as error:
-                self.stop(lane)
-                if self.closing:
-                    raise
-                if not left:
-                    raise ExecutorError(f"a Ray actor {error} before it was ready") from error
-                continue
+            text = self._wait(actor.begin.remote(), None)
             assert text is not None
-            check_ready(text)
-            return actor
-        raise AssertionError("there is at least one attempt")
+            return text
+
+        self.start(lane, begin, "a Ray actor {} before it was ready")
+        return self._actors[lane]
 
     def _wait(self, reference: Any, timeout_s: float | None) -> str | None:
         """What an actor answers; None when it takes too long."""
@@ -177,7 +170,6 @@ class RayExecutor(LaneExecutor):
         raise WorkerLostError("the search is over")
 
     def stop(self, lane: int) -> None:
-        """Kill the lane's actor."""
         actor = self._actors.pop(lane, None)
         if actor is not None and not self._gone:
             self._ray.kill(actor)

@@ -41,11 +41,11 @@ class SubmititExecutor(LaneExecutor):
     by_value: ClassVar[bool] = True
     pieces: ClassVar[int] = 1
     Options: ClassVar[type[ExecutorOptions]] = SubmititOptions
+    options: SubmititOptions
 
     def __init__(self, workload: Workload, **settings: Any) -> None:
         super().__init__(workload, **settings)
         options = self.options
-        assert isinstance(options, SubmititOptions)
         try:
             import submitit
             from submitit.core.utils import FailedJobError, UncompletedJobError
@@ -67,9 +67,7 @@ class SubmititExecutor(LaneExecutor):
         self._running: dict[int, tuple[Task, Any]] = {}
 
     def prepare(self) -> None:
-        """Set up submitit; nothing is submitted yet."""
         options = self.options
-        assert isinstance(options, SubmititOptions)
         self._engine = self._submitit.AutoExecutor(folder=str(self._folder), cluster=options.cluster)
         wanted = {
             "name": "po-nas",
@@ -140,7 +138,6 @@ class SubmititExecutor(LaneExecutor):
         return self._folder / f"{task.name}-{task.attempt}.{kind}"
 
     def stop(self, lane: int) -> None:
-        """Cancel the lane's job."""
         if lane in self._running:
             task, handle = self._running.pop(lane)
             handle.cancel(check=False)

@@ -38,7 +38,6 @@ class ConsoleCallback(Callback):
         self._said: ScoringProgress | None = None
 
     def on_start(self, info: RunInfo) -> None:
-        """Say what is searched, under which protocol, and start the bar."""
         self._info = info
         config, protocol = info.config, info.protocol
         epochs = str(protocol.get("epochs", "?"))
@@ -95,7 +94,6 @@ class ConsoleCallback(Callback):
         return f"{progress.done:,}/{progress.wanted:,} proxy scores", "  ".join(parts)
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
-        """Move the bar, or print every so many trials."""
         text = self._text(progress)
         if self._bar is not None:
             count = self._count(progress.evaluations)
@@ -120,7 +118,6 @@ class ConsoleCallback(Callback):
         return terminal_text("  ".join(parts))
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
-        """Stop the bar."""
         self.close()
 
     def close(self) -> None:

@@ -31,7 +31,6 @@ class MLflowCallback(Callback):
         self._run_id = ""
 
     def on_start(self, info: RunInfo) -> None:
-        """Create the run, with the configuration as parameters."""
         self._client = MlflowClient(tracking_uri=self._uri)
         name = f"po-nas/{info.config['benchmark']}"
         found = self._client.get_experiment_by_name(name)
@@ -41,7 +40,6 @@ class MLflowCallback(Callback):
             self._client.log_param(self._run_id, key, str(value))
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
-        """One step per trial number."""
         if self._client is None:
             return
         values = {
@@ -60,7 +58,6 @@ class MLflowCallback(Callback):
         )
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
-        """Tag the run with its incumbent and end it."""
         if self._client is None:
             return
         self._client.set_tag(self._run_id, "incumbent", str(summary["incumbent"]))

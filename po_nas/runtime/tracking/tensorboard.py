@@ -27,7 +27,6 @@ class TensorBoardCallback(Callback):
         self._writer = SummaryWriter(str(self._folder))
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
-        """One step per trial number."""
         if self._writer is None:
             return
         scalars = {
@@ -42,6 +41,5 @@ class TensorBoardCallback(Callback):
                 self._writer.add_scalar(name, value, trial.number)
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
-        """Flush."""
         if self._writer is not None:
             self._writer.close()

@@ -37,10 +37,22 @@ class CodeEncodings:
 
     @cached_property
     def numeric(self) -> NDArray[np.intp]:
-        """Columns of the vector that are places on a scale."""
-        slots = self._layout.slots
-        chosen = [c + bool(s.conditions) for c, s in zip(self._columns, slots, strict=True) if s.choice.numeric]
+        """Columns of the vector that are the places of single choices, not of layers, on a scale."""
+        chosen = [
+            column + bool(slot.conditions)
+            for column, slot in zip(self._columns, self._layout.slots, strict=True)
+            if slot.choice.numeric and not slot.path
+        ]
         return np.array(chosen, dtype=np.intp)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of the vector by choice, all its layers together."""
+        found: dict[str, list[int]] = {}
+        ends = [*self._columns[1:], self.vector_size]
+        for slot, start, end in zip(self._layout.slots, self._columns, ends, strict=True):
+            found.setdefault(slot.name, []).extend(range(start, end))
+        return tuple(map(tuple, found.values()))
 
     def vector(self, code: Sequence[int]) -> NDArray[np.float64]:
         """One entry for each numeric choice, its place on the scale; a one-hot for each other.

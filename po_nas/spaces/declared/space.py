@@ -385,8 +385,13 @@ class DeclaredSpace(Space):
 
     @property
     def numeric_columns(self) -> NDArray[np.intp]:
-        """Columns of the vector that are places on a scale."""
+        """Columns of the vector that are the places of single choices, not of layers, on a scale."""
         return self._encodings.numeric
+
+    @property
+    def vector_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of the vector by choice, all its layers together."""
+        return self._encodings.groups
 
     def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
         """Places on scales and one-hots, as `CodeEncodings.vector` says; shape (vector_size,)."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from po_nas.training.data.image_sets import ImageSet, image_set, names
-from po_nas.training.data.images import Images
+from po_nas.training.data.images import Images, stratified
+from po_nas.training.data.layouts import locate
 from po_nas.training.data.opened import ImageData, open_data
-from po_nas.training.data.places import locate
-from po_nas.training.data.splits import stratified
 
 __all__ = ["ImageData", "ImageSet", "Images", "image_set", "locate", "names", "open_data", "stratified"]

@@ -40,53 +40,44 @@ _CIFAR = (
     "download {title} in the Hugging Face parquet layout (train*.parquet, test*.parquet) or as folders "
     "train/CLASS/*.png and test/CLASS/*.png, and name the folder: training.data=DIR (po-nas train: data=DIR)"
 )
-_SETS = {
-    s.name: s
-    for s in (
-        ImageSet("digits", 10, 8, (0.3053,), (0.3760,), "pip install scikit-learn", "scikit-learn, UCI digits"),
-        ImageSet(
-            "fashion-mnist",
-            10,
-            28,
-            (0.2860,),
-            (0.3530,),
-            "install the Debian package dataset-fashion-mnist, or put the four idx files, or parquet files train* and "
-            "test*, into a folder and name it: training.data=DIR (po-nas train: data=DIR)",
-            "Xiao, Rasul and Vollgraf, arXiv 1708.07747",
-        ),
-        ImageSet(
-            "cifar10",
-            10,
-            32,
-            (0.4914, 0.4822, 0.4465),
-            (0.2470, 0.2435, 0.2616),
-            _CIFAR.format(title="CIFAR-10"),
-            "Krizhevsky 2009",
-        ),
-        ImageSet(
-            "cifar100",
-            100,
-            32,
-            (0.5071, 0.4865, 0.4409),
-            (0.2673, 0.2564, 0.2762),
-            _CIFAR.format(title="CIFAR-100"),
-            "Krizhevsky 2009",
-            label=("fine_label", "label"),
-        ),
-        ImageSet(
-            "imagenet",
-            1000,
-            224,
-            (0.485, 0.456, 0.406),
-            (0.229, 0.224, 0.225),
-            "put the images of ImageNet-1k into folders train/CLASS/*.JPEG and val/CLASS/*.JPEG and name the folder "
-            "above: training.data=DIR (po-nas train: data=DIR)",
-            "Russakovsky et al., arXiv 1409.0575",
-            test=("val", "validation"),
-            streamed=True,
-        ),
-    )
+_FASHION = (
+    "install the Debian package dataset-fashion-mnist, or put the four idx files, or parquet files train* and test*, "
+    "into a folder and name it: training.data=DIR (po-nas train: data=DIR)"
+)
+_IMAGENET = (
+    "put the images of ImageNet-1k into folders train/CLASS/*.JPEG and val/CLASS/*.JPEG and name the folder above: "
+    "training.data=DIR (po-nas train: data=DIR)"
+)
+_STATISTICS = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+_LISTED = (
+    ImageSet("digits", 10, 8, (0.3053,), (0.3760,), "pip install scikit-learn", "scikit-learn, UCI digits"),
+    ImageSet("fashion-mnist", 10, 28, (0.2860,), (0.3530,), _FASHION, "Xiao, Rasul and Vollgraf, arXiv 1708.07747"),
+    ImageSet("cifar10", 10, 32, *_STATISTICS["cifar10"], _CIFAR.format(title="CIFAR-10"), "Krizhevsky 2009"),
+    ImageSet(
+        "cifar100",
+        100,
+        32,
+        *_STATISTICS["cifar100"],
+        _CIFAR.format(title="CIFAR-100"),
+        "Krizhevsky 2009",
+        label=("fine_label", "label"),
+    ),
+    ImageSet(
+        "imagenet",
+        1000,
+        224,
+        *_STATISTICS["imagenet"],
+        _IMAGENET,
+        "Russakovsky et al., arXiv 1409.0575",
+        test=("val", "validation"),
+        streamed=True,
+    ),
+)
+_SETS = {one.name: one for one in _LISTED}
 
 
 def names() -> list[str]:

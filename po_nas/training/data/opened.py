@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from po_nas.errors import MissingExtraError
-from po_nas.training.data.folders import list_files
 from po_nas.training.data.image_sets import ImageSet
-from po_nas.training.data.images import Images
-from po_nas.training.data.layouts import image_folder, split_reader
+from po_nas.training.data.images import Images, stratified
+from po_nas.training.data.layouts import image_folder, list_files, split_reader
 from po_nas.training.data.resident import ResidentLoader
-from po_nas.training.data.splits import stratified
 from po_nas.training.data.streamed import StreamedLoader
 from po_nas.training.recipe import Recipe
 
@@ -34,15 +32,12 @@ class Loader(Protocol):
 
     def __len__(self) -> int:
         """Number of images."""
-        ...
 
     def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of training: augmented images (b, 3, h, w) and labels (b,)."""
-        ...
 
     def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, as they are."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

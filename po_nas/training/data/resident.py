@@ -34,7 +34,6 @@ class ResidentLoader:
         self._device = device
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self._labels)
 
     def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -85,7 +85,6 @@ class StreamedLoader:
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (kind.mean, kind.std))
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self._files)
 
     def _loader(self, batch: int, seed: int | None, order: Sequence[int]) -> Iterator[Any]:

@@ -32,7 +32,7 @@ from po_nas.runtime.config import ExecutorConfig
 from po_nas.runtime.executors import Task
 from po_nas.runtime.executors.messages import text_of
 from po_nas.training.data import image_set
-from po_nas.training.loss import chosen_loss
+from po_nas.training.recipe import chosen_loss
 from tests.errors import raised
 
 TINY = "{epochs: 1, channels: 8, layers: 2, batch: 64}"

@@ -1,14 +1,34 @@
-"""Which GPUs a worker on this machine may see."""
+"""What a worker on this machine inherits: environment variables, and which GPUs it may see."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from po_nas.errors import ConfigError
 
-__all__ = ["check_share", "room", "share", "visible"]
+__all__ = ["check_share", "environment", "room", "share", "visible"]
+
+_lock = threading.Lock()
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set `variables` meanwhile, one thread at a time; libraries read theirs before a new process could set them."""
+    with _lock:
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def visible() -> list[str]:
