@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,10 +12,12 @@ from po_nas.errors import MissingPassError
 from proxies.blocks import channels_last
 from proxies.isolation import Snapshot, derive_seed
 from proxies.layers import Layer
+from proxies.nonlinear import NonlinearCall
 from proxies.proxy_spec import ProxySpec, closure
 
 if TYPE_CHECKING:
     from proxies.gaussian import GaussianPass
+    from proxies.noise import NoisePass
     from proxies.passes import ActivationGradient, Passes
     from proxies.sample_gradients import SampleGradients
 
@@ -38,6 +41,7 @@ class ProxyContext:
         self._passes = passes
         self._allowed = closure(spec.passes)
         self._snapshot: Snapshot | None = None
+        self._installed: ExitStack | None = None
         self._generator: torch.Generator | None = None
 
     def _of(self, name: str, attribute: str) -> Any:
@@ -63,7 +67,7 @@ class ProxyContext:
 
         Raises `UnsupportedModuleError` when there are none.
         """
-        return self._passes.state.weights()
+        return self._passes.layers
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -89,20 +93,35 @@ class ProxyContext:
 
     def call(self, *inputs: Tensor) -> Any:
         """The module's output for other inputs, differentiable; its statistics stay as they are."""
-        return self._passes.state(*inputs)
+        state = self._passes.state
+        if self._installed is None:
+            # Until the proxy is done, for what is checkpointed runs again when the output is differentiated.
+            self._installed = ExitStack()
+            self._installed.enter_context(state.installed(state.leaves, state.buffers()))
+        return state(*inputs)
 
     @property
     def module(self) -> nn.Module:
-        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper."""
+        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper.
+
+        Outputs of `call` cannot be differentiated any more after this.
+        """
+        self._uninstall()
         if self._snapshot is None:
             self._snapshot = Snapshot(self._passes.state.module)
         return self._passes.state.module
 
     def close(self) -> None:
         """Undo what the proxy did to `module`; the engine calls it."""
+        self._uninstall()
         if self._snapshot is not None:
             self._snapshot.restore()
             self._snapshot = None
+
+    def _uninstall(self) -> None:
+        if self._installed is not None:
+            self._installed.close()
+            self._installed = None
 
     # -- one forward pass of the batch ----------------------------------------------------------------------------
 
@@ -124,6 +143,12 @@ class ProxyContext:
         """Pass ``activations``: the outputs of each layer that was called, one a call."""
         found = self._of("activations", "activations")
         return [(layer, tuple(o.detach() for o in outputs)) for layer, outputs in found]
+
+    @property
+    def nonlinear_calls(self) -> list[NonlinearCall]:
+        """Pass ``nonlinear``: input and output of every call of an activation function, of whichever kind, in order."""
+        calls = self._of("nonlinear", "nonlinear_calls")
+        return [NonlinearCall(call.before, call.after.detach()) for call in calls]
 
     @property
     def block_features(self) -> list[Tensor]:
@@ -154,6 +179,11 @@ class ProxyContext:
         return self._of("activation_gradients", "activation_gradients")  # type: ignore[no-any-return]
 
     @property
+    def nonlinear_gradients(self) -> list[Tensor]:
+        """Pass ``nonlinear_gradients``: the loss's gradient by the output of each of `nonlinear_calls`."""
+        return self._of("nonlinear_gradients", "nonlinear_gradients")  # type: ignore[no-any-return]
+
+    @property
     def hessian_gradient(self) -> list[Tensor]:
         """Pass ``hessian``: H g for each of `layers`, g `weight_gradients` and H the loss's Hessian by all of them."""
         return self._of("hessian", "hessian_gradient")  # type: ignore[no-any-return]
@@ -177,9 +207,25 @@ class ProxyContext:
         return self._of("gaussian", "gaussian")  # type: ignore[no-any-return]
 
     @property
+    def noise(self) -> NoisePass:
+        """Pass ``noise``: the network on noise, with random targets."""
+        return self._of("noise", "noise")  # type: ignore[no-any-return]
+
+    @property
+    def masked_codes(self) -> list[Tensor]:
+        """Pass ``masked``: `relu_codes` of the network with masks and layer normalisation, see `proxies.masked`."""
+        return self._of("masked", "masked_codes")  # type: ignore[no-any-return]
+
+    @property
     def single_features(self) -> list[Tensor]:
         """Pass ``single``: the output of each convolution, (1, channels, …), for one input from N(0, 1)."""
         return self._of("single", "single_features")  # type: ignore[no-any-return]
+
+    @property
+    def circle(self) -> list[tuple[Tensor, Tensor]]:
+        """Pass ``circle``: first and second derivative of the output along a circle of inputs, at some of its
+        points."""
+        return self._of("circle", "circle")  # type: ignore[no-any-return]
 
     @property
     def synaptic_flow(self) -> list[tuple[Tensor, Tensor]]:

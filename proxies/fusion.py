@@ -21,9 +21,15 @@ from po_nas.errors import ConfigError, ProxyValueError
 from proxies.normalise import mid_ranks
 from proxies.registration import spec
 
-__all__ = ["Missing", "SingleBest", "log_rank", "mean_rank", "oriented", "ranks", "single_best"]
+__all__ = ["AZ_NAS", "VKDNW", "Missing", "SingleBest", "log_rank", "mean_rank", "oriented", "ranks", "single_best"]
 
 Missing = Literal["last", "middle", "raise"]
+
+AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+"""What AZ-NAS adds up the log ranks of (`log_rank`); multiply-accumulates are its complexity."""
+
+VKDNW = ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops")
+"""What VKDNW aggregated adds up the log ranks of: Týbl and Neumann, CVPR 2025, arXiv 2502.04975."""
 
 
 def oriented(scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:

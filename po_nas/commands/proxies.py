@@ -14,8 +14,7 @@ import typer
 
 from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, load_proxies
-from po_nas.commands.progress import ProgressBar
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import ProgressBar, print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from po_nas.core.settings import flat
 from po_nas.errors import RunDirectoryError
 from po_nas.reports.architecture_svg import cells, draw_graph
-from po_nas.reports.regret import draw_regret, save_figure
+from po_nas.reports.figures import draw_regret, draw_trust, save_figure
 from po_nas.reports.run import RunData, TrialData, load_run
-from po_nas.reports.trust import draw_trust
 from po_nas.runtime.escaping import html_text, without_formulas
 from po_nas.runtime.trusted_plugins import Trust
 

@@ -5,8 +5,8 @@ import json
 import po_nas
 from po_nas import spaces
 from po_nas.methods.proxy_bo import ProxyBO
+from po_nas.reports.figures import draw_trust
 from po_nas.reports.page import make_report
-from po_nas.reports.trust import draw_trust
 from po_nas.testing import ToyObjective
 from tests.methods.toy import ToyMetrics
 

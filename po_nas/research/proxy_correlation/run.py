@@ -19,14 +19,15 @@ from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
 from proxies.evolved.proxy import evolved_over, find
-from proxies.fusion import log_rank, mean_rank, oriented, single_best
+from proxies.fusion import AZ_NAS, VKDNW, log_rank, mean_rank, oriented, single_best
 
 __all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "correlate_computed", "fusions"]
 
 _LARGEST_RESAMPLE = 500
 _KNOWN = 50
 """Evaluated architectures that the single best score is chosen by."""
-_AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+_LOG_RANKS = {"log rank (AZ-NAS)": AZ_NAS, "log rank (VKDNW)": VKDNW}
+"""Fusions by the sum of log ranks, with their members."""
 
 Origin = Literal["published", "own"]
 
@@ -163,12 +164,12 @@ def _interval(
 def fusions(
     columns: Mapping[str, NDArray[np.float64]], validation: NDArray[np.float64], seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four, and ``single best``.
+    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four and of VKDNW's five, and ``single
+    best``.
 
     Members are scores of known direction that half of the rows have; a row without one of them has NaN, and ranks are
-    taken among the others, which is transductive. ``log rank`` is there when all four are (multiply-accumulates are its
-    complexity). ``single best`` is the member with the largest |τ_b| over 50 random rows of `validation` (rows,),
-    higher = better.
+    taken among the others, which is transductive. A ``log rank`` is there when all of its members are. ``single best``
+    is the member with the largest |τ_b| over 50 random rows of `validation` (rows,), higher = better.
     """
     known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
     members = [n for n in known if np.isfinite(columns[n]).mean() >= 0.5]
@@ -187,8 +188,9 @@ def fusions(
         turned = oriented({member: columns[member] for member in members})
         best = single_best(turned[evaluated], validation[evaluated])
         found["single best"] = best.sign * turned[:, best.column]
-    if set(_AZ_NAS) <= set(members):
-        fuse("log rank (AZ-NAS)", _AZ_NAS, log_rank)
+    for name, chosen in _LOG_RANKS.items():
+        if set(chosen) <= set(members):
+            fuse(name, chosen, log_rank)
     return found
 
 

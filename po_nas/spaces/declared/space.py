@@ -93,9 +93,13 @@ class DeclaredSpace(Space):
     # -- networks -------------------------------------------------------------------------------------------------
 
     @overload
-    def network(self, function: Network, /) -> Network: ...
+    def network(self, function: Network, /) -> Network:
+        """As ``@space.network``."""
+
     @overload
-    def network(self, /, *, example_inputs: object) -> Callable[[Network], Network]: ...
+    def network(self, /, *, example_inputs: object) -> Callable[[Network], Network]:
+        """As ``@space.network(example_inputs=…)``."""
+
     def network(self, function: Network | None = None, /, *, example_inputs: object = None) -> Any:
         """Decorate the function that builds the network (`torch.nn.Module`) of a configuration.
 
