@@ -9,8 +9,22 @@ from po_nas.errors import PoNasError
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result, resume, search
+    from po_nas.runtime.session import Session
+    from po_nas.spaces.declared import Categorical, Float, Int, Ordinal, declare
 
-__all__ = ["PoNasError", "Result", "__version__", "resume", "search"]
+__all__ = [
+    "Categorical",
+    "Float",
+    "Int",
+    "Ordinal",
+    "PoNasError",
+    "Result",
+    "Session",
+    "__version__",
+    "declare",
+    "resume",
+    "search",
+]
 
 
 def __dir__() -> list[str]:
@@ -18,9 +32,17 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import the search on first use, so that ``import po_nas`` stays light."""
+    """Import what is asked for on first use, so that ``import po_nas`` stays light."""
     if name in {"Result", "resume", "search"}:
         from po_nas.runtime import api
 
         return getattr(api, name)
+    if name == "Session":
+        from po_nas.runtime.session import Session
+
+        return Session
+    if name in {"Categorical", "Float", "Int", "Ordinal", "declare"}:
+        from po_nas.spaces import declared
+
+        return getattr(declared, name)
     raise AttributeError(f"module 'po_nas' has no attribute {name!r}")

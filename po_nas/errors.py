@@ -139,9 +139,10 @@ class InvalidArchitectureError(PoNasError, ValueError):
 class NotEnumerableError(PoNasError, TypeError):
     """Enumeration was asked of a space too large for it."""
 
-    def __init__(self, space: str, size: int) -> None:
+    def __init__(self, space: str, size: int | None) -> None:
         self.space, self.size = space, size
-        super().__init__(f"{space} has about {size:.2e} architectures and cannot be enumerated; sample it instead")
+        many = "no end of" if size is None else f"about {size:.2e}"
+        super().__init__(f"{space} has {many} architectures and cannot be enumerated; sample it instead")
 
 
 class EditPathError(PoNasError):

@@ -27,7 +27,7 @@ from proxies.passes import Loss, Passes
 from proxies.proxy_spec import PASSES, ProxySpec, closure
 from proxies.registration import expand, registry, spec
 
-__all__ = ["Proxy", "Scores", "evaluate", "resolve", "score"]
+__all__ = ["Proxy", "Scores", "evaluate", "resolve", "score", "with_needs"]
 
 ProxyFunction: TypeAlias = Callable[[ProxyContext], float] | Callable[[Mapping[str, float]], float]
 
@@ -101,7 +101,7 @@ def evaluate(
     chosen = _proxies(wanted)
     checked = Batch.of(batch)
     scores = Scores()
-    everything = _with_needs(chosen)
+    everything = with_needs(chosen)
     with isolated(module):
         for dtype in ("model", "float64"):
             group = [proxy for proxy in everything if proxy.spec.dtype == dtype and not proxy.spec.needs]
@@ -124,7 +124,7 @@ def _proxies(wanted: str | Iterable[str] | Sequence[Proxy]) -> list[Proxy]:
     return resolve(str(item) for item in given)
 
 
-def _with_needs(chosen: Sequence[Proxy]) -> list[Proxy]:
+def with_needs(chosen: Sequence[Proxy]) -> list[Proxy]:
     """The proxies and all that they need, each once, every one behind what it needs.
 
     Raises `UnknownNameError` for a need that nobody has registered, `ConfigError` for proxies that need each other.

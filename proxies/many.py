@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import pickle
 from collections import deque
@@ -16,10 +17,11 @@ from torch import nn
 
 from po_nas.errors import ConfigError, ProxyError, ProxyFailedError, ProxyWorkerError
 from proxies.batch import Batch, BatchLike
-from proxies.cache import CacheKey, ScoreCache
+from proxies.cache import ScoreCache
 from proxies.engine import Proxy, Scores, evaluate, resolve
 from proxies.isolation import seeded
 from proxies.passes import Loss
+from proxies.shelf import Shelf
 
 __all__ = ["ScoreResult", "score_many"]
 
@@ -100,44 +102,29 @@ def score_many(
         raise ConfigError("workers", workers, "must be at least 1")
     chosen = tuple(resolve(wanted))
     work = _Work(build, Batch.of(batch), chosen, seed, init_seed, loss)
-    return _results(items, work, workers, _Shelf(cache, key, space, work))
+    kept = None
+    if cache is not None and key is not None:
+        kept = _Kept(Shelf(cache, space, chosen, work.batch, seed=seed, init_seed=init_seed, loss=loss), key)
+    return _results(items, work, workers, kept)
 
 
-class _Shelf:
-    """The cache as `score_many` sees it; without one it has nothing and keeps nothing."""
+@dataclass(frozen=True)
+class _Kept:
+    """The cache as `score_many` sees it."""
 
-    def __init__(self, cache: ScoreCache | None, key: Callable[[Any], str] | None, space: str, work: _Work) -> None:
-        self._cache, self._key = cache, key
-        if cache is not None:
-            loss = work.loss and f"{getattr(work.loss, '__module__', '')}.{getattr(work.loss, '__qualname__', '')}"
-            batch = work.batch.fingerprint() + (f" {loss}" if loss else "")
-            seeds = f"{work.init_seed}/{work.seed}"
-            self._keys = {
-                p.spec.name: CacheKey(space, "", p.spec.name, p.spec.version, seeds, batch, p.spec.dtype)
-                for p in work.proxies
-            }
+    shelf: Shelf
+    key: Callable[[Any], str]
 
-    def keys(self, item: Any) -> dict[str, CacheKey]:
-        if self._cache is None or self._key is None:
-            return {}
-        architecture = self._key(item)
-        return {name: key._replace(architecture=architecture) for name, key in self._keys.items()}
-
-    def known(self, keys: dict[str, CacheKey]) -> dict[str, float]:
-        if self._cache is None:
-            return {}
-        found = {name: self._cache.get(key) for name, key in keys.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def store(self, keys: dict[str, CacheKey], values: dict[str, float]) -> None:
-        if self._cache is not None:
-            self._cache.put({keys[name]: value for name, value in values.items()})
+    def known(self, item: Any, names: Names) -> dict[str, float]:
+        """Finite scores; what is known to have none is computed again, for the reason."""
+        found = self.shelf.known(self.key(item), names)
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _results(items: Iterable[Any], work: _Work, workers: int, shelf: _Shelf) -> Iterator[ScoreResult]:
+def _results(items: Iterable[Any], work: _Work, workers: int, kept: _Kept | None) -> Iterator[ScoreResult]:
     names = tuple(proxy.spec.name for proxy in work.proxies)
     crew = _Crew(work, workers) if workers > 1 else None
-    waiting: deque[tuple[int, dict[str, CacheKey], dict[str, float], _Task | None]] = deque()
+    waiting: deque[tuple[int, Any, dict[str, float], _Task | None]] = deque()
     source = enumerate(items)
     try:
         while True:
@@ -145,19 +132,19 @@ def _results(items: Iterable[Any], work: _Work, workers: int, shelf: _Shelf) -> 
                 index, item = next(source, (-1, None))
                 if index < 0:
                     break
-                keys = shelf.keys(item)
-                known = shelf.known(keys)
+                known = {} if kept is None else kept.known(item, names)
                 missing = tuple(name for name in names if name not in known)
                 task = None
                 if missing:
                     task = crew.submit(item, missing) if crew else _Task.done(work.scores(item, missing))
-                waiting.append((index, keys, known, task))
+                waiting.append((index, item, known, task))
             if not waiting:
                 return
-            index, keys, known, task = waiting.popleft()
+            index, item, known, task = waiting.popleft()
             scores = Scores() if task is None else crew.collect(task) if crew else task.scores
             assert scores is not None
-            shelf.store(keys, scores.values)
+            if kept is not None:
+                kept.shelf.store(kept.key(item), scores.values)
             values = known | scores.values
             yield ScoreResult(index, {name: values[name] for name in names if name in values}, scores.errors)
     finally:

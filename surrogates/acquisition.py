@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -59,9 +60,10 @@ class GPScorer:
     """A Gaussian process fitted to what is known, and acquisition values of candidates under it.
 
     `features` describe the n evaluated architectures, `targets` (n,) are their values, `pending` those under
-    evaluation. Distances within a block are divided by the median distance between evaluated architectures. `fitted`
-    is False when the likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one integer
-    of `rng`, the seed of the quasi-random samples and of what BoTorch draws.
+    evaluation. Distances within a block are divided by the median distance between evaluated architectures. `groups`
+    are the columns of the last block by named choice, where it has them (`surrogates.choice_kernel`). `fitted` is False
+    when the likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one integer of `rng`,
+    the seed of the quasi-random samples and of what BoTorch draws.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708.
@@ -76,8 +78,9 @@ class GPScorer:
         rng: np.random.Generator,
         acquisition: JointAcquisition = "logei",
         beta: float = 4.0,
+        groups: Sequence[Sequence[int]] = (),
     ) -> None:
-        self._features, self._pending = features, pending
+        self._features, self._pending, self._groups = features, pending, groups
         self._scales = [_median_distance(block) for block in features]
         self._targets = torch.as_tensor(targets)
         self._acquisition, self._beta = acquisition, beta
@@ -129,7 +132,7 @@ class GPScorer:
             return _array(acquisition(self._dense(features).unsqueeze(1)))
 
     def _fresh_model(self, features: Blocks, targets: torch.Tensor) -> ArchitectureGP:
-        return ArchitectureGP(self._dense(features), targets, [block.shape[1] for block in features])
+        return ArchitectureGP(self._dense(features), targets, [block.shape[1] for block in features], self._groups)
 
     def _upper_bound(self, model: ArchitectureGP, known: Blocks, features: Blocks) -> NDArray[np.float64]:
         mean, variance = model.marginals(self._distances(features, known))
@@ -141,9 +144,15 @@ class GPScorer:
         return torch.as_tensor(np.concatenate(scaled, axis=1))
 
     def _distances(self, first: Blocks, second: Blocks) -> list[torch.Tensor]:
-        """For each block the scaled Euclidean distances (m, n) between the rows of two sparse matrices."""
+        """For each block the scaled Euclidean distances (m, n) between the rows of two sparse matrices.
+
+        For a block of named choices, the scaled rows of the first.
+        """
         apart = []
-        for a, b, scale in zip(first, second, self._scales, strict=True):
+        for number, (a, b, scale) in enumerate(zip(first, second, self._scales, strict=True), 1):
+            if self._groups and number == len(first):
+                apart.append(torch.as_tensor(a.toarray() / scale))
+                continue
             squares = [matrix.multiply(matrix).sum(axis=1) for matrix in (a, b)]
             squared = squares[0][:, None] + squares[1][None, :] - 2.0 * (a @ b.toarray().T)
             apart.append(torch.as_tensor(np.sqrt(np.maximum(squared, 0.0)) / scale))

@@ -13,7 +13,7 @@ from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import AdditiveKernel, MaternKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -21,6 +21,7 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
 
 from surrogates.candidate_kernels import matern
+from surrogates.choice_kernel import ChoiceKernel
 from surrogates.isolation import single_thread
 from surrogates.switches import default_switches, plain
 
@@ -44,14 +45,25 @@ class ArchitectureGP(SingleTaskGP):
     decides how far each description of an architecture is to be believed. A block should be divided by a typical
     distance, so that a length scale of 1 is a sensible start. `marginals` scores a whole space of candidates cheaply;
     everything else is BoTorch's.
+
+    With `groups`, columns of the last block by named choice, that block has a `ChoiceKernel` in place of the Matérn.
     """
 
     @default_switches()
-    def __init__(self, features: torch.Tensor, targets: torch.Tensor, blocks: Sequence[int]) -> None:
+    def __init__(
+        self,
+        features: torch.Tensor,
+        targets: torch.Tensor,
+        blocks: Sequence[int],
+        groups: Sequence[Sequence[int]] = (),
+    ) -> None:
         share = math.log(len(blocks))
-        kernels = []
+        kernels: list[Kernel] = []
         for end, width in zip(itertools.accumulate(blocks), blocks, strict=True):
             columns = tuple(range(end - width, end))
+            if groups and end == sum(blocks):
+                kernels.append(ChoiceKernel(features[:, end - width : end], groups, active_dims=columns))
+                continue
             base = MaternKernel(nu=2.5, lengthscale_prior=LogNormalPrior(0.0, 0.75), active_dims=columns)
             kernel = ScaleKernel(base, outputscale_prior=LogNormalPrior(0.5 - share, 0.75))
             kernel.base_kernel.lengthscale = 1.0
@@ -105,7 +117,8 @@ class ArchitectureGP(SingleTaskGP):
         """Posterior mean and variance of the latent function, each (m,), of m candidates.
 
         `distances` are, for each block, the Euclidean distances (m, n) of the candidates to the n training points, in
-        the units of `features`. One Cholesky factor serves all candidates; nothing of size m × m is ever made.
+        the units of `features`; for a block of named choices, the candidates' features (m, width). One Cholesky factor
+        serves all candidates; nothing of size m × m is ever made.
         """
         if self._solved is None:
             train = self.train_inputs[0]
@@ -117,6 +130,10 @@ class ArchitectureGP(SingleTaskGP):
         factor, weights = self._solved
         cross, prior = torch.zeros(()), torch.zeros(())
         for kernel, apart in zip(self.covar_module.kernels, distances, strict=True):
+            if isinstance(kernel, ChoiceKernel):
+                cross = cross + kernel.forward(apart, self.train_inputs[0][:, kernel.active_dims])
+                prior = prior + kernel.variance
+                continue
             cross = cross + kernel.outputscale * matern(apart / kernel.base_kernel.lengthscale)
             prior = prior + kernel.outputscale
         mean = self.mean_module.constant + cross @ weights

@@ -18,7 +18,7 @@ PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 FLOORS = (
     ("po_nas._version", "po_nas.files"),
     ("po_nas.errors",),
-    ("po_nas.registry", "po_nas.formula"),
+    ("po_nas.registry", "po_nas.formula", "po_nas.source_code"),
     ("losses", "proxies"),
     ("surrogates",),
     ("po_nas.spaces",),
@@ -40,7 +40,7 @@ FLOORS = (
 )
 """Rooms from the ground up. A room may import what is below its floor, nothing beside or above it."""
 
-BASE = ("po_nas.errors", "po_nas.files", "po_nas.registry", "po_nas.formula")
+BASE = ("po_nas.errors", "po_nas.files", "po_nas.registry", "po_nas.formula", "po_nas.source_code")
 ONLY = {
     "losses": BASE,
     "proxies": BASE,

@@ -165,6 +165,15 @@ def test_the_examples_search(examples):
     assert run(sys.executable, "computed_scores.py", cwd=examples).strip()
 
 
+def test_ones_own_networks(tmp_path):
+    for block in blocks("docs/own_networks.md"):
+        name = re.match(r"# file: (\S+)", block)
+        assert name, "every example says which file it is"
+        (tmp_path / name[1]).write_text(block, encoding="utf-8")
+    assert '"depth":3' in run(sys.executable, "one_function.py", cwd=tmp_path)
+    assert run(sys.executable, "ask_and_tell.py", cwd=tmp_path).startswith("budget spent: 8 evaluations {")
+
+
 def test_a_plug_in_benchmark_brings_scores_and_a_plug_in_space_has_them_computed(examples):
     po_nas = str(Path(sys.executable).with_name("po-nas"))
     settings = ("method=zero_cost", "method.fusion=single", "budget=3")

@@ -22,7 +22,7 @@ def describe(name: str, plugin: Plugins = None) -> None:
     n, f, e = space.graph_shape
     rows = [
         ("name", space.name),
-        ("architectures", f"{space.size:,}"),
+        ("architectures", "no end" if space.size is None else f"{space.size:,}"),
         ("enumerable", "yes" if space.enumerable else "no"),
         ("operations", ", ".join(space.operations)),
         ("graph encoding", f"nodes ({n}, {f}), adjacency ({n}, {n}), edges ({n}, {n}, {e}), mask ({n},)"),

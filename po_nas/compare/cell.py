@@ -13,7 +13,7 @@ from po_nas import benchmarks
 from po_nas.compare.design import Cell
 from po_nas.core.objective import Objective
 from po_nas.core.searcher import SharedCache
-from po_nas.runtime.api import delegate_scoring, make_executor, make_searcher, with_computed
+from po_nas.runtime.api import make_executor, make_searcher, set_up_scoring, with_computed
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import ProxiesConfig
 from po_nas.runtime.journal import Event, EventList
@@ -42,7 +42,7 @@ def run_cell(cell: Cell) -> list[Row]:
     objective = load_objective(config.benchmark, config.feedback, config.proxies)
     journal = EventList()
     executor = make_executor(config, objective)
-    delegate_scoring(config, objective, executor)
+    set_up_scoring(config, objective, executor)
     searcher = make_searcher(config, objective, cache=SHARED)
     loop = Loop(objective, searcher, executor, Ledger(config.budget), journal)
     try:

@@ -94,6 +94,9 @@ class Cell(BaseModel):
             del search["training"]
         if search["proxies"]["objective"] is None:
             del search["proxies"]["objective"]
+        for name in ("space", "objective", "constraints"):
+            if not search[name]:
+                del search[name]
         search["proxies"] |= {"cache": None, "workers": 1}
         method = {"name": self.search.method.name, "options": self.options}
         code = {"code": list(self.code)} if self.code else {}

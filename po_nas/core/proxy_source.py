@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from po_nas.errors import UnknownNameError
 from po_nas.spaces.base import Architecture
 
-__all__ = ["Compute", "ComputedProxySource", "ProxySource"]
+__all__ = ["Compute", "ComputedProxySource", "ProxySource", "ScoredPart", "ScoringStep", "Watch"]
 
 
 class ProxySource(ABC):
@@ -69,8 +70,42 @@ class ProxySource(ABC):
         return np.where(np.isfinite(values), values, np.nan)
 
 
-Compute: TypeAlias = Callable[[Sequence[Architecture], Sequence[str]], tuple[NDArray[np.float64], int]]
-"""Scores (n, k) as `ProxySource.values` gives them, and for how many architectures networks were built."""
+@dataclass(frozen=True, slots=True)
+class ScoringStep:
+    """What has happened since the last step: numbers of scores, one for each pair of architecture and proxy.
+
+    Attributes:
+        wanted: Asked for that were not known to this source; those on disk are among them.
+        computed: Computed, those that failed included.
+        kept: Found on disk.
+    """
+
+    wanted: int = 0
+    computed: int = 0
+    kept: int = 0
+
+
+Watch: TypeAlias = Callable[[ScoringStep], None]
+"""Told of steps: of what is wanted before the first score is computed, then of all scores, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPart:
+    """Scores that somebody else has computed.
+
+    Attributes:
+        architectures: n of those that were asked for; every one is in exactly one part.
+        scores: (n, k) of the k proxies asked for, as `ProxySource.values` gives them; NaN where there is none.
+        networks: For how many of them networks were built.
+    """
+
+    architectures: Sequence[Architecture]
+    scores: NDArray[np.float64]
+    networks: int
+
+
+Compute: TypeAlias = Callable[[Sequence[Architecture], Sequence[str]], Iterator[ScoredPart]]
+"""Computes scores of different architectures; parts come as they are done."""
 
 
 class ComputedProxySource(ProxySource):
@@ -79,3 +114,11 @@ class ComputedProxySource(ProxySource):
     @abstractmethod
     def compute_by(self, compute: Compute) -> None:
         """From now on, ask `compute` for scores that are not known yet, instead of scoring in this process."""
+
+    @abstractmethod
+    def keep_in(self, path: str) -> None:
+        """From now on, keep scores in a file from one search to the next, unless they are kept somewhere already."""
+
+    @abstractmethod
+    def watch(self, watch: Watch) -> None:
+        """From now on, say what is wanted and what is done."""

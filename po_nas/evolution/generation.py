@@ -47,11 +47,12 @@ def edit_path(
 ) -> list[Architecture]:
     """A shortest path from `start` to `end`, both included: every entry is one elementary edit from the one before.
 
-    It has ``edit_distance(start, end) + 1`` entries, fewer when it is to stop after so many `steps`. Each edit is drawn
-    uniformly from all that come nearer to the end, so where edits do not depend on each other their order is uniformly
-    random; without `rng` it is the first such edit in the order of `Space.neighbours`. The path through a `PoolSpace`
-    leads through its base space, for members are rarely one edit apart. Raises `EditPathError` when the space's
-    neighbours and edit distance contradict each other.
+    It has ``edit_distance(start, end) + 1`` entries, fewer when it is to stop after so many `steps`, or where one edit
+    settles several choices at once (`Space.neighbours_complete` is False). Each edit is drawn uniformly from all that
+    come nearer to the end, so where edits do not depend on each other their order is uniformly random; without `rng` it
+    is the first such edit in the order of `Space.neighbours`. The path through a `PoolSpace` leads through its base
+    space, for members are rarely one edit apart. Raises `EditPathError` when the space's neighbours and
+    edit distance contradict each other.
     """
     if isinstance(space, PoolSpace):
         space = space.base
@@ -60,12 +61,12 @@ def edit_path(
     left = space.edit_distance(end, start)
     last = 0 if steps is None else max(left - steps, 0)
     while left > last:
-        left -= 1
-        nearer = (near for near in space.neighbours(path[-1]) if space.edit_distance(end, near) == left)
+        nearer = space.steps_towards(path[-1], end)
         choices = list(islice(nearer, 1) if rng is None else nearer)
         if not choices:
-            raise EditPathError(space.name, space.to_string(path[-1]), space.to_string(end), left + 1)
+            raise EditPathError(space.name, space.to_string(path[-1]), space.to_string(end), left)
         path.append(choices[0 if rng is None else int(rng.integers(len(choices)))])
+        left = left - 1 if space.neighbours_complete else space.edit_distance(end, path[-1])
     return path
 
 

@@ -80,7 +80,7 @@ def _encoded(
 ) -> tuple[Encodings, Encodings]:
     """Path encodings of both; the paths are those of the first."""
     first, second = (
-        [operation_paths(space.operation_graph(architecture)) for architecture in group] for group in (told, candidates)
+        [operation_paths(space.sequence_graph(architecture)) for architecture in group] for group in (told, candidates)
     )
     columns = {path: column for column, path in enumerate(sorted({path for paths in first for path in paths}))}
     return _vectors(first, columns), _vectors(second, columns)

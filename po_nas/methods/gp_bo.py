@@ -29,6 +29,8 @@ _FAILED = "acquisition (fit failed)"
 _SCREENED = 500
 """With pending trials, this many candidates (best by the marginal acquisition) get the joint acquisition."""
 
+_SCREENED_CHOICES = 60
+"""The same where choices have kernels of their own, which take longer."""
 
 Kernel = Literal["both", "graph", "vector"]
 
@@ -51,11 +53,13 @@ class GPBO(Searcher):
     After `initial` random architectures, a BoTorch GP is fitted to the normal scores of the search signal. Its kernel
     is a sum of two: one compares how often each sequence of up to `ngrams` operations occurs along the edges of two
     architectures (isomorphic graphs are equal to it), the other their vector encodings, variable by variable; the
-    likelihood weighs them. The acquisition function scores the whole space where it can be enumerated (up to 60,000
-    architectures); elsewhere a pymoo evolution that starts from the best architectures so far looks for its maximum.
-    While other trials are pending, and for every further trial of a batch, the joint noisy expected improvement given
-    the pending ones is used. Failed trials count as the worst value seen. When a fit fails, a warning is issued, the
-    prior scales are used, and the trial's origin reads ``acquisition (fit failed)``.
+    likelihood weighs them. In a declared space, the vectors have a kernel for each named choice, continuous, integer or
+    categorical, and one for all together (`surrogates.choice_kernel`). The acquisition function scores the whole space
+    where it can be enumerated (up to 60,000 architectures); elsewhere a pymoo evolution that starts from the best
+    architectures so far looks for its maximum. While other trials are pending, and for every further trial of a batch,
+    the joint noisy expected improvement given the pending ones is used. Failed trials count as the worst value seen.
+    When a fit fails, a warning is issued, the prior scales are used, and the trial's origin reads ``acquisition (fit
+    failed)``.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708; Ru et al., Interpretable Neural Architecture Search via Bayesian Optimisation with
@@ -83,7 +87,10 @@ class GPBO(Searcher):
         if o.kernel != "vector":
             ngrams = pool.encodings.ngrams(o.ngrams) if pool else NGramEncoder(space, [*told, *pending], o.ngrams)
         encode = self._encoder(ngrams)
-        scorer = GPScorer(encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta)
+        groups = space.vector_groups if o.kernel != "graph" else ()
+        scorer = GPScorer(
+            encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta, groups
+        )
         choices: Sequence[Architecture]
         if pool:
             choices, features, gone = pool.architectures, self._features(pool, ngrams), pool.positions(self.seen)
@@ -93,7 +100,8 @@ class GPBO(Searcher):
         values = scorer.marginal(features)
         values[gone] = -np.inf
         if pending or o.acquisition == "lognei":
-            best = np.argsort(-values, kind="stable")[: min(_SCREENED, len(choices) - len(gone))]
+            most = _SCREENED_CHOICES if groups else _SCREENED
+            best = np.argsort(-values, kind="stable")[: min(most, len(choices) - len(gone))]
             choices = [choices[i] for i in best]
             values = scorer.joint(tuple(block[best] for block in features))
         place = argmax_random_ties(values, rng)

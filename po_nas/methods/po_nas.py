@@ -62,7 +62,7 @@ def _operations(features: ProxyFeatures, members: NDArray[np.intp], rng: np.rand
     drawn = members if len(members) <= _DESCRIBED else rng.choice(members, _DESCRIBED, replace=False)
     counted: Counter[str] = Counter()
     for place in drawn:
-        graph = listed.space.operation_graph(listed.architectures[place])
+        graph = listed.space.sequence_graph(listed.architectures[place])
         counted.update(label for label in graph.labels if label not in ("input", "output"))
     return Counter({label: count / len(drawn) for label, count in counted.items()})
 
@@ -128,8 +128,8 @@ class PONAS(ProxyBO):
         weights = self.options.weights
 
         def make() -> MarginalisedGP:
-            vectors, sequences, proxies = features.similarities
-            components: list[Component] = [vectors, sequences, proxies]
+            components: list[Component] = [*features.similarities]
+            sequences = features.similarities[1]
             with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
             hypotheses = [features.without_proxies(0.5), with_proxies]
             if weights != "equal":

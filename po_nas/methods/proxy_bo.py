@@ -154,9 +154,10 @@ class GPProxies(ProxyBO):
     """Bayesian optimisation with a Gaussian process over encodings and proxies.
 
     The kernel is a sum of three: similarity of the vector encoding, of operation sequences, and of all proxy scores
-    (normal scores). The prior mean is the mean rank of the trusted proxies, believed to a degree that the data decide.
-    Hyperparameters are marginalised (`surrogates.marginalised_gp`), and the acquisition function with them. It is the
-    baseline for methods that learn how to fuse proxies.
+    (normal scores); single numeric choices of a declared space, such as a learning rate, are a fourth. The prior mean
+    is the mean rank of the trusted proxies, believed to a degree that the data decide. Hyperparameters are marginalised
+    (`surrogates.marginalised_gp`), and the acquisition function with them. It is the baseline for methods that learn
+    how to fuse proxies.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708; Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, arXiv

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.objective import Metric, Objective, ObjectiveWrapper, Outcome
-from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource
+from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource, Watch
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.spaces.base import Architecture
@@ -25,9 +25,19 @@ class CombinedProxies(ComputedProxySource):
         self._first, self._second = first, second
 
     def compute_by(self, compute: Compute) -> None:
-        for source in (self._first, self._second):
-            if isinstance(source, ComputedProxySource):
-                source.compute_by(compute)
+        for source in self._computed_ones():
+            source.compute_by(compute)
+
+    def keep_in(self, path: str) -> None:
+        for source in self._computed_ones():
+            source.keep_in(path)
+
+    def watch(self, watch: Watch) -> None:
+        for source in self._computed_ones():
+            source.watch(watch)
+
+    def _computed_ones(self) -> list[ComputedProxySource]:
+        return [source for source in (self._first, self._second) if isinstance(source, ComputedProxySource)]
 
     @property
     def names(self) -> tuple[str, ...]:

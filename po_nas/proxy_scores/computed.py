@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,14 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 import proxies
-from po_nas.core.proxy_source import Compute, ComputedProxySource
+from po_nas.core.proxy_source import Compute, ComputedProxySource, ScoringStep, Watch
+from po_nas.errors import ProxyBatchError, ProxyValueError, ScoreCacheError, UnknownNameError, UnsupportedModuleError
+from po_nas.networks.base import Networks
+from po_nas.source_code import code_hash
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.graph_leaves import graph_leaves
-from proxies.cache import CacheKey, ScoreCache
+from po_nas.spaces.networks import networks_of
+from proxies.batch import Batch
+from proxies.cache import ScoreCache
+from proxies.engine import resolve
 from proxies.evolved.proxy import EvolvedProxy, find
 from proxies.evolved.reference import Reference, fit
+from proxies.shelf import Shelf
 
 __all__ = ["ComputedProxies", "Inputs"]
+
+_log = logging.getLogger(__name__)
+
+_FINAL = (ProxyValueError, UnsupportedModuleError, ProxyBatchError)
+"""What says that a network has no score on a batch. Other failures may be those of this machine at this time."""
 
 Inputs = tuple[Mapping[str, Any], Any]
 """Options of the networks, and the batch that they are scored on."""
@@ -28,8 +41,13 @@ Inputs = tuple[Mapping[str, Any], Any]
 class ComputedProxies(ComputedProxySource):
     """Proxy scores of a space by building its networks.
 
-    Scores are kept in memory and, with a `cache`, in that file, which several searches may use; what failed is NaN. Not
-    to be shared by threads. Where others compute (`compute_by`), inputs and cache are theirs.
+    Scores are kept in memory and, with a `cache`, in that file, which several searches may use; what failed is NaN.
+    Their key has everything that decides them: space, architecture, options, batch and seeds; proxies and their code,
+    that of the networks and our own; the version of torch and the instructions of the processor that it uses. A cache
+    that cannot be used is warned of, and what it would have held is computed. Not to be shared by threads.
+
+    Where others compute (`compute_by`), the cache is read and written here all the same, unless a function makes the
+    inputs: then they are made where networks are scored, and the cache is there too.
 
     An evolved proxy is seen against a reference of this space, network and batch: the scores of its leaves for
     `reference` architectures that are drawn from the space once (always the same).
@@ -71,6 +89,8 @@ class ComputedProxies(ComputedProxySource):
         self._known: dict[tuple[Architecture, str], float] = {}
         self._built: set[str] = set()
         self._compute: Compute | None = None
+        self._watch: Watch = _unwatched
+        self._opened: Shelf | None = None
         self._built_elsewhere = 0
         self._size, self._origin = reference, origin
         self._evolved = {name: proxy for name in self._specs if (proxy := find(name)) is not None}
@@ -105,6 +125,15 @@ class ComputedProxies(ComputedProxySource):
         """Have others compute what is not known yet."""
         self._compute = compute
 
+    def keep_in(self, path: str) -> None:
+        """Keep scores in the file, unless a `cache` was given."""
+        if self._path is None:
+            self._path = Path(path)
+
+    def watch(self, watch: Watch) -> None:
+        """Say what is wanted and what is done."""
+        self._watch = watch
+
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
         """Scores (n,) by name as they come, NaN where one failed."""
         # Where others compute, they compose too.
@@ -116,8 +145,12 @@ class ComputedProxies(ComputedProxySource):
     def _scores(self, architectures: Sequence[Architecture], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
         """Scores (n,) by name as they come."""
         names = tuple(dict.fromkeys(names))
-        for wanted, missing in self._missing(architectures, names).items():
-            self._score(missing, wanted)
+        unknown = self._missing(architectures, names)
+        if unknown:
+            self._watch(ScoringStep(wanted=sum(len(wanted) * len(missing) for wanted, missing in unknown.items())))
+            self._read(unknown)
+            for wanted, missing in self._missing(architectures, names).items():
+                (self._score if self._compute is None else self._score_elsewhere)(missing, wanted)
         return {name: np.array([self._known[a, name] for a in architectures], dtype=np.float64) for name in names}
 
     def _composed(
@@ -154,18 +187,8 @@ class ComputedProxies(ComputedProxySource):
         return found
 
     def _score(self, architectures: Sequence[Architecture], names: Sequence[str]) -> None:
-        if self._compute is not None:
-            found, computed = self._compute(architectures, names)
-            self._built_elsewhere += computed
-            for row, architecture in enumerate(architectures):
-                for column, name in enumerate(names):
-                    score = float(found[row, column]) * (self._specs[name].direction or 1)
-                    self._known[architecture, name] = score
-            return
-        key = self._space.to_string
         network, batch = self._inputs
-        if self._cache is None:
-            self._built.update(map(key, architectures))
+        self._built.update(map(self._space.to_string, architectures))
         results = proxies.score_many(
             architectures,
             batch,
@@ -174,42 +197,106 @@ class ComputedProxies(ComputedProxySource):
             seed=self._seed,
             init_seed=self._init_seed,
             workers=self._workers,
-            cache=self._cache,
-            key=key,
-            space=f"{self._space.name} {json.dumps(network, sort_keys=True, default=str)}",
         )
         for result in results:
-            for name in names:
-                self._known[architectures[result.index], name] = result.values.get(name, np.nan)
+            architecture = architectures[result.index]
+            without = [name for name, error in result.errors.items() if isinstance(error, _FINAL)]
             self.reasons |= {name: error.reason for name, error in result.errors.items()}
-        if self._cache is not None:
-            self._built |= self._cache.missed
+            self._take(architecture, {name: result.values.get(name, np.nan) for name in names}, without)
+
+    def _score_elsewhere(self, architectures: Sequence[Architecture], names: Sequence[str]) -> None:
+        assert self._compute is not None
+        turned = np.array([self._specs[name].direction or 1 for name in names])
+        for part in self._compute(architectures, names):
+            self._built_elsewhere += part.networks
+            for architecture, row in zip(part.architectures, part.scores * turned, strict=True):
+                self._take(architecture, dict(zip(names, row.tolist(), strict=True)))
+
+    # -- what is kept on disk -------------------------------------------------------------------------------------
+
+    def _take(self, architecture: Architecture, scores: Mapping[str, float], without: Sequence[str] = ()) -> None:
+        """Enter scores that have just been computed; `without` have none for good."""
+        self._known.update({(architecture, name): score for name, score in scores.items()})
+        shelf = self._shelf
+        if shelf is not None:
+            finite = {n: s for n, s in scores.items() if np.isfinite(s) and n not in self._evolved}
+            try:
+                shelf.store(self._space.to_string(architecture), finite, without)
+            except ScoreCacheError as error:
+                self._give_up(error)
+        self._watch(ScoringStep(computed=len(scores)))
+
+    def _read(self, unknown: Mapping[tuple[str, ...], Sequence[Architecture]]) -> None:
+        """Enter what is on disk."""
+        kept = 0
+        try:
+            for names, architectures in unknown.items():
+                # What others compose depends on a sample of theirs.
+                wanted = [name for name in names if name not in self._evolved]
+                for architecture in architectures:
+                    shelf = self._shelf
+                    found = {} if shelf is None else shelf.known(self._space.to_string(architecture), wanted)
+                    self._known.update({(architecture, name): score for name, score in found.items()})
+                    kept += len(found)
+        except ScoreCacheError as error:
+            self._give_up(error)
+        if kept:
+            self._watch(ScoringStep(kept=kept))
+
+    @property
+    def _leaves(self) -> list[str]:
+        """The proxies that are scored on networks: those of evolved ones in their place."""
+        found = [name for name in self._specs if name not in self._evolved]
+        return list(dict.fromkeys([*found, *(leaf for proxy in self._evolved.values() for leaf in proxy.proxies)]))
+
+    @property
+    def _shelf(self) -> Shelf | None:
+        if self._path is None or (self._compute is not None and callable(self._batch)):
+            return None
+        if self._opened is None:
+            batch = self._inputs[1]
+            try:
+                self._opened = Shelf(
+                    ScoreCache(self._path),
+                    self._networks,
+                    resolve(self._leaves),
+                    Batch.of(batch),
+                    seed=self._seed,
+                    init_seed=self._init_seed,
+                )
+            except ScoreCacheError as error:
+                self._give_up(error)
+        return self._opened
+
+    def _give_up(self, error: ScoreCacheError) -> None:
+        _log.warning("proxy scores are not kept: %s", error)
+        self._path = self._opened = None
+
+    @property
+    def _networks(self) -> str:
+        """What tells the networks, and what computes their scores, from others."""
+        import torch
+
+        try:
+            found = networks_of(self._space.name)
+        except UnknownNameError:
+            builder: object = type(self._space)
+        else:
+            builder = found.network if isinstance(found, Networks) else found
+        options = json.dumps(dict(self._inputs[0]), sort_keys=True, default=str)
+        code = code_hash(type(self._space), builder, ComputedProxies, ScoreCache)
+        kernels = torch.backends.cpu.get_cpu_capability()
+        return f"{self._space.network_identity} {options} code {code} torch {torch.__version__} {kernels}"
 
     @cached_property
     def _inputs(self) -> Inputs:
         return self._batch() if callable(self._batch) else (self._network, self._batch)
 
-    @cached_property
-    def _cache(self) -> _WatchedCache | None:
-        if self._path is None:
-            return None
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        return _WatchedCache(self._path)
-
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open file, which the copy in another process opens itself, and computing there."""
-        return {**{key: value for key, value in self.__dict__.items() if key != "_cache"}, "_compute": None}
+        """For another process: it computes there, and what it computes is kept by whoever asks."""
+        kept = self._path if callable(self._batch) else None
+        return {**self.__dict__, "_compute": None, "_watch": _unwatched, "_opened": None, "_path": kept}
 
 
-class _WatchedCache(ScoreCache):
-    """A cache that remembers which architectures it was asked for in vain."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.missed: set[str] = set()
-
-    def get(self, key: CacheKey) -> float | None:
-        found = super().get(key)
-        if found is None:
-            self.missed.add(key.architecture)
-        return found
+def _unwatched(step: ScoringStep) -> None:
+    """Nobody watches."""

@@ -118,6 +118,12 @@ def _cards(run: RunData, best: TrialData | None) -> str:
         cards.append(("recorded cost of the evaluations", _number(cost, "s", 0)))
     if summary:
         cards.append(("spent outside the objective", _number(summary["overhead_s"], "s", 1)))
+    scored = run.scored
+    if scored.computed + scored.kept:
+        cards += [
+            ("waited for proxy scores", _number(scored.seconds, "s", 1)),
+            ("proxy scores computed, from disk", f"{scored.computed:,}, {scored.kept:,}"),
+        ]
     failed = sum(t.reason is not None for t in told)
     if failed:
         cards.append(("failed evaluations", str(failed)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from po_nas.runtime.journal import read_journal
+from po_nas.runtime.loop import scored_of
 from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
+from po_nas.runtime.scoring import Scored
 from po_nas.runtime.trusted_plugins import Trust, load_named
 
 __all__ = ["RunData", "TrialData", "load_run"]
@@ -84,6 +86,8 @@ class RunData:
     trials: tuple[TrialData, ...]
     summary: Mapping[str, Any] | None
     ended: str | None
+    scored: Scored = field(default_factory=Scored)
+    """What was spent on proxy scores up to the last trial that was asked for."""
 
     def trust(self) -> Mapping[str, Any] | None:
         """The weights of proxies that the method came to, None where it has none or they are damaged."""
@@ -166,11 +170,12 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
     events = read_journal(path).events if path.exists() else ()
     summary = read_summary(directory)
     asked: dict[int, dict[str, Any]] = {}
-    ended = None
+    ended, scored = None, Scored()
     for completed, event in enumerate(events):
         if event["event"] == "ask":
             asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin")}
             asked[event["number"]]["ask_s"] = event.get("ask_s", 0.0)
+            scored += scored_of(event)
         elif event["event"] in {"tell", "fail"}:
             asked[event["number"]] |= {
                 "validation": event.get("metrics", {}).get("validation"),
@@ -190,4 +195,5 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         trials=tuple(TrialData(**fields) for fields in asked.values()),
         summary=None if summary is None else summary.to_dict(),
         ended=ended,
+        scored=scored,
     )

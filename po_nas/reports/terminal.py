@@ -10,6 +10,7 @@ from rich.text import Text
 
 from po_nas.reports.run import RunData
 from po_nas.runtime.escaping import terminal_text
+from po_nas.runtime.scoring import Scored
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result
@@ -41,6 +42,8 @@ def print_result(result: Result, run: RunData) -> None:
     console.print(Text(terminal_text(result.incumbent or "no evaluation succeeded"), style="bold"), soft_wrap=True)
     console.print(table)
     _say(console, f"{label}: {run.protocol.get('report', 'unknown')}")
+    if run.scored.computed + run.scored.kept:
+        _say(console, _scoring(run.scored))
     cost = f"{result.cost_s:,.0f} s of recorded cost" if result.cost_s else "no recorded cost"
     _say(
         console,
@@ -58,6 +61,8 @@ def print_status(run: RunData) -> None:
     failed = sum(t.reason is not None for t in told)
     pending = sum(not t.finished for t in run.trials)
     _say(console, f"{len(told)}/{limit or '?'} evaluations, {failed} failed, {pending} pending")
+    if run.scored.computed + run.scored.kept:
+        _say(console, _scoring(run.scored))
     if best is not None:
         regret = run.regret(best.validation)
         _say(
@@ -67,6 +72,10 @@ def print_status(run: RunData) -> None:
         )
         _say(console, best.architecture)
     _say(console, f"ended: {run.ended}" if run.ended else f"not finished; go on with: po-nas resume {run.directory}")
+
+
+def _scoring(scored: Scored) -> str:
+    return f"{scored.computed:,} proxy scores computed, {scored.kept:,} from disk, in {scored.seconds:.1f} s"
 
 
 def _say(console: Console, line: str) -> None:

@@ -2,59 +2,73 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from po_nas import benchmarks, methods
-from po_nas._version import __version__
-from po_nas.core.objective import Objective, complete
+from po_nas.benchmarks.data.files import cache_folder
+from po_nas.core.objective import Metric, Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
 from po_nas.core.settings import renamed, validated
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.proxy_scores.bounds import with_bounds
 from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies
+from po_nas.proxy_scores.own_networks import declared_space, with_example_inputs, with_own_proxies
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
 from po_nas.runtime.budget import Ledger
-from po_nas.runtime.callbacks import Callback, RunInfo
+from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import MethodConfig, ProxiesConfig, SearchConfig, search_config
 from po_nas.runtime.executors.base import Executor, ExecutorOptions
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
-from po_nas.runtime.journal import SCHEMA, Journal
-from po_nas.runtime.loop import Loop, regret
-from po_nas.runtime.run_directory import Result, RunDirectory, read_config, read_summary, read_warm_start
+from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective, check_importable
+from po_nas.runtime.journal import Journal
+from po_nas.runtime.loop import Loop
+from po_nas.runtime.own_space import (
+    SpaceLike,
+    check_unchanged,
+    evaluations_folder,
+    metric_of_run,
+    own_objective,
+    recorded_space,
+    space_of,
+    space_of_run,
+)
+from po_nas.runtime.run_directory import Result, RunDirectory, read_record, read_summary, read_warm_start
+from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
-from po_nas.spaces.base import Architecture
-from surrogates.switches import default_switches
 
 __all__ = [
+    "Method",
     "Result",
     "check_options",
-    "delegate_scoring",
     "make_executor",
     "make_objective",
     "make_searcher",
+    "method_settings",
     "objective_of_worker",
     "protocol_of",
     "resume",
     "run_search",
     "search",
+    "set_up_scoring",
     "with_computed",
+    "with_current_options",
 ]
-
-_log = logging.getLogger(__name__)
 
 
 def search(
     *,
-    benchmark: str | Objective,
-    method: str | Mapping[str, Any],
+    benchmark: str | Objective | None = None,
+    space: SpaceLike | None = None,
+    objective: Objective | Callable[..., Any] | None = None,
+    metric: str = DEFAULT_METRIC.name,
+    maximize: bool = True,
+    method: Method,
     budget: int | Mapping[str, Any],
     out: str | Path,
     seed: int = 0,
@@ -62,6 +76,8 @@ def search(
     batch: int = 1,
     executor: str | Mapping[str, Any] = "inline",
     proxies: Sequence[str] | Mapping[str, Any] = (),
+    example_inputs: Any = None,
+    constraints: Mapping[str, str] | None = None,
     training: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
@@ -69,95 +85,197 @@ def search(
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
-    `benchmark` is a registered name or an `Objective` of your own; `method` a registered name, or a mapping with
-    ``name`` and the method's options; `budget` a number of evaluations, or a mapping with ``max_evaluations``,
-    ``max_cost_s``, ``max_wallclock_s``; `proxies` are proxies to compute for the method, or a mapping of all
-    settings of proxies (`metrics` is the old name); `training` holds the options of benchmarks that train; `warm_start`
-    are directories of earlier runs in the same space: evaluations of the same task are told to the method and not made
-    again, those of other tasks serve methods that use proxies as one more proxy. Raises `ConfigError` before anything
-    is spent when an argument cannot be used, and `RunDirectoryError` when `out` holds a run already.
+    Args:
+        benchmark: A registered name, or an `Objective` of your own.
+        space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered
+            one, or a declaration as in JSON.
+        objective: A function of the space's configurations that returns a number or a dict of numbers; what it is
+            passed, and how it reaches workers, says `po_nas.runtime.function_objective.FunctionObjective`.
+        metric: Of a function: which number of a dict is optimised; that of a number as printed.
+        maximize: Of a function: whether higher is better.
+        method: A registered name, or a mapping with ``name`` and the method's options. Or a subclass of `Searcher`,
+            or an instance of one, which stands for its class and its options.
+        budget: A number of evaluations, or a mapping with ``max_evaluations``, ``max_cost_s``, ``max_wallclock_s``.
+        out: A directory that holds no run yet.
+        seed: Of everything random in the search.
+        feedback: What the method is told, one of the benchmark's presets.
+        batch: Trials evaluated at a time.
+        executor: Where evaluations run: a name, or a mapping with ``name`` and options.
+        proxies: Proxies to compute for the method, or a mapping of all settings of proxies (`metrics` is the old name).
+        example_inputs: What networks of your own are scored on: inputs, inputs and labels, or a data loader, of which
+            the first batch is taken; default: what the space brings.
+        constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
+        training: Options of benchmarks that train.
+        warm_start: Directories of earlier runs in the same space: evaluations of the same task are told to the method
+            and not made again, those of other tasks serve methods that use proxies as one more proxy.
+        callbacks: Told of every step.
+        metrics: The old name of `proxies`.
+
+    Raises:
+        ConfigError: Before anything is spent, when an argument cannot be used.
+        RunDirectoryError: When `out` holds a run already.
     """
-    name = benchmark if isinstance(benchmark, str) else benchmark.name
+    path = Path(out).absolute()
+    given = _given(benchmark, space, objective, Metric(metric, "", maximize), path)
+    if example_inputs is not None:
+        if isinstance(given, str):
+            raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")
+        given = with_example_inputs(given, example_inputs)
     scores = {"proxies": proxies} if proxies or metrics is None else {}
     if metrics is not None:
         scores["metrics"] = metrics
+    chosen, kind = method_settings(method)
     config = search_config(
         {
-            "benchmark": name,
-            "method": {"name": method} if isinstance(method, str) else dict(method),
+            "benchmark": given if isinstance(given, str) else given.name,
+            "method": chosen,
             "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
             "seed": seed,
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
             **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in scores.items()},
+            "constraints": dict(constraints or {}),
             "training": dict(training or {}),
             "warm_start": [str(path) for path in warm_start],
         },
     )
-    return run_search(
-        config, Path(out), callbacks=callbacks, objective=None if isinstance(benchmark, str) else benchmark
-    )
+    own = None if isinstance(given, str) else given
+    return run_search(config, path, callbacks=callbacks, objective=own, kind=kind)
+
+
+Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
+"""A method by its name, with its options, or as a class or instance."""
+
+
+def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | None]:
+    """The settings of a method, and its class where one was given."""
+    if isinstance(method, str):
+        return {"name": method}, None
+    if isinstance(method, Mapping):
+        return dict(method), None
+    options = {} if isinstance(method, type) else method.options.model_dump(mode="json", exclude_unset=True)
+    kind = method if isinstance(method, type) else type(method)
+    if not issubclass(kind, Searcher):
+        raise ConfigError("method", kind.__qualname__, "is no Searcher; give a name, or a subclass")
+    registered = [entry.name for entry in methods.registry.entries() if entry.target is kind]
+    return {"name": registered[0] if registered else f"{kind.__module__}.{kind.__qualname__}", **options}, kind
+
+
+def _given(
+    benchmark: str | Objective | None,
+    space: SpaceLike | None,
+    objective: Objective | Callable[..., Any] | None,
+    metric: Metric,
+    out: Path,
+) -> str | Objective:
+    """What is to be searched: a benchmark's name, or an objective of the caller's own."""
+    if (benchmark is None) == (objective is None):
+        raise ConfigError("benchmark", "", "or a space and an objective must be given, one of the two")
+    if benchmark is not None:
+        if space is not None:
+            raise ConfigError("space", "", "goes with objective=…; a benchmark has a space")
+        return benchmark
+    assert objective is not None
+    if isinstance(objective, Objective):
+        return objective
+    if space is None or not callable(objective):
+        raise ConfigError("objective", objective, "must be a function of the configurations of a space, with space=…")
+    return FunctionObjective(space_of(space), objective, metric=metric, folder=evaluations_folder(out))
 
 
 def run_search(
-    config: SearchConfig, out: Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None
+    config: SearchConfig,
+    out: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    objective: Objective | None = None,
+    kind: type[Searcher] | None = None,
 ) -> Result:
-    """Run a search from a checked configuration."""
+    """Run a search from a checked configuration; `objective` and `kind` in place of what has no registered name."""
     # Whatever an objective does to the working directory, this is where the run is.
     out = out.absolute()
     _refuse_used(out)
     load_chosen(config.plugins)
-    check_options(config)
+    check_options(config, kind)
     named, objective = objective is None, make_objective(config, out, objective)
+    config = config.model_copy(update={"space": recorded_space(objective, config.space)})
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
-    earlier = gather(config.warm_start, objective.space, _plain(protocol_of(objective)))
+    earlier = gather(config.warm_start, objective.space, plain(protocol_of(objective)))
     executor = make_executor(config, objective, named=named, out=out)
-    delegate_scoring(config, objective, executor)
-    searcher = make_searcher(config, objective, earlier)
+    set_up_scoring(config, objective, executor)
+    searcher = make_searcher(config, objective, earlier, kind=kind)
     try:
         executor.open()
         with RunDirectory(out) as directory:
             _refuse_used(out)  # another process may have come first
             if earlier:
                 directory.write_warm_start(to_json(earlier))
-            optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
-            directory.write_config(
-                config,
-                _plain(protocol_of(objective)),
-                _plain({name: None if found is None else found[0] for name, found in optima.items()}),
-            )
+            write_start(directory, config, objective)
             return _run(config, directory, objective, searcher, executor, callbacks)
     finally:
         executor.close()
 
 
 def resume(
-    out: str | Path, *, callbacks: Sequence[Callback] = (), objective: Objective | None = None, trust: Trust = False
+    out: str | Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    objective: Objective | Callable[..., Any] | None = None,
+    space: SpaceLike | None = None,
+    example_inputs: Any = None,
+    method: type[Searcher] | Searcher | None = None,
+    trust: Trust = False,
 ) -> Result:
     """Go on with an interrupted run; a finished one is returned as it is.
 
-    `objective` must be given when the search was started with an objective that is not registered. `trust` loads the
-    plug-ins that the run names although they are not known here; otherwise that is an `UntrustedPluginError`. Plug-ins
-    of a search that this user started are known, until they are edited.
+    Args:
+        out: The run directory.
+        callbacks: Told of every step.
+        objective: Where the search was started with an objective or a function of your own: that one.
+        space: Where it was started with a function, and a space that has no registered name: that one. A declared space
+            without networks and constraints in code is in the record.
+        example_inputs: Where it was started with some: those.
+        method: Where it was started with a class or instance that has no registered name: that one.
+        trust: Loads the plug-ins that the run names although they are not known here; otherwise that is an
+            `UntrustedPluginError`. Plug-ins of a search that this user started are known, until they are edited.
+
+    Raises:
+        SpaceChangedError: When the space is no longer the one of the record.
     """
     path = Path(out).absolute()
-    config = read_config(path)
+    record = read_record(path)
+    config = record.config
     load_named(config.plugins, path / "config.yaml", trust)
-    kind = methods.registry.get(config.method.name)
-    recorded = renamed(config.method.options, kind.Options.old_names(), warn=False)
-    config = config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})
-    check_options(config)
+    kind = None if method is None else method_settings(method)[1]
+    config = with_current_options(config, kind)
+    check_options(config, kind)
+    if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
+        way = f"po_nas.resume({str(path)!r}, objective=…), or po_nas.Session.resume({str(path)!r})"
+        raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
+    if objective is not None and not isinstance(objective, Objective):
+        found, metric = space_of_run(record, space), metric_of_run(record)
+        objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))
+    if objective is not None:
+        check_unchanged(config, objective)
+        objective = objective if example_inputs is None else with_example_inputs(objective, example_inputs)
     named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
-    delegate_scoring(config, objective, executor)
-    searcher = make_searcher(config, objective, earlier)
+    set_up_scoring(config, objective, executor)
+    searcher = make_searcher(config, objective, earlier, kind=kind)
     try:
         with RunDirectory(path) as directory:
             return _run(config, directory, objective, searcher, executor, callbacks)
     finally:
         executor.close()
+
+
+def with_current_options(config: SearchConfig, kind: type[Searcher] | None = None) -> SearchConfig:
+    """The configuration of a record with the method's options by their names of today."""
+    kind = kind or methods.registry.get(config.method.name)
+    recorded = renamed(config.method.options, kind.Options.old_names(), warn=False)
+    return config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})
 
 
 def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
@@ -168,34 +286,36 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
     directory `out`, unless ``training.folder`` names a place.
     """
     options = config.training
+    if given is None and config.objective is not None:
+        given = own_objective(config, out)
     if given is None:
         entry = benchmarks.registry.entry(config.benchmark)
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
-    return with_computed(complete(given), config.proxies)
+    found = with_computed(complete(given), config.proxies)
+    return with_bounds(found, config.constraints, samples=config.proxies.samples) if config.constraints else found
 
 
 def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
     """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
     if wanted.compute:
-        given = with_computed_proxies(
-            given, wanted.compute, samples=wanted.samples, cache=wanted.cache, workers=wanted.workers
-        )
+        make = with_computed_proxies if declared_space(given.space) is None else with_own_proxies
+        given = make(given, wanted.compute, samples=wanted.samples, cache=wanted.cache or None, workers=wanted.workers)
     return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
 
 
-def check_options(config: SearchConfig) -> None:
-    """Check the options of the method and of the executor; nothing is loaded or started for it.
+def check_options(config: SearchConfig, kind: type[Searcher] | None = None) -> None:
+    """Check the options of the method (`kind` where it has no registered name) and of the executor.
 
-    Raises `UnknownNameError` for a name, `ConfigError` for an option.
+    Nothing is loaded or started for it. Raises `UnknownNameError` for a name, `ConfigError` for an option.
     """
-    _method_of(config)
+    _method_of(config, kind)
     _executor_of(config)
 
 
-def _method_of(config: SearchConfig) -> tuple[type[Searcher], MethodOptions]:
-    kind = methods.registry.get(config.method.name)
+def _method_of(config: SearchConfig, kind: type[Searcher] | None) -> tuple[type[Searcher], MethodOptions]:
+    kind = kind or methods.registry.get(config.method.name)
     return kind, validated(kind.Options, config.method.options, prefix="method.")
 
 
@@ -209,13 +329,15 @@ def make_searcher(
     objective: Objective,
     earlier: Sequence[WarmStart] = (),
     cache: SharedCache | None = None,
+    kind: type[Searcher] | None = None,
 ) -> Searcher:
     """The configured method over an objective's space; it has been told nothing but what `earlier` runs found.
 
-    Whoever makes many searchers of one objective hands the same `cache` to all of them, default: a fresh one. Raises
-    `ConfigError` when the earlier runs are of other tasks and the method cannot learn from them.
+    `kind` is the class of a method that has no registered name. Whoever makes many searchers of one objective hands
+    the same `cache` to all of them, default: a fresh one. Raises `ConfigError` when the earlier runs are of other tasks
+    and the method cannot learn from them.
     """
-    kind, options = _method_of(config)
+    kind, options = _method_of(config, kind)
     domain = Domain(
         objective.space,
         objective.identity,
@@ -253,6 +375,8 @@ def make_executor(
     Raises `ConfigError` for its options, and for an object that cannot be sent.
     """
     kind, options = _executor_of(config)
+    if kind.remote and not kind.by_value:
+        check_importable(objective)
     out = None if out is None else out.absolute()
     rebuild = partial(objective_of_worker, config, out) if named else None
     return kind(ObjectiveWorkload(objective, rebuild), workers=config.batch, options=options, out=out)
@@ -262,17 +386,23 @@ def objective_of_worker(config: SearchConfig, out: Path | None) -> Objective:
     """What `make_objective` makes, in another process, where plug-ins are not loaded yet."""
     for plugin in config.plugins:
         load_plugin(plugin)
-    return make_objective(config, out)
+    # Scores go to the process of the search, which keeps them.
+    unkept = config.proxies.model_copy(update={"cache": False})
+    return make_objective(config.model_copy(update={"proxies": unkept}), out)
 
 
-def delegate_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
-    """Have proxy scores that cost time computed by the executor's workers from now on, beside its trials.
+def set_up_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
+    """Have proxy scores that cost time kept on disk, and computed by the executor's workers beside its trials.
 
-    Nothing changes where it has none outside of this process, where ``proxies.workers`` wants processes of this
-    machine, or where scores are on record.
+    The latter does not change where it has none outside of this process, or where ``proxies.workers`` wants processes
+    of this machine. Nothing changes where scores are on record.
     """
     source = objective.proxies
-    if executor.remote and config.proxies.workers == 1 and isinstance(source, ComputedProxySource):
+    if not isinstance(source, ComputedProxySource):
+        return
+    if config.proxies.cache is not False:
+        source.keep_in(config.proxies.cache or str(cache_folder() / "scores.sqlite"))
+    if executor.remote and config.proxies.workers == 1:
         source.compute_by(Scorer(executor, objective.space))
 
 
@@ -284,18 +414,9 @@ def _run(
     executor: Executor,
     callbacks: Sequence[Callback],
 ) -> Result:
-    ledger = Ledger(config.budget)
-    optimum = objective.optimum_validation
-    info = RunInfo(
-        directory.path,
-        config.model_dump(mode="json"),
-        protocol_of(objective),
-        objective.metric,
-        config.budget.max_evaluations,
-        None if optimum is None else optimum[0],
-    )
     with Journal(directory.journal) as journal:
         events = journal.contents.events
+        ledger = Ledger(config.budget)
         loop = Loop(objective, searcher, executor, ledger, journal, callbacks, directory.save_details)
         loop.replay(events)
         if events and events[-1]["event"] == "end":
@@ -304,110 +425,16 @@ def _run(
                 return summary
             reason = str(events[-1]["reason"])
         else:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            start = {"event": "start", "schema": SCHEMA, "version": __version__, "time": now}
-            journal.append([start | {"resumed": bool(events), "elapsed_s": round(loop.elapsed_s, 6)}])
-            loop.notify("on_start", info)
+            loop.begin(info_of(config, directory.path, objective), resumed=bool(events))
             try:
                 reason = loop.run()
             except ExecutorError as error:
                 kept = f"nothing finished is lost, go on with: po-nas resume {directory.path}"
                 raise ExecutorError(f"{error}; {kept}") from error
-            journal.append([{"event": "end", "reason": reason, "elapsed_s": round(loop.elapsed_s, 6)}])
-        result = _result(config, directory.path, objective, searcher, loop, ledger, reason, executor.clock_s)
-        directory.write_summary(_plain(result.to_dict()))
-        _explain(searcher, directory)
-        loop.notify("on_end", result.to_dict())
-    return result
-
-
-def _explain(searcher: Searcher, directory: RunDirectory) -> None:
-    try:
-        with default_switches():
-            found = searcher.explain()
-        if found is not None:
-            directory.write_explanation(_plain(found))
-    except Exception:
-        # The search is over and on disk; an explanation that fails must not take it away.
-        _log.exception("%s cannot say what it has learned", type(searcher).__name__)
-
-
-def _result(
-    config: SearchConfig,
-    path: Path,
-    objective: Objective,
-    searcher: Searcher,
-    loop: Loop,
-    ledger: Ledger,
-    reason: str,
-    clock_s: float,
-) -> Result:
-    """Attach the report metric, which the search never saw."""
-    progress = loop.progress()
-
-    def test_of(architecture: Architecture | None) -> float | None:
-        try:
-            value = None if architecture is None else objective.report(architecture).get("test")
-            return None if value is None or not math.isfinite(value) else float(value)
-        except Exception:
-            # The search is over and on disk; a report that fails must not take it away.
-            _log.exception("%s: no report metric for %s", objective.name, architecture)
-            return None
-
-    tests = [test_of(o.trial.architecture) for o in searcher.successes if o.trial.number >= 0]
-    known = [t for t in tests if t is not None]
-    best = max if objective.metric.maximize else min
-    incumbent = loop.incumbent
-    test = test_of(None if incumbent is None else incumbent[0].architecture)
-    optimum, optimum_test = objective.optimum_validation, objective.optimum_test
-    protocol = protocol_of(objective)
-    regret_test = None
-    if test is not None and optimum_test is not None:
-        regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
-    return Result(
-        benchmark=config.benchmark,
-        method=config.method.name,
-        seed=config.seed,
-        feedback=protocol.get("feedback_name", config.feedback),
-        evaluations=ledger.told,
-        failed=ledger.failed,
-        incumbent=progress.incumbent,
-        validation=progress.incumbent_validation,
-        test=test,
-        optimum_validation=None if optimum is None else float(optimum[0]),
-        optimum_test=None if optimum_test is None else float(optimum_test[0]),
-        test_of_optimum_validation=test_of(None if optimum is None else optimum[1]),
-        best_test_queried=best(known) if known else None,
-        regret_validation=regret(objective, progress.incumbent_validation),
-        regret_test=regret_test,
-        cost_s=ledger.cost_s,
-        clock_s=clock_s,
-        wall_s=progress.elapsed_s,
-        overhead_s=progress.overhead_s,
-        ended=reason,
-        directory=str(path),
-    )
-
-
-def protocol_of(objective: Objective) -> dict[str, Any]:
-    """The objective's protocol; metric, unit and direction are its metric's, whatever the protocol says."""
-    metric = objective.metric
-    return {"space": objective.space.name, **objective.protocol()} | {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "direction": "maximize" if metric.maximize else "minimize",
-    }
+            loop.end(reason)
+        return finish(config, directory, loop, reason)
 
 
 def _refuse_used(out: Path) -> None:
     if (out / "config.yaml").exists() or (out / "journal.jsonl").exists():
         raise RunDirectoryError(out, f"holds a run already; use po-nas resume {out}, or choose another --out")
-
-
-def _plain(value: Any) -> Any:
-    """`value` with numpy scalars and tuples turned into what YAML and JSON know."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value.item() if hasattr(value, "item") else value

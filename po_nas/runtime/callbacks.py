@@ -9,8 +9,9 @@ from typing import Any
 
 from po_nas.core.objective import Metric, Outcome
 from po_nas.core.trial import Trial
+from po_nas.runtime.scoring import ScoringProgress
 
-__all__ = ["Callback", "Progress", "RunInfo", "ScalarCallback"]
+__all__ = ["Callback", "Progress", "RunInfo", "ScalarCallback", "ScoringProgress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,11 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands after an evaluation. Seconds are real seconds since the start, earlier sessions included."""
+    """Where a run stands after an evaluation. Seconds are real seconds since the start, earlier sessions included.
+
+    `eta_s` is what the evaluations that are left will take, with the scoring of proxies that goes with each, if any;
+    the one long scoring with which a search begins is not expected again.
+    """
 
     evaluations: int
     failed: int
@@ -45,6 +50,9 @@ class Callback:
 
     def on_start(self, info: RunInfo) -> None:
         """The run starts or goes on."""
+
+    def on_score(self, progress: ScoringProgress) -> None:
+        """Proxy scores are wanted, before the first of them is computed, or some have come."""
 
     def on_ask(self, trials: list[Trial]) -> None:
         """Trials were proposed and are on disk."""

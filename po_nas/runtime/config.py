@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveInt,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from po_nas import methods
@@ -62,11 +72,21 @@ class ExecutorConfig(BaseModel):
         return {"timeout_s": self.timeout_s, **(self.model_extra or {})}
 
 
+def _cache(value: Any) -> str | Literal[False] | None:
+    """A file, made absolute; False for none at all, None for the usual one."""
+    if isinstance(value, str) and value:
+        return _absolute_folder(value)
+    if value is None or value is False:
+        return value
+    raise PydanticCustomError("cache", "expected a file, or off")
+
+
 class ProxiesConfig(BaseModel):
     """Proxy scores that are computed by building networks, beside those that a benchmark has on record.
 
-    `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch; `cache` a file that keeps the
-    scores from one search to the next. With `workers` > 1 so many processes of this machine share the work, one thread
+    `compute` names proxies, a plug-in's too; `samples` is the size of the made-up batch. Scores are kept from one
+    search to the next in ``scores.sqlite`` in the user's cache folder for po-nas; `cache` names another file, on a
+    local disk, or is ``off``. With `workers` > 1 so many processes of this machine share the work, one thread
     each; otherwise an executor's workers do it, if it has any. With `objective`, that proxy is the search signal:
     nothing is evaluated, and the accuracy is only reported.
     """
@@ -74,7 +94,7 @@ class ProxiesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     compute: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
     samples: PositiveInt = 16
-    cache: str | None = None
+    cache: Annotated[str | Literal[False] | None, PlainValidator(_cache)] = None
     workers: PositiveInt = 1
     objective: str | None = None
 
@@ -112,6 +132,12 @@ class SearchConfig(Settings):
     deprecated: ClassVar[Mapping[str, str]] = {"metrics": "proxies"}
 
     benchmark: str = Field(description="registered benchmark, such as nasbench201/cifar10")
+    space: str | dict[str, Any] | None = Field(
+        None, description="in place of a benchmark: a declared search space, by name or as a declaration"
+    )
+    objective: str | None = Field(
+        None, description="in place of a benchmark: a function of a plug-in, which gets a configuration of the space"
+    )
     method: MethodConfig = Field(description="registered method; its options as method.<option>")
     budget: Budget = Field(description="number of evaluations, or budget.max_cost_s, budget.max_wallclock_s")
     seed: NonNegativeInt = Field(0, description="seed of everything random in the search")
@@ -119,6 +145,9 @@ class SearchConfig(Settings):
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
     proxies: ProxiesConfig = Field(ProxiesConfig(), description="proxies to compute for the method")
+    constraints: dict[str, str] = Field(
+        {}, description="bounds on proxies that restrict what is proposed, such as constraints.params='<= 300'"
+    )
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"
     )
@@ -127,6 +156,16 @@ class SearchConfig(Settings):
     )
     tracking: _Names = Field((), description="callbacks by name, such as tensorboard")
     plugins: _Names = Field((), description="Python files, modules or evolved proxies (.json) to load first")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """A search for the best of a function is called after it."""
+        if isinstance(given, Mapping) and "benchmark" not in given and isinstance(given.get("objective"), str):
+            space = given.get("space")
+            name = space.get("declare") if isinstance(space, Mapping) else space
+            return {**given, "benchmark": f"{name}/{given['objective']}"}
+        return given
 
 
 _SHORTHANDS = {"method": "name", "executor": "name", "budget": "max_evaluations", "proxies": "compute"}

@@ -2,8 +2,9 @@
 
 One object a line with an ``event``: ``start`` (schema, version, time), ``ask``, ``tell``, ``fail``, ``retry``, ``end``.
 The trials of a run are its ask/tell (or ask/fail) pairs; a ``retry`` says that the worker of a pending trial was lost
-and that it is evaluated again. A line is complete when it ends with a newline; what follows the last newline was torn
-by a crash and is cut off on the next opening.
+and that it is evaluated again. The first ``ask`` of a group says what was spent on proxy scores since the one before,
+where anything was. A ``fail`` of an evaluation that raised has the configuration and the traceback. A line is complete
+when it ends with a newline; what follows the last newline was torn by a crash and is cut off on the next opening.
 
 Every line ends with a ``check``: the first 16 hexadecimal digits of the SHA-256 of all that is in the file before it,
 the line itself included. A line that was changed, lost or moved is therefore noticed. Journals of schema 1 (po-nas 0.1)
@@ -41,7 +42,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 _LONGEST_LINE = 4_000_000
 """Bytes of a line; a line of a real run has some hundred."""
 _LARGEST = 10**18
@@ -77,6 +78,10 @@ def _group(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_count, value)) and value[1] > 0
 
 
+def _mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
 def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -96,13 +101,18 @@ _FIELDS: Mapping[str, Mapping[str, _Kind]] = {
         "ask_s": _seconds,
         "elapsed_s": _seconds,
         "fidelity": _number,
+        "scores_computed": _count,
+        "scores_kept": _count,
+        "scoring_s": _seconds,
     },
     "tell": {**_TOLD, "metrics": _metrics},
-    "fail": {**_TOLD, "reason": _text},
+    "fail": {**_TOLD, "reason": _text, "traceback": _text, "config": _mapping},
     "retry": {"number": _count, "attempt": _count, "reason": _text, "clock_s": _seconds, "elapsed_s": _seconds},
     "end": {"reason": _text, "elapsed_s": _seconds},
 }
-_OPTIONAL = {"version", "time", "resumed", "elapsed_s", "ask_s", "fidelity", "attempts"}
+_SCORED = ("scores_computed", "scores_kept", "scoring_s")
+_RAISED = ("traceback", "config")
+_OPTIONAL = {"version", "time", "resumed", "elapsed_s", "ask_s", "fidelity", "attempts", *_SCORED, *_RAISED}
 _OPTIONAL_BEFORE = {*_OPTIONAL, "clock_s"}
 """Fields that an event may lack; the second is for schema 1, whose ``tell`` may lack the architecture too."""
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from po_nas._version import __version__
 from po_nas.core.objective import Objective, Outcome
+from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
 from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
 from po_nas.runtime.budget import Ledger
-from po_nas.runtime.callbacks import Callback, Progress
+from po_nas.runtime.callbacks import Callback, Progress, RunInfo
 from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
-from po_nas.runtime.journal import Event, EventSink
+from po_nas.runtime.journal import SCHEMA, Event, EventSink
+from po_nas.runtime.scoring import Scored, ScoringMeter
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "scored_of"]
 
 _log = logging.getLogger(__name__)
+
+_TRACEBACK = 20_000
+"""Characters of a traceback that go to the journal; the file under ``artifacts/`` has all of it."""
 
 
 class Loop:
@@ -47,11 +54,21 @@ class Loop:
         self._started = time.perf_counter()
         self._session_told = 0
         self._answer_first = False
+        self._meter = ScoringMeter(lambda progress: self.notify("on_score", progress))
+        self._scored_before = self._scored_asked = Scored()
+        self._longest_scoring_s = 0.0
+        if isinstance(objective.proxies, ComputedProxySource):
+            objective.proxies.watch(self._meter)
 
     @property
     def elapsed_s(self) -> float:
         """Real seconds of this run, earlier sessions included."""
         return self._elapsed_before + time.perf_counter() - self._started
+
+    @property
+    def scored(self) -> Scored:
+        """What this run has spent on proxy scores, earlier sessions included."""
+        return self._scored_before + self._meter.scored
 
     def replay(self, events: Sequence[Event]) -> None:
         """Bring searcher, ledger and executor to where the journal's events left them.
@@ -66,6 +83,7 @@ class Loop:
             clock = max(clock, event.get("clock_s", 0.0))
             if event["event"] == "ask":
                 trial = self._asked_before(line, event)
+                self._scored_before += scored_of(event)
                 self.searcher.restore(trial)
                 self.ledger.asked += 1
                 submitted[trial.number] = (trial, event["clock_s"])
@@ -105,6 +123,17 @@ class Loop:
             raise JournalError(self.journal.path, line, f"is of another search or damaged: {flaw}")
         return Trial(number, architecture, event["origin"], event["seed"], event.get("fidelity"))
 
+    def begin(self, info: RunInfo, *, resumed: bool) -> None:
+        """Say in the journal and to callbacks that the run starts or goes on."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        start = {"event": "start", "schema": SCHEMA, "version": __version__, "time": now}
+        self.journal.append([start | {"resumed": resumed, "elapsed_s": round(self.elapsed_s, 6)}])
+        self.notify("on_start", info)
+
+    def end(self, reason: str) -> None:
+        """Say in the journal that the run is over, and why."""
+        self.journal.append([{"event": "end", "reason": reason, "elapsed_s": round(self.elapsed_s, 6)}])
+
     def run(self) -> str:
         """Spend the budget. Returns why the search ended, in words."""
         self.executor.open()
@@ -124,27 +153,34 @@ class Loop:
         pending = len(self.searcher.pending)
         if pending >= self.executor.workers or (pending and self.executor.synchronous):
             return None
+        trials, reason = self.ask(self.executor.workers - pending)
+        for trial in trials:
+            self.executor.submit(evaluation(trial, self.objective.space))
+        return reason
+
+    def ask(self, wanted: int) -> tuple[list[Trial], str | None]:
+        """Up to `wanted` new trials, which are on disk; or none, and the reason why there are no more."""
         spent = self.ledger.exhausted(self.elapsed_s)
         if spent:
-            return f"budget spent: {spent}"
+            return [], f"budget spent: {spent}"
         room = self.ledger.room(self.elapsed_s)
-        wanted = self.executor.workers - pending
         asked_at = time.perf_counter()
         try:
             trials = self.searcher.ask(wanted if room is None else min(room, wanted))
         except SearchExhaustedError as error:
             # With evaluations pending there may be something to propose later, but never for the built-in methods.
-            return f"nothing left to propose: {error}"
+            return [], f"nothing left to propose: {error}"
         ask_s = time.perf_counter() - asked_at
         clock = self.executor.clock_s
-        self.journal.append(self._ask_event(trial, trials, ask_s, clock) for trial in trials)
+        scored = self._meter.scored
+        news, self._scored_asked = scored - self._scored_asked, scored
+        self._longest_scoring_s = max(self._longest_scoring_s, news.seconds)
+        self.journal.append(self._ask_event(trial, trials, ask_s, clock, news) for trial in trials)
         self.ledger.asked += len(trials)
         self.notify("on_ask", trials)
-        for trial in trials:
-            self.executor.submit(evaluation(trial, self.objective.space))
-        return None
+        return trials, None
 
-    def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float) -> Event:
+    def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float, scored: Scored) -> Event:
         event: Event = {
             "event": "ask",
             "number": trial.number,
@@ -158,11 +194,35 @@ class Loop:
         }
         if trial.fidelity is not None:
             event["fidelity"] = trial.fidelity
+        if trial is group[0] and scored.computed + scored.kept:
+            event["scores_computed"], event["scores_kept"] = scored.computed, scored.kept
+            event["scoring_s"] = round(scored.seconds, 6)
         return event
 
     def _tell(self, done: Completed) -> None:
         task, answer = done.task, done.answer
-        trial, outcome = self.searcher.pending[task.payload["number"]], outcome_of(answer)
+        trial = self.searcher.pending[task.payload["number"]]
+        self.tell(trial, outcome_of(answer), done.clock_s, answer.seconds, answer.details, task.attempt)
+
+    def tell(
+        self,
+        trial: Trial,
+        outcome: Outcome,
+        clock_s: float,
+        objective_s: float,
+        details: str | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """Enter the outcome of a pending trial.
+
+        Args:
+            trial: Which one.
+            outcome: What came of it.
+            clock_s: The executor's clock.
+            objective_s: Real seconds that were spent on it.
+            details: A traceback of a failure.
+            attempt: How often it was tried.
+        """
         event: Event = {
             "event": "tell" if outcome.failure is None else "fail",
             "number": trial.number,
@@ -171,16 +231,20 @@ class Loop:
         event |= {"metrics": dict(outcome.metrics)} if outcome.failure is None else {"reason": outcome.failure}
         event |= {
             "cost_s": outcome.cost_s,
-            "clock_s": done.clock_s,
-            "objective_s": round(answer.seconds, 6),
+            "clock_s": clock_s,
+            "objective_s": round(objective_s, 6),
             "elapsed_s": round(self.elapsed_s, 6),
         }
-        if task.attempt > 1:
-            event["attempts"] = task.attempt
-        if answer.details is not None:
-            self.save_details(trial.number, answer.details)
+        if attempt > 1:
+            event["attempts"] = attempt
+        if details is not None:
+            self.save_details(trial.number, details)
+        if outcome.failure is not None and details is not None:
+            # The end of a traceback says most. A lone surrogate, which no file takes, is spelt out.
+            event["traceback"] = details[-_TRACEBACK:].encode("utf-8", "backslashreplace").decode("utf-8")
+            event["config"] = self.objective.space.config_of(trial.architecture)
         self.journal.append([event])
-        self._settle(trial, outcome, answer.seconds)
+        self._settle(trial, outcome, objective_s)
         self._session_told += 1
         self.notify("on_tell", trial, outcome, self.progress())
 
@@ -210,7 +274,9 @@ class Loop:
         limit = self.ledger.budget.max_evaluations
         eta = None
         if limit is not None and self._session_told:
-            eta = (time.perf_counter() - self._started) / self._session_told * (limit - self.ledger.told)
+            # What comes back with every trial is expected again, the long scoring of the candidates is not.
+            spent = time.perf_counter() - self._started - self._longest_scoring_s
+            eta = max(0.0, spent) / self._session_told * (limit - self.ledger.told)
         return Progress(
             evaluations=self.ledger.told,
             failed=self.ledger.failed,
@@ -240,3 +306,8 @@ def regret(objective: Objective, value: float | None) -> float | None:
         return None
     gap = float(optimum[0] - value if objective.metric.maximize else value - optimum[0])
     return 0.0 if abs(gap) < 1e-9 else gap
+
+
+def scored_of(event: Event) -> Scored:
+    """What an ``ask`` says was spent on proxy scores."""
+    return Scored(event.get("scores_computed", 0), event.get("scores_kept", 0), event.get("scoring_s", 0.0))

@@ -56,6 +56,8 @@ class Result:
     search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
     against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
     objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
+    `scoring_s` are the real seconds that the search waited for proxy scores, `scores_computed` of which were computed
+    and `scores_kept` found on disk; recorded scores are not counted.
     """
 
     benchmark: str
@@ -79,6 +81,9 @@ class Result:
     overhead_s: float
     ended: str
     directory: str
+    scores_computed: int = 0
+    scores_kept: int = 0
+    scoring_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary."""

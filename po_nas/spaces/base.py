@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,19 +65,24 @@ class Space(ABC):
     * `neighbours(a)` are all architectures one elementary edit away (which the subclass names), without `a`; the
       relation is symmetric; `mutate` draws one of them;
     * `edit_distance` is the smallest number of elementary edits, a metric, 1 exactly for neighbours;
+    * where `neighbours_complete` is False, both hold of a part: neighbours are some architectures near by, `mutate` may
+      draw others, and the edit distance is a metric;
+    * `steps_towards(a, b)` lead nearer to b, so that walking on leads there;
     * `canonical(a) == canonical(b)` when `a` and `b` are isomorphic;
     * `crossover(a, b)` is valid and takes each part from one of its parents;
     * `encode_graph` has the shapes `graph_shape`, `encode_vector` the length `vector_size`.
     """
 
     name: str
-    size: int
-    """Number of structurally distinct architectures."""
+    size: int | None
+    """Number of structurally distinct architectures; None where there is no end of them, or nobody has counted."""
     enumerable: bool = True
     """Whether `enumerate` may be called; true up to about a million architectures."""
-    operations: ClassVar[tuple[str, ...]] = ()
+    neighbours_complete: bool = True
+    """Whether `neighbours` lists exactly what is at edit distance 1; not so, for example, with continuous choices."""
+    operations: tuple[str, ...] = ()
     """Names of the operations, in the order of their integer codes."""
-    reference: ClassVar[str] = ""
+    reference: str = ""
 
     @property
     @abstractmethod
@@ -138,10 +143,38 @@ class Space(ABC):
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
         """The architecture as a graph of operations."""
 
+    def sequence_graph(self, architecture: Architecture) -> OperationGraph:
+        """The graph whose sequences of operations are counted to compare architectures; by default `operation_graph`.
+
+        A space with choices of very many values leaves these out of its labels: no two architectures would have one in
+        common.
+        """
+        return self.operation_graph(architecture)
+
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """One elementary edit, drawn uniformly from `neighbours`."""
         near = self.neighbours(architecture)
         return near[int(rng.integers(len(near)))]
+
+    def steps_towards(self, architecture: Architecture, goal: Architecture) -> Iterator[Architecture]:
+        """Architectures one edit away that are nearer to another one, in a fixed order; none when it is that one.
+
+        By default the neighbours that are one edit nearer.
+        """
+        # The goal goes first: spaces that search for distances keep what they found from there.
+        left = self.edit_distance(goal, architecture)
+        if left:
+            yield from (n for n in self.neighbours(architecture) if self.edit_distance(goal, n) == left - 1)
+
+    @property
+    def numeric_columns(self) -> NDArray[np.intp]:
+        """Columns of `encode_vector` that are the places of single choices on a scale, such as a learning rate."""
+        return np.empty(0, dtype=np.intp)
+
+    @property
+    def vector_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of `encode_vector` by named choice, for kernels that weigh choices; none by default."""
+        return ()
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""
@@ -153,6 +186,11 @@ class Space(ABC):
         `options` are those of `po_nas.networks.build`. A plug-in registers the networks of its space there.
         """
         return networks_of(self.name).build(architecture, **options)
+
+    @property
+    def network_identity(self) -> str:
+        """What tells the networks of this space from those of others, for keys of kept scores: its name."""
+        return self.name
 
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
         """Options for `build`, and a made-up batch (`proxies.Batch`) of about `samples` that the network takes.
@@ -174,8 +212,16 @@ class Space(ABC):
         self.validate(architecture)
         return architecture
 
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """The architecture as named choices, for functions that know nothing of this package: values of JSON.
+
+        By default its string under the name ``architecture``.
+        """
+        return {"architecture": self.to_string(architecture)}
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}, {self.size:,} architectures>"
+        counted = "no end of architectures" if self.size is None else f"{self.size:,} architectures"
+        return f"<{type(self).__name__} {self.name!r}, {counted}>"
 
 
 def _lists(value: Any) -> Any:

@@ -6,7 +6,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class CategoricalSpace(Space):
     """
 
     cardinalities: ClassVar[tuple[int, ...]]
+    size: int
 
     def __init__(self) -> None:
         self.size = prod(self.cardinalities)
@@ -76,6 +77,13 @@ class CategoricalSpace(Space):
         vector = np.zeros(self.vector_size)
         vector[np.cumsum((0, *self.cardinalities[:-1])) + architecture.code] = 1.0
         return vector
+
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """The variables by name: operations where every variable chooses one of them, else the integers of the code."""
+        names = self.operations
+        chosen = set(self.cardinalities) == {len(names)}
+        values = [names[value] for value in architecture.code] if chosen else architecture.code
+        return dict(zip(self.variables, values, strict=True))
 
     def enumerate(self) -> Iterator[Architecture]:
         """All codes in lexicographic order."""

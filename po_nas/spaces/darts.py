@@ -236,6 +236,14 @@ class DARTSSpace(Space):
         ]
         return format_genotype(*cells)
 
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """Both cells, ``normal`` and ``reduce``: for each node in turn its two pairs of operation and input."""
+        normal, reduce = (
+            [[self.operations[operation], source] for node in cell for source, operation in node]
+            for cell in architecture.code
+        )
+        return {"normal": normal, "reduce": reduce}
+
     def from_string(self, text: str) -> Architecture:
         """Parse a genotype's text; the pairs of a node may come in either order. Nothing is executed."""
         try:

@@ -143,6 +143,14 @@ class NASBench101Space(Space):
         edges = ",".join(f"{i}-{j}" for (i, j), bit in zip(EDGES, bits, strict=True) if bit)
         return edges + "|" + ",".join(self.operations[operation] for operation in operations)
 
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """``edges``, pairs of nodes, and ``operations`` of the inner nodes."""
+        bits, operations = architecture.code
+        return {
+            "edges": [list(edge) for edge, bit in zip(EDGES, bits, strict=True) if bit],
+            "operations": [self.operations[operation] for operation in operations],
+        }
+
     def from_string(self, text: str) -> Architecture:
         left, _, right = text.strip().partition("|")
         edges = left.split(",")

@@ -52,7 +52,7 @@ class NASBenchGraphSpace(CategoricalSpace):
     """
 
     name = "nasbench_graph"
-    operations: ClassVar[tuple[str, ...]] = _PUBLISHED
+    operations: tuple[str, ...] = _PUBLISHED
     cardinalities: ClassVar[tuple[int, ...]] = (9, 9, 9, 9, 9)
     reference = "Qin et al., NeurIPS 2022, arXiv 2206.09166"
 
@@ -130,6 +130,11 @@ class NASBenchGraphSpace(CategoricalSpace):
         """Parents and operations, for example ``0-0-1-2|gcn-gat-skip-fc``."""
         wiring, *layers = architecture.code
         return "-".join(map(str, WIRINGS[wiring])) + "|" + "-".join(self.operations[layer] for layer in layers)
+
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """``parents`` of the four layers, and their ``operations``."""
+        wiring, *layers = architecture.code
+        return {"parents": list(WIRINGS[wiring]), "operations": [self.operations[layer] for layer in layers]}
 
     def from_string(self, text: str) -> Architecture:
         parents, _, layers = text.strip().partition("|")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from po_nas.errors import PluginError
 from po_nas.registry import Entry, Registry
 
-__all__ = ["SpaceNetworks", "networks_of", "registry"]
+__all__ = ["SpaceNetworks", "networks_by_function", "networks_of", "registry"]
 
 
 @runtime_checkable
@@ -37,6 +37,14 @@ for _name, _target, _summary, _reference in (
     ("nasbench_graph_proteins", "nasbench_graph:NETWORKS", "graph neural networks", "arXiv 2206.09166"),
 ):
     registry.add(Entry(_name, _summary, f"po_nas.networks.{_target}", _reference))
+
+
+def networks_by_function(space: Any, function: Callable[..., Any], inputs: object) -> SpaceNetworks:
+    """The networks that a function makes of the configurations of a declared space."""
+    entry: Entry[Any] = Entry(space.name, "networks by a function", "po_nas.networks.declared:DeclaredNetworks")
+    maker: Any = registry.load(entry)
+    found: SpaceNetworks = maker(space, function, inputs)
+    return found
 
 
 def networks_of(space: str) -> SpaceNetworks:

@@ -26,11 +26,12 @@ def operation_ngrams(graph: OperationGraph, n: int = 2) -> Counter[NGram]:
     for i, j in graph.edges:
         after[i].append(j)
     counts: Counter[NGram] = Counter()
-    walks: list[tuple[int, ...]] = [(node,) for node in range(len(graph.labels))]
+    # Each walk as its labels and its last node.
+    walks: list[tuple[NGram, int]] = [((label,), node) for node, label in enumerate(graph.labels)]
     for length in range(1, n + 1):
-        counts.update(tuple(graph.labels[node] for node in walk) for walk in walks)
+        counts.update([labels for labels, _ in walks])
         if length < n:
-            walks = [(*walk, node) for walk in walks for node in after[walk[-1]]]
+            walks = [((*labels, graph.labels[node]), node) for labels, last in walks for node in after[last]]
     return counts
 
 
@@ -54,7 +55,7 @@ class NGramEncoder:
         return self._matrix([self._count(architecture) for architecture in architectures])
 
     def _count(self, architecture: Architecture) -> Counter[NGram]:
-        return operation_ngrams(self._space.operation_graph(architecture), self._n)
+        return operation_ngrams(self._space.sequence_graph(architecture), self._n)
 
     def _matrix(self, counted: Sequence[Counter[NGram]]) -> csr_array:
         last = len(self._columns)

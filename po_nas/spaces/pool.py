@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.errors import ConfigError, InvalidArchitectureError
-from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
+from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.derived import DerivedSpace
 
 __all__ = ["PoolSpace"]
 
@@ -19,7 +20,7 @@ _SHARE = 0.95
 _NEIGHBOURS = 4
 
 
-class PoolSpace(Space):
+class PoolSpace(DerivedSpace):
     """A finite set of architectures of a base space, for tables that cover a part of it.
 
     Architectures keep the name of their base space; strings, encodings, `canonical` and `edit_distance` are the base
@@ -30,17 +31,16 @@ class PoolSpace(Space):
     `validate` accepts members and whatever is isomorphic to one; `member` finds that one.
     """
 
+    size: int
+
     def __init__(self, base: Space, architectures: Sequence[Architecture], name: str | None = None) -> None:
         """Make a pool; `label` (by default the base space's name) appears in messages.
 
         Raises `ConfigError` for an empty pool or one with the same architecture twice, `InvalidArchitectureError` for
         an architecture of another space.
         """
-        self.base = base
-        self.name = base.name
+        super().__init__(base)
         self.label = name or f"a pool of {base.name}"
-        self.operations = base.operations  # type: ignore[misc]
-        self.reference = base.reference  # type: ignore[misc]
         self._members = tuple(architectures)
         self.size = len(self._members)
         self._positions = {architecture: k for k, architecture in enumerate(self._members)}
@@ -52,14 +52,6 @@ class PoolSpace(Space):
 
     def __reduce__(self) -> tuple[type[PoolSpace], tuple[Space, tuple[Architecture, ...], str]]:
         return PoolSpace, (self.base, self._members, self.label)
-
-    @property
-    def graph_shape(self) -> tuple[int, int, int]:
-        return self.base.graph_shape
-
-    @property
-    def vector_size(self) -> int:
-        return self.base.vector_size
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
@@ -135,35 +127,6 @@ class PoolSpace(Space):
         """Check that the architecture is a member or isomorphic to one."""
         self.base.validate(architecture)
         self._position(architecture)
-
-    def edit_distance(self, first: Architecture, second: Architecture) -> int:
-        return self.base.edit_distance(first, second)
-
-    def canonical(self, architecture: Architecture) -> str:
-        return self.base.canonical(architecture)
-
-    def to_string(self, architecture: Architecture) -> str:
-        return self.base.to_string(architecture)
-
-    def from_string(self, text: str) -> Architecture:
-        architecture = self.base.from_string(text)
-        self.validate(architecture)
-        return architecture
-
-    def encode_graph(self, architecture: Architecture) -> GraphEncoding:
-        return self.base.encode_graph(architecture)
-
-    def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
-        return self.base.encode_vector(architecture)
-
-    def operation_graph(self, architecture: Architecture) -> OperationGraph:
-        return self.base.operation_graph(architecture)
-
-    def build(self, architecture: Architecture, **options: Any) -> Any:
-        return self.base.build(architecture, **options)
-
-    def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
-        return self.base.example_inputs(samples, seed, **task)
 
     def __repr__(self) -> str:
         return f"<PoolSpace of {self.name!r}, {self.size:,} architectures>"

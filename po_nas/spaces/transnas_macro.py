@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,10 @@ class TransNASMacroSpace(Space):
 
     def to_string(self, architecture: Architecture) -> str:
         return f"64-{self.canonical(architecture)}-basic"
+
+    def config_of(self, architecture: Architecture) -> dict[str, Any]:
+        """``modules``: the types in their order, by name."""
+        return {"modules": [self.operations[kind - 1] for kind in architecture.code]}
 
     def from_string(self, text: str) -> Architecture:
         match = _STRING.fullmatch(text.strip())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import multiprocessing
 import sqlite3
 
@@ -125,3 +126,45 @@ def test_fingerprint_covers_values_shapes_types_and_labels():
     others = [(changed, y), (x, None), (x, y + 1), (x.float(), y), (x.transpose(2, 3), y), (x.flatten(1), y)]
     found = [Batch.of(other).fingerprint() for other in others]
     assert len({first, *found}) == 1 + len(others)
+
+
+def test_a_score_that_was_changed_in_the_file_is_none_and_can_be_written_anew(tmp_path):
+    with ScoreCache(tmp_path / "s") as cache:
+        cache.put({key("a"): 1.0, key("b"): 2.0, key("c"): 3.0, key("d"): 4.0})
+    with sqlite3.connect(tmp_path / "s") as connection:
+        connection.execute("UPDATE scores SET value = 7.5 WHERE architecture = 'a'")
+        connection.execute("UPDATE scores SET value = 'x' WHERE architecture = 'b'")
+        connection.execute("UPDATE scores SET architecture = 'e' WHERE architecture = 'c'")
+    connection.close()
+    with ScoreCache(tmp_path / "s") as cache:
+        assert [cache.get(key(name)) for name in "abcde"] == [None, None, None, 4.0, None]
+        assert dict(cache.items()) == {key("d"): 4.0}
+        cache.put({key("a"): 1.0, key("e"): 5.0})
+        assert (cache.get(key("a")), cache.get(key("e"))) == (1.0, 5.0)
+    with ScoreCache(tmp_path / "s") as cache:
+        assert (cache.get(key("a")), cache.get(key("e"))) == (1.0, 5.0)
+
+
+def test_that_there_is_no_finite_score_is_kept_too(tmp_path):
+    with ScoreCache(tmp_path / "s") as cache:
+        cache.put({key("a"): 1.0}, [key("b")])
+    with ScoreCache(tmp_path / "s") as cache:
+        for _ in range(2):
+            assert math.isnan(cache.get(key("b")))
+        assert dict(cache.items()) == {key("a"): 1.0}
+
+
+def test_a_file_of_format_1_goes_on(tmp_path):
+    with sqlite3.connect(tmp_path / "s") as connection:
+        connection.executescript(
+            "CREATE TABLE scores (space TEXT, architecture TEXT, proxy TEXT, version INTEGER, seed TEXT, batch TEXT, "
+            "dtype TEXT, value REAL NOT NULL, PRIMARY KEY (space, architecture, proxy, version, seed, batch, dtype)) "
+            f"WITHOUT ROWID; PRAGMA application_id = {0x706F6E61}; PRAGMA user_version = 1;"
+        )
+        connection.execute("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, 1.5)", key("a"))
+    connection.close()
+    for _ in range(2):
+        with ScoreCache(tmp_path / "s") as cache:
+            assert cache.get(key("a")) == 1.5
+            cache.put({key("b"): 2.5})
+            assert cache.get(key("b")) == 2.5

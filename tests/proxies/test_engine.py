@@ -390,7 +390,6 @@ ATTRIBUTES = {
     "nonlinear_calls": "nonlinear", "nonlinear_gradients": "nonlinear_gradients", "noise": "noise",
     "masked_codes": "masked", "circle": "circle",
 }  # fmt: skip
-TRANSFORMERS = {name for name in proxies.names() if "attention" in closure(proxies.spec(name).passes)}
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)

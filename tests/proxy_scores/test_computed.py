@@ -74,6 +74,26 @@ def test_what_fails_is_missing():
     assert metrics.values([], ("params",)).shape == (0, 1)
 
 
+def test_that_a_network_has_no_score_is_kept_and_other_failures_are_not(tmp_path, monkeypatch):
+    nothing = SPACE.from_string("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    first, second = (
+        ComputedProxies(SPACE, ("zico",), BATCH, network=SMALL, cache=tmp_path / "scores.sqlite") for _ in range(2)
+    )
+    for metrics in (first, second):
+        assert np.isnan(metrics.values([nothing], ("zico",))).all()
+    assert (first.computed, second.computed) == (1, 0)
+
+    def broken(*_, **__):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(SPACE), "build", broken)
+        failed = source(cache=tmp_path / "scores.sqlite")
+        assert np.isnan(failed.values([nothing], ("params",))).all()
+    again = source(cache=tmp_path / "scores.sqlite")
+    assert np.isfinite(again.values([nothing], ("params",))).all()
+
+
 def test_names_are_checked():
     with pytest.raises(UnknownNameError):
         ComputedProxies(SPACE, ("snipp",), BATCH)

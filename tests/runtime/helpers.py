@@ -83,7 +83,18 @@ class Slow(ToyObjective):
         return super().evaluate(architecture, seed=seed, fidelity=fidelity)
 
 
-_TIMES = {"elapsed_s", "ask_s", "objective_s", "time", "resumed", "check"}
+_TIMES = {
+    "elapsed_s",
+    "ask_s",
+    "objective_s",
+    "time",
+    "resumed",
+    "check",
+    "scores_computed",
+    "scores_kept",
+    "scoring_s",
+    "traceback",
+}
 
 
 def trials(directory: Path) -> list[dict]:

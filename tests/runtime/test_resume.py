@@ -16,6 +16,7 @@ import po_nas
 import po_nas.runtime.callbacks
 from po_nas import spaces
 from po_nas.errors import JournalError, RunDirectoryError
+from po_nas.runtime.journal import SCHEMA
 from po_nas.testing import ToyObjective
 from tests.errors import raised
 
@@ -187,7 +188,7 @@ def test_what_cannot_be_resumed_says_so(tmp_path):
     with pytest.raises(JournalError) as caught:
         po_nas.resume(tmp_path / "run")
     assert caught.value.line == 4
-    journal.write_bytes(good.replace(b'"schema":2', b'"schema":3', 1))
+    journal.write_bytes(good.replace(b'"schema":%d' % SCHEMA, b'"schema":%d' % (SCHEMA + 1), 1))
     with pytest.raises(JournalError) as caught:
         po_nas.resume(tmp_path / "run")
     assert caught.value.line == 1

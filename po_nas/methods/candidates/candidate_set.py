@@ -142,7 +142,11 @@ class CandidateSet:
 
 def is_listed(space: Space) -> bool:
     """Whether a space is small enough for all of it to be candidates."""
-    return space.enumerable and space.size <= _LISTED
+    return _has_at_most(space, _LISTED)
+
+
+def _has_at_most(space: Space, number: int) -> bool:
+    return space.enumerable and space.size is not None and space.size <= number
 
 
 def candidates(
@@ -157,7 +161,7 @@ def candidates(
         keep: Which of several architectures with one key is the candidate, where the whole space is listed.
     """
     space, identity = domain.space, domain.identity
-    if is_listed(space) if size is None else space.enumerable and space.size <= size:
+    if is_listed(space) if size is None else _has_at_most(space, size):
         return domain.cache.get(
             "candidates", (space,), (identity, keep), lambda: CandidateSet.of(space, identity, space.enumerate(), keep)
         )

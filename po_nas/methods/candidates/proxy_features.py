@@ -93,9 +93,17 @@ class ProxyFeatures:
         )
 
     @cached_property
-    def similarities(self) -> tuple[Similarity, Similarity, Similarity]:
-        """Kernels of vector encodings, of operation sequences, and of proxy scores; columns are computed once."""
-        return Similarity(self.vectors), Similarity(self.sequences), Similarity(self.z)
+    def similarities(self) -> tuple[Similarity, ...]:
+        """Kernels of vector encodings, of operation sequences, and last of proxy scores; columns are computed once.
+
+        Where vectors have places of hyperparameters on a scale (`Space.numeric_columns`), these have one of their own,
+        before the last.
+        """
+        encodings = [Similarity(self.vectors), Similarity(self.sequences)]
+        numeric = self.candidates.space.numeric_columns
+        if len(numeric):
+            encodings.append(Similarity(self.vectors[:, numeric]))
+        return (*encodings, Similarity(self.z))
 
     @property
     def fused_weights(self) -> F64:
@@ -104,7 +112,7 @@ class ProxyFeatures:
 
     def without_proxies(self, probability: float) -> ModelHypothesis:
         """The hypothesis that proxies are worth nothing: encodings alone."""
-        return ModelHypothesis(self.similarities[:2], mean=False, probability=probability)
+        return ModelHypothesis(self.similarities[:-1], mean=False, probability=probability)
 
 
 def _prior(names: Sequence[str]) -> F64:

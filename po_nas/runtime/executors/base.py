@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -145,6 +145,8 @@ class Executor(ABC):
     """Whether it cannot do without a run directory; a comparison has none for its searches."""
     remote: ClassVar[bool] = False
     """Whether tasks are done outside of this process, so that long computations are better handed to it."""
+    by_value: ClassVar[bool] = False
+    """Whether the workload is sent with functions of notebooks; otherwise workers must be able to import those."""
     pieces: ClassVar[int] = 4
     """Into how many tasks for each worker a large computation is cut: more balance better, fewer cost less."""
     Options: ClassVar[type[ExecutorOptions]] = ExecutorOptions
@@ -186,23 +188,22 @@ class Executor(ABC):
         kept, self._kept = self._kept, []
         return kept or self.poll()
 
-    def finish(self, tasks: Sequence[Task]) -> list[Completed]:
-        """Submit tasks and wait until they are complete; others that complete meanwhile are kept for `completed`.
+    def finish(self, tasks: Sequence[Task]) -> Iterator[Completed]:
+        """Submit tasks and wait for them: each as it is complete; others that complete meanwhile are for `completed`.
 
         Raises `ExecutorError` as `poll` does, and when the executor is closed.
         """
         for task in tasks:
             self.submit(task)
         missing = {task.name for task in tasks}
-        found: list[Completed] = []
         while missing:
             news = self.poll()
             if not news:
                 raise ExecutorError(f"the executor was closed before {len(missing)} tasks were complete")
-            for done in news:
-                (found if done.task.name in missing else self._kept).append(done)
-                missing.discard(done.task.name)
-        return found
+            mine = [done for done in news if done.task.name in missing]
+            self._kept += [done for done in news if done.task.name not in missing]
+            missing -= {done.task.name for done in mine}
+            yield from mine
 
     @abstractmethod
     def submit(self, task: Task, *, submitted_s: float | None = None) -> None:

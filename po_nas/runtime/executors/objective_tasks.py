@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.objective import Objective, Outcome
+from po_nas.core.proxy_source import ScoredPart
 from po_nas.core.trial import Trial
 from po_nas.errors import ExecutorError
 from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload
@@ -125,40 +126,51 @@ class Scorer:
     def __init__(self, executor: Executor, space: Space) -> None:
         self._executor, self._space = executor, space
 
-    def __call__(self, architectures: Sequence[Architecture], names: Sequence[str]) -> tuple[NDArray[np.float64], int]:
-        """Scores (n, k) of k proxies, and for how many architectures a network was built. Raises `ExecutorError`."""
+    def __call__(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Iterator[ScoredPart]:
+        """Scores of k proxies for different architectures; parts as they are done. Raises `ExecutorError`."""
         self._executor.open()
-        texts = [self._space.to_string(architecture) for architecture in architectures]
-        distinct = list(dict.fromkeys(texts))
-        known: dict[str, NDArray[np.float64]] = {}
-        each = math.ceil(len(distinct) / max(1, self._executor.workers * self._executor.pieces))
-        each = max(1, min(_MOST, each))
-        pieces = (distinct[first : first + each] for first in range(0, len(distinct), each))
-        failed, computed = self._fill(known, names, pieces)
-        if each > 1 and failed:
-            failed, more = self._fill(known, names, ([text] for text in failed))
-            computed += more
-        if failed:
-            _log.warning("no scores of %d of %d architectures", len(failed), len(distinct))
-        missing = np.full(len(names), np.nan)
-        return np.array([known.get(text, missing) for text in texts]).reshape(len(texts), len(names)), computed
-
-    def _fill(
-        self, known: dict[str, NDArray[np.float64]], names: Sequence[str], pieces: Iterable[Sequence[str]]
-    ) -> tuple[list[str], int]:
-        """Compute the pieces; the architectures that could not be scored, and how many networks were built."""
-        failed: list[str] = []
-        computed = 0
+        asked = {self._space.to_string(architecture): architecture for architecture in architectures}
+        pieces, failed = self._pieces(list(asked)), []
         for done in self._executor.finish([scoring(piece, names) for piece in pieces]):
-            texts = done.task.payload["architectures"]
-            if done.answer.failure is not None:
-                _log.warning("proxy scores of %d architectures: %s", len(texts), _words(done))
-                failed += texts
-                continue
-            scores, more = scores_of(done.answer)
-            known.update(zip(texts, scores, strict=True))
-            computed += more
-        return failed, computed
+            if done.answer.failure is None:
+                yield self._part(done, asked)
+            else:
+                failed += self._lost(done)
+        lost = [text for text in failed if [text] in pieces]
+        for done in self._executor.finish([scoring([text], names) for text in failed if text not in lost]):
+            if done.answer.failure is None:
+                yield self._part(done, asked)
+            else:
+                lost += self._lost(done)
+        if lost:
+            _log.warning("no scores of %d of %d architectures", len(lost), len(asked))
+            yield ScoredPart([asked[text] for text in lost], np.full((len(lost), len(names)), np.nan), 0)
+
+    def _pieces(self, texts: Sequence[str]) -> list[list[str]]:
+        """The architectures of each task.
+
+        The first ones are short, so that it shows early how long all of it will take.
+        """
+        executor = self._executor
+        workers = max(1, executor.workers)
+        most = max(1, min(_MOST, math.ceil(len(texts) / (workers * executor.pieces))))
+        size, found = (1 if executor.pieces > 1 else most), list[list[str]]()
+        while texts:
+            for _ in range(workers):
+                if texts:
+                    found.append(list(texts[:size]))
+                    texts = texts[size:]
+            size = min(most, 2 * size)
+        return found
+
+    def _part(self, done: Completed, asked: Mapping[str, Architecture]) -> ScoredPart:
+        scores, networks = scores_of(done.answer)
+        return ScoredPart([asked[text] for text in done.task.payload["architectures"]], scores, networks)
+
+    def _lost(self, done: Completed) -> list[str]:
+        texts: list[str] = done.task.payload["architectures"]
+        _log.warning("proxy scores of %d architectures: %s", len(texts), _words(done))
+        return texts
 
 
 def _words(done: Completed) -> str:

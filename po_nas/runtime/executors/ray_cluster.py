@@ -64,6 +64,7 @@ class RayExecutor(LaneExecutor):
     out; memory is guarded by Ray's own monitor. Ray that runs already in this process is used and left running.
     """
 
+    by_value: ClassVar[bool] = True
     Options: ClassVar[type[ExecutorOptions]] = RayOptions
     options: RayOptions
 

@@ -38,6 +38,7 @@ class SubmititExecutor(LaneExecutor):
     """
 
     needs_directory: ClassVar[bool] = True
+    by_value: ClassVar[bool] = True
     pieces: ClassVar[int] = 1
     Options: ClassVar[type[ExecutorOptions]] = SubmititOptions
     options: SubmititOptions

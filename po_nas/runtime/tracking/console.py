@@ -14,17 +14,19 @@ from rich.text import Text
 
 from po_nas.core.objective import Outcome
 from po_nas.core.trial import Trial
-from po_nas.runtime.callbacks import Callback, Progress, RunInfo
+from po_nas.runtime.callbacks import Callback, Progress, RunInfo, ScoringProgress
 from po_nas.runtime.escaping import terminal_text
 
 __all__ = ["ConsoleCallback"]
 
 _LINES = 20
 """About how many lines a whole run prints where there is no terminal."""
+_SCORING_S = 5.0
+"""Seconds of scoring between two lines about it."""
 
 
 class ConsoleCallback(Callback):
-    """Shows evaluations, incumbent, regret, seconds and the time left."""
+    """Shows evaluations, incumbent, regret, seconds and the time left; while proxies are scored, how far that is."""
 
     def __init__(self, directory: Path, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr)
@@ -32,6 +34,8 @@ class ConsoleCallback(Callback):
         self._task = TaskID(0)
         self._info: RunInfo | None = None
         self._every = 1
+        self._scoring: TaskID | None = None
+        self._said: ScoringProgress | None = None
 
     def on_start(self, info: RunInfo) -> None:
         self._info = info
@@ -50,18 +54,50 @@ class ConsoleCallback(Callback):
         self._every = max(1, (info.max_evaluations or 200) // _LINES)
         if self._console.is_terminal:
             self._bar = Bar(
-                TextColumn("{task.completed:.0f}/{task.fields[limit]} evaluations"),
+                TextColumn("{task.fields[count]}"),
                 BarColumn(bar_width=24),
                 TextColumn("{task.description}", markup=False),
                 console=self._console,
             )
-            self._task = self._bar.add_task("", total=info.max_evaluations, limit=info.max_evaluations or "?")
+            self._task = self._bar.add_task("", total=info.max_evaluations, count=self._count(0))
             self._bar.start()
+
+    def _count(self, evaluations: int) -> str:
+        limit = self._info.max_evaluations if self._info else None
+        return f"{evaluations}/{limit or '?'} evaluations"
+
+    def on_score(self, progress: ScoringProgress) -> None:
+        """Show a bar of its own while scores are missing, or print a line at the beginning, the end and in between."""
+        count, text = self._scoring_text(progress)
+        finished = progress.done == progress.wanted
+        if self._bar is not None:
+            if self._scoring is None:
+                self._scoring = self._bar.add_task("", count=count)
+            self._bar.update(
+                self._scoring, total=progress.wanted, completed=progress.done, description=text, count=count
+            )
+            if finished:
+                self._bar.remove_task(self._scoring)
+                self._scoring = None
+            return
+        said = self._said
+        long = said is None or progress.elapsed_s - said.elapsed_s >= _SCORING_S
+        if long or (finished and said is not None and said.done < said.wanted):
+            self._said = progress
+            self._console.print(f"{count}  {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def _scoring_text(self, progress: ScoringProgress) -> tuple[str, str]:
+        parts = [f"{progress.kept:,} from disk"] if progress.kept else []
+        parts.append(f"{progress.elapsed_s:.1f} s")
+        if progress.eta_s is not None and progress.done < progress.wanted:
+            parts.append(f"{progress.eta_s:.0f} s left")
+        return f"{progress.done:,}/{progress.wanted:,} proxy scores", "  ".join(parts)
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
         text = self._text(progress)
         if self._bar is not None:
-            self._bar.update(self._task, completed=progress.evaluations, description=text)
+            count = self._count(progress.evaluations)
+            self._bar.update(self._task, completed=progress.evaluations, description=text, count=count)
         elif progress.evaluations % self._every == 0:
             limit = self._info.max_evaluations if self._info else None
             count = f"{progress.evaluations}/{limit}" if limit else f"{progress.evaluations}"

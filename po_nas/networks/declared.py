@@ -1,0 +1,91 @@
+"""Networks of declared search spaces: a function of the user's, called with the choices of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from po_nas.errors import UnknownNameError
+from po_nas.spaces.base import Architecture
+from po_nas.spaces.declared.errors import DeclarationError
+from po_nas.spaces.declared.space import DeclaredSpace
+
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import Module as Module
+
+    from proxies import Batch
+
+__all__ = ["DeclaredNetworks", "batch_of"]
+
+
+class DeclaredNetworks:
+    """Implements `po_nas.spaces.networks.SpaceNetworks`; importing it does not import torch.
+
+    Args:
+        space: Whose configurations are built.
+        function: Called with the choices that exist, by name, and options.
+        inputs: A batch that networks take, or a function that returns one; None where there is none.
+    """
+
+    def __init__(self, space: DeclaredSpace, function: Callable[..., Any], inputs: object) -> None:
+        self._space, self._function, self._inputs = space, function, inputs
+
+    def options(self) -> dict[str, Any]:
+        """The parameters of the function that are no choices, with their defaults."""
+        return self._space.network_options
+
+    def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Batch]:
+        """No options, and the batch that came with the networks, as it is: `samples` and `seed` change nothing."""
+        if self._inputs is None:
+            raise DeclarationError(
+                self._space.name, "has no example inputs; give example_inputs=… to the search or to @space.network"
+            )
+        return task, batch_of(self._inputs() if callable(self._inputs) else self._inputs)
+
+    def build(
+        self,
+        architecture: Architecture,
+        *,
+        seed: int | torch.Generator = 0,
+        device: str | torch.device = "cpu",
+        **chosen: Any,
+    ) -> Module:
+        """The network of `architecture`, freshly initialised; see `po_nas.networks.build`."""
+        from po_nas.networks.layers import on_meta, seeded
+
+        known = self.options()
+        for name in chosen:
+            if name not in known:
+                raise UnknownNameError(f"option of {self._space.name} networks", name, known)
+        self._space.validate(architecture)
+        config = self._space.config_of(architecture)
+        if str(device) == "meta":
+            with on_meta():
+                return self._checked(self._function(**config, **chosen))
+        with seeded(seed):
+            network = self._checked(self._function(**config, **chosen))
+        return network if str(device) == "cpu" else network.to(device)
+
+    def _checked(self, made: object) -> Module:
+        from torch.nn import Module
+
+        if not isinstance(made, Module):
+            raise DeclarationError(f"network of {self._space.name}", f"is a {type(made).__name__}, no torch.nn.Module")
+        return made
+
+
+def batch_of(given: Any) -> Batch:
+    """A batch from inputs, a pair of inputs and labels, or what yields batches (a data loader): then the first.
+
+    A tensor is inputs without labels. Raises `ProxyBatchError` for anything else.
+    """
+    from torch import Tensor
+
+    from proxies import Batch
+
+    if isinstance(given, Iterable) and not isinstance(given, Batch | Tensor | tuple | list | str):
+        given = next(iter(given), None)
+    if isinstance(given, tuple | list) and len(given) == 1:
+        (given,) = given
+    return Batch.of((given, None) if isinstance(given, Tensor) else given)

@@ -1,0 +1,143 @@
+"""What is written when a run ends: its result, and what its method has learned."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from po_nas.core.objective import Objective
+from po_nas.core.searcher import Searcher
+from po_nas.runtime.callbacks import RunInfo
+from po_nas.runtime.config import SearchConfig
+from po_nas.runtime.loop import Loop, regret
+from po_nas.runtime.run_directory import Result, RunDirectory
+from po_nas.spaces.base import Architecture
+from surrogates.switches import default_switches
+
+__all__ = ["finish", "info_of", "plain", "protocol_of", "result_of", "write_start"]
+
+_log = logging.getLogger(__name__)
+
+
+def write_start(directory: RunDirectory, config: SearchConfig, objective: Objective) -> None:
+    """Write ``config.yaml`` of a run that begins."""
+    optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
+    directory.write_config(
+        config,
+        plain(protocol_of(objective)),
+        plain({name: None if found is None else found[0] for name, found in optima.items()}),
+    )
+
+
+def info_of(config: SearchConfig, path: Path, objective: Objective) -> RunInfo:
+    """What callbacks are told when a run starts."""
+    optimum = objective.optimum_validation
+    return RunInfo(
+        path,
+        config.model_dump(mode="json"),
+        protocol_of(objective),
+        objective.metric,
+        config.budget.max_evaluations,
+        None if optimum is None else optimum[0],
+    )
+
+
+def finish(config: SearchConfig, directory: RunDirectory, loop: Loop, reason: str) -> Result:
+    """Write the result of a run that is over, and what its method has learned; callbacks are told."""
+    result = result_of(config, directory.path, loop, reason)
+    directory.write_summary(plain(result.to_dict()))
+    _write_explanation(loop.searcher, directory)
+    loop.notify("on_end", result.to_dict())
+    return result
+
+
+def _write_explanation(searcher: Searcher, directory: RunDirectory) -> None:
+    try:
+        with default_switches():
+            found = searcher.explain()
+        if found is not None:
+            directory.write_explanation(plain(found))
+    except Exception:
+        # The search is over and on disk; an explanation that fails must not take it away.
+        _log.exception("%s cannot say what it has learned", type(searcher).__name__)
+
+
+def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Result:
+    """What a run has found so far, with the report metric, which the search never saw.
+
+    Args:
+        config: Of the run.
+        path: Its directory.
+        loop: Its loop.
+        reason: Why it has ended.
+    """
+    objective, searcher, ledger = loop.objective, loop.searcher, loop.ledger
+    progress = loop.progress()
+
+    def test_of(architecture: Architecture | None) -> float | None:
+        try:
+            value = None if architecture is None else objective.report(architecture).get("test")
+            return None if value is None or not math.isfinite(value) else float(value)
+        except Exception:
+            # The search is over and on disk; a report that fails must not take it away.
+            _log.exception("%s: no report metric for %s", objective.name, architecture)
+            return None
+
+    tests = [test_of(o.trial.architecture) for o in searcher.successes if o.trial.number >= 0]
+    known = [t for t in tests if t is not None]
+    best = max if objective.metric.maximize else min
+    incumbent = loop.incumbent
+    test = test_of(None if incumbent is None else incumbent[0].architecture)
+    optimum, optimum_test = objective.optimum_validation, objective.optimum_test
+    protocol = protocol_of(objective)
+    regret_test = None
+    if test is not None and optimum_test is not None:
+        regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
+    return Result(
+        benchmark=config.benchmark,
+        method=config.method.name,
+        seed=config.seed,
+        feedback=protocol.get("feedback_name", config.feedback),
+        evaluations=ledger.told,
+        failed=ledger.failed,
+        incumbent=progress.incumbent,
+        validation=progress.incumbent_validation,
+        test=test,
+        optimum_validation=None if optimum is None else float(optimum[0]),
+        optimum_test=None if optimum_test is None else float(optimum_test[0]),
+        test_of_optimum_validation=test_of(None if optimum is None else optimum[1]),
+        best_test_queried=best(known) if known else None,
+        regret_validation=regret(objective, progress.incumbent_validation),
+        regret_test=regret_test,
+        cost_s=ledger.cost_s,
+        clock_s=loop.executor.clock_s,
+        wall_s=progress.elapsed_s,
+        overhead_s=progress.overhead_s,
+        ended=reason,
+        directory=str(path),
+        scores_computed=loop.scored.computed,
+        scores_kept=loop.scored.kept,
+        scoring_s=loop.scored.seconds,
+    )
+
+
+def protocol_of(objective: Objective) -> dict[str, Any]:
+    """The objective's protocol; metric, unit and direction are its metric's, whatever the protocol says."""
+    metric = objective.metric
+    return {"space": objective.space.name, **objective.protocol()} | {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "direction": "maximize" if metric.maximize else "minimize",
+    }
+
+
+def plain(value: Any) -> Any:
+    """`value` with numpy scalars and tuples turned into what YAML and JSON know."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value

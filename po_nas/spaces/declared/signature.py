@@ -1,0 +1,50 @@
+"""Whether a function can build networks from the choices of a space: what it has to take, and what it may."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from po_nas.spaces.declared.errors import DeclarationError
+from po_nas.spaces.declared.slots import Layout
+
+__all__ = ["check_signature", "options_of"]
+
+
+def check_signature(space: str, function: Callable[..., Any], layout: Layout) -> None:
+    """Raise `DeclarationError` unless a function takes every choice by name and needs nothing else."""
+    if not callable(function):
+        raise DeclarationError(f"network of {space}", f"{function!r} is no function")
+    where = f"{getattr(function, '__qualname__', type(function).__qualname__)} of {space}"
+    parameters = inspect.signature(function).parameters.values()
+    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for p in parameters:
+        if p.kind is p.POSITIONAL_ONLY and p.default is p.empty:
+            raise DeclarationError(where, f"takes {p.name} by position; choices are passed by name")
+    for name in layout.choices:
+        if name not in named and not takes_rest:
+            raise DeclarationError(where, f"takes no {name}; use it, or add **rest for choices of the training")
+        needed = name in named and named[name].default is inspect.Parameter.empty
+        if needed and _may_be_absent(layout, name):
+            raise DeclarationError(where, f"{name} does not always exist; give the parameter a default")
+    for name, parameter in named.items():
+        if name not in layout.choices and parameter.default is parameter.empty:
+            raise DeclarationError(where, f"asks for {name}, which is no choice; give it a default or declare it")
+    for name in ("seed", "device"):
+        if name in named and name not in layout.choices:
+            raise DeclarationError(where, f"has an option {name}, which build() itself takes; rename it")
+
+
+def options_of(function: Callable[..., Any], layout: Layout) -> dict[str, Any]:
+    """The parameters of a function that are no choices, by name, with their defaults."""
+    parameters = inspect.signature(function).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name: p.default for p in parameters if p.kind in kinds and p.name not in layout.choices}
+
+
+def _may_be_absent(layout: Layout, name: str) -> bool:
+    """Whether the whole choice can be missing from a configuration."""
+    single = [other for other in layout.choices[name].when if not layout.dimensions[other]]
+    return bool(single) or any(_may_be_absent(layout, parent) for parent in layout.parents(name))

@@ -1,0 +1,303 @@
+"""Searches of a user's own space and function, from Python and from a configuration."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import po_nas
+from po_nas import Categorical, Float, Int, Ordinal, methods, spaces
+from po_nas.errors import ConfigError, ProxiesUnavailableError, ProxyBatchError, UnknownNameError
+from po_nas.proxy_scores.own_networks import LeftOutWarning
+from po_nas.runtime.api import run_search
+from po_nas.runtime.config import load_config
+from po_nas.runtime.run_directory import read_config
+from po_nas.spaces.declared import DeclarationError, InfeasibleError, SpaceChangedError
+from tests.errors import raised
+
+
+def declared(**changed):
+    choices = {
+        "depth": Int(1, 4),
+        "width": Ordinal([8, 16, 32]).each("depth"),
+        "act": Categorical(["relu", "gelu"]),
+        "lr": Float(1e-3, 1e-1, log=True),
+        "momentum": Float(0.0, 0.9, when={"act": "relu"}),
+    }
+    return po_nas.declare("mlp", **choices | changed)
+
+
+def build(depth, width, act, **rest):
+    layers: list[nn.Module] = []
+    for before, after in zip([8, *width], width, strict=False):
+        layers += [nn.Linear(before, after), {"relu": nn.ReLU, "gelu": nn.GELU}[act]()]
+    return nn.Sequential(*layers, nn.Linear(width[-1], 3))
+
+
+def train(config):
+    score = -((np.log10(config["lr"]) + 2) ** 2) - abs(config["depth"] - 2) + 0.01 * sum(config["width"])
+    return float(score + config.get("momentum", 0.5))
+
+
+INPUTS = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+
+
+def own(**choices):
+    space = declared(**choices)
+    space.network(build)
+    return space
+
+
+def parameters(space, text):
+    return sum(p.numel() for p in space.build(space.from_string(text)).parameters())
+
+
+def trials(out):
+    events = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    return [e["architecture"] for e in events if e["event"] == "ask"]
+
+
+def test_the_whole_interface(tmp_path):
+    space = own()
+    result = po_nas.search(
+        space=space,
+        objective=train,
+        method={"name": "po_nas", "pool": 40},
+        budget=8,
+        proxies=["params", "synflow"],
+        example_inputs=INPUTS,
+        constraints={"params": "<= 300"},
+        out=tmp_path / "own",
+    )
+    asked = trials(tmp_path / "own")
+    assert len(asked) == len(set(asked)) == result.evaluations == 8
+    assert all(parameters(space, text) <= 300 for text in asked)
+    best = space.config_of(space.from_string(result.incumbent))
+    assert result.validation == train(best) == max(train(json.loads(text)) for text in asked)
+    record = yaml.safe_load((tmp_path / "own" / "config.yaml").read_text())
+    assert record["search"]["space"] == space.declaration()
+    assert record["search"]["constraints"] == {"params": "<= 300"}
+    assert record["protocol"]["constraints"] == "params <= 300"
+
+
+NEED_PROXIES = {"po_nas", "po_nas_paper", "gp_proxies", "robot", "zero_cost"}
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_every_method_takes_a_declared_space(tmp_path, method):
+    small = {"pwlnas": {"initial": 4}, "po_nas_paper": {"initial": 4}, "weaknas": {"initial": 4}}
+    options = {"name": method, **small.get(method, {})}
+    space, with_proxies = own(), method in NEED_PROXIES
+    if with_proxies:
+        options |= {"pool": 40}
+        with raised(ProxiesUnavailableError):
+            po_nas.search(space=space, objective=train, method=options, budget=5, out=tmp_path / "none")
+    result = po_nas.search(
+        space=space,
+        objective=train,
+        method=options,
+        budget=8,
+        proxies=["params", "synflow"] if with_proxies else (),
+        example_inputs=INPUTS if with_proxies else None,
+        out=tmp_path / "run",
+    )
+    assert result.evaluations == len(set(trials(tmp_path / "run"))) == 8
+    assert result.failed == 0
+
+
+def test_proxies_that_networks_cannot_have_are_left_out(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = po_nas.search(
+            space=own(),
+            objective=train,
+            method={"name": "gp_proxies", "pool": 40},
+            budget=5,
+            proxies=["params", "grad_norm", "zico"],
+            example_inputs=INPUTS,
+            out=tmp_path / "run",
+        )
+    assert result.evaluations == 5
+    left_out = [w.message for w in caught if isinstance(w.message, LeftOutWarning)]
+    assert {w.proxy for w in left_out} == {"grad_norm", "zico"}
+    assert all("\n" not in str(w) for w in left_out)
+
+
+def test_proxies_with_labels_of_a_data_loader(tmp_path):
+    data = torch.utils.data.TensorDataset(INPUTS, torch.arange(4) % 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeftOutWarning)
+        po_nas.search(
+            space=own(),
+            objective=train,
+            method={"name": "zero_cost", "pool": 20},
+            budget=3,
+            proxies=["grad_norm"],
+            example_inputs=torch.utils.data.DataLoader(data, batch_size=4),
+            out=tmp_path / "run",
+        )
+
+
+def test_bad_calls_are_refused_before_anything_is_spent(tmp_path):
+    def search(**given):
+        return po_nas.search(**{"method": "random", "budget": 3, "out": tmp_path / "run"} | given)
+
+    space = own()
+    mine = {"space": space, "objective": train}
+    scored = {**mine, "example_inputs": INPUTS}
+    broken = declared()
+    broken.network(lambda **choices: nn.Linear("x", 3))
+    for error, given in (
+        (ConfigError, {}),
+        (ConfigError, {"objective": train}),
+        (ConfigError, {"space": space}),
+        (ConfigError, {"space": space, "objective": 3}),
+        (ConfigError, {"space": space, "benchmark": "nasbench201/cifar10"}),
+        (ConfigError, {"space": 3, "objective": train}),
+        (UnknownNameError, {"space": "no_such_space", "objective": train}),
+        (ConfigError, {"benchmark": "nasbench201/cifar10", "example_inputs": INPUTS}),
+        (ProxyBatchError, {**mine, "example_inputs": "x"}),
+        (DeclarationError, {**mine, "proxies": ["params"]}),
+        (DeclarationError, {**scored, "space": declared(), "proxies": ["params"]}),
+        (DeclarationError, {**scored, "space": broken, "proxies": ["params"]}),
+        (UnknownNameError, {**scored, "proxies": ["parms"]}),
+        (ConfigError, {**mine, "constraints": {"params": "300"}}),
+        (ConfigError, {**mine, "constraints": {"params": "<= x"}}),
+        (DeclarationError, {**mine, "constraints": {"params": "<= 300"}}),
+        (UnknownNameError, {**scored, "constraints": {"parms": "<= 3"}}),
+        (ConfigError, {**scored, "constraints": {"zico": "<= 3"}}),
+        (InfeasibleError, {**scored, "constraints": {"params": "<= 9"}}),
+    ):
+        with pytest.raises(error) as caught:
+            search(**given)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_function_that_returns_no_number_fails_its_trials(tmp_path):
+    values = iter([1.0, "text", np.float32(2), torch.tensor(3.0), float("nan"), None])
+    result = po_nas.search(
+        space=declared(), objective=lambda config: next(values), method="random", budget=6, out=tmp_path / "run"
+    )
+    assert (result.failed, result.validation) == (3, 3.0)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [{"name": "gp_bo", "initial": 4, "population": 20, "generations": 3}, {"name": "regularized_evolution"}],
+    ids=["gp_bo", "regularized_evolution"],
+)
+def test_a_run_goes_on_with_the_same_space_only(tmp_path, method):
+    class Stopped(Exception):
+        pass
+
+    calls = []
+
+    def interrupted(config):
+        calls.append(config)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return train(config)
+
+    whole = po_nas.search(space=declared(), objective=train, method=method, budget=10, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        po_nas.search(space=declared(), objective=interrupted, method=method, budget=10, out=tmp_path / "run")
+    with raised(SpaceChangedError, "act", "lr", space="mlp") as caught:
+        po_nas.resume(
+            tmp_path / "run",
+            objective=train,
+            space=declared(act=Categorical(["relu", "gelu", "silu"]), lr=Float(1e-4, 1e-1, log=True)),
+        )
+    assert len(caught.value.changes) == 2
+    result = po_nas.resume(tmp_path / "run", objective=train)
+    assert trials(tmp_path / "run") == trials(tmp_path / "whole")
+    assert result.validation == whole.validation
+
+
+PLUGIN = '''
+import torch
+from torch import nn
+import po_nas
+from po_nas import Categorical, Float, Int
+
+@po_nas.declare
+class plugged:
+    """Two layers."""
+
+    width = Int(1, 30)
+    act = Categorical(["relu", "tanh"])
+    lr = Float(1e-3, 1.0, log=True)
+    constraints = "width > 2"
+
+def inputs():
+    return torch.ones(4, 5)
+
+@plugged.network(example_inputs=inputs)
+def build(width, act, **rest):
+    return nn.Sequential(nn.Linear(5, width), nn.ReLU() if act == "relu" else nn.Tanh(), nn.Linear(width, 2))
+
+def train(config):
+    return config["width"] - config["lr"]
+'''
+
+
+def test_a_plug_in_with_space_networks_and_function(tmp_path):
+    file = tmp_path / "own_plugin.py"
+    file.write_text(PLUGIN)
+    try:
+        config = load_config(
+            None,
+            [
+                *("space=plugged", "objective=train", "method=gp_proxies", "method.pool=30", "budget=5"),
+                *("proxies=[params, synflow]", "constraints.params='<= 150'"),
+            ],
+            plugins=[str(file)],
+        )
+        assert config.benchmark == "plugged/train"
+        result = run_search(config, tmp_path / "run")
+        assert result.evaluations == 5
+        widths = [json.loads(text)["width"] for text in trials(tmp_path / "run")]
+        assert all(width > 2 and width * 8 + 2 <= 150 for width in widths)
+        assert read_config(tmp_path / "run").space["declare"] == "plugged"
+        assert po_nas.resume(tmp_path / "run", trust=True).evaluations == 5
+    finally:
+        if "plugged" in spaces.registry:
+            spaces.registry.remove("plugged")
+
+
+def test_a_declaration_in_yaml(tmp_path, monkeypatch):
+    (tmp_path / "own_functions.py").write_text(
+        "from torch import nn\n"
+        "def net(width, **rest):\n    return nn.Linear(3, width)\n"
+        "def train(config):\n    return config['width'] + config['lr']\n"
+    )
+    (tmp_path / "own.yaml").write_text(
+        "space:\n"
+        "  declare: yaml_space\n"
+        "  network: net\n"
+        "  choices:\n"
+        "    width: {int: [1, 9]}\n"
+        "    kind: {categorical: [a, b]}\n"
+        "    lr: {float: [1e-3, 1e-1], log: true, when: {kind: a}}\n"
+        "  constraints: [width != 3]\n"
+        "objective: train\n"
+        "plugins: [own_functions.py]\n"
+        "method: random\n"
+        "budget: 6\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = load_config(tmp_path / "own.yaml", ["executor=process", "batch=2"])
+    result = run_search(config, tmp_path / "run")
+    assert result.evaluations == 6
+    found = [json.loads(text) for text in trials(tmp_path / "run")]
+    assert result.failed == sum("lr" not in c for c in found)
+    assert all(c["width"] != 3 for c in found)
+    with raised(UnknownNameError, name="trian", suggestion="train"):
+        run_search(load_config(tmp_path / "own.yaml", ["objective=trian"]), tmp_path / "other")

@@ -1,0 +1,88 @@
+"""The kernel over named choices: against its formula in numpy, and what it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from surrogates.choice_kernel import ChoiceKernel
+from surrogates.gaussian_process import ArchitectureGP
+
+GROUPS = [[0], [1, 2, 3], [4], [5, 6]]
+
+
+def points(n, seed=0):
+    return torch.tensor(np.random.default_rng(seed).random((n, 7)))
+
+
+def kernel():
+    made = ChoiceKernel(points(20), GROUPS)
+    generator = torch.Generator().manual_seed(3)
+    for parameter in made.parameters():
+        parameter.data += 0.5 * torch.randn(parameter.shape, generator=generator, dtype=torch.double)
+    return made
+
+
+def matern(d):
+    return (1 + np.sqrt(5) * d + 5 * d**2 / 3) * np.exp(-np.sqrt(5) * d)
+
+
+def test_the_formula():
+    k, a, b = kernel(), points(6, 1), points(4, 2)
+    lengths, amplitudes, joint = (k._value(n).detach().numpy() for n in ("lengthscales", "amplitudes", "joint"))
+    train, expected, total = points(20).numpy(), 0.0, 0.0
+    # choices of one column are ordered first
+    for number, group in enumerate(sorted(GROUPS, key=len)):
+
+        def squares(x, y, group=group):
+            return ((x[:, None, group] - y[None, :, group]) ** 2).sum(-1)
+
+        apart = squares(train, train)[np.triu_indices(20, 1)]
+        unit = np.sort(apart)[(len(apart) - 1) // 2]
+        scaled = squares(a.numpy(), b.numpy()) / unit / lengths[number] ** 2
+        expected = expected + amplitudes[number] * matern(np.sqrt(scaled))
+        total = total + scaled / len(GROUPS)
+    expected = expected + joint * matern(np.sqrt(total))
+    found = k(a, b).to_dense().detach().numpy()
+    assert np.allclose(found, expected, atol=1e-8)
+    assert np.allclose(k(a, diag=True).detach().numpy(), k.variance.item())
+    batch = torch.stack([a, a + 0.1])
+    assert np.allclose(k(batch, b.expand(2, 4, 7)).to_dense()[0].detach().numpy(), expected, atol=1e-8)
+
+
+def test_covariances_are_positive_semidefinite():
+    a = torch.cat([points(30, 5), points(3, 5)])  # with repetitions
+    covariance = kernel()(a).to_dense().detach()
+    torch.testing.assert_close(covariance, covariance.mT)
+    assert torch.linalg.eigvalsh(covariance).min() > -1e-8
+
+
+def test_marginals_are_botorchs():
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.random((25, 10)))
+    y = torch.tensor(rng.normal(size=25))
+    gp = ArchitectureGP(x, y, [3, 7], GROUPS)
+    assert gp.fit()
+    found = torch.tensor(rng.random((12, 10)))
+    mean, variance = gp.marginals([torch.cdist(found[:, :3], x[:, :3]), found[:, 3:]])
+    with torch.no_grad():
+        posterior = gp.posterior(found.unsqueeze(1))
+    torch.testing.assert_close(mean, posterior.mean.reshape(-1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(variance, posterior.variance.reshape(-1), atol=1e-6, rtol=0)
+
+
+def test_it_learns_which_choice_matters():
+    rng = np.random.default_rng(1)
+    x = rng.random((60, 7))
+    y = np.sin(6 * x[:, 4])
+    y = torch.tensor((y - y.mean()) / y.std())
+    errors = []
+    new = rng.random((200, 7))
+    truth = np.sin(6 * new[:, 4])
+    for groups in ([[k] for k in range(7)], ()):
+        gp = ArchitectureGP(torch.tensor(x), y, [7], groups)
+        assert gp.fit()
+        inputs = torch.tensor(new) if groups else torch.cdist(torch.tensor(new), torch.tensor(x))
+        errors.append(np.corrcoef(gp.marginals([inputs])[0].detach().numpy(), truth)[0, 1])
+    assert errors[0] > 0.97
+    assert errors[0] > errors[1]

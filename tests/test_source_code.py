@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import partial
+
+import pytest
+
+from po_nas import source_code
+from po_nas.source_code import code_hash
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("hashed_")]:
+        del sys.modules[name]
+
+
+def hashed(name, attribute="f"):
+    for module in [module for module in sys.modules if module.startswith("hashed_")]:
+        del sys.modules[module]
+    source_code._of_file.cache_clear()
+    importlib.invalidate_caches()
+    return code_hash(getattr(importlib.import_module(name), attribute))
+
+
+def test_a_change_anywhere_in_the_file_changes_it(folder):
+    path = folder / "hashed_one.py"
+    path.write_text("def g(): return 1\ndef f(): return g()\nclass K:\n    def __call__(self): return 1\nk = K()\n")
+    first = hashed("hashed_one")
+    assert hashed("hashed_one") == first
+    assert hashed("hashed_one", "k") == hashed("hashed_one", "K")
+    path.write_text(path.read_text().replace("return 1", "return 2", 1))
+    assert hashed("hashed_one") != first
+
+
+def test_a_change_in_another_file_of_the_package_changes_it(folder):
+    package = folder / "hashed_two"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text("from .b import g\ndef f(): return g()\n")
+    (package / "b.py").write_text("def g(): return 1\n")
+    first = hashed("hashed_two.a")
+    (package / "b.py").write_text("def g(): return 2\n")
+    assert hashed("hashed_two.a") != first
+
+
+def test_arguments_of_a_partial_count():
+    assert code_hash(partial(int, base=2)) != code_hash(partial(int, base=3))
+    assert code_hash(hashed) != code_hash(hashed, folder)
+
+
+def test_what_has_no_source_is_like_nothing_else():
+    namespace: dict[str, object] = {"__name__": "nowhere"}
+    exec("def f(): return 1", namespace)
+    assert code_hash(namespace["f"]) != code_hash(code_hash)
