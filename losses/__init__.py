@@ -30,7 +30,6 @@ names = registry.names
 _CLASSES = {
     "regression": {"mse": "MSE", "mse_sr": "MSESR", "ew": "EW", "mape": "MAPE"},
     "pairs": {"hr": "HR", "lr": "LR", "weighted_lr": "WeightedLR", "diff_kendall": "DiffKendall"},
-    "listmle": {"listmle": "ListMLE"},
     "warp": {"warp": "WARP", "warp_homotopy": "WARPHomotopy"},
     "top": {
         "top_vs_rest": "TopVersusRest",
@@ -39,7 +38,7 @@ _CLASSES = {
         "soft_topk": "SoftTopK",
         "soft_nk": "SoftNK",
     },
-    "fusion": {"po_nas": "PONAS"},
+    "listwise": {"listmle": "ListMLE", "po_nas": "PONAS"},
     "schedule": {"piecewise": "Piecewise", "scheduled": "Scheduled"},
 }
 registry.declare(

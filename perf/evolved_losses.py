@@ -13,7 +13,7 @@ from pathlib import Path
 
 import _page  # noqa: F401 - one thread
 
-from po_nas.commands.progress import ProgressBar
+from po_nas.commands.tables import ProgressBar
 from po_nas.research.evolved_losses.config import load_evolve_loss
 from po_nas.research.evolved_losses.report import make_report, write_markdown
 from po_nas.research.evolved_losses.results import Evolved

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from po_nas import spaces
 from po_nas.training.data import ImageData, Images, image_set
-from po_nas.training.data.resident import ResidentLoader
+from po_nas.training.data.loaders import ResidentLoader
 from po_nas.training.recipe import Recipe, recipe
 from po_nas.training.trainer import Trainer, network_options
 from proxies.counting import count_operations

@@ -87,6 +87,9 @@ def check_labels(outputs: Tensor, labels: Tensor) -> None:
         reason = f"labels have the shape {tuple(labels.shape)}, the logits ask for {expected}"
         raise ProxyBatchError("*", reason, "labels")
     low, high, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
+    if classes == 1:
+        reason = "one output tells no classes apart: the cross-entropy is zero whatever it is; pass loss="
+        raise ProxyBatchError("*", reason, "labels")
     if low < 0 or high >= classes:
         reason = f"labels from {low} to {high} are out of range: the module has {classes} outputs"
         raise ProxyBatchError("*", reason, "labels")

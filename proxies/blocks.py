@@ -5,31 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.layers import State
 
 __all__ = ["by_position", "candidates", "chain", "channels_last"]
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_NO_WEIGHT = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.GroupNorm, _BatchNorm, parametrize.ParametrizationList)
 
 
-def candidates(state: State) -> list[nn.Module]:
+def candidates(module: nn.Module) -> list[nn.Module]:
     """Modules that may be primary blocks.
 
     The module is taken apart into its children, and containers (``Sequential``, ``ModuleList``, ``ModuleDict``) into
-    theirs as long as they hold composite modules; candidates are the parts with a layer inside, and composite ones
-    that are no container (a cell of skip connections): the stem and the cells of a cell network, the stem and the
-    residual blocks of a ResNet. Where that gives fewer than three, all layers are candidates.
+    theirs as long as they hold composite modules; candidates are the parts that own a weight somewhere inside, and
+    composite ones that are no container (a cell of skip connections): the stem and the cells of a cell network, the
+    stem and the residual blocks of a ResNet. Where that gives fewer than three, all modules that own a weight are
+    candidates. A weight is a parameter of two or more dimensions, of embeddings and normalisation aside.
     """
-    layers = {layer.module for layer in state.layers}
+    owners = [part for part in module.modules() if _owns_weight(part)]
 
     def counts(part: nn.Module) -> bool:
         composite = not isinstance(part, _CONTAINERS) and any(True for _ in part.children())
-        return composite or any(inner in layers for inner in part.modules())
+        return composite or any(inner in owners for inner in part.modules())
 
-    parts = [part for part in _parts(state.module) if counts(part)]
-    return parts if len(parts) >= 3 else [layer.module for layer in state.layers]
+    parts = [part for part in _parts(module) if counts(part)]
+    return parts if len(parts) >= 3 else owners
+
+
+def _owns_weight(part: nn.Module) -> bool:
+    if isinstance(part, _NO_WEIGHT):
+        return False
+    own = list(part.parameters(recurse=False))
+    if parametrize.is_parametrized(part):
+        own += part.get_submodule("parametrizations").parameters()
+    return any(p.dim() > 1 and p.is_floating_point() for p in own)
 
 
 def _parts(module: nn.Module) -> Iterator[nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxies.proxy_spec import ProxySpec
+from proxies.transformer_catalogue import TRANSFORMERS
 
 __all__ = ["CATALOGUE"]
 
@@ -11,6 +12,10 @@ _ZERO = "Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021, a
 _AZ = "Lee and Ham, AZ-NAS, CVPR 2024, arXiv 2403.19232"
 _TENAS = "Chen, Gong and Wang, Neural Architecture Search on ImageNet in Four GPU Hours, ICLR 2021, arXiv 2102.11535"
 
+_VKDNW = "Týbl and Neumann, Training-free NAS through Variance of Knowledge (VKDNW), CVPR 2025, arXiv 2502.04975"
+_MECO = "Jiang, Wang and Bie, MeCo, NeurIPS 2023"
+_SWAP = "Peng et al., SWAP-NAS, ICLR 2024, arXiv 2403.04161"
+_NCD = "Kang et al., Overcoming Negative Correlation of Activation-Based Training-Free NAS (NCD), ICCV 2025"
 _DEAD = "undefined for a network whose output does not depend on its input"
 
 CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
@@ -18,7 +23,7 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
     (
         ProxySpec("params", (), +1, cost="count", failure="blind to topology", reference=_SUITE),
         "counts:params",
-        "number of trainable parameters",
+        "number of parameters",
     ),
     (
         ProxySpec("flops", ("macs",), +1, cost="count", failure="blind to topology", reference=_SUITE),
@@ -26,7 +31,9 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
         "multiply-accumulates of one sample",
     ),
     (
-        ProxySpec("l2_norm", (), +1, cost="count", failure="measures size and the initialiser", reference=_SUITE),
+        ProxySpec(
+            "l2_norm", ("forward",), +1, cost="forward", failure="measures size and the initialiser", reference=_SUITE
+        ),
         "counts:l2_norm",
         "sum of the norms of the layers' weights",
     ),
@@ -187,7 +194,7 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
             cost="forward",
             min_samples=2,
             failure="needs ReLU; grows with resolution and width",
-            reference="Peng et al., SWAP-NAS, ICLR 2024, arXiv 2403.04161",
+            reference=_SWAP,
         ),
         "patterns:swap",
         "number of distinct sample-wise activation patterns",
@@ -213,8 +220,8 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
             +1,
             cost="forward",
             min_samples=2,
-            failure="assumes convolutions with batch normalisation; shortcuts are kept; single precision overflows "
-            "without batch normalisation",
+            failure="assumes convolutions with batch normalisation; shortcuts are kept; without normalisation, "
+            "features beyond 1e308 (some 200 wide layers) have no score",
             reference="Lin et al., Zen-NAS, ICCV 2021, arXiv 2102.01063",
         ),
         "zen:zen",
@@ -227,7 +234,7 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
             +1,
             cost="forward",
             failure="zero for layers with more channels than positions",
-            reference="Jiang, Wang and Bie, MeCo, NeurIPS 2023",
+            reference=_MECO,
         ),
         "meco:meco",
         "smallest eigenvalues of the channels' correlations",
@@ -303,4 +310,154 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
         "az_nas:az_complexity",
         "multiply-accumulates of one sample",
     ),
+    # -- newer ones -----------------------------------------------------------------------------------------------
+    (
+        ProxySpec(
+            "near",
+            ("nonlinear",),
+            +1,
+            cost="forward",
+            failure="grows with the number of activation functions and with width",
+            reference="Husistein, Reiher and Eckhoff, NEAR, ICLR 2025, arXiv 2408.08776",
+        ),
+        "near:near",
+        "effective ranks before and behind the activation functions",
+    ),
+    (
+        ProxySpec("layer_count", (), +1, cost="count", failure="blind to everything but depth", reference=_VKDNW),
+        "vkdnw:layer_count",
+        "number of layers with weights",
+    ),
+    (
+        ProxySpec(
+            "vkdnw_entropy",
+            ("sample_gradients",),
+            +1,
+            cost="per_sample",
+            failure="costly; knows nothing of size (use vkdnw); few layers or samples make its deciles coarse",
+            reference=_VKDNW,
+        ),
+        "vkdnw:vkdnw_entropy",
+        "how even the eigenvalues of the Fisher information are",
+    ),
+    (
+        ProxySpec(
+            "vkdnw",
+            (),
+            +1,
+            cost="per_sample",
+            failure="costly; depth decides, so that architectures of one depth are ordered by the entropy alone",
+            reference=_VKDNW,
+            needs=("layer_count", "vkdnw_entropy"),
+        ),
+        "vkdnw:vkdnw",
+        "number of layers plus that entropy (VKDNW single)",
+    ),
+    (
+        ProxySpec(
+            "intrain",
+            ("noise",),
+            +1,
+            cost="backward",
+            min_samples=2,
+            failure="grows with the number of layers and of parameter tensors",
+            reference="Zhou et al., InTrain, CVPR 2026, arXiv 2606.18676",
+        ),
+        "intrain:intrain",
+        "dimensions that the activations fill, times health of the gradients",
+    ),
+    (
+        ProxySpec(
+            "l_swag",
+            ("half_gradients", "nonlinear"),
+            +1,
+            True,
+            "backward",
+            4,
+            failure="weak on the autoencoder of TransNAS-Bench-101 micro; all layers count, the paper selects some",
+            reference="Casarin, Escalera and Lanz, L-SWAG, CVPR 2025, arXiv 2505.07300",
+        ),
+        "l_swag:l_swag",
+        "steadiness of the gradients, times number of distinct activation patterns",
+    ),
+    (
+        ProxySpec(
+            "dextr",
+            ("single", "circle"),
+            +1,
+            cost="forward",
+            failure="negative rank correlation on the size space of NATS-Bench; needs convolutions and forward "
+            "derivatives of second order",
+            reference="Asthana et al., Dextr, TMLR 2025, arXiv 2508.12977",
+        ),
+        "dextr:dextr",
+        "independence of the channels, and curvature of the output along a circle of inputs",
+    ),
+    (
+        ProxySpec(
+            "wrcor",
+            ("nonlinear_gradients",),
+            +1,
+            True,
+            "backward",
+            2,
+            failure="depth decides; much weaker on NAS-Bench-101 than on NAS-Bench-201",
+            reference="Jing et al., Zero-Shot NAS with Weighted Response Correlation (WRCor), arXiv 2507.08841",
+        ),
+        "wrcor:wrcor",
+        "how uncorrelated the samples' activations and gradients are, later layers counting more",
+    ),
+    (
+        ProxySpec(
+            "reg_swap",
+            (),
+            +1,
+            cost="forward",
+            min_samples=2,
+            failure="the wanted size is that of NAS-Bench-201; other spaces need their own",
+            reference=_SWAP,
+            needs=("swap", "params"),
+        ),
+        "patterns:reg_swap",
+        "swap, less what the size differs from the wanted one",
+    ),
+    (
+        ProxySpec(
+            "meco_opt",
+            ("single",),
+            +1,
+            cost="forward",
+            failure="eight random channels stand for a layer",
+            reference=_MECO,
+        ),
+        "meco:meco_opt",
+        "meco on eight channels of each convolution, weighted by width",
+    ),
+    (
+        ProxySpec(
+            "ncd_nwot",
+            ("masked",),
+            +1,
+            cost="forward",
+            min_samples=2,
+            failure="needs ReLU and convolutions; the share that is masked is that of NAS-Bench-201",
+            reference=_NCD,
+        ),
+        "ncd:ncd_nwot",
+        "nwot of the network with masks and layer normalisation",
+    ),
+    (
+        ProxySpec(
+            "ncd_swap",
+            ("masked",),
+            +1,
+            cost="forward",
+            min_samples=2,
+            failure="needs ReLU and convolutions; the share that is masked is that of NAS-Bench-201",
+            reference=_NCD,
+        ),
+        "ncd:ncd_swap",
+        "swap of the network with masks and layer normalisation",
+    ),
+    *TRANSFORMERS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,10 +12,13 @@ from po_nas.errors import MissingPassError
 from proxies.blocks import channels_last
 from proxies.isolation import Snapshot, derive_seed
 from proxies.layers import Layer
+from proxies.nonlinear import NonlinearCall
 from proxies.proxy_spec import ProxySpec, closure
 
 if TYPE_CHECKING:
+    from proxies.attention_gradients import AttentionCall, AttentionGradients
     from proxies.gaussian import GaussianPass
+    from proxies.noise import NoisePass
     from proxies.passes import ActivationGradient, Passes
     from proxies.sample_gradients import SampleGradients
 
@@ -38,6 +42,7 @@ class ProxyContext:
         self._passes = passes
         self._allowed = closure(spec.passes)
         self._snapshot: Snapshot | None = None
+        self._installed: ExitStack | None = None
         self._generator: torch.Generator | None = None
 
     def _of(self, name: str, attribute: str) -> Any:
@@ -59,15 +64,20 @@ class ProxyContext:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers (convolutions, linear and alike) with their weights, in the order of the module's definition.
+        """The layers with their weights, in the order in which the forward pass first uses them.
 
-        Raises `UnsupportedModuleError` when there are none.
+        A layer is a weight that an operator multiplies by (`proxies.layers`): of convolutions, linear layers, matrix
+        products with data, embeddings, attention and recurrent layers, as modules or functions. `Layer.weight` has the
+        shape in which the operator takes it: (outputs, inputs / groups, …) of a convolution, (outputs, inputs) of a
+        linear layer, (inputs, outputs) of ``x @ weight``. What is only added or multiplied element by element is no
+        layer. Parameters that do not require a gradient count like the others. If nothing else has run the forward
+        pass, asking for layers runs it. Raises `UnsupportedModuleError` when there are none.
         """
-        return self._passes.state.weights()
+        return self._passes.layers
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """All parameters by name, detached."""
+        """All parameters by name, detached, each of its own shape; shared ones once."""
         return {name: leaf.detach() for name, leaf in self._passes.state.leaves.items()}
 
     @property
@@ -89,20 +99,35 @@ class ProxyContext:
 
     def call(self, *inputs: Tensor) -> Any:
         """The module's output for other inputs, differentiable; its statistics stay as they are."""
-        return self._passes.state(*inputs)
+        state = self._passes.state
+        if self._installed is None:
+            # Until the proxy is done, for what is checkpointed runs again when the output is differentiated.
+            self._installed = ExitStack()
+            self._installed.enter_context(state.installed(state.leaves, state.buffers()))
+        return state(*inputs)
 
     @property
     def module(self) -> nn.Module:
-        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper."""
+        """The module itself; whatever happens to it is undone when the proxy is done. `call` is cheaper.
+
+        Outputs of `call` cannot be differentiated any more after this.
+        """
+        self._uninstall()
         if self._snapshot is None:
             self._snapshot = Snapshot(self._passes.state.module)
         return self._passes.state.module
 
     def close(self) -> None:
         """Undo what the proxy did to `module`; the engine calls it."""
+        self._uninstall()
         if self._snapshot is not None:
             self._snapshot.restore()
             self._snapshot = None
+
+    def _uninstall(self) -> None:
+        if self._installed is not None:
+            self._installed.close()
+            self._installed = None
 
     # -- one forward pass of the batch ----------------------------------------------------------------------------
 
@@ -113,22 +138,46 @@ class ProxyContext:
 
     @property
     def relu_codes(self) -> list[Tensor]:
-        """Pass ``relu``: where each ReLU is positive, packed by `proxies.patterns.pack`; one array a call.
+        """Pass ``relu``: where each ReLU is positive, one array of bytes (⌈n / 8⌉, units of a sample) a call, packed
+        by `proxies.patterns.pack`; `proxies.patterns.unpack` gives (n, units).
 
-        ReLU, ReLU6, leaky and parametric ReLU count, as modules or functions.
+        ReLU, ReLU6, leaky and parametric ReLU and clamping at zero count, as modules or functions. Where samples are
+        not in dimension 0, such as tokens in rows of their own, they are put there; where they cannot be found, the
+        pass fails with `UnsupportedModuleError` (`proxies.samples`).
         """
         return self._of("relu", "relu_codes")  # type: ignore[no-any-return]
 
     @property
     def activations(self) -> list[tuple[Layer, tuple[Tensor, ...]]]:
-        """Pass ``activations``: the outputs of each layer that was called, one a call."""
+        """Pass ``activations``: what each layer's operator puts out, one tensor a call, its own bias included.
+
+        (n, channels, …) where `Layer.convolution` is true, else (n, …, channels): samples are in dimension 0, rows of
+        one sample in the dimensions between.
+        """
         found = self._of("activations", "activations")
         return [(layer, tuple(o.detach() for o in outputs)) for layer, outputs in found]
 
     @property
+    def nonlinear_calls(self) -> list[NonlinearCall]:
+        """Pass ``nonlinear``: input and output of every call of an activation function, of whichever kind, in order."""
+        calls = self._of("nonlinear", "nonlinear_calls")
+        return [NonlinearCall(call.before, call.after.detach()) for call in calls]
+
+    @property
     def block_features(self) -> list[Tensor]:
-        """Pass ``blocks``: the outputs of the primary blocks (see `proxies.blocks`), in order."""
+        """Pass ``blocks``: the output of each primary block (see `proxies.blocks`), in order, of the block's shape:
+        (n, channels, …), or (n, tokens, channels) where `tokens` is true."""
         return [features.detach() for features in self._of("blocks", "block_features")]
+
+    @property
+    def attention(self) -> list[AttentionCall]:
+        """Pass ``attention``: every call of attention, however it is written (see `proxies.attention`), in order."""
+        return self._of("attention", "attention")  # type: ignore[no-any-return]
+
+    @property
+    def hidden_states(self) -> list[Tensor]:
+        """Pass ``feed_forward``: X W₁ + b₁ of each feed-forward layer, (tokens of all samples, width), one a call."""
+        return self._of("feed_forward", "hidden_states")  # type: ignore[no-any-return]
 
     # -- gradients on that pass -----------------------------------------------------------------------------------
 
@@ -145,45 +194,80 @@ class ProxyContext:
 
     @property
     def weight_gradients(self) -> list[Tensor]:
-        """Pass ``gradients``: the loss's gradient with respect to the weight of each of `layers`, zero if unused."""
+        """Pass ``gradients``: the loss's gradient by the weight of each of `layers`, of its shape."""
         return [g.detach() for g in self._of("gradients", "weight_gradients")]
 
     @property
     def activation_gradients(self) -> list[ActivationGradient]:
-        """Pass ``activation_gradients``: the outputs of each layer that was called, and the loss's gradients there."""
+        """Pass ``activation_gradients``: for each of `layers` its outputs, call by call, and the loss's gradients.
+
+        Both have the shapes of `activations`: (n, channels, …) or (n, …, channels). The gradients are of the loss of
+        the whole batch, so those of the mean cross-entropy hold a factor 1 / n.
+        """
         return self._of("activation_gradients", "activation_gradients")  # type: ignore[no-any-return]
 
     @property
+    def attention_gradients(self) -> AttentionGradients:
+        """Pass ``attention_gradients``: the loss's gradients at the heads' outputs and at the weights of attention and
+        of feed-forward layers."""
+        return self._of("attention_gradients", "attention_gradients")  # type: ignore[no-any-return]
+
+    @property
+    def nonlinear_gradients(self) -> list[Tensor]:
+        """Pass ``nonlinear_gradients``: the loss's gradient by the output of each of `nonlinear_calls`."""
+        return self._of("nonlinear_gradients", "nonlinear_gradients")  # type: ignore[no-any-return]
+
+    @property
     def hessian_gradient(self) -> list[Tensor]:
-        """Pass ``hessian``: H g for each of `layers`, g `weight_gradients` and H the loss's Hessian by all of them."""
+        """Pass ``hessian``: H g for each of `layers`, of the shape of its weight; g are `weight_gradients`, H is the
+        loss's Hessian by all of these weights."""
         return self._of("hessian", "hessian_gradient")  # type: ignore[no-any-return]
 
     # -- passes of their own --------------------------------------------------------------------------------------
 
     @property
     def half_gradients(self) -> list[list[Tensor]]:
-        """Pass ``half_gradients``: `weight_gradients` of the first and of the second half of the batch, each by itself
-        (an odd last sample is left out)."""
+        """Pass ``half_gradients``: two lists, `weight_gradients` of the first and of the second half of the batch, each
+        by itself (an odd last sample is left out)."""
         return self._of("half_gradients", "half_gradients")  # type: ignore[no-any-return]
 
     @property
     def sample_gradients(self) -> SampleGradients:
-        """Pass ``sample_gradients``: gradients of single samples, computed while one iterates over them."""
+        """Pass ``sample_gradients``: gradients of single samples by all parameters, each (p,), computed while one
+        iterates over them."""
         return self._of("sample_gradients", "sample_gradients")  # type: ignore[no-any-return]
 
     @property
     def gaussian(self) -> GaussianPass:
-        """Pass ``gaussian``: the network with Gaussian weights on Gaussian inputs."""
+        """Pass ``gaussian``: features (n, …) of the network with Gaussian weights on Gaussian inputs, and variances
+        (channels,) of its batch normalisations."""
         return self._of("gaussian", "gaussian")  # type: ignore[no-any-return]
 
     @property
+    def noise(self) -> NoisePass:
+        """Pass ``noise``: the network on noise, with random targets."""
+        return self._of("noise", "noise")  # type: ignore[no-any-return]
+
+    @property
+    def masked_codes(self) -> list[Tensor]:
+        """Pass ``masked``: `relu_codes` of the network with masks and layer normalisation, see `proxies.masked`."""
+        return self._of("masked", "masked_codes")  # type: ignore[no-any-return]
+
+    @property
     def single_features(self) -> list[Tensor]:
-        """Pass ``single``: the output of each convolution, (1, channels, …), for one input from N(0, 1)."""
+        """Pass ``single``: the last output of each convolution, (1, channels, …), for one input from N(0, 1)."""
         return self._of("single", "single_features")  # type: ignore[no-any-return]
 
     @property
+    def circle(self) -> list[tuple[Tensor, Tensor]]:
+        """Pass ``circle``: first and second derivative of the output along a circle of inputs, at some of its
+        points."""
+        return self._of("circle", "circle")  # type: ignore[no-any-return]
+
+    @property
     def synaptic_flow(self) -> list[tuple[Tensor, Tensor]]:
-        """Pass ``synflow``: |W| and ∂R/∂|W| of each layer, see `proxies.linearised`; normalisation left out."""
+        """Pass ``synflow``: |W| and ∂R/∂|W|, of one shape, of each layer that the pass uses, in order; see
+        `proxies.linearised`. Batch and instance normalisation are left out."""
         return self._of("synflow", "synaptic_flow")  # type: ignore[no-any-return]
 
     @property

@@ -58,7 +58,7 @@ def count_parameters(module: nn.Module, *, trainable: bool = True) -> int:
     """Number of parameters. One that several layers share counts once: it is stored and learned once.
 
     Frozen ones, which do not require a gradient, count when `trainable` is false. Buffers, such as the running mean of
-    batch normalisation, are no parameters. The proxy ``params`` is the count of the trainable ones.
+    batch normalisation, are no parameters. The proxy ``params`` counts frozen ones too.
     """
     return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
 

@@ -1,4 +1,4 @@
-"""Several proxies made one, without training: rank fusions and the single best.
+"""Several proxies made one, without training: rank fusions, the single best and the three of LIBRA.
 
 Scores are (n, k): an architecture in each row, a proxy in each column, higher = better (`oriented` sees to that).
 `missing` says what becomes of NaN, in each column by itself: ``"last"`` ranks it below everything, ``"middle"`` gives
@@ -9,21 +9,42 @@ ranked, so an architecture's rank does not depend on what else is ranked.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau, rankdata
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from po_nas.errors import ConfigError, ProxyValueError
 from proxies.normalise import mid_ranks
 from proxies.registration import spec
 
-__all__ = ["Missing", "SingleBest", "log_rank", "mean_rank", "oriented", "ranks", "single_best"]
+__all__ = [
+    "AZ_NAS",
+    "VKDNW",
+    "Libra",
+    "Missing",
+    "SingleBest",
+    "information_gain",
+    "libra",
+    "log_rank",
+    "mean_rank",
+    "oriented",
+    "ranks",
+    "redundant",
+    "single_best",
+]
 
 Missing = Literal["last", "middle", "raise"]
+
+AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+"""What AZ-NAS adds up the log ranks of (`log_rank`); multiply-accumulates are its complexity."""
+
+VKDNW = ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops")
+"""What VKDNW aggregated adds up the log ranks of: Týbl and Neumann, CVPR 2025, arXiv 2502.04975."""
 
 
 def oriented(scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
@@ -114,9 +135,8 @@ def single_best(scores: ArrayLike, targets: ArrayLike) -> SingleBest:
 
     Raises `ProxyValueError` when no column can be ranked (constant, or fewer than two scores).
     """
-    table, known = _checked(scores, "last"), np.asarray(targets, dtype=np.float64)
-    if known.shape != (len(table),) or not np.isfinite(known).all():
-        raise ProxyValueError("*", f"targets must be {len(table)} finite numbers, not of shape {known.shape}")
+    table = _checked(scores, "last")
+    known = _known(targets, "targets", len(table))
     taus = []
     for k in range(table.shape[1]):
         present = ~np.isnan(table[:, k])
@@ -126,3 +146,112 @@ def single_best(scores: ArrayLike, targets: ArrayLike) -> SingleBest:
         raise ProxyValueError("*", "no proxy tells the architectures apart")
     best = int(np.nanargmax(np.abs(taus)))
     return SingleBest(best, 1 if taus[best] >= 0 else -1, taus[best])
+
+
+def redundant(scores: Mapping[str, ArrayLike], at_least: float = 0.95) -> list[tuple[str, str, float]]:
+    """Pairs of proxies whose scores (n,) order the same architectures almost alike, or the other way round.
+
+    Names and Spearman's ρ over the architectures that have both, where |ρ| is `at_least`; the strongest first.
+    """
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
+    pairs = [(a, b, _spearman(columns[a], columns[b])) for a, b in itertools.combinations(columns, 2)]
+    return sorted((pair for pair in pairs if abs(pair[2]) >= at_least), key=lambda pair: -abs(pair[2]))
+
+
+def _known(values: ArrayLike, name: str, count: int) -> NDArray[np.float64]:
+    known = np.asarray(values, dtype=np.float64)
+    if known.shape != (count,) or not np.isfinite(known).all():
+        raise ProxyValueError("*", f"{name} must be {count} finite numbers, not of shape {known.shape}")
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Libra:
+    """One to three columns, best first, with their signs and the Spearman ρ that they were chosen by."""
+
+    columns: tuple[int, ...]
+    signs: tuple[int, ...]
+    rhos: tuple[float, ...]
+
+    def chosen(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """The chosen columns of (n, k) scores, turned up, (n, up to 3)."""
+        return _checked(scores, "last")[:, self.columns] * np.array(self.signs, dtype=np.float64)
+
+    def __call__(
+        self, scores: ArrayLike, *, missing: Missing = "last", reference: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """`log_rank` of the chosen columns, (n,)."""
+        base = None if reference is None else self.chosen(reference)
+        return log_rank(self.chosen(scores), missing=missing, reference=base)
+
+
+def libra(scores: ArrayLike, targets: ArrayLike, sizes: ArrayLike, *, near: float = 0.1) -> Libra:
+    """Low information gain and bias re-alignment: three proxies that go together, by known `targets` (n,).
+
+    The first is the proxy with the largest |Spearman ρ| to the targets, higher = better. Of those whose |ρ| is less
+    than `near` below it, the second is the one of the least `information_gain` beside the first, and the third the one
+    whose ρ with `sizes` (n,), numbers of parameters, is nearest to that of the targets. Fewer are chosen where fewer
+    are near. Each counts with the sign of its ρ; missing scores are left out. Ties go to the earlier column.
+
+    How the three are made one is not said in the publication; here by `log_rank`. Raises `ProxyValueError` when no
+    column can be ranked.
+
+    References: Casarin, Escalera and Lanz, L-SWAG, CVPR 2025, arXiv 2505.07300, algorithm 1.
+    """
+    table = _checked(scores, "last")
+    known, size = _known(targets, "targets", len(table)), _known(sizes, "sizes", len(table))
+    found = [_spearman(column, known) for column in table.T]
+    if np.isnan(found).all():
+        raise ProxyValueError("*", "no proxy tells the architectures apart")
+    rhos = np.nan_to_num(found)
+    turned = table * np.where(rhos < 0, -1.0, 1.0)
+    # Rounded, so that what is equal but for the last digit is a tie.
+    best = int(np.argmax(np.abs(rhos).round(9)))
+    left = [k for k in range(len(rhos)) if k != best and not np.isnan(found[k])]
+    left = [k for k in left if abs(rhos[k]) > abs(rhos[best]) - near]
+    columns = [best]
+    if left:
+        columns.append(min(left, key=lambda k: round(information_gain(known, turned[:, best], turned[:, k]), 9)))
+    left = [k for k in left if k not in columns]
+    bias = _spearman(size, known)
+    gaps = {k: round(abs(_spearman(turned[:, k], size) - bias), 9) for k in left}
+    if any(np.isfinite(gap) for gap in gaps.values()):
+        columns.append(min(left, key=lambda k: gaps[k] if np.isfinite(gaps[k]) else np.inf))
+    signs = tuple(1 if rhos[k] >= 0 else -1 for k in columns)
+    return Libra(tuple(columns), signs, tuple(float(rhos[k]) for k in columns))
+
+
+def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """ρ over the rows that have both; NaN where there is none."""
+    rows = ~np.isnan(first) & ~np.isnan(second)
+    if rows.sum() < 2 or np.ptp(first[rows]) == 0 or np.ptp(second[rows]) == 0:
+        return np.nan
+    return float(spearmanr(first[rows], second[rows]).statistic)
+
+
+def information_gain(targets: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
+    """H(y | first) - H(y | first, second), bits: what a score (n,) tells of the targets y beside another one.
+
+    All are put into bins of equal counts, as many as the cube root of n; rows without one of the scores are left out.
+
+    References: Krishnakumar et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230.
+    """
+    columns = [np.asarray(values, dtype=np.float64) for values in (targets, first, second)]
+    rows = ~np.isnan(columns).any(axis=0)
+    y, one, two = (_bins(column[rows]) for column in columns)
+    return (_entropy(y, one) - _entropy(one)) - (_entropy(y, one, two) - _entropy(one, two))
+
+
+def _bins(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Bins of equal counts; equal values share one."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
+    count = max(1, round(len(values) ** (1 / 3)))
+    return np.asarray((rankdata(values) - 0.5) * count // len(values), dtype=np.int64)
+
+
+def _entropy(*labels: NDArray[np.int64]) -> float:
+    """Of the joint distribution of labels (n,), in bits."""
+    counts = np.unique(np.stack(labels), axis=1, return_counts=True)[1]
+    shares = counts / counts.sum() if len(counts) else np.ones(1)
+    return float(-(shares * np.log2(shares)).sum())

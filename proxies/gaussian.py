@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.layers import State, first_tensor
+from proxies.layers import Layers, no_layers
+from proxies.operators import BATCH_NORMS, NORMS, POOLS, Call, tensors
+from proxies.provenance import WeightUse
+from proxies.recording import Captured, Watch, record
+from proxies.state import State
 
 __all__ = ["GaussianPass", "gaussian_pass"]
 
@@ -22,85 +25,145 @@ ALPHA = 0.01
 @dataclass(frozen=True, slots=True)
 class GaussianPass:
     """Features (n, …) of the last feature map for x and for x + 0.01 ε, and batch variances (channels,) of every batch
-    normalisation for x, in the order of the calls."""
+    normalisation for x, in the order of the calls. In double precision where single precision overflows."""
 
     features: Tensor
     perturbed: Tensor
     variances: tuple[Tensor, ...]
 
+    @property
+    def finite(self) -> bool:
+        """Whether nothing has overflowed."""
+        return all(bool(torch.isfinite(t).all()) for t in (self.features, self.perturbed, *self.variances))
 
-def gaussian_pass(state: State, inputs: tuple[Tensor, ...], generator: torch.Generator) -> GaussianPass:
+
+def gaussian_pass(state: State, inputs: tuple[Tensor, ...], seed: int) -> GaussianPass:
     """Run the network twice with weights of layers from N(0, 1), normalisation at one and biases at zero.
 
     x and ε are N(0, 1) of the shape of the first input, training mode. The last feature map is the input of the last
-    adaptive average pooling, else the last output with positions of any module, else the input of the last layer. All
-    draws come from `generator` on the CPU, in a fixed order, so they are the same on every device.
+    adaptive average pooling, else the last result (n, channels, …) with several positions of any function behind the
+    first layer, else the input of the last layer. All draws are made on the CPU, in a fixed order, so they are the same
+    on every device.
     """
-    first = inputs[0]
-    if not first.is_floating_point():
+    if not inputs[0].is_floating_point():
         raise UnsupportedModuleError("*", "the inputs are integers; they cannot be perturbed", "real inputs")
+    found = _twice(state, inputs, seed)
+    if not found.finite and state.dtype != torch.float64:
+        real = tuple(t.double() if t.is_floating_point() else t for t in inputs)
+        found = _twice(State(state.module, torch.float64), real, seed)
+    return found
+
+
+def _twice(state: State, inputs: tuple[Tensor, ...], seed: int) -> GaussianPass:
+    generator = torch.Generator().manual_seed(seed)
 
     def normal(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
-    parameters = _parameters(state, normal)
-    clean = normal(first)
-    noisy = clean + ALPHA * normal(first)
-    variances: list[Tensor] = []
     with torch.no_grad():
-        features = _last_features(state, (clean, *inputs[1:]), parameters, variances)
-        perturbed = _last_features(state, (noisy, *inputs[1:]), parameters, [])
-    return GaussianPass(features, perturbed, tuple(variances))
+        layers, untouched = _used(state, inputs)
+        drawn = _draw(state, layers, untouched, normal)
+        clean = normal(inputs[0])
+        noisy = clean + ALPHA * normal(inputs[0])
+        watches = [_Gaussian(drawn, len(clean)) for _ in range(2)]
+        parameters = {name: drawn[name] if name in drawn else _neutral(name, p) for name, p in state.leaves.items()}
+        for x, watch in zip((clean, noisy), watches, strict=True):
+            record(state, (x, *inputs[1:]), watch, parameters=parameters)
+    return GaussianPass(watches[0].features, watches[1].features, tuple(watches[0].variances))
 
 
-def _parameters(state: State, normal: Any) -> dict[str, Tensor]:
-    layers = {id(layer.weight) for layer in state.layers}
-    parameters = {}
+def _neutral(name: str, parameter: Tensor) -> Tensor:
+    """A parameter that is no weight: zero if it is called bias, else as it is."""
+    return torch.zeros_like(parameter) if name.rpartition(".")[2] == "bias" else parameter.detach()
+
+
+def _used(state: State, inputs: tuple[Tensor, ...]) -> tuple[list[WeightUse], set[str]]:
+    """The weights that the module uses, each once, and the names of the parameters that it does not touch."""
+    captured: Captured
+    try:
+        # Two samples are enough, where the module can be called with them.
+        few = inputs[0][:2] if len(inputs) == 1 else inputs[0]
+        captured = record(state, (few, *inputs[1:]), Watch())
+    except Exception:  # The module's own: its batch has a fixed size.
+        captured = record(state, inputs, Watch())
+    if not Layers(state.module, captured.uses).layers:
+        raise no_layers(state.module)
+    once = {use.key: use for use in reversed(captured.uses)}
+    touched = captured.watch.provenance.touched
+    return list(once.values())[::-1], set(state.leaves) - touched
+
+
+def _draw(state: State, uses: Sequence[WeightUse], untouched: set[str], normal: Any) -> dict[str, Tensor]:
+    """Normal numbers for every weight by its key, in the order in which the module defines its parameters.
+
+    Parameters of two or more dimensions that are not touched draw too, so that a network has the same weights whether
+    an operation that leads nowhere is computed or not.
+    """
+    drawn = {}
     for name, leaf in state.leaves.items():
-        owner, _, kind = name.rpartition(".")
-        part = state.module.get_submodule(owner)
-        if id(leaf) in layers:
-            parameters[name] = normal(leaf)
-        elif kind == "bias":
-            parameters[name] = torch.zeros_like(leaf)
-        elif isinstance(part, _BatchNorm | nn.GroupNorm | nn.LayerNorm):
-            parameters[name] = torch.ones_like(leaf)
-        else:
-            parameters[name] = leaf.detach()
-    return parameters
+        own = [use for use in uses if use.sources[0] == name]
+        for use in own:
+            drawn[use.key] = normal(use.base)
+        if not own and name in untouched and leaf.dim() > 1 and leaf.is_floating_point():
+            drawn[name] = normal(leaf)
+    return drawn
 
 
-def _last_features(
-    state: State, inputs: tuple[Tensor, ...], parameters: dict[str, Tensor], variances: list[Tensor]
-) -> Tensor:
-    pooled: list[Tensor] = []
-    spatial: list[Tensor] = []
-    entering: list[Tensor] = []
+class _Gaussian(Watch):
+    """Computed weights are drawn ones, biases zero, normalisation has scale one and shift zero."""
 
-    def before_norm(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        x = arguments[0]
-        variances.append(x.var([d for d in range(x.dim()) if d != 1], unbiased=False))
+    def __init__(self, drawn: Mapping[str, Tensor], samples: int) -> None:
+        super().__init__()
+        self._drawn, self._samples = drawn, samples
 
-    def before_pool(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        pooled[:] = [arguments[0]]
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        super().begin(captured, copied, share)
+        self.variances: list[Tensor] = []
+        self._pooled: Tensor | None = None
+        self._spatial: Tensor | None = None
+        self._entering: Tensor | None = None
+        self._uses = 0
 
-    def before_layer(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        entering[:] = [arguments[0]]
+    @property
+    def features(self) -> Tensor:
+        """The last feature map."""
+        found = next((t for t in (self._pooled, self._spatial, self._entering) if t is not None), None)
+        if found is None:
+            raise UnsupportedModuleError("*", "no feature map holds the samples", "features")
+        return found
 
-    def after(_: nn.Module, __: Any, output: Any) -> None:
-        tensor = first_tensor(output)
-        if tensor is not None and tensor.dim() > 2 and len(tensor) == len(inputs[0]):
-            spatial[:] = [tensor]
+    def weight(self, use: WeightUse, weight: Tensor) -> Tensor:
+        if use.key in self.captured.parameters:
+            return weight
+        drawn = self._drawn.get(use.key)
+        if drawn is None or tuple(weight.shape) != use.shape:
+            reason = "a computed weight has another shape for other inputs"
+            raise UnsupportedModuleError("*", reason, "the same layers for all samples")
+        return drawn.as_strided(use.shape, use.stride, use.offset)
 
-    with ExitStack() as stack:
-        for part in state.module.modules():
-            if isinstance(part, _BatchNorm):
-                stack.callback(part.register_forward_pre_hook(before_norm).remove)
-            if isinstance(part, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d):
-                stack.callback(part.register_forward_pre_hook(before_pool).remove)
-            elif not any(True for _ in part.children()):
-                stack.callback(part.register_forward_hook(after).remove)
-        for layer in state.weights():
-            stack.callback(layer.module.register_forward_pre_hook(before_layer).remove)
-        state(*inputs, parameters=parameters)
-    return (pooled or spatial or entering)[0]
+    def bias(self, bias: Tensor) -> Tensor:
+        return torch.zeros_like(bias)
+
+    def normalise(self, call: Call) -> Any:
+        if call.function in BATCH_NORMS:
+            x = call.get(0, "input")
+            self.variances.append(x.var([d for d in range(x.dim()) if d != 1], unbiased=False))
+        for position, name, value in zip(NORMS[call.function], ("weight", "bias"), (1.0, 0.0), strict=True):
+            given = call.get(position, name)
+            if isinstance(given, Tensor):
+                call.put(position, name, torch.full_like(given, value))
+        return call.run()
+
+    def seen(self, call: Call, result: Any) -> None:
+        if call.function in POOLS:
+            self._pooled = call.get(0, "input")
+        if len(self.captured.uses) > self._uses:
+            self._uses = len(self.captured.uses)
+            given = tensors((call.arguments, call.keywords))
+            entering = [t for t in given if self.provenance.kind(t) == "data" and self._samples in t.shape]
+            if entering:
+                self._entering = entering[0].movedim(entering[0].shape.index(self._samples), 0)
+        if not self._uses or not isinstance(result, Tensor) or self.provenance.kind(result) != "data":
+            return
+        if result.dim() > 2 and len(result) == self._samples and sum(size > 1 for size in result.shape[1:]) > 1:
+            self._spatial = result

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import random
+from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 __all__ = ["Snapshot", "derive_seed", "isolated", "seeded"]
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def derive_seed(seed: int, what: str) -> int:
@@ -46,19 +45,49 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def isolated(module: nn.Module) -> Iterator[None]:
-    """Training mode with gradients and reproducible kernels, the module's GPU current; all is put back.
+    """Training mode with gradients and reproducible kernels, whatever the caller has set; all is put back.
 
-    Parameters and buffers need no care here: passes run on copies of the buffers and on leaves of their own.
+    That is: no autocast, no inference mode, default precision and device, algorithms as torch chooses them, the
+    module's GPU current. What the module keeps in attributes is put back too. Its parameters need no care here: passes
+    run on leaves of their own.
     """
-    modes = [(part, part.training) for part in module.modules()]
-    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    snapshot = Snapshot(module, values=False)
     try:
-        module.train()
-        with torch.inference_mode(False), torch.enable_grad(), flags, _current(module):
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(_defaults())
+            stack.enter_context(_current(module))
+            module.train()
             yield
     finally:
-        for part, training in modes:
-            part.training = training
+        snapshot.restore()
+
+
+@contextmanager
+def _defaults() -> Iterator[None]:
+    """The settings that torch starts with, as far as they decide about numbers."""
+    dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+    strict = torch.are_deterministic_algorithms_enabled()
+    warning = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+            )
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
+            torch.set_default_dtype(torch.float32)
+            torch.set_float32_matmul_precision("highest")
+            torch.use_deterministic_algorithms(False)
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_float32_matmul_precision(precision)
+        torch.use_deterministic_algorithms(strict, warn_only=warning)
 
 
 def _current(module: nn.Module) -> AbstractContextManager[object]:
@@ -67,33 +96,63 @@ def _current(module: nn.Module) -> AbstractContextManager[object]:
 
 
 class Snapshot:
-    """All state of a module, to be put back after somebody else's code has had it in hand."""
+    """All state of a module, to be put back after somebody else's code has had it in hand.
 
-    def __init__(self, module: nn.Module) -> None:
-        self._parts = [
-            (part, part.training, {name: copy.copy(getattr(part, name)) for name in _HOOKS})
-            for part in module.modules()
+    Attributes (registered parameters and buffers, modes, hooks, caches of the module's own) are put back to the same
+    objects, lists and dictionaries with the same contents, tensors with the same values. `values` includes the values
+    of parameters and their gradients; without it, those of other tensors alone.
+    """
+
+    def __init__(self, module: nn.Module, *, values: bool = True) -> None:
+        self._attributes = [(part, dict(part.__dict__)) for part in module.modules()]
+        self._contents: dict[int, tuple[Any, Any]] = {}
+        self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
+        parameters = list(module.parameters())
+        self._left_out = set() if values else {id(p) for p in parameters}
+        for _, attributes in self._attributes:
+            for value in attributes.values():
+                if isinstance(value, Tensor | dict | list | set | deque):
+                    self._keep(value)
+        self._gradients = [
+            (p, p.requires_grad, p.grad, None if p.grad is None or not values else p.grad.detach().clone())
+            for p in parameters
         ]
-        self._parameters = [
-            (p, p.detach().clone(), p.requires_grad, p.grad, None if p.grad is None else p.grad.detach().clone())
-            for p in module.parameters()
-        ]
-        self._buffers: list[tuple[Tensor, Tensor]] = [(b, b.detach().clone()) for b in module.buffers()]
+
+    def _keep(self, value: Tensor | dict[Any, Any] | list[Any] | set[Any] | deque[Any]) -> None:
+        """Remember what a tensor or a container holds, in containers to any depth."""
+        if id(value) in self._contents or id(value) in self._tensors:
+            return
+        if isinstance(value, Tensor):
+            if id(value) not in self._left_out and not nn.parameter.is_lazy(value):
+                self._tensors[id(value)] = (value, value.detach().clone())
+            return
+        # Most are empty (hooks), and there are many.
+        self._contents[id(value)] = (value, () if not value else dict(value) if isinstance(value, dict) else [*value])
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, Tensor | dict | list | set | deque):
+                self._keep(item)
 
     def restore(self) -> None:
         """Put everything back as it was."""
+        for part, attributes in self._attributes:
+            part.__dict__.clear()
+            part.__dict__.update(attributes)
+        for container, content in self._contents.values():
+            if not container and not content:
+                continue
+            container.clear()
+            if isinstance(container, dict | set):
+                container.update(content)
+            else:
+                container.extend(content)
         with torch.no_grad():
-            for parameter, value, requires_grad, grad, grad_value in self._parameters:
-                parameter.data.copy_(value)
-                parameter.requires_grad_(requires_grad)
-                parameter.grad = grad
-                if grad is not None and grad_value is not None:
-                    grad.copy_(grad_value)
-            for buffer, value in self._buffers:
-                buffer.copy_(value)
-        for part, training, hooks in self._parts:
-            part.training = training
-            for name, content in hooks.items():
-                current = getattr(part, name)
-                current.clear()
-                current.update(content)
+            for tensor, before in self._tensors.values():
+                with torch.inference_mode(tensor.is_inference()):
+                    tensor.data.copy_(before)
+            for parameter, requires_grad, grad, value in self._gradients:
+                if parameter.requires_grad != requires_grad:
+                    parameter.requires_grad_(requires_grad)
+                if parameter.grad is not grad:
+                    parameter.grad = grad
+                if grad is not None and value is not None:
+                    grad.copy_(value)

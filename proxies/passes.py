@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,16 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
+from proxies.attention import AttentionRecorder
+from proxies.attention_gradients import AttentionCall, AttentionGradients, AttentionTargets, attention_calls
 from proxies.batch import Batch, check_labels
 from proxies.blocks import candidates, chain
+from proxies.circle import movements
 from proxies.counting import count_operations
 from proxies.gaussian import GaussianPass, gaussian_pass
 from proxies.isolation import derive_seed, seeded
-from proxies.layers import Layer, State
+from proxies.layers import Layer, Layers, no_layers, targets
 from proxies.linearised import linearised_flow
-from proxies.proxy_spec import PASSES
-from proxies.recording import Captured, record
+from proxies.masked import masked_codes
+from proxies.noise import NoisePass, noise_pass
+from proxies.nonlinear import NonlinearCall, Nonlinearities
+from proxies.proxy_spec import closure
+from proxies.recording import Captured, Watch, record
 from proxies.sample_gradients import SampleGradients
+from proxies.samples import SampleRows
+from proxies.state import State
 
 __all__ = ["ActivationGradient", "Loss", "Passes"]
 
@@ -29,7 +37,11 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class ActivationGradient:
-    """What one layer put out, call by call, and the gradient of the loss there; both have the shape of the output."""
+    """What a layer's weight put out, call by call, and the gradient of the loss there.
+
+    Each output, and its gradient, is (n, channels, …) if `layer.convolution`, else (n, …, channels): rows of one sample
+    that the module keeps apart stand in the dimensions between.
+    """
 
     layer: Layer
     outputs: tuple[Tensor, ...]
@@ -60,6 +72,9 @@ class Passes:
         self.results: dict[str, Any] = {}
         self._captured: Captured | None = None
         self._graph: Tensor | None = None
+        self._layers: Layers | None = None
+        self._nonlinear: list[NonlinearCall] = []
+        self._attention: tuple[AttentionRecorder, Any] | None = None
         self._input = self.batch.inputs[0]
 
     def run(self, name: str) -> None:
@@ -72,33 +87,70 @@ class Passes:
         for name in set(self.results) - set(still_wanted):
             del self.results[name]
         pending = {name for name in still_wanted if name not in self.results}
-        if not any("forward" in PASSES[name] for name in pending):
-            self._graph = self._captured = None
+        if not any("forward" in closure((name,)) for name in pending):
+            self._forget()
+        if not any("attention" in closure((name,)) for name in pending):
+            self._attention = None
+        if "nonlinear" in self.results and "nonlinear_gradients" not in pending:
+            self.results["nonlinear"] = [NonlinearCall(c.before, c.after.detach()) for c in self.results["nonlinear"]]
         if "block_jacobians" not in pending and "blocks" in self.results:
             self.results["blocks"] = [features.detach() for features in self.results["blocks"]]
         if "hessian" not in pending and "gradients" in self.results:
             self.results["gradients"] = [g.detach() for g in self.results["gradients"]]
 
+    def _forget(self) -> None:
+        self._graph = self._captured = None
+        self._nonlinear = []
+        if self._layers is not None:
+            self._layers.uses = []
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers; `UnsupportedModuleError` when there are none.
+
+        Those of the forward pass. Where none has been run, one is run for them.
+        """
+        return tuple(self._found().layers)
+
+    def _found(self) -> Layers:
+        if self._layers is None:
+            seed = derive_seed(self.seed, "forward")
+            with torch.no_grad():
+                captured = record(self.state, self.batch.inputs, Watch(), seed=seed)
+            self._layers = Layers(self.state.module, captured.uses)
+            self._layers.uses = []
+        if not self._layers.layers:
+            raise no_layers(self.state.module)
+        return self._layers
+
     # -- on the graph of one forward pass of the batch --------------------------------------------------------------
 
     def _run_forward(self) -> Tensor:
-        watched: list[nn.Module] = []
-        if "activations" in self.wanted:
-            watched += [layer.module for layer in self.state.layers]
-        if "blocks" in self.wanted:
-            watched += candidates(self.state)
+        activations, codes = "activations" in self.wanted, "relu" in self.wanted
+        seed = derive_seed(self.seed, "forward")
+        self._rows = SampleRows(self.state, self.batch.inputs, seed) if activations or codes else None
+        coded = self._rows.of_relu if self._rows is not None and codes else None
+
+        def watching(copies: bool) -> Watch:
+            if "nonlinear" not in self.wanted:
+                return Watch(keep=activations, codes=coded)
+            differentiated = "nonlinear_gradients" in self.wanted
+            return Nonlinearities(keep=activations, codes=coded, gradients=differentiated, copies=copies)
+
+        watched = candidates(self.state.module) if "blocks" in self.wanted else []
         if "jacobian" in self.wanted and self._input.is_floating_point():
             self._input = self._input.detach().requires_grad_()
         inputs = (self._input, *self.batch.inputs[1:])
-        seed = derive_seed(self.seed, "forward")
-
-        def run() -> Tensor:
-            with seeded(seed):
-                return self.state.outputs(*inputs)
-
         with torch.set_grad_enabled(any(name in self.wanted for name in _DIFFERENTIATED)):
-            self._captured = record(run, codes="relu" in self.wanted, watched=list(dict.fromkeys(watched)))
-        self._graph = self._captured.result
+            for copies in (False, True):
+                watch = watching(copies)
+                captured = record(self.state, inputs, watch, watched=watched, seed=seed)
+                if not isinstance(watch, Nonlinearities) or not watch.disturbed:
+                    break
+        self._nonlinear = watch.calls if isinstance(watch, Nonlinearities) else []
+        self._captured = captured
+        self._graph = self.state.checked(captured.result, len(self._input))
+        self._layers = Layers(self.state.module, captured.uses)
         return self._graph.detach()
 
     @property
@@ -108,30 +160,51 @@ class Passes:
         return self._graph, self._captured
 
     def _run_relu(self) -> list[Tensor]:
-        codes = self._live[1].codes
-        if not codes:
+        captured = self._live[1]
+        if captured.no_codes is not None:
+            raise captured.no_codes
+        if not captured.codes:
             raise UnsupportedModuleError("*", f"{type(self.state.module).__name__} calls no ReLU", "ReLU")
-        if any(code.shape[0] != codes[0].shape[0] for code in codes):
-            reason = "a ReLU is called on something that does not hold the batch's samples"
-            raise UnsupportedModuleError("*", reason, "ReLU")
-        return codes
+        assert self._rows is not None
+        self._rows.count_relus(len(captured.codes))
+        return captured.codes
 
     def _run_activations(self) -> list[tuple[Layer, tuple[Tensor, ...]]]:
-        outputs = self._live[1].outputs
-        return [(layer, tuple(outputs[layer.module])) for layer in self.state.layers if layer.module in outputs]
+        outputs = [use.output for use in self._live[1].uses]
+        return self._by_layer(outputs)
+
+    def _by_layer(self, outputs: Sequence[Tensor]) -> list[tuple[Layer, tuple[Tensor, ...]]]:
+        """Tensors like the outputs of the weights, one a use, for each layer, as `ActivationGradient` has them."""
+        assert self._rows is not None
+        uses = self._live[1].uses
+        place = {id(use): k for k, use in enumerate(uses)}
+        found, layers = [], self._found()
+        for layer, own in zip(layers.layers, layers.uses, strict=True):
+            calls = []
+            for use in own:
+                k = place[id(use)]
+                rows = layer.part.of_channels(self._rows.of_output(k, use, outputs[k]), -1)
+                calls.append(rows.movedim(-1, 1) if layer.convolution else rows)
+            found.append((layer, tuple(calls)))
+        return found
+
+    def _run_nonlinear(self) -> list[NonlinearCall]:
+        if not self._nonlinear:
+            reason = f"{type(self.state.module).__name__} calls no activation function"
+            raise UnsupportedModuleError("*", reason, "activation functions")
+        return self._nonlinear
 
     def _run_blocks(self) -> list[Tensor]:
         result, captured = self._live
-        blocks = set(candidates(self.state))
-        return chain({m: calls for m, calls in captured.outputs.items() if m in blocks}, result)
+        return chain(captured.outputs, result)
 
     def _run_jacobian(self) -> Tensor:
-        result, _ = self._live
+        result, captured = self._live
         if not self._input.requires_grad:
             reason = "the inputs are integers; there is no gradient with respect to them"
             raise UnsupportedModuleError("*", reason, "real inputs")
-        gradients = _gradients(result.sum(), [self._input], retain=True)
-        return gradients[0].detach().flatten(1)
+        (gradient,) = captured.gradients([result.sum()], [self._input], retain=True)
+        return gradient.detach().flatten(1)
 
     def _run_block_jacobians(self) -> list[tuple[Tensor, Tensor]]:
         features: Sequence[Tensor] = self.results["blocks"]
@@ -139,65 +212,129 @@ class Passes:
         found = []
         for before, after in itertools.pairwise(features):
             signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2 - 1
-            found.append((signs, _gradients(after, [before], signs, retain=True)[0].detach()))
+            (pulled,) = self._live[1].gradients([after], [before], [signs], retain=True)
+            found.append((signs, pulled.detach()))
         return found
 
     def _run_gradients(self) -> list[Tensor]:
         result, captured = self._live
-        weights = [layer.weight for layer in self.state.weights()]
-        targets = list(weights)
-        if "activation_gradients" in self.wanted:
-            targets += [tensor for layer in self.state.layers for tensor in captured.outputs.get(layer.module, ())]
+        layers = self._found()
+        outputs = [use.output for use in captured.uses] if "activation_gradients" in self.wanted else []
         again = "hessian" in self.wanted
-        found = _gradients(self._loss(result, self.batch.labels), targets, retain=again, create=again)
-        self._activation_gradients = [g.detach() for g in found[len(weights) :]]
-        return found[: len(weights)]
+        loss = self._loss(result, self.batch.labels)
+        nonlinear = [call.after for call in self._nonlinear] if "nonlinear_gradients" in self.wanted else []
+        by_weight, rest = _weight_gradients([loss], captured, again, [*outputs, *nonlinear])
+        beside = [g.detach() for g in rest]
+        self._output_gradients, self._nonlinear_gradients = beside[: len(outputs)], beside[len(outputs) :]
+        return layers.of_bases(by_weight)
 
     def _run_activation_gradients(self) -> list[ActivationGradient]:
-        gradients = iter(self._activation_gradients)
-        del self._activation_gradients
+        gradients = self._by_layer(self._output_gradients)
+        del self._output_gradients
         return [
-            ActivationGradient(layer, tuple(o.detach() for o in outputs), tuple(next(gradients) for _ in outputs))
-            for layer, outputs in self.results["activations"]
+            ActivationGradient(layer, tuple(o.detach() for o in outputs), found)
+            for (layer, outputs), (_, found) in zip(self.results["activations"], gradients, strict=True)
         ]
+
+    def _run_nonlinear_gradients(self) -> list[Tensor]:
+        gradients = self._nonlinear_gradients
+        del self._nonlinear_gradients
+        return gradients
 
     def _run_hessian(self) -> list[Tensor]:
         gradients: list[Tensor] = self.results["gradients"]
-        weights = [layer.weight for layer in self.state.layers]
+        layers, captured = self._found(), self._live[1]
         live = [g for g in gradients if g.requires_grad]
         self.results["gradients"] = [g.detach() for g in gradients]
-        self._graph = self._captured = None
         del gradients
         if not live:
-            return [torch.zeros_like(w) for w in weights]
+            return [torch.zeros_like(layer.weight) for layer in layers.layers]
         _check_second_order(live)
         directions = [g.detach() for g in live]
-        return _gradients(live, weights, directions)
+        self._graph = self._captured = captured.result = None
+        for use in captured.uses:
+            use.output = None
+        by_weight, _ = _weight_gradients(live, captured, directions=directions)
+        return layers.of_bases(by_weight)
+
+    # -- attention, on a graph of its own ------------------------------------------------------------------------------
+
+    def _run_attention(self) -> list[AttentionCall]:
+        inputs = self.batch.inputs
+        seen = AttentionRecorder(inputs, len(inputs[0]))
+        differentiated = "attention_gradients" in self.wanted
+        with torch.set_grad_enabled(differentiated), seeded(derive_seed(self.seed, "forward")), seen:
+            result = self.state(*inputs)
+        if not seen.attention:
+            reason = f"{type(self.state.module).__name__} computes no softmax of a product of queries and keys"
+            raise UnsupportedModuleError("*", reason, "attention")
+        self._attention = seen, result
+        return attention_calls(seen)
+
+    def _run_feed_forward(self) -> list[Tensor]:
+        assert self._attention is not None
+        seen, _ = self._attention
+        if not seen.feed_forward:
+            reason = f"{type(self.state.module).__name__} has attention, but no feed-forward layer"
+            raise UnsupportedModuleError("*", reason, "feed-forward layers")
+        return [layer.hidden for layer in seen.feed_forward]
+
+    def _run_attention_gradients(self) -> AttentionGradients:
+        assert self._attention is not None
+        seen, result = self._attention
+        if not seen.differentiable:
+            reason = f"{type(self.state.module).__name__} computes attention without a graph"
+            raise UnsupportedModuleError("*", reason, "gradients")
+        targets = AttentionTargets(seen, self.seed)
+        loss = self._loss(self.state.checked(result, len(self.batch)), self.batch.labels)
+        found = torch.autograd.grad(loss, targets.tensors, allow_unused=True, materialize_grads=True)
+        return targets.gradients(found)
 
     # -- passes of their own --------------------------------------------------------------------------------------
 
     def _run_half_gradients(self) -> list[list[Tensor]]:
-        weights = [layer.weight for layer in self.state.weights()]
         inputs, labels = self._single_input(), self._labels()
         half = len(inputs) // 2
         halves = ((inputs[:half], labels[:half]), (inputs[half : 2 * half], labels[half : 2 * half]))
-        return [_gradients(self._loss(self.state.outputs(x), y), weights) for x, y in halves]
+        found = []
+        for x, y in halves:
+            captured = record(self.state, (x,), Watch(), share=False)
+            if self._layers is None:
+                self._layers = Layers(self.state.module, captured.uses)
+                self._layers.uses = []
+            layers = self._found()
+            layers.check(captured.uses)
+            loss = self._loss(self.state.checked(captured.result, half), y)
+            found.append(layers.of_bases(_weight_gradients([loss], captured)[0]))
+        return found
 
     def _run_sample_gradients(self) -> SampleGradients:
         return SampleGradients(self.state, self._single_input(), self.batch.labels, self._loss)
 
     def _run_gaussian(self) -> GaussianPass:
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "gaussian"))
-        return gaussian_pass(self.state, self.batch.inputs, generator)
+        return gaussian_pass(self.state, self.batch.inputs, derive_seed(self.seed, "gaussian"))
+
+    def _run_noise(self) -> NoisePass:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "noise"))
+        return noise_pass(self.state, self.batch.inputs, generator)
+
+    def _run_masked(self) -> list[Tensor]:
+        return masked_codes(self.state, self.batch.inputs, derive_seed(self.seed, "masked"))
 
     def _run_single(self) -> list[Tensor]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "single"))
         inputs = self._single_input()
+        if not inputs.is_floating_point():
+            raise UnsupportedModuleError("*", "the inputs are integers; none can be drawn from N(0, 1)", "real inputs")
         noise = torch.randn(1, *inputs.shape[1:], generator=generator, dtype=torch.float64).to(inputs)
         with torch.no_grad():
-            watched = [layer.module for layer in self.state.weights() if layer.convolution]
-            captured = record(lambda: self.state(noise), watched=watched)
-        return [calls[-1] for calls in captured.outputs.values()]
+            captured = record(self.state, (noise,), Watch(keep=True))
+        layers = Layers(self.state.module, captured.uses)
+        return [own[-1].output for layer, own in zip(layers.layers, layers.uses, strict=True) if layer.convolution]
+
+    def _run_circle(self) -> list[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "circle"))
+        return movements(self.state, self._single_input(), generator)
 
     def _run_synflow(self) -> list[tuple[Tensor, Tensor]]:
         return linearised_flow(self.state, self.batch.inputs, normalise=False)
@@ -208,9 +345,8 @@ class Passes:
     def _run_macs(self) -> int:
         inputs = self.batch.inputs
         first = inputs[0][:1] if len(inputs) == 1 else inputs[0]
-        original = next(p.dtype for p in self.state.module.parameters())
-        first = first.to(original) if first.is_floating_point() else first
-        return count_operations(self.state.module, first, *inputs[1:]).total
+        with self.state.installed(self.state.leaves, self.state.buffers()):
+            return count_operations(self.state.module, first, *inputs[1:]).total
 
     # -- pieces ---------------------------------------------------------------------------------------------------
 
@@ -239,23 +375,21 @@ class Passes:
 _DIFFERENTIATED = ("jacobian", "block_jacobians", "gradients")
 
 
-def _gradients(
-    of: Tensor | Sequence[Tensor],
-    by: Sequence[Tensor],
-    directions: Any = None,
+def _weight_gradients(
+    of: Sequence[Tensor],
+    captured: Captured,
+    again: bool = False,
+    more: Sequence[Tensor] = (),
     *,
-    retain: bool = False,
-    create: bool = False,
-) -> list[Tensor]:
-    """Gradients, zero where there is no path; `UnsupportedModuleError` where nothing can be differentiated."""
-    outputs = [of] if isinstance(of, Tensor) else list(of)
-    if not any(o.requires_grad for o in outputs):
-        reason = "the output is not differentiable (it depends on no parameter and no input)"
-        raise UnsupportedModuleError("*", reason, "gradients")
-    found = torch.autograd.grad(
-        outputs, list(by), directions, retain_graph=retain or create, create_graph=create, allow_unused=True
-    )
-    return [torch.zeros_like(target) if g is None else g for g, target in zip(found, by, strict=True)]
+    directions: Sequence[Tensor] | None = None,
+) -> tuple[Mapping[str, Tensor], list[Tensor]]:
+    """Gradients by the weights of a pass, by key, and by `more` tensors; `again` makes them differentiable."""
+    bases = targets(captured.uses)
+    flat = [base for same in bases.values() for base in same]
+    found = captured.gradients(of, [*flat, *more], directions, create=again)
+    left = iter(found)
+    summed = {key: sum((next(left) for _ in same[1:]), next(left)) for key, same in bases.items()}
+    return summed, list(left)
 
 
 def _check_second_order(tensors: Sequence[Tensor]) -> None:

@@ -1,116 +1,312 @@
-"""One forward pass that keeps what the proxies want to see of it: ReLU patterns, layer outputs, block outputs."""
+"""One forward pass that keeps what the proxies want to see of it: weights as they are used, ReLU patterns, outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.weak import TensorWeakRef
 
-from proxies.layers import first_tensor
+from po_nas.errors import UnsupportedModuleError
+from proxies.channels_last import corrupts_memory
+from proxies.decomposed import DECOMPOSED
+from proxies.isolation import seeded
+from proxies.operators import DROPOUTS, NORMS, SUMS, Call, Operand, is_operator, operands, tensors
 from proxies.patterns import pack
+from proxies.provenance import Provenance, WeightUse
+from proxies.relus import PLAIN, is_relu
+from proxies.state import State, first_tensor
 
-__all__ = ["Captured", "record"]
+__all__ = ["Captured", "Watch", "record"]
 
 
 @dataclass
 class Captured:
     """What one forward pass left behind.
 
-    `codes` are packed ReLU patterns, one array a ReLU in the order of the calls; `outputs` the output tensors of each
-    watched module, one a call.
+    `uses` are the weights in the order in which operators used them; `codes` packed ReLU patterns, one array a ReLU in
+    the order of the calls, or why there are none; `outputs` the output tensors of each watched module, one a call.
     """
 
+    state: State
+    watch: Watch
+    parameters: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
     result: Any = None
+    uses: list[WeightUse] = field(default_factory=list)
     codes: list[Tensor] = field(default_factory=list)
+    no_codes: UnsupportedModuleError | None = None
     outputs: dict[nn.Module, list[Tensor]] = field(default_factory=dict)
 
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """The module with the tensors and the stand-ins of the pass."""
+        with self.state.installed(self.parameters, self.buffers), self.watch:
+            yield
 
-_RELU: dict[Callable[..., Any], bool] = {
-    functional.relu: True,
-    torch.relu: True,
-    Tensor.relu: True,
-    torch.relu_: False,
-    Tensor.relu_: False,
-    functional.relu6: False,
-    functional.leaky_relu: False,
-    functional.leaky_relu_: False,
-    functional.prelu: False,
-    functional.hardtanh: False,
-    functional.hardtanh_: False,
-}
-"""Functions whose output is positive exactly where their input is (hardtanh: when it is ReLU6); true: plain ReLU."""
+    def gradients(
+        self,
+        of: Sequence[Tensor],
+        by: Sequence[Tensor],
+        directions: Sequence[Tensor] | None = None,
+        *,
+        retain: bool = False,
+        create: bool = False,
+    ) -> list[Tensor]:
+        """Gradients, zero where there is no path; `UnsupportedModuleError` where nothing can be differentiated.
+
+        Checkpointed parts compute their activations once more, so the module is as it was in the pass meanwhile.
+        """
+        if not any(tensor.requires_grad for tensor in of):
+            reason = "the output is not differentiable (it depends on no parameter and no input)"
+            raise UnsupportedModuleError("*", reason, "gradients")
+        directions = [torch.ones_like(tensor) for tensor in of] if directions is None else directions
+        known = [target for target in by if target.requires_grad]
+        if not known:
+            return [torch.zeros_like(target) for target in by]
+        with self.live():
+            # `torch.autograd.grad` would hide the stand-ins from what is computed again.
+            found = iter(
+                torch.autograd.Variable._execution_engine.run_backward(
+                    tuple(of), tuple(directions), retain or create, create, tuple(known), True, False
+                )
+            )
+        gradients = [next(found) if target.requires_grad else None for target in by]
+        return [torch.zeros_like(target) if g is None else g for g, target in zip(gradients, by, strict=True)]
 
 
-class _Activations(TorchFunctionMode):
-    """Watches ReLUs, called through a module or not.
+class Watch(TorchFunctionMode):
+    """Sees every function of torch that the module calls, through a module or not, and lets others stand in for some.
 
-    Several ReLUs of one and the same tensor (the edges that leave a node of a cell) are computed once and share their
-    output: less time, and much less memory in a double backward pass.
+    `keep` keeps the outputs of the operators with weights, attached to the graph. `codes` makes ReLU patterns: it is
+    told which ReLU of the pass it is and given the output, and returns a tensor with the samples in dimension 0.
+    `dropout` says whether dropout happens. Subclasses replace `normalise`, `weight` and `bias`; where `weights` is
+    false, nothing is kept of weights and nothing stands in for them.
     """
 
-    def __init__(self, captured: Captured, codes: bool, share: bool) -> None:
+    weights = True
+
+    def __init__(
+        self, *, keep: bool = False, codes: Callable[[int, Tensor], Tensor] | None = None, dropout: bool = True
+    ) -> None:
         super().__init__()
-        self.captured, self.codes, self.share = captured, codes, share
-        self.known: dict[int, tuple[TensorWeakRef, int, bool, TensorWeakRef, int]] = {}
-        self.shared: list[tuple[Tensor, int]] = []
+        self.keep, self.codes, self.dropout = keep, codes, dropout
+
+    # -- what stands in -----------------------------------------------------------------------------------------------
+
+    def normalise(self, call: Call) -> Any:
+        """The result of a normalisation."""
+        return call.run()
+
+    def weight(self, use: WeightUse, weight: Tensor) -> Tensor:
+        """What an operator multiplies by instead of `weight`."""
+        return weight
+
+    def bias(self, bias: Tensor) -> Tensor:
+        """What an operator adds instead of `bias`."""
+        return bias
+
+    def seen(self, call: Call, result: Any) -> None:
+        """A function has been called."""
+
+    # -- a pass -------------------------------------------------------------------------------------------------------
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        """Start to record into `captured`; outputs of the operators `copied` are handed on as copies."""
+        self.captured, self.copied, self.share = captured, copied, share
+        self.recording, self.differentiated = True, torch.is_grad_enabled()
+        self.provenance = Provenance(captured.parameters, captured.buffers)
+        self.originals = {key: captured.parameters[name] for key, name in captured.state.originals.items()}
+        self.relus = 0
+        self._known: dict[int, tuple[TensorWeakRef, int, bool, TensorWeakRef, int]] = {}
+        self._shared: list[tuple[Tensor, int]] = []
+        self._kept: list[tuple[int, Tensor, int]] = []
+
+    def end(self) -> tuple[set[int], bool]:
+        """Stop to record. Which kept outputs the module has changed in place since, and whether it has changed a
+        shared one."""
+        self.recording = False
+        changed = {k for k, tensor, version in self._kept if tensor._version != version} - self.copied
+        disturbed = any(output._version != version for output, version in self._shared)
+        self._kept, self._shared, self._known = [], [], {}
+        return changed, disturbed
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
         keywords = keywords or {}
-        plain = _RELU.get(function)
-        if plain is None:
-            return function(*arguments, **keywords)
-        inplace = keywords.get("inplace", len(arguments) > 1 and arguments[1] is True)
-        if plain and arguments and not inplace and self.share:
-            output = self._shared(arguments[0])
+        given = [*tensors(arguments), *tensors(keywords)] if keywords else [*tensors(arguments)]
+        if any(id(tensor) in self.originals for tensor in given):
+            # A parameter that the module keeps in a second place.
+            arguments, keywords = self._replaced(arguments), self._replaced(keywords)
+            given = self._replaced(given)
+        if self.weights and function in DECOMPOSED:
+            with self:
+                return DECOMPOSED[function](*arguments, **keywords)
+        call = Call(function, arguments, keywords)
+        if function is torch.conv2d:
+            _avoid_channels_last(call)
+        uses: list[WeightUse] = []
+        if function in DROPOUTS and not self.dropout:
+            result = call.get(0, "input")
+        elif is_relu(call):
+            result = self._relu(call)
+        elif function in NORMS:
+            result = self.normalise(call)
+        elif self.weights and is_operator(function):
+            result = self._multiply(call, uses)
+        elif self.weights and function in SUMS:
+            result = self._add(call)
         else:
-            output = function(*arguments, **keywords)
-        bounded = function in (functional.hardtanh, functional.hardtanh_)
-        if self.codes and not (bounded and _lower(arguments, keywords) != 0):
-            self.captured.codes.append(pack(output))
+            result = call.run()
+        if not self.weights:
+            return result
+        if isinstance(result, Tensor | list | tuple) or function is Tensor.__setitem__:
+            self.provenance.note(function, given, result, data=bool(uses))
+            for use in uses if self.recording else ():
+                self.provenance.follow(use, result)
+        if self.recording:
+            self.seen(call, result)
+        return result
+
+    def _replaced(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self.originals.get(id(value), value)
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
+            return type(value)(map(self._replaced, value))
+        return {k: self._replaced(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    # -- operators with weights ---------------------------------------------------------------------------------------
+
+    def _multiply(self, call: Call, uses: list[WeightUse]) -> Any:
+        found = operands(call, self.provenance.kind)
+        if not found:
+            return call.run()
+        if self.differentiated and not torch.is_grad_enabled():
+            _refuse_reentrant()
+        for operand in found:
+            uses.append(self._use(call, operand))
+        result = call.run()
+        if not self.recording:
+            return result
+        index = len(self.captured.uses)
+        for use in uses:
+            if self.keep:
+                use.output = result
+        self.captured.uses += uses
+        if self.keep:
+            self._kept.append((index, result, result._version))
+        return result.clone() if index in self.copied else result
+
+    def _add(self, call: Call) -> Any:
+        """A sum of data and a bias, that is of a number for each channel."""
+        kinds = [self.provenance.kind(value) for value in call.arguments[:2]]
+        for k, kind in enumerate(kinds):
+            if kind == "weight" and kinds[1 - k :][:1] == ["data"]:
+                bias = call.arguments[k]
+                if sum(size > 1 for size in bias.shape) <= 1:
+                    call.arguments[k] = self.bias(bias)
+        return call.run()
+
+    def _use(self, call: Call, operand: Operand) -> WeightUse:
+        used: Tensor = call.get(operand.position, operand.name)
+        use = self.provenance.use(used, operand)
+        call.put(operand.position, operand.name, self.weight(use, used))
+        if operand.bias is not None:
+            bias = call.get(*operand.bias)
+            if isinstance(bias, Tensor) and self.provenance.kind(bias) == "weight":
+                call.put(*operand.bias, self.bias(bias))
+        return use
+
+    # -- ReLUs --------------------------------------------------------------------------------------------------------
+
+    def _relu(self, call: Call) -> Any:
+        data = self.recording and self.provenance.kind(call.get(0, "input")) == "data"
+        inplace = call.keywords.get("inplace", len(call.arguments) > 1 and call.arguments[1] is True)
+        if call.function in PLAIN and call.arguments and not inplace and self.share and self.recording:
+            output = self._computed_once(call.arguments[0])
+        else:
+            output = call.run()
+        if data:
+            self._code(output)
         return output
 
-    def _shared(self, tensor: Tensor) -> Tensor:
+    def _code(self, output: Tensor) -> None:
+        if self.codes is not None and self.captured.no_codes is None:
+            try:
+                self.captured.codes.append(pack(self.codes(self.relus, output)))
+            except UnsupportedModuleError as error:
+                self.captured.no_codes = error
+        self.relus += 1
+
+    def _computed_once(self, tensor: Tensor) -> Tensor:
+        """ReLU of a tensor. Several of one and the same tensor (the edges that leave a node of a cell) share their
+        output: less time, and much less memory in a double backward pass."""
+        if _saving_is_hooked():
+            return torch.relu(tensor)
         grad = torch.is_grad_enabled()
-        known = self.known.get(id(tensor))
+        known = self._known.get(id(tensor))
         if known is not None and known[0]() is tensor and known[1:3] == (tensor._version, grad):
             before: Tensor | None = known[3]()
             if before is not None and before._version == known[4]:
-                self.shared.append((before, before._version))
+                self._shared.append((before, before._version))
                 return before
         output = torch.relu(tensor)
         # Weak, so that nothing lives longer than the module itself lets it.
-        self.known[id(tensor)] = (TensorWeakRef(tensor), tensor._version, grad, TensorWeakRef(output), output._version)
+        self._known[id(tensor)] = (TensorWeakRef(tensor), tensor._version, grad, TensorWeakRef(output), output._version)
         return output
 
-    @property
-    def disturbed(self) -> bool:
-        """Whether the module changed a shared output in place, so that sharing was wrong."""
-        return any(output._version != version for output, version in self.shared)
+
+def _avoid_channels_last(call: Call) -> None:
+    """Store the images of a convolution in the common way where `corrupts_memory` says so."""
+    images, weight, stride = call.get(0, "input"), call.get(1, "weight"), call.get(3, "stride")
+    if images.device.type == "cpu" and images.dim() == 4 and corrupts_memory(weight.shape, stride or 1):
+        call.put(0, "input", images.contiguous())
+        call.put(1, "weight", weight.contiguous())
 
 
-def _lower(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> float:
-    return float(keywords.get("min_val", arguments[1] if len(arguments) > 1 else -1.0))
+def _saving_is_hooked() -> bool:
+    """Whether saved tensors are given away, as checkpointed parts do: they must save the same when they run again."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def _refuse_reentrant() -> None:
+    """Refuse re-entrant checkpointing, whose parts are not in the graph."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is CheckpointFunction.forward.__code__:
+            reason = (
+                "re-entrant checkpoints cannot be differentiated by weights; use checkpoint(…, use_reentrant=False)"
+            )
+            raise UnsupportedModuleError("*", reason, "checkpoints that are not re-entrant")
 
 
 def record(
-    run: Callable[[], Any], *, codes: bool = False, watched: Sequence[nn.Module] = (), share: bool = True
+    state: State,
+    inputs: Sequence[Tensor],
+    watch: Watch,
+    *,
+    parameters: Mapping[str, Tensor] | None = None,
+    watched: Sequence[nn.Module] = (),
+    seed: int | None = None,
+    share: bool = True,
 ) -> Captured:
-    """Run `run()` and keep packed ReLU codes and the outputs of the `watched` modules, attached to the graph.
+    """Run the module on `inputs` under `watch`; `parameters` (the state's leaves by default) take its own's place.
 
-    A module may change a watched output, or a shared ReLU output, in place; then the pass is run again with copies.
+    A module may change what is kept in place; then the pass is run again with copies.
     """
     copied: frozenset[nn.Module] = frozenset()
+    copied_uses: frozenset[int] = frozenset()
     while True:
-        captured = Captured()
+        captured = Captured(state, watch, state.leaves if parameters is None else parameters, state.buffers())
         seen: list[tuple[nn.Module, Tensor, int]] = []
 
         def keep(
@@ -128,14 +324,18 @@ def record(
             seen.append((part, tensor, tensor._version))
             return tensor.clone() if part in copied and tensor is output else None
 
-        mode = _Activations(captured, codes, share)
+        chance: AbstractContextManager[object] = nullcontext() if seed is None else seeded(seed)
         with ExitStack() as stack:
             for part in watched:
                 stack.callback(part.register_forward_hook(keep).remove)
-            stack.enter_context(mode)
-            captured.result = run()
+            stack.enter_context(chance)
+            watch.begin(captured, copied_uses, share)
+            stack.enter_context(captured.live())
+            captured.result = state.module(*inputs)
+        changed_uses, disturbed = watch.end()
         changed = {part for part, tensor, version in seen if tensor._version != version} - copied
-        if not changed and not mode.disturbed:
+        if not (changed or changed_uses or disturbed):
             return captured
         copied |= changed
-        share = share and not mode.disturbed
+        copied_uses |= changed_uses
+        share = share and not disturbed

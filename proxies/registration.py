@@ -28,12 +28,15 @@ registry.declare(
     *((_spec.name, _target, _summary, _spec.reference, (_spec.cost,), _spec) for _spec, _target, _summary in CATALOGUE),
 )
 
-_LOSS = {"gradients", "activation_gradients", "hessian", "half_gradients"}
+_LOSS = {"gradients", "activation_gradients", "nonlinear_gradients", "hessian", "half_gradients", "attention_gradients"}
 _COST: tuple[tuple[CostClass, frozenset[str]], ...] = (
     ("second_order", frozenset({"hessian"})),
     ("per_sample", frozenset({"sample_gradients"})),
-    ("backward", frozenset({"gradients", "jacobian", "half_gradients", "block_jacobians"})),
-    ("forward", frozenset({"forward", "gaussian"})),
+    (
+        "backward",
+        frozenset({"gradients", "jacobian", "half_gradients", "block_jacobians", "noise", "attention_gradients"}),
+    ),
+    ("forward", frozenset({"forward", "gaussian", "masked", "circle", "attention"})),
 )
 
 

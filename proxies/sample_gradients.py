@@ -3,85 +3,158 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TypeAlias
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from po_nas.errors import ProxyBatchError, UnsupportedModuleError
-from proxies.layers import State
+from proxies.layers import Layers, no_layers, targets
+from proxies.operators import BATCH_NORMS, Call
+from proxies.recording import Captured, Watch, record
+from proxies.state import State
 
 __all__ = ["SampleGradients", "batch_statistics", "frozen"]
 
-Statistics: TypeAlias = dict[nn.Module, list[tuple[Tensor, Tensor]]]
+Statistics: TypeAlias = dict[str, list[tuple[Tensor, Tensor]]]
+"""Mean and variance, each (channels,), of every call of every batch normalisation, by its name."""
 
 
-def batch_statistics(state: State, inputs: Tensor) -> Statistics:
-    """Mean and variance, each (channels,), of every call of every batch normalisation when the whole batch goes in."""
-    statistics: Statistics = {part: [] for part in state.module.modules() if isinstance(part, _BatchNorm)}
+class _BatchNorms(Watch):
+    """Sees batch normalisations by name: that of the buffer of their running mean, else of their weight."""
 
-    def watch(part: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        x = arguments[0]
+    weights = False
+
+    def __init__(self, dropout: bool = True) -> None:
+        super().__init__(dropout=dropout)
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        super().begin(captured, copied, share)
+        named = (*captured.parameters.items(), *captured.buffers.items())
+        self._names = {id(tensor): name for name, tensor in named}
+
+    def normalise(self, call: Call) -> Any:
+        places = BATCH_NORMS.get(call.function)
+        if places is None:
+            return call.run()
+        mean, _, weight, bias, training = (
+            call.get(k, name)
+            for k, name in zip(places, ("running_mean", "running_var", "weight", "bias", "training"), strict=True)
+        )
+        eps = call.get(7, "eps")
+        name = self._names.get(id(mean), self._names.get(id(weight), ""))
+        return self.batch_norm(name, call, bool(training), (weight, bias, 1e-5 if eps is None else eps))
+
+    def batch_norm(self, name: str, call: Call, training: bool, affine: tuple[Any, Any, float]) -> Any:
+        """The result of a batch normalisation."""
+        raise NotImplementedError
+
+
+class _Kinds(_BatchNorms):
+    """Finds out which batch normalisations use the statistics of the batch in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=False)
+        self.by_batch: set[str] = set()
+
+    def batch_norm(self, name: str, call: Call, training: bool, affine: tuple[Any, Any, float]) -> Any:
+        if training:
+            self.by_batch.add(name)
+        return call.run()
+
+
+class _Collecting(_BatchNorms):
+    """Normalises by the batch, and keeps its statistics."""
+
+    def __init__(self, by_batch: set[str]) -> None:
+        super().__init__()
+        self._by_batch = by_batch
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        super().begin(captured, copied, share)
+        self.statistics: Statistics = {}
+
+    def batch_norm(self, name: str, call: Call, training: bool, affine: tuple[Any, Any, float]) -> Any:
+        if not training and name not in self._by_batch:
+            return call.run()
+        x = call.get(0, "input")
         dims = [d for d in range(x.dim()) if d != 1]
-        statistics[part].append((x.mean(dims), x.var(dims, unbiased=False)))
+        mean, variance = x.mean(dims), x.var(dims, unbiased=False)
+        self.statistics.setdefault(name, []).append((mean, variance))
+        weight, bias, eps = affine
+        return functional.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
 
-    with ExitStack() as stack, torch.no_grad():
-        stack.enter_context(_modes(state.module, normalising=True))
-        for part in statistics:
-            stack.callback(part.register_forward_pre_hook(watch).remove)
-        state(inputs)
-    return statistics
+
+class _Replaying(_BatchNorms):
+    """Normalises by constant statistics, call by call."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        super().__init__()
+        self._statistics = statistics
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        super().begin(captured, copied, share)
+        self._calls: dict[str, int] = {}
+
+    def batch_norm(self, name: str, call: Call, training: bool, affine: tuple[Any, Any, float]) -> Any:
+        known = self._statistics.get(name)
+        if known is None:
+            return call.run()
+        if not self.recording and len(known) > 1:
+            reason = "a batch normalisation that is called more than once cannot be part of a checkpoint"
+            raise UnsupportedModuleError("*", reason, "one call")
+        count = self._calls.get(name, 0)
+        self._calls[name] = count + 1
+        mean, variance = known[count % len(known)]
+        weight, bias, eps = affine
+        return functional.batch_norm(call.get(0, "input"), mean, variance, weight, bias, False, 0.0, eps)
+
+
+class _ReplayingWeights(_Replaying):
+    """The same, and keeps the weights that are used."""
+
+    weights = True
 
 
 @contextmanager
-def frozen(module: nn.Module, statistics: Statistics) -> Iterator[None]:
-    """Evaluation mode, with batch normalisation by constant `statistics`.
-
-    The outputs are those of training mode (dropout aside), but samples no longer depend on each other.
-    """
-    before = {part: part.__dict__.get("forward") for part in statistics}
-    with _modes(module, normalising=False):
-        try:
-            for part, calls in statistics.items():
-                part.forward = _normaliser(part, calls)
-            yield
-        finally:
-            for part, forward in before.items():
-                part.__dict__.pop("forward", None)
-                if forward is not None:
-                    part.__dict__["forward"] = forward
-
-
-@contextmanager
-def _modes(module: nn.Module, normalising: bool) -> Iterator[None]:
-    """Evaluation mode; batch normalisation alone trains if `normalising`."""
+def _evaluating(module: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in module.modules()]
     try:
         for part, _ in modes:
-            part.training = normalising and isinstance(part, _BatchNorm)
+            part.training = False
         yield
     finally:
         for part, training in modes:
             part.training = training
 
 
-def _normaliser(part: nn.Module, calls: list[tuple[Tensor, Tensor]]) -> Callable[[Tensor], Tensor]:
-    count = 0
+def batch_statistics(state: State, inputs: Tensor) -> Statistics:
+    """The statistics of every batch normalisation that uses the batch's in training mode, when all of it goes in.
 
-    def forward(x: Tensor) -> Tensor:
-        nonlocal count
-        mean, variance = calls[count % len(calls)]
-        count += 1
-        return functional.batch_norm(x, mean, variance, part.weight, part.bias, False, 0.0, part.eps)  # type: ignore[arg-type]
+    Everything else is in evaluation mode.
+    """
+    kinds = _Kinds()
+    with torch.no_grad():
+        record(state, (inputs,), kinds)
+        collecting = _Collecting(kinds.by_batch)
+        with _evaluating(state.module):
+            record(state, (inputs,), collecting)
+    return collecting.statistics
 
-    return forward
+
+def frozen(state: State, inputs: Tensor, statistics: Statistics) -> Captured:
+    """The module in evaluation mode, with batch normalisation by constant `statistics`.
+
+    The outputs are those of training mode (dropout aside), but samples no longer depend on each other.
+    """
+    with _evaluating(state.module):
+        return record(state, (inputs,), _Replaying(statistics))
 
 
 class SampleGradients:
-    """Per-sample gradients by all trainable parameters, flattened to (p,).
+    """Per-sample gradients by all parameters, flattened to (p,) in the order of the module's definition.
 
     A sample is its own batch; batch normalisation uses the statistics of the whole batch, held constant, and everything
     else is in evaluation mode. Memory is that of one sample, time that of a forward and a backward pass of the batch
@@ -92,11 +165,11 @@ class SampleGradients:
         self, state: State, inputs: Tensor, labels: Tensor | None, loss: Callable[[Tensor, Tensor | None], Tensor]
     ) -> None:
         self._state, self._inputs, self._labels, self._loss = state, inputs, labels, loss
-        self._names = [name for name in state.trainable if state.leaves[name].requires_grad]
-        if not self._names:
-            raise UnsupportedModuleError("*", "no parameter requires a gradient", "gradients")
+        self._leaves = [leaf for leaf in state.leaves.values() if leaf.requires_grad]
+        if not self._leaves:
+            raise UnsupportedModuleError("*", "no parameter is a real number", "gradients")
         self._statistics = batch_statistics(state, inputs)
-        self.size = sum(state.leaves[name].numel() for name in self._names)
+        self.size = sum(leaf.numel() for leaf in self._leaves)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -112,18 +185,42 @@ class SampleGradients:
             raise ProxyBatchError("*", "labels are needed; pass the batch as (inputs, labels)", "labels")
         return self._each(self._loss, start, stop)
 
+    def of_terms(self, terms: Callable[[Tensor], Tensor], count: int) -> Iterator[list[list[Tensor]]]:
+        """Of the first `count` samples, for each of `terms(outputs)` (k,) its gradients by the weights of the layers.
+
+        Raises `UnsupportedModuleError` where there are no layers, or not the same for every sample.
+        """
+        used: set[str] | None = None
+        for k in range(count):
+            with _evaluating(self._state.module):
+                captured = record(self._state, (self._inputs[k : k + 1],), _ReplayingWeights(self._statistics))
+                layers = Layers(self._state.module, captured.uses)
+                keys = {layer.part.key for layer in layers.layers}
+                if not keys:
+                    raise no_layers(self._state.module)
+                if used is not None and keys != used:
+                    reason = "the module uses other weights for other samples"
+                    raise UnsupportedModuleError("*", reason, "the same layers for all samples")
+                used = keys
+                values = terms(self._state.checked(captured.result, 1))
+                bases = targets(captured.uses)
+                flat = [base for same in bases.values() for base in same]
+                found = []
+                for value in values:
+                    left = iter(captured.gradients([value], flat, retain=True))
+                    by_key = {key: sum((next(left) for _ in same[1:]), next(left)) for key, same in bases.items()}
+                    found.append(layers.of_bases(by_key))
+            yield found
+
     def _each(self, value: Callable[[Tensor, Tensor | None], Tensor], start: int, stop: int | None) -> Iterator[Tensor]:
         for k in range(*slice(start, stop).indices(len(self._inputs))):
-            # Frozen anew for each sample: between two of them the module is as its owner knows it.
-            with frozen(self._state.module, self._statistics):
-                gradient = self._one(value, k)
-            yield gradient
+            yield self._one(value, k)
 
     def _one(self, value: Callable[[Tensor, Tensor | None], Tensor], k: int) -> Tensor:
-        leaves = [self._state.leaves[name] for name in self._names]
-        outputs = self._state.outputs(self._inputs[k : k + 1])
+        captured = frozen(self._state, self._inputs[k : k + 1], self._statistics)
+        outputs = self._state.checked(captured.result, 1)
         labels = None if self._labels is None else self._labels[k : k + 1]
-        found = torch.autograd.grad(value(outputs, labels), leaves, allow_unused=True)
-        return torch.cat(
-            [(torch.zeros_like(p) if g is None else g).flatten() for g, p in zip(found, leaves, strict=True)]
-        )
+        loss = value(outputs, labels)
+        with _evaluating(self._state.module):
+            found = captured.gradients([loss], self._leaves)
+        return torch.cat([g.flatten() for g in found])

@@ -162,7 +162,7 @@ def installed(folder: Path, points: str, name: str = "orchard", version: str = "
         folder,
         "orchard_methods",
         """
-        from po_nas.methods.random_search import RandomSearch
+        from po_nas.methods.model_free import RandomSearch
 
         class Shake(RandomSearch):
             "Shakes the tree."
@@ -269,7 +269,7 @@ def test_two_plugin_files_of_one_name_are_two_plugins(tmp_path):
 
 
 def test_a_plugin_may_be_a_module():
-    assert load_plugin("po_nas.methods.random_search").__name__ == "po_nas.methods.random_search"
+    assert load_plugin("po_nas.methods.model_free").__name__ == "po_nas.methods.model_free"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from losses.classification.catalogue import BUILT_IN, SMOOTHING, ClassificationSpec, evolved, formula_of
@@ -56,14 +56,16 @@ registry: Registry[Any] = Registry("classification loss", "po_nas.classification
 names = registry.names
 
 _CLASSES = {"cross_entropy": "CrossEntropy", "focal": "Focal", "ngl": "NGL"}
-for _tag, _specs in (("classification", BUILT_IN.values()), ("evolved", evolved())):
-    registry.declare(
-        "losses.classification",
-        *(
-            (s.name, f"built_in:{_CLASSES.get(s.name, 'FormulaLoss')}", s.summary, s.reference, (_tag,), s)
-            for s in _specs
-        ),
-    )
+
+
+def _declare(specs: Iterable[ClassificationSpec], tag: str) -> None:
+    targets = ((s, f"built_in:{_CLASSES.get(s.name, 'FormulaLoss')}") for s in specs)
+    rows = ((s.name, target, s.summary, s.reference, (tag,), s) for s, target in targets)
+    registry.declare("losses.classification", *rows)
+
+
+_declare(BUILT_IN.values(), "classification")
+_declare(evolved(), "evolved")
 
 
 def register(

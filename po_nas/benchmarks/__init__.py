@@ -93,7 +93,7 @@ for _level, _count in (("micro", "4,096 cells"), ("macro", "3,256 networks")):
         *("segmentsemantic", "normal", "autoencoder"),
     )
 _declare(
-    "benchmarks.nasbench101:load",
+    "benchmarks.samples:load_nasbench101",
     BenchmarkSpec(
         "nasbench101", ("full", "epochs36", "epochs12", "epochs4"), "nasbench101_sample", scores=("published",)
     ),
@@ -102,7 +102,7 @@ _declare(
     *("nasbench101", "cifar10"),
 )
 _declare(
-    "benchmarks.nasbench301:load",
+    "benchmarks.samples:load_nasbench301",
     BenchmarkSpec("darts", dataset="nasbench301_sample", scores=("published",)),
     "1,218 DARTS cells with surrogate predictions on {task}",
     "2008.09777",
@@ -114,7 +114,7 @@ for _suite, _space in (
     ("transbench101_micro", "transnas_micro"),
 ):
     _declare(
-        "benchmarks.suite_zero:load",
+        "benchmarks.samples:load_suite_zero",
         BenchmarkSpec(_space, dataset="suite_zero", scores=("published",)),
         "NAS-Bench-Suite-Zero, about 200 architectures: {task}",
         "2210.03230",

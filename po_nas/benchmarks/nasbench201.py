@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.data.hardware import load_hardware
-from po_nas.benchmarks.data.nasbench201 import load_public
+from po_nas.benchmarks.data.nasbench201 import load_hardware, load_public
 from po_nas.benchmarks.data.nasbench201_rows import flops, parameters
-from po_nas.benchmarks.rows import EnumerationRows
-from po_nas.benchmarks.scores import SUITE, SUITE_SOURCE, published_table, with_seconds
+from po_nas.benchmarks.rows import SUITE, SUITE_SOURCE, EnumerationRows, published_table, with_seconds
 from po_nas.benchmarks.unpickle import read_packaged
 from po_nas.core.objective import Metric
 from po_nas.errors import DataError, MissingDataError

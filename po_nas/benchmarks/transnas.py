@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from po_nas import spaces
 from po_nas.benchmarks.base import Benchmark, Feedback
 from po_nas.benchmarks.data import table
-from po_nas.benchmarks.rows import EnumerationRows, ListedRows
-from po_nas.benchmarks.scores import SUITE, SUITE_SOURCE, published_table, with_seconds
+from po_nas.benchmarks.rows import SUITE, SUITE_SOURCE, EnumerationRows, ListedRows, published_table, with_seconds
 from po_nas.core.objective import Metric
 from po_nas.proxy_scores.table import Rows, ScoreTable
 from po_nas.spaces.categorical import CategoricalSpace

@@ -12,7 +12,7 @@ import typer
 
 from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, Trusted, trust_of
-from po_nas.commands.progress import ProgressBar
+from po_nas.commands.tables import ProgressBar
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:

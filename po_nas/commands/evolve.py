@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from po_nas.commands.options import Plugins, split_settings
-from po_nas.commands.progress import ProgressBar
-from po_nas.commands.tables import print_table
+from po_nas.commands.options import Plugins, settings_argument, split_settings
+from po_nas.commands.tables import ProgressBar, print_table
 
 if TYPE_CHECKING:
     from po_nas.research.evolved_proxies.proxy_evolution import Outcome
@@ -161,10 +160,7 @@ def _show(proxy: EvolvedProxy, outcome: Outcome) -> None:
 
 @app.command()
 def loss(
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. children=50"),
-    ] = None,
+    settings: Annotated[list[str] | None, settings_argument("children=50")] = None,
     dataset: Annotated[str | None, typer.Option(help="image data set: digits, fashion-mnist, cifar10")] = None,
     preset: Annotated[str | None, typer.Option(help="sizes: laptop or paper")] = None,
     out: Annotated[Path, typer.Option(help="directory; an unfinished evolution goes on")] = Path("runs/evolved_losses"),

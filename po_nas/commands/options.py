@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from po_nas.registry import load_plugin
 if TYPE_CHECKING:
     from po_nas.runtime.trusted_plugins import Trust
 
-__all__ = ["Plugins", "Trusted", "load_proxies", "split_settings", "trust_of"]
+__all__ = ["Plugins", "Trusted", "load_proxies", "settings_argument", "split_settings", "trust_of"]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -37,6 +37,12 @@ Plugins = Annotated[
 Trusted = Annotated[
     bool, typer.Option("--trust", help="load the plug-ins that it names, whoever wrote them; they are remembered")
 ]
+
+
+def settings_argument(example: str) -> Any:
+    """The argument of verbs that take a configuration and overrides, such as `example`."""
+    said = f"a configuration and overrides, e.g. {example}"
+    return typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help=said)
 
 
 def trust_of(given: bool) -> Trust:

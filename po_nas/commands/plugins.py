@@ -15,24 +15,23 @@ from po_nas.registry import Registry
 __all__ = ["plugins", "registries"]
 
 _REGISTRIES = (
-    "po_nas.spaces:registry",
-    "po_nas.benchmarks:registry",
-    "po_nas.methods:registry",
-    "po_nas.runtime.executors:registry",
-    "po_nas.networks:registry",
-    "proxies:registry",
-    "losses:registry",
-    "losses.classification:registry",
-    "surrogates:registry",
-    "surrogates.networks:registry",
+    "po_nas.spaces",
+    "po_nas.benchmarks",
+    "po_nas.methods",
+    "po_nas.runtime.executors",
+    "po_nas.networks",
+    "proxies",
+    "losses",
+    "losses.classification",
+    "surrogates",
+    "surrogates.networks",
 )
 
 
 def registries() -> Iterator[Registry[object]]:
     """All registries of the distribution."""
     for place in _REGISTRIES:
-        module, _, attribute = place.partition(":")
-        yield getattr(importlib.import_module(module), attribute)
+        yield importlib.import_module(place).registry
 
 
 def plugins(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,8 +15,7 @@ import typer
 
 from po_nas.commands.config_files import config_path
 from po_nas.commands.options import Plugins, load_proxies
-from po_nas.commands.progress import ProgressBar
-from po_nas.commands.tables import print_table
+from po_nas.commands.tables import ProgressBar, print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -210,6 +210,52 @@ def agree(
     with ScoreCache(cache) as store:
         rows = score_agreement.condition_table(benchmark, plan, names, ways, cells, store)
     show(("condition", "score", "ρ with published", "ρ with the recipe's"), rows)
+
+
+@app.command()
+def ablate(
+    proxy: Annotated[str, typer.Argument(help="the proxy whose worth is asked; of a plug-in, for example")],
+    benchmark: Annotated[str, typer.Option(help="a benchmark with a table")] = "nasbench201/cifar10",
+    method: Annotated[str, typer.Option(help="a method with an option `proxies`")] = "po_nas",
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="key=value of the method")] = None,
+    other: Annotated[
+        list[str] | None,
+        typer.Option(help="the other proxies (repeatable, wildcards); default: all whose scores the benchmark has"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="paired searches of each kind")] = 20,
+    budget: Annotated[int, typer.Option(min=1, help="evaluations of each search")] = 50,
+    out: Annotated[Path, typer.Option(help="directory of the comparison; an unfinished one goes on")] = Path(
+        "runs/ablation"
+    ),
+    workers: Annotated[int | None, typer.Option(min=1, help="processes of one thread each; default: all cores")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """What a proxy adds to searches: with all proxies, with all but it, and with it alone, in paired runs."""
+    from po_nas.compare.ablation import ablation, worth_rows
+    from po_nas.compare.captions import headline
+    from po_nas.compare.report import make_comparison_report
+    from po_nas.compare.results import Study
+    from po_nas.compare.run import run_comparison
+    from po_nas.core.settings import read_settings
+
+    config = ablation(
+        proxy,
+        benchmark,
+        method=method,
+        options=read_settings(None, tuple(option or ())),
+        others=tuple(other or ()),
+        seeds=seeds,
+        budget=budget,
+        plugins=plugin or (),
+    )
+    with ProgressBar(f"{config.name}: searches", "finished searches are kept") as bar:
+        run_comparison(config, out, workers or os.cpu_count() or 1, bar.update)
+    study = Study.load(out)
+    header = ("search with", "measure", "seeds", "mean", f"better than {config.baseline} by", "p, adjusted", "verdict")
+    print_table(header, worth_rows(study))
+    for sentence in headline(study):
+        print(sentence)
+    print(f"report   {make_comparison_report(study, out).page}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from po_nas.commands.options import Plugins, Trusted, split_settings, trust_of
+from po_nas.commands.options import Plugins, Trusted, settings_argument, split_settings, trust_of
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result
@@ -33,10 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def search(
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. budget=50"),
-    ] = None,
+    settings: Annotated[list[str] | None, settings_argument("budget=50")] = None,
     out: Annotated[Path | None, typer.Option(help="run directory; default: a new one under runs/")] = None,
     plugin: Plugins = None,
     quiet: _Quiet = False,

@@ -8,18 +8,15 @@ from typing import Annotated
 import typer
 
 from po_nas.commands.config_files import config_path
-from po_nas.commands.options import Plugins, split_settings
-from po_nas.commands.progress import ProgressBar
+from po_nas.commands.options import Plugins, settings_argument, split_settings
+from po_nas.commands.tables import ProgressBar
 
 app = typer.Typer(help="Studies: many trainings or searches compared, with statistics.", no_args_is_help=True)
 
 
 @app.command()
 def losses(
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. preset=medium"),
-    ] = None,
+    settings: Annotated[list[str] | None, settings_argument("preset=medium")] = None,
     out: Annotated[Path, typer.Option(help="directory of the study; an unfinished one goes on")] = Path("runs/losses"),
     workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
     markdown: Annotated[Path | None, typer.Option(help="also put tables and figures into this page")] = None,

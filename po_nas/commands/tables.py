@@ -1,17 +1,22 @@
-"""Printing lists as tables: aligned on a terminal, tab-separated when piped."""
+"""What commands show: tables, aligned on a terminal and tab-separated when piped, and how far a study is."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from po_nas.commands.options import Plugins
 
-__all__ = ["add_list", "print_table"]
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from po_nas.runtime.study import Progress
+
+__all__ = ["ProgressBar", "add_list", "print_table"]
 
 
 def add_list(app: typer.Typer, module: str, what: str) -> None:
@@ -41,3 +46,54 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         # As text, for brackets are markup otherwise.
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     Console(highlight=False).print(table)
+
+
+class ProgressBar:
+    """A context: bars with an estimate of the time left on stderr; what failed or is left out is said as it happens.
+
+    An interrupt ends the command with one line, for everything finished is kept.
+
+    Args:
+        what: What is counted, in words.
+        kept: What of an interrupted command is kept, in words; default: `what`.
+    """
+
+    def __init__(self, what: str, kept: str = "") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._what, self._kept = what, kept or f"finished {what} are kept"
+        self._console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        # Parts differ in length, so the estimate looks far back.
+        self._bar = Bar(*columns, *times, console=self._console, speed_estimate_period=600)
+        self._lines: dict[str, TaskID] = {}
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._lines:
+            self._bar.stop()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            print(f"\ninterrupted; {self._kept}, run the same command to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    def update(self, progress: Progress) -> None:
+        """Show how far the study is."""
+        self.count(progress.done, progress.total, description=progress.phase or self._what)
+        for message in (*progress.remarks, *(f"failed: {one}" for one in progress.failed)):
+            if message not in self._told:
+                self._told.add(message)
+                self._console.print(message, markup=False, soft_wrap=True)
+
+    def count(self, done: float, total: int, *, line: str = "", description: str = "") -> None:
+        """Show that `done` of `total` are done, on a line of its own for every `line`."""
+        if not self._lines:
+            self._bar.start()
+        if line not in self._lines:
+            self._lines[line] = self._bar.add_task("", total=total)
+        self._bar.update(self._lines[line], description=description or line, completed=done, total=total)

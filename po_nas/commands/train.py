@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from po_nas.commands.options import Plugins, Trusted, split_settings, trust_of
+from po_nas.commands.options import Plugins, Trusted, settings_argument, split_settings, trust_of
 from po_nas.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -21,12 +21,7 @@ __all__ = ["train"]
 
 
 def train(
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CONFIG.yaml] [key=value …]", help="a configuration and overrides, e.g. dataset=cifar10 seed=1"
-        ),
-    ] = None,
+    settings: Annotated[list[str] | None, settings_argument("dataset=cifar10 seed=1")] = None,
     genotype: Annotated[str | None, typer.Option(help="the architecture's text, or a file that holds it")] = None,
     run: Annotated[Path | None, typer.Option(help="run directory whose best architecture is trained")] = None,
     out: Annotated[Path | None, typer.Option(help="folder; default: a new one under runs/")] = None,

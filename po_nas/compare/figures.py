@@ -17,7 +17,7 @@ from po_nas.compare.captions import RECORDED
 from po_nas.compare.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
 from po_nas.compare.results import Study
 from po_nas.compare.significance import Ranking, rank_methods, wins
-from po_nas.reports.trust import draw_trusts
+from po_nas.reports.figures import draw_trusts
 from po_nas.runtime.escaping import legend_text, without_formulas
 
 __all__ = ["DASHES", "PALETTE", "blank", "make_figures", "panels", "png"]

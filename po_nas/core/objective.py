@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,34 +181,6 @@ class ObjectiveWrapper(Objective):
     def metric(self) -> Metric:
         return self.objective.metric
 
-    @property
-    def proxies(self) -> ProxySource | None:
-        return self.objective.proxies
-
-    @property
-    def costs_known(self) -> bool:
-        return self.objective.costs_known
-
-    @property
-    def fidelities(self) -> tuple[float, ...]:
-        return self.objective.fidelities
-
-    @property
-    def distinct(self) -> int | None:
-        return self.objective.distinct
-
-    @property
-    def validation(self) -> NDArray[np.float64] | None:
-        return self.objective.validation
-
-    @property
-    def optimum_validation(self) -> tuple[float, Architecture] | None:
-        return self.objective.optimum_validation
-
-    @property
-    def optimum_test(self) -> tuple[float, Architecture] | None:
-        return self.objective.optimum_test
-
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         return self.objective.evaluate(architecture, seed=seed, fidelity=fidelity)
 
@@ -223,6 +196,10 @@ class ObjectiveWrapper(Objective):
     def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
         return self.objective.example_inputs(samples)
 
+
+for _name in ("proxies", "costs_known", "fidelities", "distinct", "validation", "optimum_validation", "optimum_test"):
+    # Their types are those of `Objective`.
+    setattr(ObjectiveWrapper, _name, property(attrgetter(f"objective.{_name}")))
 
 _REQUIRED = ("name", "space", "metric", "evaluate")
 _OPTIONAL = tuple(name for name in vars(ObjectiveWrapper) if not name.startswith("_") and name not in _REQUIRED)

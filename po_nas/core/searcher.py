@@ -174,7 +174,7 @@ class Searcher(ABC):
     def explain(self) -> Mapping[str, Any] | None:
         """What the method has learned, for the report: JSON-serialisable, a function of the observations; or None.
 
-        ``{"trust": …}`` is drawn: the weights of proxies, see `po_nas.reports.trust`.
+        ``{"trust": …}`` is drawn: the weights of proxies, see `po_nas.reports.figures`.
         """
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from po_nas.evolution.evolve import evolve
-from po_nas.evolution.generation import generation, select_survivors
-from po_nas.evolution.mating import edit_path, path_crossover
+from po_nas.evolution.generation import edit_path, generation, path_crossover, select_survivors
 
 __all__ = ["edit_path", "evolve", "generation", "path_crossover", "select_survivors"]

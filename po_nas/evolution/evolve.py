@@ -73,16 +73,22 @@ class ArchitectureSampling(Sampling):  # type: ignore[misc]
 
 
 class ArchitectureCrossover(Crossover):  # type: ignore[misc]
-    """The space's crossover of two parents, one child."""
+    """One child of two parents, `child`; by default the space's crossover."""
 
-    def __init__(self, space: Space, probability: float) -> None:
+    def __init__(
+        self,
+        space: Space,
+        probability: float = 1.0,
+        child: Callable[[Space, Architecture, Architecture, np.random.Generator], Architecture] | None = None,
+    ) -> None:
         super().__init__(n_parents=2, n_offsprings=1, prob=probability)
-        self._space = space
+        self._space, self._child = space, child or type(space).crossover
 
     def _do(
         self, problem: Any, X: NDArray[np.object_], *args: Any, random_state: np.random.Generator, **kwargs: Any
     ) -> NDArray[np.object_]:
-        children = [self._space.crossover(a, b, random_state) for a, b in zip(X[0, :, 0], X[1, :, 0], strict=True)]
+        pairs = zip(X[0, :, 0], X[1, :, 0], strict=True)
+        children = [self._child(self._space, a, b, random_state) for a, b in pairs]
         return column(children)[None]
 
 

@@ -13,14 +13,14 @@ names = registry.names
 
 registry.declare(
     "po_nas.methods",
-    ("random", "random_search:RandomSearch", "uniform sampling without replacement", "arXiv 1902.07638"),
+    ("random", "model_free:RandomSearch", "uniform sampling without replacement", "arXiv 1902.07638"),
     (
         "regularized_evolution",
-        "regularized_evolution:RegularizedEvolution",
+        "model_free:RegularizedEvolution",
         "tournament selection, mutation, the oldest dies",
         "arXiv 1802.01548",
     ),
-    ("local_search", "local_search:LocalSearch", "hill climbing over neighbours with restarts", "arXiv 2005.02960"),
+    ("local_search", "model_free:LocalSearch", "hill climbing over neighbours with restarts", "arXiv 2005.02960"),
     ("gp_bo", "gp_bo:GPBO", "Gaussian process over the architecture graph, LogEI", "arXiv 2310.20708"),
     ("pwlnas", "pwlnas:PWLNAS", "evolution guided by a neural predictor, piecewise loss", "arXiv 2506.05869"),
     (
@@ -35,7 +35,7 @@ registry.declare(
         "a network weighs proxy scores per architecture, greedy, as published",
         "OpenReview mVh0lIsdUl",
     ),
-    ("gp_proxies", "gp_proxies:GPProxies", "Gaussian process over encoding and proxy scores", "arXiv 2310.20708"),
+    ("gp_proxies", "proxy_bo:GPProxies", "Gaussian process over encoding and proxy scores", "arXiv 2310.20708"),
     (
         "robot",
         "robot:RoBoT",

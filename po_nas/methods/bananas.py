@@ -50,7 +50,8 @@ class BANANAS(MutantSearcher):
         o = self.options
         told, inputs = _encoded(self.domain.space, [ob.trial.architecture for ob in usable], candidates)
         network = surrogates.network("mlp", width=o.width, layers=o.layers)
-        members = self.train(network, told, usable, losses.get("mape"), members=o.members, steps=o.steps, seed=seed)
+        loss = losses.get("mape")
+        members = self.train(network, usable, loss, members=o.members, steps=o.steps, seed=seed, inputs=told)
         predicted = members.predict(inputs).double().numpy()
         draws: NDArray[np.float64] = rng.normal(predicted.mean(axis=0), predicted.std(axis=0))
         return draws

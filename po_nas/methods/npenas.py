@@ -39,8 +39,7 @@ class NPENAS(MutantSearcher):
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
         network, steps = surrogates.network("gcn"), self.options.steps
-        members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)
+        members = self.train(network, usable, losses.get("mse"), steps=steps, seed=seed)
         scores: NDArray[np.float64] = members.predict(self.encodings(candidates))[0].numpy()
         return scores

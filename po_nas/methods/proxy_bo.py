@@ -1,9 +1,9 @@
-"""Bayesian optimisation over a list of candidates with proxy scores: what gp_proxies and po_nas share."""
+"""Bayesian optimisation over candidates with proxy scores: what methods share, and the one without learned fusion."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,9 +19,9 @@ from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from surrogates.acquisition import MarginalAcquisition, argmax_random_ties, marginal_values
 from surrogates.isolation import single_thread
 from surrogates.labels import impute_failures
-from surrogates.marginalised_gp import MarginalisedGP, Mixture
+from surrogates.marginalised_gp import MarginalisedGP, Mixture, ModelHypothesis, Priors
 
-__all__ = ["ProxyBO", "ProxyBOOptions", "log_error"]
+__all__ = ["GPProxies", "ProxyBO", "ProxyBOOptions", "log_error"]
 
 _DIVERSE_AMONG = 60
 _JITTER = 0.1
@@ -148,3 +148,48 @@ class ProxyBO(Searcher):
 
 def _array(values: torch.Tensor) -> NDArray[np.float64]:
     return np.array(values.numpy(), dtype=np.float64)
+
+
+class GPProxies(ProxyBO):
+    """Bayesian optimisation with a Gaussian process over encodings and proxies.
+
+    The kernel is a sum of three: similarity of the vector encoding, of operation sequences, and of all proxy scores
+    (normal scores); single numeric choices of a declared space, such as a learning rate, are a fourth. The prior mean
+    is the mean rank of the trusted proxies, believed to a degree that the data decide. Hyperparameters are marginalised
+    (`surrogates.marginalised_gp`), and the acquisition function with them. It is the baseline for methods that learn
+    how to fuse proxies.
+
+    References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
+    arXiv 2310.20708; Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, arXiv
+    1206.2944 (marginalising the hyperparameters in the acquisition function).
+    """
+
+    _extended: tuple[ProxyFeatures, tuple[Hashable, ...], ProxyFeatures] | None = None
+
+    def features(self) -> ProxyFeatures:
+        """The candidates, and what was evaluated outside of their sample, so that the model learns from all of it."""
+        base = super().features()
+        trials = [*(o.trial for o in self.observations), *self.pending.values()]
+        outside = {
+            self.domain.identity(t.architecture): t.architecture
+            for t in trials
+            if self.domain.identity(t.architecture) not in base.candidates.position
+        }
+        if not outside:
+            return base
+        if self._extended is None or self._extended[0] is not base or self._extended[1] != tuple(outside):
+            others = tuple(outside.values())
+            source = require_proxies(self.domain, type(self).__name__)
+            candidates = base.candidates.extended(others, source.values(others, base.candidates.names))
+            z = base.normaliser.transform(candidates.scores[len(base.candidates) :])
+            self._extended = base, tuple(outside), base.extended(others, z, candidates)
+        return self._extended[2]
+
+    def model(self, features: ProxyFeatures) -> MarginalisedGP:
+
+        def make() -> MarginalisedGP:
+            parts = features.similarities
+            hypotheses = (features.without_proxies(0.5), ModelHypothesis(parts, mean=True, probability=0.5))
+            return MarginalisedGP(parts, features.fused, Priors(), hypotheses)
+
+        return self.domain.cache.get("gp_proxies model", (features,), None, make)

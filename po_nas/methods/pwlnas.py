@@ -72,6 +72,6 @@ class PWLNAS(RoundSearcher):
     ) -> NDArray[np.float64]:
         o, told = self.options, self.encodings(ob.trial.architecture for ob in usable)
         network, loss = surrogates.network(o.predictor), losses.get(o.loss, **o.loss_options)
-        members = self.train(network, told, usable, loss, members=o.members, steps=o.steps, seed=seed)
+        members = self.train(network, usable, loss, members=o.members, steps=o.steps, seed=seed, inputs=told)
         scores: NDArray[np.float64] = members.standardized(self.encodings(candidates), told).mean(0).double().numpy()
         return scores

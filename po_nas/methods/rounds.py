@@ -20,15 +20,7 @@ from surrogates.members import Members
 from surrogates.networks.base import NetworkFactory
 from surrogates.training import TrainingSettings, train_members
 
-__all__ = [
-    "MutantOptions",
-    "MutantSearcher",
-    "RoundOptions",
-    "RoundSearcher",
-    "fractions",
-    "mutants",
-    "top_parents",
-]
+__all__ = ["MutantOptions", "MutantSearcher", "RoundOptions", "RoundSearcher", "fractions", "mutants", "top_parents"]
 
 _ATTEMPTS = 20
 """Mutations tried for each candidate wanted, before the rest of the candidates are drawn at random."""
@@ -119,16 +111,16 @@ class RoundSearcher(Searcher):
     def train(
         self,
         network: NetworkFactory,
-        inputs: Encodings,
         usable: Sequence[Observation],
         loss: losses.Loss,
         *,
-        members: int,
         steps: int,
         seed: int,
+        members: int = 1,
+        inputs: Encodings | None = None,
     ) -> Members:
-        """Networks trained on `usable`, whose encodings `inputs` are; the search signal as `fractions`."""
-        n = len(usable)
+        """Networks trained on `usable`, by default on graph encodings; the search signal as `fractions`."""
+        inputs, n = inputs or self.encodings(ob.trial.architecture for ob in usable), len(usable)
         targets = torch.from_numpy(fractions(np.array([self.score(ob.outcome) for ob in usable]))).float()
         return train_members(
             network,

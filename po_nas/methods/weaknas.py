@@ -48,9 +48,8 @@ class WeakNAS(RoundSearcher):
     def predict(
         self, candidates: Sequence[Architecture], usable: Sequence[Observation], seed: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        told, loss = self.encodings(ob.trial.architecture for ob in usable), losses.get("mse")
         network, steps = surrogates.network(self.options.predictor), self.options.steps
-        members = self.train(network, told, usable, loss, members=1, steps=steps, seed=seed)
+        members = self.train(network, usable, losses.get("mse"), steps=steps, seed=seed)
         scores: NDArray[np.float64] = members.predict(self._pool.encodings.graphs)[0].double().numpy()
         return scores
 

@@ -1,8 +1,9 @@
-"""Building blocks that several families of networks share."""
+"""What several families of networks share: building blocks, and how initial weights are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from po_nas.spaces.cell import EDGES, live_edges
 
-__all__ = ["BasicBlock", "EdgeCell", "FactorizedReduce", "relu_conv_bn"]
+__all__ = ["BasicBlock", "EdgeCell", "FactorizedReduce", "on_meta", "relu_conv_bn", "seeded"]
 
 
 def relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -100,3 +101,25 @@ class EdgeCell(nn.Module):
         if not missing:
             return zeros
         return torch.cat([zeros, zeros.new_zeros(len(zeros), missing, *zeros.shape[2:])], dim=1)
+
+
+@contextmanager
+def seeded(seed: int | torch.Generator) -> Iterator[None]:
+    """Give torch's global CPU generator a seed, and its old state back afterwards.
+
+    Layers draw their initial weights from it when they are made; there is no way to hand them a generator. Of a
+    generator one number is drawn as the seed. Tensors are made on the CPU whatever torch's default device is. Not for
+    several threads at once, which would share the global generator.
+    """
+    if isinstance(seed, torch.Generator):
+        seed = int(torch.randint(2**63 - 1, (), generator=seed, device=seed.device))
+    default = torch.get_default_device()
+    with torch.random.fork_rng(devices=[]), nullcontext() if default.type == "cpu" else torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def on_meta() -> AbstractContextManager[object]:
+    """Make modules whose tensors have shapes and no storage; initialisers then draw nothing."""
+    device: AbstractContextManager[object] = torch.device("meta")
+    return device

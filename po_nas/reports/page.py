@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from po_nas.core.settings import flat
 from po_nas.errors import RunDirectoryError
 from po_nas.reports.architecture_svg import cells, draw_graph
-from po_nas.reports.regret import draw_regret, save_figure
+from po_nas.reports.figures import draw_regret, draw_trust, save_figure
 from po_nas.reports.run import RunData, TrialData, load_run
-from po_nas.reports.trust import draw_trust
 from po_nas.runtime.escaping import html_text, without_formulas
 from po_nas.runtime.trusted_plugins import Trust
 
@@ -146,8 +145,16 @@ def _trust(trust: Mapping[str, Any]) -> str:
     if believed is not None:
         note += f" Probability that the proxies are worth anything here: {100 * believed:.0f} %."
     source = f" Scores: {trust['source']}." if trust.get("source") else ""
+    pairs = "".join(f"<li>{html_text(_redundant(pair))}</li>" for pair in trust.get("redundant", ()))
+    redundant = f"<p>Redundant, since they order the candidates almost alike:</p><ul>{pairs}</ul>" if pairs else ""
     plot = _svg(lambda: draw_trust(trust), "weights of proxies")
-    return f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{html_text(note + source)}</p>'
+    return f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{html_text(note + source)}</p>{redundant}'
+
+
+def _redundant(pair: Mapping[str, Any]) -> str:
+    first, second = pair["proxies"]
+    turned = ", the other way round" if pair["spearman"] < 0 else ""
+    return f"{first} and {second}, Spearman's ρ {pair['spearman']:+.3f}{turned}"
 
 
 def _svg(draw: Callable[[], Figure], label: str) -> str:

@@ -20,7 +20,7 @@ from pymoo.util.nds.non_dominated_sorting import find_non_dominated
 
 from po_nas.benchmarks.base import Benchmark
 from po_nas.errors import ScoreError, UnknownNameError
-from po_nas.reports.regret import COLOURS
+from po_nas.reports.figures import COLOURS
 from po_nas.reports.run import RunData
 from po_nas.runtime.escaping import markdown_text, without_formulas
 from po_nas.spaces.base import Architecture

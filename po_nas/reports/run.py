@@ -24,6 +24,11 @@ class _TrustRow(BaseModel):
     weights: list[Annotated[float, Field(allow_inf_nan=False)]]
 
 
+class _Redundant(BaseModel):
+    proxies: Annotated[list[str], Field(min_length=2, max_length=2)]
+    spearman: float = Field(ge=-1, le=1)
+
+
 class _Trust(BaseModel):
     """What a method writes to its explanation: a weight of each proxy for the incumbent and for clusters."""
 
@@ -34,6 +39,7 @@ class _Trust(BaseModel):
     rows: list[_TrustRow] = Field(min_length=1)
     believed: float | None = Field(None, ge=0, le=1)
     source: str = ""
+    redundant: list[_Redundant] = []
 
     @model_validator(mode="after")
     def _aligned(self) -> _Trust:

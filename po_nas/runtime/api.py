@@ -19,9 +19,8 @@ from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
 from po_nas.core.settings import renamed, validated
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
 from po_nas.proxy_scores.bounds import with_bounds
-from po_nas.proxy_scores.combined import with_computed_proxies
+from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies
 from po_nas.proxy_scores.own_networks import declared_space, with_example_inputs, with_own_proxies
-from po_nas.proxy_scores.proxy_objective import ProxyObjective
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
 from po_nas.runtime.budget import Ledger

@@ -10,7 +10,7 @@ from typing import Any
 from po_nas.core.objective import Metric, Outcome
 from po_nas.core.trial import Trial
 
-__all__ = ["Callback", "Progress", "RunInfo"]
+__all__ = ["Callback", "Progress", "RunInfo", "ScalarCallback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,22 @@ class Callback:
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """The run is over; `summary` is what ``summary.json`` holds."""
+
+
+class ScalarCallback(Callback):
+    """Hands the numbers of each trial that are known to `log`; the step is the trial's number."""
+
+    def log(self, values: Mapping[str, float], step: int, elapsed_s: float) -> None:
+        """Write numbers by name; real seconds since the start are given too."""
+        raise NotImplementedError
+
+    def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
+        values = {
+            "validation": outcome.validation,
+            "incumbent": progress.incumbent_validation,
+            "regret": progress.regret_validation,
+            "overhead_s": progress.overhead_s,
+            "cost_s": progress.cost_s,
+        }
+        known = {name: value for name, value in values.items() if value is not None}
+        self.log(known, trial.number, progress.elapsed_s)

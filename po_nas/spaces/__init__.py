@@ -16,9 +16,9 @@ names = registry.names
 
 registry.declare(
     "po_nas.spaces",
-    ("nasbench201", "nasbench201:NASBench201Space", "6 edges, 5 operations, 15,625 cells", "arXiv 2001.00326"),
+    ("nasbench201", "cell:NASBench201Space", "6 edges, 5 operations, 15,625 cells", "arXiv 2001.00326"),
     ("nasbench101", "nasbench101:NASBench101Space", "graphs of up to 7 vertices and 9 edges", "arXiv 1902.09635"),
-    ("transnas_micro", "transnas_micro:TransNASMicroSpace", "6 edges, 4 operations, 4,096 cells", "arXiv 2105.11871"),
+    ("transnas_micro", "cell:TransNASMicroSpace", "6 edges, 4 operations, 4,096 cells", "arXiv 2105.11871"),
     ("transnas_macro", "transnas_macro:TransNASMacroSpace", "4 to 6 modules, 4 types, 3,256 nets", "arXiv 2105.11871"),
     ("nasbench_graph", "nasbench_graph:NASBenchGraphSpace", "9 wirings, 4 of 9 GNN layers", "arXiv 2206.09166"),
     (

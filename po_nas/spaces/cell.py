@@ -1,15 +1,17 @@
-"""Cells with an operation on every edge of the complete directed graph over four nodes."""
+"""Cells with an operation on every edge of a graph over four nodes: NAS-Bench-201 and TransNAS-Bench-101 micro."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import numpy as np
 
+from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph
 from po_nas.spaces.categorical import CategoricalSpace
 
-__all__ = ["EDGES", "EdgeCellSpace", "live_edges"]
+__all__ = ["EDGES", "EdgeCellSpace", "NASBench201Space", "TransNASMicroSpace", "live_edges"]
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """The order of the six edges in a code: by target node, then by source node."""
@@ -110,3 +112,81 @@ def _render(value: Any) -> str:
     if value and isinstance(value[0], int):
         return f"{value[0]}{_render(value[1])}"
     return "(" + "".join(_render(term) for term in value) + ")"
+
+
+class NASBench201Space(EdgeCellSpace):
+    """NAS-Bench-201: six edges, five operations, 15,625 cells.
+
+    Strings are those of the benchmark's API, for example
+    ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|``.
+
+    `canonical` merges cells that compute the same function: 4,930 classes. The rule printed with the benchmark gives
+    6,466, because it leaves some zero terms in its strings; it separates cells that are the same network.
+
+    References: Dong and Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search,
+    ICLR 2020, arXiv 2001.00326.
+    """
+
+    name = "nasbench201"
+    operations = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    cardinalities = (5,) * 6
+    skip_is_identity = True
+    reference = "Dong and Yang, ICLR 2020, arXiv 2001.00326"
+
+    def to_string(self, architecture: Architecture) -> str:
+        parts: dict[int, str] = {}
+        for (source, target), operation in zip(EDGES, architecture.code, strict=True):
+            parts[target] = parts.get(target, "|") + f"{self.operations[operation]}~{source}|"
+        return "+".join(parts[target] for target in sorted(parts))
+
+    def from_string(self, text: str) -> Architecture:
+        code = []
+        nodes = text.strip().split("+")
+        if len(nodes) != 3:
+            raise InvalidArchitectureError(self.name, text, "expected three nodes joined by '+'")
+        for target, node in enumerate(nodes, 1):
+            edges = node.strip("|").split("|")
+            if len(edges) != target:
+                raise InvalidArchitectureError(self.name, text, f"node {target} must have {target} edges")
+            for source, edge in enumerate(edges):
+                operation, _, tail = edge.partition("~")
+                if operation not in self.operations or tail != str(source):
+                    raise InvalidArchitectureError(
+                        self.name, text, f"{edge!r} is no operation~{source}; operations: {', '.join(self.operations)}"
+                    )
+                code.append(self.operations.index(operation))
+        return Architecture(self.name, tuple(code))
+
+
+_STRING = re.compile(r"64-41414-([0-3])_([0-3])([0-3])_([0-3])([0-3])([0-3])", re.ASCII)
+
+
+class TransNASMicroSpace(EdgeCellSpace):
+    """TransNAS-Bench-101 micro: six edges, four operations, 4,096 cells in a fixed macro skeleton.
+
+    Strings are those of the benchmark's API, for example ``64-41414-1_02_333``: the skeleton (64 base channels and the
+    module types 4, 1, 4, 1, 4), then the edges into nodes 1, 2 and 3, each group by source node.
+
+    The cell is also used where the skeleton halves the resolution; there a skip connection is a strided projection and
+    no identity. `canonical` therefore keeps skips as operations, removes dead edges and merges the swap of nodes 1 and
+    2: 1,948 classes. All 169 cells without a path from input to output are one class.
+
+    References: Duan et al., TransNAS-Bench-101: Improving Transferability and Generalizability of Cross-Task Neural
+    Architecture Search, CVPR 2021, arXiv 2105.11871.
+    """
+
+    name = "transnas_micro"
+    operations = ("none", "skip", "conv1x1", "conv3x3")
+    cardinalities = (4,) * 6
+    skip_is_identity = False
+    reference = "Duan et al., CVPR 2021, arXiv 2105.11871"
+
+    def to_string(self, architecture: Architecture) -> str:
+        digits = "".join(map(str, architecture.code))
+        return f"64-41414-{digits[0]}_{digits[1:3]}_{digits[3:]}"
+
+    def from_string(self, text: str) -> Architecture:
+        match = _STRING.fullmatch(text.strip())
+        if match is None:
+            raise InvalidArchitectureError(self.name, text, "expected 64-41414-a_bc_def, each letter a digit 0 to 3")
+        return Architecture(self.name, tuple(int(digit) for digit in match.groups()))

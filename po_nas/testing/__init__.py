@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from po_nas.registry import lazy
 
 if TYPE_CHECKING:
-    from po_nas.testing.classification_losses import ClassificationLossConformance
     from po_nas.testing.executors import ExecutorConformance
-    from po_nas.testing.losses import LossConformance
+    from po_nas.testing.losses import ClassificationLossConformance, LossConformance
     from po_nas.testing.proxies import ProxyConformance
     from po_nas.testing.searchers import SearcherConformance, ToyObjective
     from po_nas.testing.spaces import SpaceConformance
@@ -31,9 +30,8 @@ __all__ = [
 
 __getattr__ = lazy(
     __name__,
-    classification_losses="ClassificationLossConformance",
     executors="ExecutorConformance",
-    losses="LossConformance",
+    losses="ClassificationLossConformance LossConformance",
     proxies="ProxyConformance",
     searchers="SearcherConformance ToyObjective",
     spaces="SpaceConformance",

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import pickle
-import random
 from collections import OrderedDict
+from collections.abc import Set
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import proxies
 from po_nas.errors import MissingExtraError, ProxyBatchError, ProxyError
+from po_nas.testing.pairs import Reference, aspects
+from po_nas.testing.rewrites import REWRITES, Rewrite, rewritten
+from po_nas.testing.small_networks import CLASSES as _CLASSES
+from po_nas.testing.small_networks import FAMILIES, Example, example
+from po_nas.testing.surroundings import SURROUNDINGS, changes, state
 from proxies.isolation import seeded
 
 try:
-    import pytest  # noqa: F401 - the kit's tests are run by it
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import strategies as st
 except ImportError as error:
-    raise MissingExtraError("the conformance kit", "pytest", "dev") from error
+    raise MissingExtraError("the conformance kit", "pytest and hypothesis", "dev") from error
 
 __all__ = ["ProxyConformance"]
-
-_CLASSES = 3
 
 
 class ProxyConformance:
@@ -35,6 +39,12 @@ class ProxyConformance:
     """
 
     proxy: ClassVar[str]
+
+    about: ClassVar[Set[str] | None] = None
+    """What the score is about beside the function that a network computes, of `po_nas.testing.rewrites.ASPECTS`.
+
+    None: what its passes are about. Fewer make the kit compare more pairs of networks.
+    """
 
     def networks(self) -> dict[str, nn.Module]:
         """Networks by name: residual with batch normalisation, plain convolutions, a perceptron."""
@@ -95,9 +105,65 @@ class ProxyConformance:
         for network in self.networks().values():
             network.eval()
             batch = self.batch()
-            before = _state(network, batch)
+            before = state(network, *_tensors(batch))
             proxies.evaluate(network, batch, self.proxy)
-            assert _same(before, _state(network, batch))
+            assert not changes(before, state(network, *_tensors(batch)))
+
+    def test_does_not_depend_on_its_surroundings(self) -> None:
+        """Same score, and nothing left behind, whatever the caller has switched on, and in either mode."""
+        known = self._scores()
+        inputs, labels = self.batch()
+        differentiated = tuple(x.requires_grad_(x.is_floating_point()) for x in _tensors((inputs, None)))
+        assert self._scores(batch=(differentiated, labels)) == known
+        assert all(x.grad is None for x in differentiated)
+        for where, surrounding in SURROUNDINGS.items():
+            for (name, network), training in zip(self.networks().items(), itertools.cycle((True, False)), strict=False):
+                network.train(training)
+                batch = self.batch()
+                with surrounding():
+                    before = state(network, *_tensors(batch))
+                    found = proxies.evaluate(network, batch, self.proxy)
+                    assert not changes(before, state(network, *_tensors(batch))), f"{name}, {where}"
+                assert found.values.get(self.proxy) == known.get(name), f"{name}, {where}: {found}"
+
+    def test_equal_functions_have_equal_scores(self) -> None:
+        """A network written in another way (`po_nas.testing.rewrites`) has the same score, or an error."""
+        references = list(self._references().items())
+        for k, rewrite in enumerate(REWRITES):
+            # Two networks for each rewrite, now these and now those, so that the test takes a second or two.
+            turned = [*references[k % len(references) :], *references[: k % len(references)]]
+            for name, reference in [(n, r) for n, r in turned if rewrite(r.example.module) is not None][:2]:
+                self._check_rewritten(name, reference, [rewrite])
+
+    @settings(
+        max_examples=20,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+    )
+    @given(data=st.data())
+    def test_composed_rewrites_keep_the_score(self, data: st.DataObject) -> None:
+        """Several rewrites, one after the other, of networks of any family."""
+        reference = Reference(data.draw(small_networks(), label="network"), (self.proxy,))
+        self._check_rewritten("network", reference, data.draw(compositions(), label="rewrites"))
+
+    def _references(self) -> dict[str, Reference]:
+        found = {family: Reference(example(family), (self.proxy,)) for family in FAMILIES}
+        inputs, labels = self.batch()
+        double = tuple(x.double() if x.is_floating_point() else x for x in _tensors((inputs, None)))
+        own = {name: Example(network.double(), double, labels) for name, network in self.networks().items()}
+        return found | {f"own {name}": Reference(each, (self.proxy,)) for name, each in own.items()}
+
+    def _check_rewritten(self, name: str, reference: Reference, rewrites: list[Rewrite]) -> None:
+        about = aspects(self.proxy) if self.about is None else self.about
+        problems = reference.unequal(rewrites, {self.proxy: about})
+        if not problems:
+            return
+        # In a network of the author's own a rewrite may compute something else: a ReLU in place spoils a shortcut.
+        module = rewritten(reference.example.module, rewrites)
+        assert module is None or not reference.computes_the_same(module), f"{name}, {rewrites}: {problems}"
 
     def test_labels_are_declared(self) -> None:
         """A proxy that does not need labels has the same score without them; another refuses to go without."""
@@ -123,6 +189,32 @@ class ProxyConformance:
         """`proxies.score_many` pickles the function by its name, so it must live in a module."""
         (resolved,) = proxies.resolve(self.proxy)
         assert pickle.loads(pickle.dumps(resolved)) == resolved
+
+
+@functools.cache
+def small_networks() -> st.SearchStrategy[Example]:
+    """Networks of any family of `po_nas.testing.small_networks`, with an activation that a rewrite knows or not."""
+    return st.builds(
+        example,
+        st.sampled_from(list(FAMILIES)),
+        depth=st.integers(1, 3),
+        activation=st.sampled_from([nn.ReLU, nn.SiLU, nn.GELU]),
+        seed=st.integers(0, 99),
+    )
+
+
+@functools.cache
+def compositions() -> st.SearchStrategy[list[Rewrite]]:
+    """Two to four rewrites, at most one of them with a result that cannot be rewritten."""
+    first = st.lists(st.sampled_from([r for r in REWRITES if not r.last]), min_size=1, max_size=3, unique=True)
+    last = st.sampled_from([None, *(r for r in REWRITES if r.last)])
+    return st.tuples(first, last).map(lambda drawn: [*drawn[0], *([drawn[1]] if drawn[1] else [])])
+
+
+def _tensors(batch: Any) -> tuple[Tensor, ...]:
+    inputs, labels = batch
+    first = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    return first if labels is None else (*first, labels)
 
 
 class _Residual(nn.Module):
@@ -176,26 +268,3 @@ def _perceptron() -> nn.Module:
     widths = [192, 24, 16, _CLASSES]
     layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
     return nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
-
-
-def _state(module: nn.Module, batch: Any) -> list[Any]:
-    parts = [
-        (p.training, len(p._forward_hooks), len(p._forward_pre_hooks), len(p._backward_hooks)) for p in module.modules()
-    ]
-    values = [(p.detach().clone(), p.requires_grad, p.grad) for p in module.parameters()]
-    legacy = repr(np.random.get_state())  # noqa: NPY002 - read only
-    return [
-        parts,
-        values,
-        [b.clone() for b in module.buffers()],
-        [t.clone() for t in batch],
-        [torch.get_rng_state(), random.getstate(), legacy],
-    ]
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor):
-        return isinstance(second, Tensor) and torch.equal(first, second)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(_same, first, second))
-    return bool(first == second)

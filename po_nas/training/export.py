@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from po_nas import spaces
 from po_nas.errors import MissingExtraError, TrainingCheckpointError
 from po_nas.training.data import image_set
-from po_nas.training.files import save, write
 from po_nas.training.recipe import recipe
+from po_nas.training.records import save, write
 from po_nas.training.trainer import network_options
 
 __all__ = ["NetworkFile", "load_network", "read_weights", "untrained", "write_onnx", "write_torch"]

@@ -14,10 +14,9 @@ from po_nas import spaces
 from po_nas.core.settings import read_yaml
 from po_nas.errors import ConfigError
 from po_nas.training.data import image_set, locate, open_data
-from po_nas.training.files import save, write
-from po_nas.training.isolation import chosen_device
+from po_nas.training.device import chosen_device
 from po_nas.training.recipe import LossChoice, recipe, with_loss
-from po_nas.training.records import EpochRecord, TrainingResult, tensorboard_writer
+from po_nas.training.records import EpochRecord, TrainingResult, save, tensorboard_writer, write
 from po_nas.training.trainer import Trainer, network_options
 
 __all__ = ["TrainConfig", "default_recipe", "train"]

@@ -8,8 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from po_nas.errors import TrainingStorageError
-from po_nas.training.files import write
-from po_nas.training.records import EpochRecord
+from po_nas.training.records import EpochRecord, write
 
 __all__ = ["Halving", "Rungs"]
 

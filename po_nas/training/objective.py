@@ -21,11 +21,10 @@ from po_nas.proxy_scores.computed import ComputedProxies, Inputs
 from po_nas.spaces.base import Architecture, Space
 from po_nas.training import OLD_NAMES
 from po_nas.training.data import ImageData, image_set, locate, open_data
-from po_nas.training.files import write
+from po_nas.training.device import chosen_device
 from po_nas.training.halving import Halving, Rungs
-from po_nas.training.isolation import chosen_device
 from po_nas.training.recipe import LossChoice, recipe, with_loss
-from po_nas.training.records import TrainingResult, tensorboard_writer
+from po_nas.training.records import TrainingResult, tensorboard_writer, write
 from po_nas.training.trainer import Trainer, network_options
 from proxies.batch import Batch
 

@@ -1,16 +1,20 @@
-"""What a training tells about itself: one record an epoch, and a result at the end."""
+"""What a training tells about itself and leaves behind: a record an epoch, a result at the end, files."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from po_nas.errors import MissingExtraError
+import torch
 
-__all__ = ["EpochRecord", "TrainingResult", "tensorboard_writer"]
+from po_nas.errors import MissingExtraError, TrainingStorageError
+from po_nas.files import replace_file
+
+__all__ = ["EpochRecord", "TrainingResult", "save", "tensorboard_writer", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +137,18 @@ def tensorboard_writer(folder: Path | None) -> tuple[Callable[[EpochRecord], Non
         writer.close()
 
     return log, close
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Write `path` all at once; `TrainingStorageError` when the disk refuses, with what was there before kept."""
+    try:
+        replace_file(path, data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise TrainingStorageError(path, str(error.strerror)) from error
+
+
+def save(path: Path, value: Any) -> None:
+    """`torch.save`, all at once."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    write(path, buffer.getvalue())

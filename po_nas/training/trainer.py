@@ -26,11 +26,9 @@ from po_nas.errors import (
 from po_nas.networks.darts import DARTSNetwork
 from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.opened import ImageData, Loader
-from po_nas.training.files import save, write
-from po_nas.training.isolation import isolated, reseed
-from po_nas.training.precision import Precision
+from po_nas.training.device import Precision, isolated, reseed
 from po_nas.training.recipe import DEFAULT, Recipe, loss_of
-from po_nas.training.records import EpochRecord, TrainingResult
+from po_nas.training.records import EpochRecord, TrainingResult, save, write
 
 __all__ = ["Checkpoints", "Stop", "Trainer", "network_options"]
 

@@ -8,12 +8,11 @@ __all__ = ["flops", "l2_norm", "params"]
 
 
 def params(context: ProxyContext) -> float:
-    """Number of parameters that require a gradient; shared ones count once.
+    """Number of parameters; shared ones count once, frozen ones like the others.
 
     References: Krishnakumar et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230.
     """
-    parameters = context.parameters
-    return float(sum(parameters[name].numel() for name in context.trainable))
+    return float(sum(parameter.numel() for parameter in context.parameters.values()))
 
 
 def flops(context: ProxyContext) -> float:
@@ -27,7 +26,7 @@ def flops(context: ProxyContext) -> float:
 
 
 def l2_norm(context: ProxyContext) -> float:
-    """Sum over the layers of ‖W‖₂ (Frobenius; biases and normalisation do not count). Needs no pass.
+    """Sum over the layers of ‖W‖₂ (Frobenius; biases and normalisation do not count).
 
     References: Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021, arXiv 2101.08134.
     """

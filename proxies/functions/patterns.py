@@ -6,13 +6,17 @@ taken one by one. `UnsupportedModuleError` for networks without any.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 import torch
+from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.context import ProxyContext
 from proxies.patterns import agreement, distinct_columns
 
-__all__ = ["linear_regions", "nwot", "swap"]
+__all__ = ["linear_regions", "nwot", "reg_swap", "swap"]
 
 
 def nwot(context: ProxyContext) -> float:
@@ -22,7 +26,12 @@ def nwot(context: ProxyContext) -> float:
 
     References: Mellor et al., Neural Architecture Search without Training, ICML 2021, arXiv 2006.04647.
     """
-    kernel = agreement(context.relu_codes, len(context.inputs))
+    return log_determinant(context.relu_codes, len(context.inputs))
+
+
+def log_determinant(codes: Sequence[Tensor], samples: int) -> float:
+    """log |det K| of packed codes; `UnsupportedModuleError` when two samples have the same."""
+    kernel = agreement(codes, samples)
     off = kernel - torch.diag(torch.full((len(kernel),), torch.inf, dtype=kernel.dtype, device=kernel.device))
     if bool((off >= kernel[0, 0]).any()):
         reason = "two samples have the same activation code, so the kernel is singular"
@@ -33,12 +42,27 @@ def nwot(context: ProxyContext) -> float:
 def swap(context: ProxyContext) -> float:
     """Number of distinct sample-wise patterns: for each unit the bits of all samples, different ones counted once.
 
-    At most 2ⁿ for n samples. The paper's optional regularisation by the number of parameters is left to the caller.
+    At most 2ⁿ for n samples.
 
     References: Peng, Song, Fayek, Ciesielski and Chang, SWAP-NAS: Sample-Wise Activation Patterns for Ultra-Fast NAS,
     ICLR 2024, arXiv 2403.04161.
     """
     return float(distinct_columns(context.relu_codes))
+
+
+def reg_swap(scores: Mapping[str, float], *, mu: float = 1.5, sigma: float = 1.5) -> float:
+    """log of swap × exp(−(Θ − μ)² / σ), Θ the number of parameters in millions: `swap`, with a size that is wanted.
+
+    The logarithm has the same order, and does not vanish for networks that are far from μ. What μ and σ are is a choice
+    for each space: the paper's for its benchmarks are not known here. Ours are those of NAS-Bench-201, whose networks
+    have at most 1.53 million parameters, so that larger is better; a function of your own has others::
+
+        proxies.proxy("wide_swap", needs=("swap", "params"), direction=+1)(partial(reg_swap, mu=4.0, sigma=4.0))
+
+    References: Peng, Song, Fayek, Ciesielski and Chang, SWAP-NAS: Sample-Wise Activation Patterns for Ultra-Fast NAS,
+    ICLR 2024, arXiv 2403.04161.
+    """
+    return math.log(scores["swap"]) - (scores["params"] / 1e6 - mu) ** 2 / sigma
 
 
 def linear_regions(context: ProxyContext) -> float:

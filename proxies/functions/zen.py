@@ -23,9 +23,12 @@ def zen(context: ProxyContext) -> float:
     arXiv 2102.01063.
     """
     seen = context.gaussian
-    difference = (seen.features.double() - seen.perturbed.double()).flatten(1).norm(dim=1).mean()
+    difference = (seen.features.double() - seen.perturbed.double()).flatten(1)
+    largest = float(difference.abs().max())
     scales = [float(v.double().mean()) for v in seen.variances]
-    if float(difference) == 0 or 0.0 in scales:
+    if largest == 0 or 0.0 in scales:
         reason = "the last feature map does not depend on the input"
         raise UnsupportedModuleError("*", reason, "dependent outputs")
-    return math.log(float(difference)) + sum(math.log(scale) for scale in scales) / 2
+    # Squares would overflow before the numbers themselves do.
+    delta = math.log(largest) + math.log(float((difference / largest).norm(dim=1).mean()))
+    return delta + sum(math.log(scale) for scale in scales) / 2

@@ -16,14 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from po_nas import spaces
-from po_nas.benchmarks.data.frames import read_frame
-from po_nas.benchmarks.data.hardware import read_torch_file
 from po_nas.benchmarks.data.nasbench101 import packed_graphs, unpack
+from po_nas.benchmarks.data.nasbench201 import read_torch_file
 from po_nas.benchmarks.data.nasbench201_rows import row_of_string, row_of_tuple
 from po_nas.benchmarks.data.store import without_failures
 from po_nas.benchmarks.data.text_files import integers, read_archive, read_csv, tuple_text
 from po_nas.benchmarks.data.transnas import complete, features
-from po_nas.benchmarks.unpickle import read_pickle_bytes
+from po_nas.benchmarks.unpickle import read_frame, read_pickle_bytes
 from po_nas.errors import DataError, UnsafePickleError
 from tests.errors import raised
 

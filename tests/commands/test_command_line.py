@@ -61,7 +61,7 @@ def test_search_then_status_then_export(tmp_path):
 SLEEPY = """
 import os, time
 from po_nas import methods
-from po_nas.methods.random_search import RandomSearch
+from po_nas.methods.model_free import RandomSearch
 
 @methods.register("sleepy", summary="random search that waits to be interrupted")
 class Sleepy(RandomSearch):

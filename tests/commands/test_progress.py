@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from po_nas.commands.progress import ProgressBar
+from po_nas.commands.tables import ProgressBar
 from po_nas.runtime.study import Progress
 
 

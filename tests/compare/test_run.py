@@ -44,7 +44,7 @@ EVOLUTION = {"name": "regularized_evolution", "population": 5, "sample": 2}
 PLUGIN = """
 from pathlib import Path
 from po_nas import methods
-from po_nas.methods.random_search import RandomSearch
+from po_nas.methods.model_free import RandomSearch
 
 @methods.register("comparison_breaks", summary="raises on seed 1")
 class Breaks(RandomSearch):
@@ -522,7 +522,7 @@ def test_a_search_of_which_its_process_dies_stops_no_other(tmp_path):
 def test_a_search_outlives_what_it_cannot_explain(tmp_path):
     plugin = tmp_path / "comparison_mute.py"
     plugin.write_text(
-        "import os\nfrom po_nas import methods\nfrom po_nas.methods.random_search import RandomSearch\n\n"
+        "import os\nfrom po_nas import methods\nfrom po_nas.methods.model_free import RandomSearch\n\n"
         "@methods.register('comparison_mute', summary='dies when asked')\n"
         "class Mute(RandomSearch):\n    def explain(self):\n        os._exit(9)\n"
     )

@@ -13,7 +13,7 @@ from po_nas.compare.report import make_comparison_report
 from po_nas.compare.results import Study
 from po_nas.compare.run import run_comparison
 from po_nas.compare.runs import read_runs
-from po_nas.methods.random_search import RandomSearch
+from po_nas.methods.model_free import RandomSearch
 
 TASK = "nasbench_graph/proteins"
 

@@ -12,8 +12,7 @@ from po_nas import benchmarks, spaces
 from po_nas.core.objective import Metric, Objective, ObjectiveWrapper, Outcome, complete
 from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import BudgetError, ConfigError, DataError, IncompleteObjectiveError, UnknownNameError
-from po_nas.proxy_scores.combined import CombinedProxies, with_computed_proxies, with_proxies
-from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.proxy_scores.combined import CombinedProxies, ProxyObjective, with_computed_proxies, with_proxies
 from po_nas.proxy_scores.table import RecordedProxies
 from po_nas.testing import ToyObjective
 

@@ -10,7 +10,7 @@ from po_nas import spaces
 from po_nas.errors import ConfigError, ScoreError
 from po_nas.evolution import generation
 from po_nas.evolution.evolve import column
-from po_nas.evolution.mating import PairSelection, pair_scores
+from po_nas.evolution.generation import PairSelection, pair_scores
 from po_nas.spaces.base import Architecture
 from tests.errors import raised
 

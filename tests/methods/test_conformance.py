@@ -5,7 +5,7 @@ from types import MappingProxyType
 import pytest
 
 from po_nas.core.searcher import Domain, Proposal
-from po_nas.methods.regularized_evolution import RegularizedEvolution
+from po_nas.methods.model_free import RegularizedEvolution
 from po_nas.testing import SearcherConformance
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from po_nas import spaces
-from proxies.fusion import log_rank, mean_rank
+from po_nas.errors import ProxiesUnavailableError
+from proxies.fusion import libra, log_rank, mean_rank
+from tests.errors import raised
 from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
 
 SPACE = spaces.get("transnas_micro")
@@ -27,6 +29,43 @@ class TestZeroCostBeyondItsPool(MetricConformance):
     options = MappingProxyType({"pool": 6, "fusion": "single"})
     budget = 12
     space_name = "darts"
+
+
+SIZED = ("m0", "m1", "params")
+
+
+class TestZeroCostByLibra(MetricConformance):
+    method = "zero_cost"
+    options = MappingProxyType({"pool": 100, "fusion": "libra", "initial": 5})
+    budget = 12
+    names = SIZED
+
+
+def test_libra_chooses_by_what_was_evaluated():
+    """The objective is one proxy turned round: after the initial design the search goes down its ranks."""
+    metrics = ToyMetrics(SPACE, SIZED)
+    everything = list(SPACE.enumerate())
+    column = metrics.values(everything, ["m1"])[:, 0]
+    worth = dict(zip(everything, -column, strict=True))
+    method = with_metrics("zero_cost", SPACE, metrics, fusion="libra", initial=8)
+    trials = drive(method, worth.__getitem__, 16)
+    assert [t.origin for t in trials] == ["random"] * 8 + ["libra"] * 8
+    found = libra(
+        metrics.values([t.architecture for t in trials[:8]], metrics.names),
+        [worth[t.architecture] for t in trials[:8]],
+        metrics.values([t.architecture for t in trials[:8]], ["params"])[:, 0],
+    )
+    assert found.columns[0] == 1
+    assert found.signs[0] == -1
+    fused = found(metrics.values(everything, metrics.names))
+    initial = {t.architecture for t in trials[:8]}
+    best = max(score for score, architecture in zip(fused, everything, strict=True) if architecture not in initial)
+    assert fused[everything.index(trials[8].architecture)] == pytest.approx(best)
+
+
+def test_libra_needs_sizes():
+    with raised(ProxiesUnavailableError, "'params'"):
+        with_metrics("zero_cost", SPACE, ToyMetrics(SPACE), fusion="libra")
 
 
 @pytest.mark.parametrize("fusion", ["log_rank", "mean_rank"])

@@ -40,12 +40,13 @@ class ToyMetrics(ProxySource):
 class MetricConformance(SearcherConformance):
     """The kit, with metrics."""
 
+    names = ("m0", "m1", "m2")
+
     def searcher(self, objective: ToyObjective, seed: int):
         kind = methods.registry.get(self.method)
         space = objective.space
-        domain = Domain(
-            space, objective.identity, objective.metric.maximize, self.budget, proxies=ToyMetrics(space, gap=7)
-        )
+        source = ToyMetrics(space, self.names, gap=7)
+        domain = Domain(space, objective.identity, objective.metric.maximize, self.budget, proxies=source)
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
 

@@ -5,14 +5,27 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
+from torch import nn
 
 import proxies
+from po_nas.errors import UnsupportedModuleError
 from po_nas.testing.proxies import ProxyConformance
 
 COUNT = itertools.count()
 # One for every kind of pass; test_engine.py has the others for the most part of this.
 NAMES = ["epe_nas", "fisher", "flops", "grasp", "meco", "ntk", "swap", "synflow", "zen", "zico", "az_trainability"]
-globals().update({f"Test_{name}": type(f"Test_{name}", (ProxyConformance,), {"proxy": name}) for name in NAMES})
+NAMES += ["near", "vkdnw", "intrain", "l_swag", "dextr", "wrcor", "reg_swap", "meco_opt", "ncd_nwot", "ncd_swap"]
+# test_equal_functions.py does these for all proxies at once.
+ELSEWHERE = dict.fromkeys(
+    [
+        "test_equal_functions_have_equal_scores",
+        "test_composed_rewrites_keep_the_score",
+        "test_does_not_depend_on_its_surroundings",
+    ]
+)
+KITS = {f"Test_{name}": type(f"Test_{name}", (ProxyConformance,), {"proxy": name} | ELSEWHERE) for name in NAMES}
+globals().update(KITS)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +48,67 @@ def test_the_kit_finds_what_is_wrong(options, function, broken):
             getattr(kit, broken)()
     finally:
         proxies.registry.remove("wrong")
+
+
+def output_spread(context):
+    """Standard deviation of the outputs."""
+    return float(context.outputs.std())
+
+
+def convolutional_weights(context):
+    """Number of weights in the modules that are called convolutions."""
+    return float(sum(part.weight.numel() for part in context.module.modules() if isinstance(part, nn.Conv2d)))
+
+
+def positive_features(context):
+    """How many of the features in front of something called ReLU are positive."""
+    counts = []
+    for part in context.module.modules():
+        if isinstance(part, nn.ReLU):
+            part.register_forward_pre_hook(lambda _, given: counts.append(float((given[0] > 0).sum())))
+    context.call(context.inputs)
+    if not counts:
+        raise UnsupportedModuleError("*", "calls no ReLU", "ReLU")
+    return sum(counts)
+
+
+@pytest.fixture
+def registered():
+    """Registers a proxy for one test; returns its kit."""
+    names = []
+
+    def add(function, **options):
+        proxies.proxy(function.__name__, **options)(function)
+        names.append(function.__name__)
+        return type("Kit", (ProxyConformance,), {"proxy": function.__name__})()
+
+    yield add
+    for name in names:
+        proxies.registry.remove(name)
+
+
+def test_the_kit_passes_a_proxy_of_the_function(registered):
+    kit = registered(output_spread, passes=("forward",))
+    kit.test_equal_functions_have_equal_scores()
+    kit.test_composed_rewrites_keep_the_score()
+    kit.test_does_not_depend_on_its_surroundings()
+
+
+@pytest.mark.parametrize("function", [convolutional_weights, positive_features])
+def test_the_kit_finds_a_proxy_of_the_classes_of_modules(registered, function):
+    kit = registered(function, passes=("forward",))
+    with pytest.raises(AssertionError):
+        kit.test_equal_functions_have_equal_scores()
+    # Everything else that the kit asks for holds.
+    kit.test_same_seed_same_score()
+    kit.test_scores_are_numbers()
+    kit.test_leaves_nothing_behind()
+
+
+def test_the_kit_finds_a_proxy_that_depends_on_its_surroundings(registered):
+    def anomalies(context):
+        """Whether the caller looks for NaN in gradients."""
+        return float(torch.is_anomaly_enabled())
+
+    with pytest.raises(AssertionError):
+        registered(anomalies).test_does_not_depend_on_its_surroundings()

@@ -18,7 +18,7 @@ from po_nas.proxy_scores import tabulate as score_table
 from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research.proxy_correlation import score_agreement
-from po_nas.spaces.nasbench201 import NASBench201Space
+from po_nas.spaces.cell import NASBench201Space
 from tests.errors import raised
 
 RECIPE = """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from po_nas.reports.regret import COLOURS, draw_regret, save_figure
+from po_nas.reports.figures import COLOURS, draw_regret, save_figure
 from po_nas.reports.run import load_run
 
 

@@ -294,7 +294,7 @@ def test_ctrl_c_while_the_command_line_is_imported(tmp_path):
 SLEEPY = """
 import os, time
 from po_nas import methods
-from po_nas.methods.random_search import RandomSearch
+from po_nas.methods.model_free import RandomSearch
 
 @methods.register("sleepy_until_told", summary="random search that waits to be ended")
 class Sleepy(RandomSearch):

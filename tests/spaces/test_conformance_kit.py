@@ -12,7 +12,7 @@ import pytest
 import po_nas.testing
 from po_nas.errors import MissingExtraError
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph
-from po_nas.spaces.nasbench201 import NASBench201Space
+from po_nas.spaces.cell import NASBench201Space
 from po_nas.testing import SpaceConformance
 from tests.errors import raised
 

@@ -10,8 +10,7 @@ import pytest
 from po_nas import spaces
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.cell import EDGES
-from po_nas.spaces.nasbench201 import NASBench201Space
+from po_nas.spaces.cell import EDGES, NASBench201Space
 from po_nas.testing import SpaceConformance
 
 SPACE = NASBench201Space()

@@ -9,8 +9,8 @@ import pytest
 
 from po_nas.errors import ConfigError, InvalidArchitectureError
 from po_nas.spaces.base import Architecture
+from po_nas.spaces.cell import NASBench201Space
 from po_nas.spaces.nasbench101 import NASBench101Space
-from po_nas.spaces.nasbench201 import NASBench201Space
 from po_nas.spaces.pool import PoolSpace
 from po_nas.testing import SpaceConformance
 from tests.errors import raised

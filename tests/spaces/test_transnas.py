@@ -11,9 +11,8 @@ import pytest
 
 from po_nas.errors import InvalidArchitectureError
 from po_nas.spaces.base import Architecture
-from po_nas.spaces.cell import EDGES
+from po_nas.spaces.cell import EDGES, TransNASMicroSpace
 from po_nas.spaces.transnas_macro import TransNASMacroSpace
-from po_nas.spaces.transnas_micro import TransNASMicroSpace
 from po_nas.testing import SpaceConformance
 
 MICRO = TransNASMicroSpace()

@@ -8,7 +8,7 @@ import torch
 
 from po_nas import spaces
 from po_nas.training.data import ImageData, Images, image_set
-from po_nas.training.data.resident import ResidentLoader
+from po_nas.training.data.loaders import ResidentLoader
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.recipe import recipe
 from po_nas.training.trainer import Trainer, network_options

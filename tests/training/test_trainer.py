@@ -24,8 +24,7 @@ from po_nas.errors import (
 )
 from po_nas.training import recipe as recipes
 from po_nas.training import trainer as trainers
-from po_nas.training.isolation import chosen_device, isolated, reseed
-from po_nas.training.precision import Precision, safe_in_channels_last
+from po_nas.training.device import Precision, chosen_device, isolated, reseed, safe_in_channels_last
 from po_nas.training.records import TrainingResult
 from po_nas.training.trainer import Trainer
 from tests.errors import raised

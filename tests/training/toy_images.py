@@ -12,7 +12,7 @@ from torch import nn
 
 from po_nas.training.data import ImageData, image_set
 from po_nas.training.data.images import Images
-from po_nas.training.data.resident import ResidentLoader
+from po_nas.training.data.loaders import ResidentLoader
 from po_nas.training.recipe import Recipe
 
 TINY = {"network": {"channels": 8, "cells": 2}, "epochs": 3, "batch": 20, "learning_rate": 0.05}

@@ -31,30 +31,30 @@ class Dataset:
 
 
 _DATASETS = {
-    name: Dataset(name, summary, f"{module}:columns", 1, f"arXiv {arxiv}")
-    for name, module, arxiv, summary in (
+    name: Dataset(name, summary, converter, 1, f"arXiv {arxiv}")
+    for name, converter, arxiv, summary in (
         (
-            *("nasbench201", "nasbench201", "2001.00326, 2009.00437, 2210.03230, 2006.04647"),
+            *("nasbench201", "nasbench201:columns", "2001.00326, 2009.00437, 2210.03230, 2006.04647"),
             "NAS-Bench-201: 200- and 12-epoch accuracies, seconds, 13 proxies, 15,625 cells x 3 data sets",
         ),
         (
-            *("nasbench201_hardware", "hardware", "2103.10584, 2106.08630"),
+            *("nasbench201_hardware", "nasbench201:hardware_columns", "2103.10584, 2106.08630"),
             "latency and energy of the 15,625 NAS-Bench-201 cells: HW-NAS-Bench and HELP devices",
         ),
         (
-            *("transnasbench101", "transnas", "2105.11871, 2210.03230"),
+            *("transnasbench101", "transnas:columns", "2105.11871, 2210.03230"),
             "TransNAS-Bench-101: 7 tasks, best and final epoch, 4,096 micro cells and 3,256 macro networks, proxies",
         ),
         (
-            *("nasbench101_sample", "nasbench101", "1902.09635"),
+            *("nasbench101_sample", "nasbench101:columns", "1902.09635"),
             "NAS-Bench-101: 30,001 of its 423,624 cells, validation after 4, 12, 36 and 108 epochs",
         ),
         (
-            *("nasbench301_sample", "nasbench301", "2008.09777, 2210.03230"),
+            *("nasbench301_sample", "suite_zero:nasbench301_columns", "2008.09777, 2210.03230"),
             "NAS-Bench-301: surrogate predictions and proxies of 1,218 DARTS cells",
         ),
         (
-            *("suite_zero", "suite_zero", "2210.03230"),
+            *("suite_zero", "suite_zero:columns", "2210.03230"),
             "NAS-Bench-Suite-Zero: up to 13 proxies with their seconds on 28 small problems",
         ),
     )

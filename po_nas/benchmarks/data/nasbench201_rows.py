@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import spaces
-from po_nas.spaces.nasbench201 import NASBench201Space
+from po_nas.spaces.cell import NASBench201Space
 
 __all__ = ["CELLS", "arrange", "flops", "parameters", "row_of_string", "row_of_tuple"]
 

@@ -13,7 +13,11 @@ from typing import Any
 
 from po_nas.errors import DataError
 
-__all__ = ["ScoreRecord", "integers", "read_archive", "read_csv", "tuple_text"]
+__all__ = ["SUITE", "ScoreRecord", "integers", "read_archive", "read_csv", "tuple_text"]
+
+
+SUITE = ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "plain", "snip", "synflow")
+"""The proxies of NAS-Bench-Suite-Zero that need networks of more than sizes."""
 
 
 def read_csv(data: bytes) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from po_nas import networks, spaces
-from po_nas.networks.initialisation import seeded
+from po_nas.networks.layers import seeded
 from po_nas.training.data import ImageSet
 
 __all__ = ["GENOTYPES", "ConvNet", "build"]

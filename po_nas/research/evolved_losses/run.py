@@ -23,7 +23,7 @@ from po_nas.research.evolved_losses.jobs import climb, loss_of
 from po_nas.research.evolved_losses.trainings import Trainings
 from po_nas.runtime.study import Progress, open_study
 from po_nas.training.data import image_set, locate
-from po_nas.training.files import write
+from po_nas.training.records import write
 
 __all__ = ["evolve_loss"]
 

@@ -15,7 +15,7 @@ from po_nas.errors import TrainingError
 from po_nas.research.evolved_losses.config import Setting
 from po_nas.research.evolved_losses.networks import build
 from po_nas.training.data import ImageData, image_set, locate, open_data
-from po_nas.training.isolation import chosen_device
+from po_nas.training.device import chosen_device
 from po_nas.training.records import EpochRecord
 from po_nas.training.trainer import Trainer
 

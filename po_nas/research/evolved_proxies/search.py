@@ -21,8 +21,7 @@ from po_nas.benchmarks.base import Benchmark
 from po_nas.core.objective import Objective
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.formula import Node, leaves
-from po_nas.proxy_scores.combined import with_proxies
-from po_nas.proxy_scores.proxy_objective import ProxyObjective
+from po_nas.proxy_scores.combined import ProxyObjective, with_proxies
 from po_nas.proxy_scores.table import RecordedProxies
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.selection import formula_of

@@ -15,7 +15,38 @@ from po_nas.compare.figures import blank
 from po_nas.research.proxy_correlation.run import Agreement, Compared, as_table
 from po_nas.runtime.escaping import without_formulas
 
-__all__ = ["agreement_table", "draw_heat_map", "draw_scatter", "group_table", "plain_table", "write_correlation"]
+__all__ = [
+    "agreement_table",
+    "draw_heat_map",
+    "draw_scatter",
+    "fusion_table",
+    "group_table",
+    "plain_table",
+    "write_correlation",
+]
+
+_TASKS = ("autoencoder", "room_layout", "class_object", "class_scene", "jigsaw", "normal", "segmentsemantic")
+_BENCHMARKS = (
+    *(f"nasbench201/{task}" for task in ("cifar10", "cifar100", "imagenet16-120")),
+    *("nasbench101/cifar10", "nasbench301/cifar10"),
+    *(f"transnas_micro/{task}" for task in _TASKS),
+    *(f"transnas_macro/{task}" for task in _TASKS),
+)
+_PUBLISHED = {
+    "AZ-NAS": (91, 90, 89, 54, 70, 31, 53, 58, 79, 41, 60, 72, 52, 65, 90, 82, 77, 85, 77),
+    "LIBRA": (89, 90, 87, 77, 74, 45, 57, 61, 79, 60, 76, 87, 83, 64, 92, 91, 82, 85, 83),
+}
+"""Spearman's ρ in hundredths with validation accuracies of 1,000 networks of each of `_BENCHMARKS`: Casarin, Escalera
+and Lanz, L-SWAG, CVPR 2025, arXiv 2505.07300, table 1, with proxies of their own computation."""
+
+
+_FUSIONS = (
+    "Spearman's ρ of fusions with the test accuracies (validation where there are none), over the architectures that "
+    "have all members. `single best` and `LIBRA` are chosen by the validation accuracies of 50 random architectures: "
+    "mean ± standard deviation over 20 draws of these. `LIBRA by all evaluations` is chosen by all of them, as the "
+    "published figures are; those are with validation accuracies of 1,000 networks, from other proxies (L-SWAG among "
+    "them), by Casarin et al., CVPR 2025, arXiv 2505.07300, table 1."
+)
 
 
 def _cells(found: Sequence[Agreement], columns: str) -> dict[tuple[str, str], Agreement]:
@@ -106,7 +137,37 @@ def write_correlation(compared: Sequence[Compared], directory: Path) -> list[Pat
             paths.append(directory / f"{stem}.png")
             without_formulas(draw_heat_map(one.found, "group")).savefig(paths[-1], dpi=120)
     paths[1].write_text("\n".join(text), encoding="utf-8")
+    if any(one.fused for one in compared):
+        paths.append(directory / "fusions.md")
+        paths[-1].write_text(f"{_FUSIONS}\n\n{fusion_table(compared)}\n", encoding="utf-8")
     return paths
+
+
+def fusion_table(compared: Sequence[Compared]) -> str:
+    """Markdown: Spearman's ρ of the fusions, one row for each benchmark and origin of its scores.
+
+    Those that are chosen by 50 evaluations: mean ± standard deviation over draws of these. Published figures beside.
+    """
+    names = ("mean rank", "log rank (AZ-NAS)", "single best", "LIBRA", "LIBRA, all")
+    published = {
+        (method, name): value / 100
+        for method, values in _PUBLISHED.items()
+        for name, value in zip(_BENCHMARKS, values, strict=True)
+    }
+    rows = []
+    for one in compared:
+        for origin, found in one.fused.items():
+            row = [one.benchmark, origin]
+            for name in names:
+                values = found.get(name)
+                spread = f" ± {np.std(values, ddof=1):.2f}" if values is not None and len(values) > 1 else ""
+                row.append("–" if values is None else f"{np.mean(values):.2f}{spread}")
+            for method in _PUBLISHED:
+                figure = published.get((method, one.benchmark))
+                row.append("–" if figure is None else f"{figure:.2f}")
+            rows.append(row)
+    header = ["benchmark", "scores", *names[:-1], "LIBRA by all evaluations", *(f"{m}, published" for m in _PUBLISHED)]
+    return plain_table(header, rows)
 
 
 def agreement_table(found: Sequence[Agreement]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -19,14 +19,25 @@ from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
 from proxies.evolved.proxy import evolved_over, find
-from proxies.fusion import log_rank, mean_rank, oriented, single_best
+from proxies.fusion import AZ_NAS, VKDNW, libra, log_rank, mean_rank, oriented, single_best
 
-__all__ = ["Agreement", "Compared", "Origin", "agreements", "as_table", "correlate", "correlate_computed", "fusions"]
+__all__ = [
+    "Agreement",
+    "Compared",
+    "Origin",
+    "agreements",
+    "as_table",
+    "correlate",
+    "correlate_computed",
+    "fusion_agreement",
+    "fusions",
+]
 
 _LARGEST_RESAMPLE = 500
 _KNOWN = 50
-"""Evaluated architectures that the single best score is chosen by."""
-_AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+"""Evaluated architectures that the single best score, and the three of LIBRA, are chosen by."""
+_LOG_RANKS = {"log rank (AZ-NAS)": AZ_NAS, "log rank (VKDNW)": VKDNW}
+"""Fusions by the sum of log ranks, with their members."""
 
 Origin = Literal["published", "own"]
 
@@ -62,12 +73,16 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Compared:
-    """One benchmark: what was ordered (higher is better), scores by label (rows,), and how well they do it."""
+    """One benchmark: what was ordered (higher is better), scores by label (rows,), and how well they do it.
+
+    `fused` is the `fusion_agreement` of the scores of each origin.
+    """
 
     benchmark: str
     truth: NDArray[np.float64]
     columns: Mapping[str, NDArray[np.float64]]
     found: list[Agreement]
+    fused: Mapping[Origin, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
 
 
 def agreements(
@@ -161,14 +176,19 @@ def _interval(
 
 
 def fusions(
-    columns: Mapping[str, NDArray[np.float64]], validation: NDArray[np.float64], seed: int = 0
+    columns: Mapping[str, NDArray[np.float64]],
+    validation: NDArray[np.float64],
+    seed: int = 0,
+    evaluations: int = _KNOWN,
 ) -> dict[str, NDArray[np.float64]]:
-    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four, and ``single best``.
+    """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four and of VKDNW's five, ``single best``
+    and ``LIBRA``.
 
     Members are scores of known direction that half of the rows have; a row without one of them has NaN, and ranks are
-    taken among the others, which is transductive. ``log rank`` is there when all four are (multiply-accumulates are its
-    complexity). ``single best`` is the member with the largest |τ_b| over 50 random rows of `validation` (rows,),
-    higher = better.
+    taken among the others, which is transductive. A ``log rank`` is there when all of its members are. ``single best``
+    is the member with the largest |τ_b| over `evaluations` random rows of `validation` (rows,), higher = better;
+    ``LIBRA`` the log rank of the three that `proxies.fusion.libra` chooses by those rows and the numbers of parameters
+    (score ``params``), where these are known. Randomness: `seed`, which rows.
     """
     known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
     members = [n for n in known if np.isfinite(columns[n]).mean() >= 0.5]
@@ -182,13 +202,47 @@ def fusions(
             found[name][rows] = fusion(turned[rows])
 
     if len(members) > 1:
-        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(validation)))[:_KNOWN]
+        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(validation)))[:evaluations]
         fuse("mean rank", members, mean_rank)
         turned = oriented({member: columns[member] for member in members})
         best = single_best(turned[evaluated], validation[evaluated])
         found["single best"] = best.sign * turned[:, best.column]
-    if set(_AZ_NAS) <= set(members):
-        fuse("log rank (AZ-NAS)", _AZ_NAS, log_rank)
+        sized = evaluated[np.isfinite(columns["params"][evaluated])] if "params" in columns else evaluated[:0]
+        if len(sized) > 1:
+            three = libra(turned[sized], validation[sized], columns["params"][sized])
+            fuse("LIBRA", [members[k] for k in three.columns], lambda scores: log_rank(scores * np.array(three.signs)))
+    for name, chosen in _LOG_RANKS.items():
+        if set(chosen) <= set(members):
+            fuse(name, chosen, log_rank)
+    return found
+
+
+_CHOOSING = ("single best", "LIBRA")
+"""Fusions that are chosen by evaluations."""
+_DRAWS = 20
+
+
+def fusion_agreement(
+    columns: Mapping[str, NDArray[np.float64]], validation: NDArray[np.float64], truth: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Spearman's ρ of each of `fusions` with `truth` (rows,), over the rows that it has: (1,) numbers.
+
+    Those that are chosen by evaluations have twenty, (20,), one for each draw of 50, and LIBRA one more entry, ``LIBRA,
+    all``, chosen by all evaluations, as it was published.
+    """
+
+    def rho(column: NDArray[np.float64]) -> float:
+        rows = np.isfinite(column) & np.isfinite(truth)
+        return ranking.spearman(column[rows], truth[rows])
+
+    drawn = [fusions(columns, validation, seed) for seed in range(_DRAWS)]
+    found = {
+        name: np.array([rho(one[name]) for one in (drawn if name in _CHOOSING else drawn[:1]) if name in one])
+        for name in drawn[0]
+    }
+    every = fusions(columns, validation, 0, len(validation))
+    if "LIBRA" in every:
+        found["LIBRA, all"] = np.array([rho(every["LIBRA"])])
     return found
 
 
@@ -217,6 +271,7 @@ def correlate(
     for name in (n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)):
         found: list[Agreement] = []
         shown: dict[str, NDArray[np.float64]] = {}
+        fused: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
         for origin in (o for o, known in sources.items() if name in known):
             try:
                 benchmark = benchmarks.get(name)
@@ -230,7 +285,9 @@ def correlate(
             columns |= {
                 proxy.name: proxy.fitted({leaf: table.column(leaf) for leaf in proxy.leaves}) for proxy in evolved
             }
-            columns |= fusions(columns, benchmark.validation if benchmark.metric.maximize else -benchmark.validation)
+            validation = _truth(benchmark, "validation")
+            fused[origin] = fusion_agreement(columns, validation, truth)
+            columns |= fusions(columns, validation)
             sizes = columns.get("params")
             these = agreements(
                 benchmark, columns, against=against, sizes=sizes, within_groups=within_groups, resamples=resamples
@@ -239,7 +296,7 @@ def correlate(
             found += these
             shown |= {a.label: columns[a.score] for a in these}
         if found:
-            compared.append(Compared(name, truth, shown, found))
+            compared.append(Compared(name, truth, shown, found, fused))
     return compared, missing
 
 

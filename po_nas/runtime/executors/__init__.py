@@ -5,17 +5,7 @@ from __future__ import annotations
 from po_nas.registry import Registry
 from po_nas.runtime.executors.base import Answer, Completed, Executor, ExecutorOptions, Task, Workload
 
-__all__ = [
-    "Answer",
-    "Completed",
-    "Executor",
-    "ExecutorOptions",
-    "Task",
-    "Workload",
-    "names",
-    "register",
-    "registry",
-]
+__all__ = ["Answer", "Completed", "Executor", "ExecutorOptions", "Task", "Workload", "names", "register", "registry"]
 
 registry: Registry[type[Executor]] = Registry("executor", "po_nas.executors")
 register = registry.register

@@ -19,15 +19,7 @@ from po_nas.errors import WorkerLostError
 from po_nas.runtime.executors.base import Answer, ExecutorOptions, Task, Workload, timed_out
 from po_nas.runtime.executors.environment import check_share, environment, room, share, visible
 from po_nas.runtime.executors.lanes import LaneExecutor, LaneOptions
-from po_nas.runtime.executors.messages import (
-    READY,
-    answer_of,
-    answered,
-    broken,
-    built,
-    recipe,
-    text_of,
-)
+from po_nas.runtime.executors.messages import READY, answer_of, answered, broken, built, recipe, text_of
 
 __all__ = ["ProcessExecutor", "ProcessOptions", "resident_mb"]
 

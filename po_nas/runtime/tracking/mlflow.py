@@ -10,15 +10,13 @@ from typing import Any
 from mlflow.entities import Metric as MLflowMetric
 from mlflow.tracking import MlflowClient
 
-from po_nas.core.objective import Outcome
 from po_nas.core.settings import flat
-from po_nas.core.trial import Trial
-from po_nas.runtime.callbacks import Callback, Progress, RunInfo
+from po_nas.runtime.callbacks import RunInfo, ScalarCallback
 
 __all__ = ["MLflowCallback"]
 
 
-class MLflowCallback(Callback):
+class MLflowCallback(ScalarCallback):
     """Logs a search to MLflow.
 
     The store is the one named by MLFLOW_TRACKING_URI, else a SQLite file in the run directory; MLflow's global state
@@ -39,23 +37,10 @@ class MLflowCallback(Callback):
         for key, value in flat(info.config).items():
             self._client.log_param(self._run_id, key, str(value))
 
-    def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
-        if self._client is None:
-            return
-        values = {
-            "validation": outcome.validation,
-            "incumbent": progress.incumbent_validation,
-            "regret": progress.regret_validation,
-            "cost_s": progress.cost_s,
-        }
-        self._client.log_batch(
-            self._run_id,
-            metrics=[
-                MLflowMetric(key, value, int(progress.elapsed_s * 1000), trial.number)
-                for key, value in values.items()
-                if value is not None
-            ],
-        )
+    def log(self, values: Mapping[str, float], step: int, elapsed_s: float) -> None:
+        if self._client is not None:
+            metrics = [MLflowMetric(name, value, int(elapsed_s * 1000), step) for name, value in values.items()]
+            self._client.log_batch(self._run_id, metrics=metrics)
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         if self._client is None:

@@ -17,8 +17,7 @@ from po_nas.errors import MissingExtraError
 from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.images import Images, stratified
 from po_nas.training.data.layouts import image_folder, list_files, split_reader
-from po_nas.training.data.resident import ResidentLoader
-from po_nas.training.data.streamed import StreamedLoader
+from po_nas.training.data.loaders import ResidentLoader, StreamedLoader
 from po_nas.training.recipe import Recipe
 
 __all__ = ["ImageData", "Loader", "open_data"]

@@ -9,7 +9,7 @@ import torch
 
 from losses import classification
 from losses.classification import Hyperparameter
-from po_nas.testing.classification_losses import ClassificationLossConformance
+from po_nas.testing.losses import ClassificationLossConformance
 
 VARIANTS = [
     *((name, {}) for name in classification.names()),

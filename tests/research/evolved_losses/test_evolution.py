@@ -195,7 +195,7 @@ def test_no_test_image_is_read_before_the_end(monkeypatch):
 
     def parts(arguments):
         from po_nas.training.data import open_data
-        from po_nas.training.isolation import chosen_device
+        from po_nas.training.device import chosen_device
 
         recipe = Setting().recipe(image_set("digits"), arguments[3], "cross_entropy")
         data = open_data(image_set("digits"), None, recipe, device=chosen_device("cpu"), samples=200)

@@ -123,6 +123,12 @@ def test_fusions_rank_by_all_of_known_direction(cifar10):
     taus = {a.score: a.kendall for a in agreements(cifar10, columns | found, within_groups=False, resamples=3)}
     assert taus["mean rank"] > max(taus["jacov"], -taus["ntk"], taus["snip"])
     assert taus["single best"] == pytest.approx(max(taus["jacov"], -taus["ntk"]))
+    # LIBRA needs the sizes, and takes up to three that are nearly as good as the best.
+    sizes = np.asarray(cifar10.extras["params"])
+    alike = {name: noisy(sign, 3) for name, sign in (("jacov", 1), ("ntk", -1), ("nwot", 1), ("snip", 1))}
+    three = fusions({**alike, "params": sizes}, validation)
+    taus = {a.score: a.kendall for a in agreements(cifar10, three, within_groups=False, resamples=3)}
+    assert taus["LIBRA"] > taus["single best"] + 0.03
     with_four = {name: noisy(1, 5) for name in ("az_expressivity", "az_progressivity", "az_trainability", "flops")}
     assert "log rank (AZ-NAS)" in fusions(with_four, validation)
 
@@ -146,7 +152,9 @@ def test_own_and_published_scores_side_by_side(cifar10, monkeypatch, tmp_path):
     own, _ = correlate([cifar10.name], origins=("own",), within_groups=True, resamples=3)
     assert all(label.endswith("(own)") for label in own[0].columns)
     paths = write_correlation(own, tmp_path)
-    assert [path.name for path in paths[3:]] == ["nasbench201-cifar10-scatter.png", "nasbench201-cifar10.png"]
+    names = ["nasbench201-cifar10-scatter.png", "nasbench201-cifar10.png", "fusions.md"]
+    assert [path.name for path in paths[3:]] == names
+    assert f"| {cifar10.name} | own |" in paths[-1].read_text()
     assert "jacov (own)" in paths[1].read_text()
     with raised(UnknownNameError, name="darts/*"):
         correlate(["darts/*"], origins=("own",))

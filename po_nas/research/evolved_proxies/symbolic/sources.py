@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from po_nas import benchmarks, spaces
 from po_nas.benchmarks.data import table
 from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
-from po_nas.benchmarks.suite_zero import decode
+from po_nas.benchmarks.samples import decode
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.proxy_scores.packaged import sample_scores
 from po_nas.proxy_scores.table import ScoreTable

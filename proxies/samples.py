@@ -1,0 +1,171 @@
+"""Which rows of a tensor inside of a network belong to which sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from po_nas.errors import UnsupportedModuleError
+from proxies.provenance import WeightUse
+from proxies.recording import Captured, Watch, record
+from proxies.state import State
+
+__all__ = ["SampleRows", "channels_last"]
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrangement:
+    """The samples are in dimension `axis`, with `each` rows for every sample, one after the other if `together`."""
+
+    axis: int
+    each: int = 1
+    together: bool = True
+
+    def samples_first(self, tensor: Tensor) -> Tensor:
+        """The tensor with samples in dimension 0, and a sample's rows in a dimension of their own."""
+        if self.each > 1:
+            samples = tensor.shape[self.axis] // self.each
+            sizes = (samples, self.each) if self.together else (self.each, samples)
+            tensor = torch.unflatten(tensor, self.axis, sizes)
+        return tensor.movedim(self.axis if self.together else self.axis + 1, 0)
+
+
+class SampleRows:
+    """Finds the samples in tensors that do not have them in dimension 0, such as tokens in rows of their own.
+
+    The module is run on a few of the samples: a dimension that follows their number holds them. Where it has several
+    rows for each, the module is run on the same samples in another order, and the rows must follow. Dropout does not
+    happen then. A module of several inputs, and one that cannot be called with fewer samples, is not run; there a
+    tensor has the samples where its size says so, or none.
+    """
+
+    def __init__(self, state: State, inputs: Sequence[Tensor], seed: int) -> None:
+        self.samples = len(inputs[0])
+        self._first: _Seen | None = None
+        self._second: _Seen | None = None
+        if len(inputs) > 1:
+            return
+        few = _few(inputs[0])
+        self._few = len(few)
+        try:
+            with torch.no_grad():
+                self._first = _Seen(state, few, seed)
+                if any(len(t) != self._few for t in self._first.tensors()):
+                    self._second = _Seen(state, few.roll(-1, 0), seed)
+        except Exception:  # The module's own: it is not made for so few samples.
+            self._first = None
+
+    def of_relu(self, index: int, output: Tensor) -> Tensor:
+        """The output of a ReLU, the `index`-th of the pass, with the samples in dimension 0."""
+        seen = [] if self._first is None else self._first.relus
+        if not seen and len(output) != self.samples:
+            raise _lost("a ReLU")
+        if not seen:
+            return output
+        if index >= len(seen):
+            raise _lost("a ReLU")
+        other = self._second.relus[index] if self._second and index < len(self._second.relus) else None
+        return self._arranged(output, seen[index], other, "a ReLU")
+
+    def count_relus(self, found: int) -> None:
+        """Raise `UnsupportedModuleError` if a pass had another number of ReLUs."""
+        if self._first is not None and len(self._first.relus) != found:
+            raise _lost("a ReLU")
+
+    def of_output(self, index: int, use: WeightUse, tensor: Tensor) -> Tensor:
+        """The output of a weight's operator, or a tensor of its shape: (n, …, channels).
+
+        `use` is the `index`-th of the pass.
+        """
+        found = channels_last(use, tensor)
+        seen = [] if self._first is None else self._first.outputs
+        if seen and index < len(seen):
+            first = channels_last(use, seen[index])
+            again = self._second.outputs if self._second else []
+            other = channels_last(use, again[index]) if index < len(again) else None
+            return self._arranged(found, first, other, "a layer")
+        places = [d for d, size in enumerate(found.shape[:-1]) if size == self.samples]
+        if seen or not places or (places[0] != 0 and len(places) > 1):
+            raise _lost("a layer")
+        return found.movedim(places[0], 0)
+
+    def _arranged(self, tensor: Tensor, first: Tensor, second: Tensor | None, what: str) -> Tensor:
+        """`tensor` with its samples first; `first` and `second` are the same for a few samples, in two orders."""
+        few, many = self._few, self.samples
+        moved = [d for d, (a, b) in enumerate(zip(first.shape, tensor.shape, strict=False)) if a != b]
+        if first.dim() != tensor.dim() or len(moved) != 1:
+            raise _lost(what)
+        axis = moved[0]
+        each = first.shape[axis] // few
+        if first.shape[axis] != few * each or tensor.shape[axis] != many * each:
+            raise _lost(what)
+        if each == 1:
+            return _Arrangement(axis).samples_first(tensor)
+        fitting = [a for a in (_Arrangement(axis, each), _Arrangement(axis, each, False)) if _follows(a, first, second)]
+        if len(fitting) != 1:
+            raise _lost(what)
+        return fitting[0].samples_first(tensor)
+
+
+class _Seen:
+    """ReLUs and outputs of layers for a few samples."""
+
+    def __init__(self, state: State, inputs: Tensor, seed: int) -> None:
+        self.relus: list[Tensor] = []
+        watch = _Relus(self.relus)
+        captured: Captured = record(state, (inputs,), watch, seed=seed, share=False)
+        self.outputs: list[Tensor] = [use.output for use in captured.uses]
+
+    def tensors(self) -> list[Tensor]:
+        return [*self.relus, *self.outputs]
+
+
+class _Relus(Watch):
+    def __init__(self, relus: list[Tensor]) -> None:
+        super().__init__(keep=True, codes=self._keep, dropout=False)
+        self._relus = relus
+
+    def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
+        super().begin(captured, copied, share)
+        self._relus.clear()
+
+    def _keep(self, _: int, output: Tensor) -> Tensor:
+        self._relus.append(output.clone())
+        return output.new_zeros(1, 1)
+
+
+def _few(inputs: Tensor) -> Tensor:
+    """A few samples, of another number than there are."""
+    if len(inputs) > 2:
+        return inputs[: 3 if len(inputs) > 3 else 2]
+    more = inputs.mean(0, keepdim=True) / 2 if inputs.is_floating_point() else inputs[:1]
+    return torch.cat([inputs, more])
+
+
+def channels_last(use: WeightUse, tensor: Tensor) -> Tensor:
+    """A tensor with what a weight makes of it as its last dimension."""
+    if not use.channels:
+        return tensor.unsqueeze(-1)
+    channels = sorted(c % tensor.dim() for c in use.channels)
+    rest = [d for d in range(tensor.dim()) if d not in channels]
+    moved = tensor.permute(*rest, *channels)
+    return moved if len(channels) == 1 else moved.flatten(len(rest))
+
+
+def _follows(arrangement: _Arrangement, first: Tensor, second: Tensor | None) -> bool:
+    """Whether rows change places as the samples have done."""
+    if second is None or second.shape != first.shape:
+        return False
+    before, after = (arrangement.samples_first(t).double() for t in (first, second))
+    off = (before.roll(-1, 0) - after).abs().max()
+    return bool(off <= _TOLERANCE * before.abs().max())
+
+
+def _lost(what: str) -> UnsupportedModuleError:
+    reason = f"{what} is called on something whose samples cannot be told apart"
+    return UnsupportedModuleError("*", reason, "ReLU" if what == "a ReLU" else "samples")
