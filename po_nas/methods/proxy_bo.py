@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -163,6 +163,27 @@ class GPProxies(ProxyBO):
     arXiv 2310.20708; Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, arXiv
     1206.2944 (marginalising the hyperparameters in the acquisition function).
     """
+
+    _extended: tuple[ProxyFeatures, tuple[Hashable, ...], ProxyFeatures] | None = None
+
+    def features(self) -> ProxyFeatures:
+        """The candidates, and what was evaluated outside of their sample, so that the model learns from all of it."""
+        base = super().features()
+        trials = [*(o.trial for o in self.observations), *self.pending.values()]
+        outside = {
+            self.domain.identity(t.architecture): t.architecture
+            for t in trials
+            if self.domain.identity(t.architecture) not in base.candidates.position
+        }
+        if not outside:
+            return base
+        if self._extended is None or self._extended[0] is not base or self._extended[1] != tuple(outside):
+            others = tuple(outside.values())
+            source = require_proxies(self.domain, type(self).__name__)
+            candidates = base.candidates.extended(others, source.values(others, base.candidates.names))
+            z = base.normaliser.transform(candidates.scores[len(base.candidates) :])
+            self._extended = base, tuple(outside), base.extended(others, z, candidates)
+        return self._extended[2]
 
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
 

@@ -221,6 +221,17 @@ def test_a_run_goes_on_with_the_same_space_only(tmp_path, method):
     assert result.validation == whole.validation
 
 
+def test_gp_proxies_learns_from_what_is_not_in_its_sample(tmp_path):
+    space = own()
+    given = {"proxies": ["params"], "example_inputs": INPUTS}
+    po_nas.search(space=space, objective=train, method="random", budget=8, out=tmp_path / "first", **given)
+    given["warm_start"] = [tmp_path / "first"]
+    method = {"name": "gp_proxies", "pool": 40}
+    po_nas.search(space=space, objective=train, method=method, budget=3, out=tmp_path / "run", **given)
+    events = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    assert [e["origin"] for e in events if e["event"] == "ask"] == ["acquisition"] * 3
+
+
 PLUGIN = '''
 import torch
 from torch import nn
