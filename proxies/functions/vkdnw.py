@@ -69,12 +69,15 @@ def vkdnw_entropy(context: ProxyContext) -> float:
         chosen: Tensor = logs[drawn.to(logs.device)] / _CLASSES**0.5
         return chosen
 
-    size = len(context.layers)
-    total = torch.zeros(size, size, dtype=torch.float64)
+    blocks = []
     for gradients in samples.of_terms(terms, count):
         rows = torch.stack([torch.stack([g.reshape(-1)[g.numel() // 2] for g in each]) for each in gradients])
-        rows = rows.double().cpu()
-        total += rows.mT @ rows / count
+        blocks.append(rows.double().cpu())
+    if any(rows.shape[1] != blocks[0].shape[1] for rows in blocks):
+        reason = "the module uses its weights in other pieces for other samples"
+        raise UnsupportedModuleError("*", reason, "the same layers for all samples")
+    jacobian = torch.cat(blocks)
+    total = jacobian.mT @ jacobian / count
     used = total.diagonal() > 0
     if not bool(used.any()):
         raise UnsupportedModuleError("*", "the outputs depend on none of the weights that were chosen", "gradients")
