@@ -52,7 +52,7 @@ class DeclaredNetworks:
         **chosen: Any,
     ) -> Module:
         """The network of `architecture`, freshly initialised; see `po_nas.networks.build`."""
-        from po_nas.networks.initialisation import on_meta, seeded
+        from po_nas.networks.layers import on_meta, seeded
 
         known = self.options()
         for name in chosen:
