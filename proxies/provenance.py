@@ -193,7 +193,9 @@ class Provenance:
             result.stride(channel),
             result.shape[channel],
         )
-        self._followed.setdefault(id(base), []).append(found)
+        # Another tensor may have had this identity before.
+        before = [other for other in self._followed.get(id(base), ()) if other.reference() is base]
+        self._followed[id(base)] = [*before, found]
 
     def _consume(self, function: Callable[..., Any], given: list[Tensor], result: Any) -> None:
         results = list(tensors(result))
@@ -204,8 +206,7 @@ class Provenance:
             base = _base(tensor)
             for followed in self._followed.get(id(base), ()):
                 if followed.reference() is not base:
-                    del self._followed[id(base)]
-                    break
+                    continue
                 changed = base._version != followed.version
                 followed.version = base._version
                 if changed or not all(r is tensor or _base(r) is base for r in results):
