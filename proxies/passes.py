@@ -91,8 +91,6 @@ class Passes:
             self._forget()
         if not any("attention" in closure((name,)) for name in pending):
             self._attention = None
-        if "nonlinear" in self.results and "nonlinear_gradients" not in pending:
-            self.results["nonlinear"] = [NonlinearCall(c.before, c.after.detach()) for c in self.results["nonlinear"]]
         if "block_jacobians" not in pending and "blocks" in self.results:
             self.results["blocks"] = [features.detach() for features in self.results["blocks"]]
         if "hessian" not in pending and "gradients" in self.results:
@@ -134,8 +132,7 @@ class Passes:
         def watching(copies: bool) -> Watch:
             if "nonlinear" not in self.wanted:
                 return Watch(keep=activations, codes=coded)
-            differentiated = "nonlinear_gradients" in self.wanted
-            return Nonlinearities(keep=activations, codes=coded, gradients=differentiated, copies=copies)
+            return Nonlinearities(keep=activations, codes=coded, copies=copies)
 
         watched = candidates(self.state.module) if "blocks" in self.wanted else []
         if "jacobian" in self.wanted and self._input.is_floating_point():
@@ -222,10 +219,8 @@ class Passes:
         outputs = [use.output for use in captured.uses] if "activation_gradients" in self.wanted else []
         again = "hessian" in self.wanted
         loss = self._loss(result, self.batch.labels)
-        nonlinear = [call.after for call in self._nonlinear] if "nonlinear_gradients" in self.wanted else []
-        by_weight, rest = _weight_gradients([loss], captured, again, [*outputs, *nonlinear])
-        beside = [g.detach() for g in rest]
-        self._output_gradients, self._nonlinear_gradients = beside[: len(outputs)], beside[len(outputs) :]
+        by_weight, rest = _weight_gradients([loss], captured, again, outputs)
+        self._output_gradients = [g.detach() for g in rest]
         return layers.of_bases(by_weight)
 
     def _run_activation_gradients(self) -> list[ActivationGradient]:
@@ -237,9 +232,11 @@ class Passes:
         ]
 
     def _run_nonlinear_gradients(self) -> list[Tensor]:
-        gradients = self._nonlinear_gradients
-        del self._nonlinear_gradients
-        return gradients
+        # On a graph of its own: with the copies that it needs, the others' gradients would be rounded otherwise.
+        watch = Nonlinearities(gradients=True)
+        captured = record(self.state, self.batch.inputs, watch, seed=derive_seed(self.seed, "forward"))
+        loss = self._loss(self.state.checked(captured.result, len(self._input)), self.batch.labels)
+        return [g.detach() for g in captured.gradients([loss], [call.after for call in watch.calls])]
 
     def _run_hessian(self) -> list[Tensor]:
         gradients: list[Tensor] = self.results["gradients"]

@@ -27,7 +27,7 @@ PASSES: dict[str, tuple[str, ...]] = {
     "block_jacobians": ("blocks",),
     "gradients": ("forward",),
     "activation_gradients": ("activations", "gradients"),
-    "nonlinear_gradients": ("nonlinear", "gradients"),
+    "nonlinear_gradients": ("nonlinear",),
     "hessian": ("gradients",),
     "attention": (),
     "feed_forward": ("attention",),

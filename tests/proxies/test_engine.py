@@ -175,7 +175,7 @@ def test_specs_are_complete():
         assert callable(proxies.registry.get(name))
         assert proxies.registry.get(name).__doc__
         assert spec.needs_labels == bool(
-            closure(spec.passes) & {"gradients", "half_gradients", "attention_gradients"}
+            closure(spec.passes) & {"gradients", "half_gradients", "attention_gradients", "nonlinear_gradients"}
         ) or name in (
             "epe_nas", "gradsign") or spec.needs  # fmt: skip
     assert closure(["hessian"]) == {"hessian", "gradients", "forward"}

@@ -258,13 +258,13 @@ def test_agreement_with_published_scores(monkeypatch, tmp_path):
 
 def test_what_makes_scores_differ(monkeypatch, tmp_path):
     benchmark = benchmarks.get("nasbench201/cifar10")
-    values = np.stack([benchmark.extras["params"], np.where(np.arange(15_625) > 15_620, 1.0, np.nan)], axis=1)
+    values = np.stack([benchmark.extras["params"], np.where(np.arange(15_625) > 15_604, 1.0, np.nan)], axis=1)
     table = ScoreTable(benchmark.name, ("l2_norm", "snip"), values, np.full_like(values, np.nan), "made up", ())
     told = replace(benchmark, scores={"published": lambda: table})
     monkeypatch.setattr(benchmarks, "get", lambda name: told)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("space: nasbench201\ntasks: {cifar10: {classes: 10, size: 4, samples: 2}}\nparts: [[l2_norm]]\n")
-    arguments = ["proxies", "agree", "--recipe", recipe, "-p", "l2_norm", "--cells", "5"]
+    arguments = ["proxies", "agree", "--recipe", recipe, "-p", "l2_norm", "--cells", "20"]
     result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--cache", tmp_path / "c.sqlite")])
     assert result.exit_code == 0, result.output
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in result.output.splitlines()}
