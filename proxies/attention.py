@@ -22,6 +22,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from proxies.channels_last import avoid_channels_last
+from proxies.operators import Call
 from proxies.weight_product import (
     WeightProduct,
     einsum_labels,
@@ -139,7 +141,10 @@ class AttentionRecorder(TorchFunctionMode):
             return self._fused(*arguments, **keywords)
         if getattr(function, "__name__", "") in _ACTIVATIONS:
             return self._activation(function, arguments, keywords)
-        result = function(*arguments, **keywords)
+        call = Call(function, arguments, keywords)
+        if function is torch.conv2d:
+            avoid_channels_last(call)
+        result = call.run()
         if not _holds_tensors(result):
             return result
         tensors = list(_tensors((*arguments, *keywords.values())))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["corrupts_memory"]
+from proxies.operators import Call
+
+__all__ = ["avoid_channels_last", "corrupts_memory"]
 
 _VECTOR = 8
 """Channels in one AVX2 vector of float32."""
@@ -21,3 +23,11 @@ def corrupts_memory(weight_shape: Sequence[int], stride: int | Sequence[int]) ->
     steps = (stride,) if isinstance(stride, int) else tuple(stride)
     small = tuple(weight_shape[2:]) == (1, 1) and weight_shape[1] < _VECTOR
     return small and any(step != 1 for step in steps)
+
+
+def avoid_channels_last(call: Call) -> None:
+    """Store the images of a convolution in the common way where `corrupts_memory` says so."""
+    images, weight, stride = call.get(0, "input"), call.get(1, "weight"), call.get(3, "stride")
+    if images.device.type == "cpu" and images.dim() == 4 and corrupts_memory(weight.shape, stride or 1):
+        call.put(0, "input", images.contiguous())
+        call.put(1, "weight", weight.contiguous())

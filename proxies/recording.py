@@ -15,7 +15,7 @@ from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.weak import TensorWeakRef
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.channels_last import corrupts_memory
+from proxies.channels_last import avoid_channels_last
 from proxies.decomposed import DECOMPOSED
 from proxies.isolation import seeded
 from proxies.operators import DROPOUTS, NORMS, SUMS, Call, Operand, is_operator, operands, tensors
@@ -152,7 +152,7 @@ class Watch(TorchFunctionMode):
                 return DECOMPOSED[function](*arguments, **keywords)
         call = Call(function, arguments, keywords)
         if function is torch.conv2d:
-            _avoid_channels_last(call)
+            avoid_channels_last(call)
         uses: list[WeightUse] = []
         if function in DROPOUTS and not self.dropout:
             result = call.get(0, "input")
@@ -262,14 +262,6 @@ class Watch(TorchFunctionMode):
         # Weak, so that nothing lives longer than the module itself lets it.
         self._known[id(tensor)] = (TensorWeakRef(tensor), tensor._version, grad, TensorWeakRef(output), output._version)
         return output
-
-
-def _avoid_channels_last(call: Call) -> None:
-    """Store the images of a convolution in the common way where `corrupts_memory` says so."""
-    images, weight, stride = call.get(0, "input"), call.get(1, "weight"), call.get(3, "stride")
-    if images.device.type == "cpu" and images.dim() == 4 and corrupts_memory(weight.shape, stride or 1):
-        call.put(0, "input", images.contiguous())
-        call.put(1, "weight", weight.contiguous())
 
 
 def _saving_is_hooked() -> bool:

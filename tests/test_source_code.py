@@ -5,6 +5,7 @@ import sys
 from functools import partial
 
 import pytest
+import torch
 
 from po_nas import source_code
 from po_nas.source_code import code_hash
@@ -31,7 +32,8 @@ def test_a_change_anywhere_in_the_file_changes_it(folder):
     path.write_text("def g(): return 1\ndef f(): return g()\nclass K:\n    def __call__(self): return 1\nk = K()\n")
     first = hashed("hashed_one")
     assert hashed("hashed_one") == first
-    assert hashed("hashed_one", "k") == hashed("hashed_one", "K")
+    assert hashed("hashed_one", "k") == hashed("hashed_one", "k")
+    assert hashed("hashed_one", "f") != hashed("hashed_one", "g")
     path.write_text(path.read_text().replace("return 1", "return 2", 1))
     assert hashed("hashed_one") != first
 
@@ -50,6 +52,52 @@ def test_a_change_in_another_file_of_the_package_changes_it(folder):
 def test_arguments_of_a_partial_count():
     assert code_hash(partial(int, base=2)) != code_hash(partial(int, base=3))
     assert code_hash(hashed) != code_hash(hashed, folder)
+
+
+class Builder:
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self):
+        return self.width
+
+    def build(self):
+        return self.width
+
+
+def test_what_functions_and_objects_hold_counts():
+    def closed(width):
+        def build(extra=0):
+            return width + extra
+
+        return build
+
+    def given(width):
+        def build(extra=width):
+            return extra
+
+        return build
+
+    def recursive(width):
+        def build(n):
+            return build(n - 1) if n else width
+
+        return build
+
+    for make in (
+        closed,
+        given,
+        recursive,
+        Builder,
+        lambda width: Builder(width).build,
+        lambda width: Builder([{width}]),
+    ):
+        assert code_hash(make(1)) == code_hash(make(1))
+        assert code_hash(make(1)) != code_hash(make(2))
+    assert code_hash(closed(1)) != code_hash(given(1))
+    # What a tensor holds is not looked at: two of them are never taken for one.
+    first, second = closed(torch.ones(2)), closed(torch.ones(2))
+    assert code_hash(first) == code_hash(first) != code_hash(second)
 
 
 def test_what_has_no_source_is_like_nothing_else():

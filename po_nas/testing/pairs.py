@@ -41,6 +41,7 @@ LOOKS_AT: dict[str, frozenset[str]] = {
     "synflow": _LAYERS | {"normalisation"},
     "synflow_bn": _LAYERS,
     "macs": frozenset({"operations", "layers"}),
+    **dict.fromkeys(("attention", "feed_forward", "attention_gradients"), frozenset(ASPECTS)),
 }
 """What each pass is about, of `ASPECTS`; one that is not named here may be about all of them."""
 

@@ -58,7 +58,7 @@ VERBS = [
     ["proxies", "correlate"], ["proxies", "agree"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"],
     ["surrogates", "describe"], ["compare"], ["train"], ["evolve"], ["evolve", "proxy"], ["evolve", "reference"],
     ["evolve", "loss"], ["study", "evolved-proxies"],
-    ["configs"], ["configs", "list"], ["configs", "show"], ["configs", "copy"],
+    ["proxies", "ablate"], ["configs"], ["configs", "list"], ["configs", "show"], ["configs", "copy"],
 ]  # fmt: skip
 
 
@@ -391,7 +391,7 @@ def test_correlate(tmp_path, monkeypatch):
     result = invoke("proxies", "correlate", "nasbench201/*", "--out", tmp_path, "--groups", "--scores", "published")
     assert result.exit_code == 0, result.output
     assert {Path(line).name for line in result.output.split()} == {
-        *("correlation.parquet", "correlation.md", "correlation.png", "nasbench201-cifar10.png"),
+        *("correlation.parquet", "correlation.md", "fusions.md", "correlation.png", "nasbench201-cifar10.png"),
         "nasbench201-cifar10-scatter.png",
     }
     assert "mostly nor_conv_3x3" in (tmp_path / "correlation.md").read_text()

@@ -203,11 +203,11 @@ def finished(tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("place", ["config.yaml.tmp", "journal.jsonl", ".lock"])
+@pytest.mark.parametrize("place", ["config.yaml.PROCESS.tmp", "journal.jsonl", ".lock"])
 def test_a_search_that_cannot_write(tmp_path, place):
     """A folder in the way of a file refuses to be written for every user, root too."""
     out = tmp_path / "run"
-    (out / place).mkdir(parents=True)
+    (out / place.replace("PROCESS", str(os.getpid()))).mkdir(parents=True)
     with pytest.raises((RunDirectoryError, JournalError)):
         po_nas.search(benchmark="nasbench201/cifar10", method="random", budget=6, out=out)
 
@@ -215,7 +215,7 @@ def test_a_search_that_cannot_write(tmp_path, place):
 @pytest.mark.parametrize(
     ("place", "act"),
     [
-        ("summary.json.tmp", po_nas.resume),
+        ("summary.json.PROCESS.tmp", po_nas.resume),
         (".lock", po_nas.resume),
         ("report/regret.png", make_report),
         ("report/index.html", make_report),
@@ -226,10 +226,11 @@ def test_what_cannot_be_written_afterwards(tmp_path, finished, place, act):
     shutil.copytree(finished, out)
     for name in ("summary.json", ".lock"):
         (out / name).unlink(missing_ok=True)
-    (out / place).mkdir(parents=True)
+    blocked = out / place.replace("PROCESS", str(os.getpid()))
+    blocked.mkdir(parents=True)
     with raised(RunDirectoryError, out):
         act(out)
-    shutil.rmtree(out / place)
+    shutil.rmtree(blocked)
     act(out)
 
 

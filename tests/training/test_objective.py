@@ -402,8 +402,12 @@ def test_corrupt_images_fail_trials_and_say_where(tmp_path):
         benchmark="train/darts/cifar10", method="random", budget=2, training=training, out=tmp_path / "run"
     )
     assert (found.evaluations, found.failed, found.incumbent) == (2, 2, None)
-    journal = (tmp_path / "run/journal.jsonl").read_text()
-    assert journal.count("CorruptImageError: ") == journal.count("class004/4.png: ") == 2
+    events = [json.loads(line) for line in (tmp_path / "run/journal.jsonl").read_text().splitlines()]
+    reasons = [event["reason"] for event in events if event["event"] == "fail"]
+    assert len(reasons) == 2
+    for reason in reasons:
+        assert "CorruptImageError: " in reason
+        assert "class004/4.png: " in reason
 
 
 def test_a_search_on_images_of_the_users_own(tmp_path):
