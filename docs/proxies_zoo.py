@@ -23,9 +23,7 @@ from tests.proxies.zoo import ZOO, Entry, entry  # noqa: E402
 
 __all__ = ["NAMES", "PAGE", "evaluated", "main", "page"]
 
-LEFT_OUT = ("layer_count", "vkdnw", "vkdnw_entropy")
-"""Proxies whose score of one and the same network of the zoo is not always the same."""
-NAMES = sorted({spec.name for spec, _, _ in CATALOGUE} - set(LEFT_OUT))
+NAMES = sorted(spec.name for spec, _, _ in CATALOGUE)
 PAGE = ROOT / "docs/results/proxies_zoo.md"
 
 _INTRODUCTION = """\
@@ -40,7 +38,6 @@ and has a loss of its own.
 A cell is the score (three digits) or a letter: the proxy has no score for that network, and the sentence below is what
 it says. Scores of different rows have nothing to do with each other, and these networks are too different for a row to
 be a ranking.
-Left out: layer_count, vkdnw and vkdnw_entropy, whose score of one network with attention is not always the same.
 """
 
 

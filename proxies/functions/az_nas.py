@@ -48,6 +48,9 @@ def az_trainability(context: ProxyContext) -> float:
     terms = []
     for signs, pulled in context.block_gradients:
         outer, inner = by_position(signs, last), by_position(pulled, last)
+        if outer.dim() != inner.dim():
+            reason = "a block turns positions of a plane into a sequence, or the other way round"
+            raise UnsupportedModuleError("*", reason, "blocks with positions of one kind")
         out_rows, in_rows = _rows(outer, inner.shape[2:]), _rows(inner, outer.shape[2:])
         sigma = float(torch.linalg.matrix_norm(in_rows.mT @ out_rows / len(out_rows), 2))
         if sigma == 0:

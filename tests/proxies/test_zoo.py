@@ -16,9 +16,6 @@ from tests.proxies.zoo import ZOO, entry
 
 ROOT = Path(__file__).parents[2]
 
-UNFORESEEN = {("ViT", "az_trainability"), ("MLP-Mixer", "az_trainability")}
-"""Cells whose error is no refusal, but whatever went wrong inside."""
-
 
 @functools.cache
 def script():
@@ -49,8 +46,7 @@ def test_every_cell_is_a_number_or_says_why_not(name):
     for proxy, problem in found.errors.items():
         assert isinstance(problem, ProxyError)
         assert problem.reason, proxy
-    unforeseen = {(name, proxy) for proxy, e in found.errors.items() if isinstance(e, ProxyFailedError)}
-    assert unforeseen == {cell for cell in UNFORESEEN if cell[0] == name}
+        assert not isinstance(problem, ProxyFailedError), "no refusal, but whatever went wrong inside"
 
 
 def without_digits(page):
