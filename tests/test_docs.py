@@ -64,6 +64,12 @@ def test_readme_search(tmp_path):
     assert (tmp_path / "runs/first/summary.json").exists()
 
 
+def test_readme_own_network(tmp_path):
+    example = next(b for b in blocks("README.md") if "po_nas.declare(" in b)
+    run(sys.executable, "-c", example.replace("budget=20", "budget=8"), cwd=tmp_path)
+    assert json.loads((tmp_path / "runs/own/summary.json").read_text())["evaluations"] == 8
+
+
 def test_readme_space(tmp_path):
     example = next(b for b in blocks("README.md") if 'spaces.get("darts")' in b)
     assert run(sys.executable, "-c", example, cwd=tmp_path).strip().endswith(" 1")
