@@ -29,8 +29,9 @@ SWITCHES: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
     "inference": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "dtype": _put_back(torch.get_default_dtype, torch.set_default_dtype, torch.float64),
-    "device": lambda: torch.device("meta"),
+    # Torch cannot set the default device inside of a device's context, if it was set before.
     "default device": _put_back(lambda: None, torch.set_default_device, "meta"),
+    "device": lambda: torch.device("meta"),
     "deterministic": _put_back(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True),
     "precision": _put_back(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"),
     "anomaly": lambda: torch.autograd.set_detect_anomaly(True),
