@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from proxies.operators import Call
 
 __all__ = ["avoid_channels_last", "corrupts_memory"]
@@ -29,5 +32,15 @@ def avoid_channels_last(call: Call) -> None:
     """Store the images of a convolution in the common way where `corrupts_memory` says so."""
     images, weight, stride = call.get(0, "input"), call.get(1, "weight"), call.get(3, "stride")
     if images.device.type == "cpu" and images.dim() == 4 and corrupts_memory(weight.shape, stride or 1):
-        call.put(0, "input", images.contiguous())
-        call.put(1, "weight", weight.contiguous())
+        call.put(0, "input", _in_the_common_way(images))
+        call.put(1, "weight", _in_the_common_way(weight))
+
+
+def _in_the_common_way(tensor: Tensor) -> Tensor:
+    """The tensor with the strides of a new one.
+
+    With height and width 1 a tensor is contiguous whichever way it is stored, and torch goes by the strides: either
+    tensor that looks stored channels last makes the convolution run so.
+    """
+    strides = torch.empty(tensor.shape, device="meta").stride()
+    return tensor if tensor.stride() == strides else tensor.clone(memory_format=torch.contiguous_format)

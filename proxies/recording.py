@@ -151,8 +151,6 @@ class Watch(TorchFunctionMode):
             with self:
                 return DECOMPOSED[function](*arguments, **keywords)
         call = Call(function, arguments, keywords)
-        if function is torch.conv2d:
-            avoid_channels_last(call)
         uses: list[WeightUse] = []
         if function in DROPOUTS and not self.dropout:
             result = call.get(0, "input")
@@ -165,7 +163,7 @@ class Watch(TorchFunctionMode):
         elif self.weights and function in SUMS:
             result = self._add(call)
         else:
-            result = call.run()
+            result = _run(call)
         if not self.weights:
             return result
         if isinstance(result, Tensor | list | tuple) or function is Tensor.__setitem__:
@@ -188,12 +186,12 @@ class Watch(TorchFunctionMode):
     def _multiply(self, call: Call, uses: list[WeightUse]) -> Any:
         found = operands(call, self.provenance.kind)
         if not found:
-            return call.run()
+            return _run(call)
         if self.differentiated and not torch.is_grad_enabled():
             _refuse_reentrant()
         for operand in found:
             uses.append(self._use(call, operand))
-        result = call.run()
+        result = _run(call)
         if not self.recording:
             return result
         index = len(self.captured.uses)
@@ -262,6 +260,14 @@ class Watch(TorchFunctionMode):
         # Weak, so that nothing lives longer than the module itself lets it.
         self._known[id(tensor)] = (TensorWeakRef(tensor), tensor._version, grad, TensorWeakRef(output), output._version)
         return output
+
+
+def _run(call: Call) -> Any:
+    """Call the function, a convolution on copies where kernels demand it; `call` keeps what the module gave."""
+    if call.function is torch.conv2d:
+        call = Call(call.function, call.arguments, call.keywords)
+        avoid_channels_last(call)
+    return call.run()
 
 
 def _saving_is_hooked() -> bool:
