@@ -6,12 +6,14 @@ import hashlib
 import random
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from po_nas.switches import default_switches
 
 __all__ = ["Snapshot", "derive_seed", "isolated", "seeded"]
 
@@ -53,11 +55,7 @@ def isolated(module: nn.Module) -> Iterator[None]:
     """
     snapshot = Snapshot(module, values=False)
     try:
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
-            stack.enter_context(_defaults())
-            stack.enter_context(_current(module))
+        with default_switches(), _reproducible(), _current(module):
             module.train()
             yield
     finally:
@@ -65,28 +63,15 @@ def isolated(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _defaults() -> Iterator[None]:
-    """The settings that torch starts with, as far as they decide about numbers."""
-    dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+def _reproducible() -> Iterator[None]:
+    """Kernels that give the same numbers again, algorithms as torch chooses them."""
     strict = torch.are_deterministic_algorithms_enabled()
     warning = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
-        with ExitStack() as stack:
-            stack.enter_context(
-                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-            )
-            for device in ("cpu", "cuda"):
-                if torch.is_autocast_enabled(device):
-                    stack.enter_context(torch.autocast(device, enabled=False))
-            if torch.get_default_device().type != "cpu":
-                stack.enter_context(torch.device("cpu"))
-            torch.set_default_dtype(torch.float32)
-            torch.set_float32_matmul_precision("highest")
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             torch.use_deterministic_algorithms(False)
             yield
     finally:
-        torch.set_default_dtype(dtype)
-        torch.set_float32_matmul_precision(precision)
         torch.use_deterministic_algorithms(strict, warn_only=warning)
 
 

@@ -19,9 +19,9 @@ from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
+from po_nas.switches import default_switches
 from surrogates.gaussian_process import ArchitectureGP
 from surrogates.isolation import seeded, single_thread
-from surrogates.switches import default_switches
 
 __all__ = [
     "ACQUISITIONS",

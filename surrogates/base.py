@@ -9,8 +9,8 @@ from typing import Self
 import torch
 
 from po_nas.errors import NotFittedError, SurrogateDataError
+from po_nas.switches import default_switches, plain
 from surrogates.encodings import Encodings, Shape
-from surrogates.switches import default_switches, plain
 
 __all__ = ["Posterior", "Surrogate"]
 
@@ -34,7 +34,7 @@ class Surrogate(ABC):
     Subclasses implement `learn` and `predict`; this class checks what goes in. Targets are oriented so that higher is
     better, in any unit that the subclass documents. A fit is a function of its arguments, `seed` included; the global
     random generators and the number of threads are left alone, and torch is as in a fresh interpreter while `learn` and
-    `predict` run (`surrogates.switches`). `po_nas.testing.SurrogateConformance` checks it.
+    `predict` run (`po_nas.switches`). `po_nas.testing.SurrogateConformance` checks it.
     """
 
     _shape: Shape | None = None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from surrogates.switches import default_switches
+from po_nas.switches import default_switches
 
 __all__ = ["Component", "Linear", "Similarity", "VaryingCoefficients", "matern"]
 

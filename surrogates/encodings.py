@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from po_nas.errors import EncodingError
-from surrogates.switches import default_switches, plain
+from po_nas.switches import default_switches, plain
 
 __all__ = ["Encodings", "GraphLike", "Shape"]
 

@@ -20,10 +20,10 @@ from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
 
+from po_nas.switches import default_switches, plain
 from surrogates.candidate_kernels import matern
 from surrogates.choice_kernel import ChoiceKernel
 from surrogates.isolation import single_thread
-from surrogates.switches import default_switches, plain
 
 __all__ = ["ArchitectureGP", "FitFallbackWarning"]
 

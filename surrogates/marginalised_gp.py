@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import gamma, qmc
 
+from po_nas.switches import default_switches
 from surrogates.candidate_kernels import Component
 from surrogates.isolation import single_thread
-from surrogates.switches import default_switches
 
 __all__ = ["MarginalisedGP", "Mixture", "ModelHypothesis", "Priors"]
 

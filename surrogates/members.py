@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 import torch
 
 from po_nas.errors import SurrogateDataError
+from po_nas.switches import default_switches
 from surrogates.encodings import Encodings, Shape
 from surrogates.isolation import single_thread
 from surrogates.stack import Stack
-from surrogates.switches import default_switches
 
 __all__ = ["Members", "standardized"]
 

@@ -12,6 +12,7 @@ from torch.func import vmap
 
 from losses.base import Loss
 from po_nas.errors import ConfigError, SurrogateDataError
+from po_nas.switches import default_switches, plain
 from surrogates.encodings import Encodings
 from surrogates.isolation import seeded, single_thread
 from surrogates.labels import scaled
@@ -20,7 +21,6 @@ from surrogates.networks.base import NetworkFactory
 from surrogates.optimiser import StackedAdamW, warmup_cosine
 from surrogates.progress import WINDOW, Progress
 from surrogates.stack import Stack
-from surrogates.switches import default_switches, plain
 
 __all__ = ["TrainingSettings", "member_seeds", "train_members"]
 

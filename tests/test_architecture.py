@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 
 FLOORS = (
-    ("po_nas._version", "po_nas.files"),
+    ("po_nas._version", "po_nas.files", "po_nas.switches"),
     ("po_nas.errors",),
     ("po_nas.registry", "po_nas.formula", "po_nas.source_code"),
     ("losses", "proxies"),
@@ -40,7 +40,7 @@ FLOORS = (
 )
 """Rooms from the ground up. A room may import what is below its floor, nothing beside or above it."""
 
-BASE = ("po_nas.errors", "po_nas.files", "po_nas.registry", "po_nas.formula", "po_nas.source_code")
+BASE = ("po_nas.errors", "po_nas.files", "po_nas.registry", "po_nas.formula", "po_nas.source_code", "po_nas.switches")
 ONLY = {
     "losses": BASE,
     "proxies": BASE,

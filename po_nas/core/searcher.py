@@ -19,7 +19,7 @@ from po_nas.core.settings import Settings
 from po_nas.core.trial import Observation, SourceTask, Trial
 from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
-from surrogates.switches import default_switches
+from po_nas.switches import default_switches
 
 __all__ = ["STREAMS", "Domain", "MethodOptions", "Proposal", "Searcher", "SharedCache", "seed_sequence"]
 
@@ -141,7 +141,7 @@ class Searcher(ABC):
     between calls must be a cache that can be computed again. `po_nas.testing.SearcherConformance` checks it.
 
     * Trials may be told in any order, and asking goes on while others are pending.
-    * `propose` runs with torch's switches as in a fresh interpreter (`surrogates.switches`), whatever the caller or an
+    * `propose` runs with torch's switches as in a fresh interpreter (`po_nas.switches`), whatever the caller or an
       objective has switched.
     * A failed trial is an observation without a search signal; it counts, and its architecture is not proposed again.
     * Telling a trial the same outcome twice changes nothing; telling it another one is an error.

@@ -15,7 +15,7 @@ from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.loop import Loop, regret
 from po_nas.runtime.run_directory import Result, RunDirectory
 from po_nas.spaces.base import Architecture
-from surrogates.switches import default_switches
+from po_nas.switches import default_switches
 
 __all__ = ["finish", "info_of", "plain", "protocol_of", "result_of", "write_start"]
 

@@ -14,10 +14,10 @@ import torch
 
 from po_nas.errors import CheckpointError
 from po_nas.files import replace_file
+from po_nas.switches import default_switches
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.pretraining import Pretrained, PretrainingModel, pretrain
 from surrogates.fusion.settings import PretrainingSettings
-from surrogates.switches import default_switches
 
 __all__ = ["fingerprint", "load", "load_or_pretrain", "save"]
 

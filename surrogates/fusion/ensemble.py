@@ -11,13 +11,13 @@ import torch
 import losses
 from losses import Loss
 from po_nas.errors import ConfigError, NotFittedError, SurrogateDataError
+from po_nas.switches import default_switches, plain
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.fitting import Data, fit
 from surrogates.fusion.settings import FusionSettings
 from surrogates.fusion.weights import Generators, fused_score
 from surrogates.isolation import seeded, single_thread
 from surrogates.labels import scaled
-from surrogates.switches import default_switches, plain
 from surrogates.training import member_seeds
 
 __all__ = ["FusionEnsemble"]

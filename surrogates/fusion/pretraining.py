@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from po_nas.errors import SurrogateDataError, TrainingDivergedError
+from po_nas.switches import default_switches
 from surrogates.encodings import Encodings, Shape
 from surrogates.fusion.encoder import Embeddings, GraphEncoder, Graphs
 from surrogates.fusion.settings import PretrainingSettings
 from surrogates.isolation import seeded, single_thread
 from surrogates.optimiser import warmup_cosine
-from surrogates.switches import default_switches
 
 __all__ = ["Pretrained", "PretrainingModel", "pretrain"]
 

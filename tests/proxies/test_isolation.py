@@ -229,6 +229,19 @@ def test_meco_of_tokens_says_that_it_needs_real_inputs():
         proxies.score(network, data, "meco")
 
 
+def test_a_precision_set_in_torchs_newer_way_changes_nothing():
+    """After it torch refuses to say the precision in the older way."""
+    expected = proxies.score(make(Residual, SINGLE), batch(SINGLE), ["grad_norm", "nwot"])
+    matmul = torch.backends.mkldnn.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    try:
+        assert proxies.score(make(Residual, SINGLE), batch(SINGLE), ["grad_norm", "nwot"]) == expected
+        assert matmul.fp32_precision == "bf16"
+    finally:
+        matmul.fp32_precision = before
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 import losses
 import surrogates
 from po_nas import spaces
+from po_nas.switches import default_switches, plain
 from po_nas.testing.switches import SWITCHES, state, switched
 from surrogates.acquisition import GPScorer
 from surrogates.candidate_kernels import Linear, Similarity, VaryingCoefficients
@@ -21,7 +22,6 @@ from surrogates.fusion.ensemble import FusionEnsemble
 from surrogates.fusion.pretraining import pretrain
 from surrogates.fusion.settings import FusionSettings, PretrainingSettings
 from surrogates.marginalised_gp import MarginalisedGP
-from surrogates.switches import default_switches, plain
 from surrogates.training import TrainingSettings, train_members
 
 SMALL = PretrainingSettings(width=4, heads=2, epochs=1, batch=16)

@@ -21,9 +21,9 @@ def default_switches() -> Iterator[None]:
     """Compute with torch's switches as they are in a fresh interpreter, and put the caller's back.
 
     Gradients on, inference mode off, autocast off, new tensors in single precision on the CPU, matrix products of
-    single precision in single precision, anomaly detection off. Searchers are asked and surrogates fitted and asked
-    under it, so that what they find does not depend on a `torch.no_grad()` around the search, or on what an objective
-    has switched and left so. It serves as a decorator too.
+    single precision in single precision, anomaly detection off. Networks are scored, searchers asked and
+    surrogates fitted and asked under it, so that what they find does not depend on a `torch.no_grad()` around the
+    search, or on what an objective has switched and left so. It serves as a decorator too.
 
     The number of threads is `surrogates.isolation.single_thread`'s. `torch.use_deterministic_algorithms` stays as it
     is: on a CPU it changes nothing here, and on a GPU it is a wish to be heeded.
