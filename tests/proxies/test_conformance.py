@@ -106,9 +106,9 @@ def test_the_kit_finds_a_proxy_of_the_classes_of_modules(registered, function):
 
 
 def test_the_kit_finds_a_proxy_that_depends_on_its_surroundings(registered):
-    def anomalies(context):
-        """Whether the caller looks for NaN in gradients."""
-        return float(torch.is_anomaly_enabled())
+    def deterministic(context):
+        """Whether the caller asks for deterministic algorithms: a switch that scoring leaves alone."""
+        return float(torch.are_deterministic_algorithms_enabled())
 
     with pytest.raises(AssertionError):
-        registered(anomalies).test_does_not_depend_on_its_surroundings()
+        registered(deterministic).test_does_not_depend_on_its_surroundings()
