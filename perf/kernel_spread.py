@@ -57,7 +57,7 @@ def first(classes: np.ndarray, row: int) -> bool:
 
 def size(space: str, architecture) -> int:
     network = spaces.get(space).build(
-        architecture, device="meta", **({"classes": 10} if space == "nasbench201" else {})
+        architecture, device="meta", **({"num_classes": 10} if space == "nasbench201" else {})
     )
     return sum(parameter.numel() for parameter in network.parameters())
 

@@ -45,7 +45,7 @@ DEVICE = torch.device("cuda" if GPU else "cpu")
 def made_up(count: int) -> Images:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    return Images.checked(KIND, pixels, np.arange(count) % KIND.classes)
+    return Images.checked(KIND, pixels, np.arange(count) % KIND.num_classes)
 
 
 class Transformed(Dataset):

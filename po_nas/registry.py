@@ -8,6 +8,7 @@ may import it.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import importlib
 import importlib.util
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 from weakref import WeakSet
 
 from po_nas.errors import DuplicateNameError, PluginError, PoNasError, RenamedWarning, UnknownNameError
@@ -33,10 +34,12 @@ __all__ = [
     "lazy",
     "load_plugin",
     "reads_as_data",
+    "takes_old_names",
 ]
 
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741 - the decorated object keeps its own type
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,25 @@ class Registry(Generic[T]):
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def takes_old_names(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function whose arguments, by new names, had the old ones of `names` in the version before.
+
+    An argument under its old name is taken with a `RenamedWarning`.
+    """
+
+    def decorator(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> T:
+            for old in names.keys() & kwargs.keys():
+                warnings.warn(RenamedWarning("argument", old, names[old]), stacklevel=2)
+                kwargs[names[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return called
+
+    return decorator
 
 
 def lazy(package: str, **modules: str) -> Callable[[str], Any]:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from po_nas.errors import ConfigError
+from po_nas.registry import takes_old_names
 from proxies.batch import Batch
 
 __all__ = ["synthetic_images"]
@@ -15,8 +16,9 @@ _SHARED, _PATTERN = 0.35, 0.6
 """Strength of what is not common to the channels, and of what is common to a class; that of natural images is 1."""
 
 
-def synthetic_images(samples: int, classes: int = 10, size: int = 32, channels: int = 3, seed: int = 0) -> Batch:
-    """A batch of standardised images (samples, channels, size, size) and labels 0 … classes − 1 in turn.
+@takes_old_names(classes="num_classes")
+def synthetic_images(samples: int, num_classes: int = 10, size: int = 32, channels: int = 3, seed: int = 0) -> Batch:
+    """A batch of standardised images (samples, channels, size, size) and labels 0 … num_classes − 1 in turn.
 
     White noise has none of the correlations between neighbouring pixels, channels and samples of a class that scores of
     activation patterns and of input gradients respond to. These images have the power spectrum of natural ones,
@@ -26,12 +28,12 @@ def synthetic_images(samples: int, classes: int = 10, size: int = 32, channels: 
     Reference: Field, Relations between the statistics of natural images and the response properties of cortical cells,
     J. Opt. Soc. Am. A 4(12), 1987 (the spectrum).
     """
-    for name, value in (("samples", samples), ("classes", classes), ("size", size), ("channels", channels)):
+    for name, value in (("samples", samples), ("num_classes", num_classes), ("size", size), ("channels", channels)):
         if value < 1:
             raise ConfigError(name, value, "must be at least 1")
     rng = np.random.default_rng(seed)
-    labels = np.arange(samples) % classes
-    patterns = _natural(min(classes, samples), channels, size, rng)
+    labels = np.arange(samples) % num_classes
+    patterns = _natural(min(num_classes, samples), channels, size, rng)
     images = _natural(samples, channels, size, rng) + _PATTERN * patterns[labels]
     images /= images.std()
     return Batch((torch.from_numpy(images.astype(np.float32)),), torch.from_numpy(labels))

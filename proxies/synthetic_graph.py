@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from po_nas.errors import ConfigError
+from po_nas.registry import takes_old_names
 from proxies.batch import Batch
 
 __all__ = ["synthetic_graph"]
@@ -14,8 +15,14 @@ _WORDS, _OWN = 0.06, 6.0
 """Share of words in a node's bag, and how many times likelier a word is in the class that it belongs to."""
 
 
+@takes_old_names(classes="num_classes")
 def synthetic_graph(
-    nodes: int = 256, classes: int = 7, features: int = 64, degree: float = 4.0, homophily: float = 0.8, seed: int = 0
+    nodes: int = 256,
+    num_classes: int = 7,
+    features: int = 64,
+    degree: float = 4.0,
+    homophily: float = 0.8,
+    seed: int = 0,
 ) -> Batch:
     """A graph of a stochastic block model: node features (nodes, features), edges (2, e), and a class for every node.
 
@@ -26,7 +33,7 @@ def synthetic_graph(
 
     Reference: Holland, Laskey and Leinhardt, Stochastic blockmodels: first steps, Social Networks 5(2), 1983.
     """
-    for name, value in (("nodes", nodes), ("classes", classes), ("features", features)):
+    for name, value in (("nodes", nodes), ("num_classes", num_classes), ("features", features)):
         if value < 1:
             raise ConfigError(name, value, "must be at least 1")
     if not 0 <= degree < nodes:
@@ -34,16 +41,16 @@ def synthetic_graph(
     if not 0 <= homophily <= 1:
         raise ConfigError("homophily", homophily, "must be from 0 to 1")
     rng = np.random.default_rng(seed)
-    labels = np.arange(nodes) % classes
+    labels = np.arange(nodes) % num_classes
     same = labels[:, None] == labels
     chances = np.where(
         same,
-        homophily * degree / max(1.0, nodes / classes - 1),
-        (1 - homophily) * degree / max(1.0, nodes - nodes / classes),
+        homophily * degree / max(1.0, nodes / num_classes - 1),
+        (1 - homophily) * degree / max(1.0, nodes - nodes / num_classes),
     )
     upper = np.triu(rng.random((nodes, nodes)) < chances, 1)
     edges = np.stack(np.nonzero(upper | upper.T))
-    belongs = np.arange(features) % classes == labels[:, None]
+    belongs = np.arange(features) % num_classes == labels[:, None]
     words = rng.random((nodes, features)) < _WORDS * np.where(belongs, _OWN, 1.0)
     words[np.arange(nodes), rng.integers(features, size=nodes)] = True
     bags = (words / words.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -30,7 +30,7 @@ _TASKS = {
     "imagenet16-120": ("imagenet", "in16", "ImageNet16-120", "half of the test images"),
 }
 _REFERENCE = "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv 2001.00326"
-_INPUTS = {"cifar10": {}, "cifar100": {"classes": 100}, "imagenet16-120": {"classes": 120, "size": 16}}
+_INPUTS = {"cifar10": {}, "cifar100": {"num_classes": 100}, "imagenet16-120": {"num_classes": 120, "size": 16}}
 """How the networks and images of a task differ from those of CIFAR-10."""
 _OWN = (
     "computed by our own engine on made-up images; isomorphic cells share scores, except params, flops and l2_norm, to "

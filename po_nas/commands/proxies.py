@@ -82,13 +82,15 @@ def score(
     import proxies
     from po_nas import networks, spaces
     from po_nas.core.settings import read_settings
+    from po_nas.networks.base import current_options
     from proxies.synthetic import synthetic_images
 
     found = spaces.get(space)
     drawn = found.sample(np.random.default_rng(seed)) if architecture == "random" else found.from_string(architecture)
-    chosen = read_settings(None, tuple(option or ()))
+    known = networks.options(space)
+    chosen = current_options(read_settings(None, tuple(option or ())), known)
     network = found.build(drawn, seed=seed, **chosen)
-    classes = chosen.get("classes") or networks.options(space).get("classes") or 10
+    classes = chosen.get("num_classes") or known.get("num_classes") or 10
     batch = _read_batch(data, samples) if data else synthetic_images(samples, classes, size, seed=seed)
     scores = proxies.evaluate(network, batch, proxy or "*", seed=seed)
     if as_json:

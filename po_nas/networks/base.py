@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from po_nas import spaces
+from po_nas.core.settings import renamed
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.spaces.base import Architecture
 
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
     from proxies import Batch
 
-__all__ = ["Networks", "known", "positive"]
+__all__ = ["OLD_OPTIONS", "Networks", "current_options", "known", "positive"]
+
+OLD_OPTIONS = {"classes": "num_classes"}
+"""Names that options of networks have now, by those that they had in version 0.1."""
+
+
+def current_options(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Options by the names of today, with a `RenamedWarning` for old ones; one of `names` is no old name."""
+    names = set(names)
+    return renamed(given, {old: new for old, new in OLD_OPTIONS.items() if old not in names and new in names})
 
 
 def positive(**values: object) -> None:
@@ -41,8 +51,8 @@ class Networks:
         network: A class or function called as ``network(architecture, **options)``; its keyword-only parameters are the
             options.
         inputs: Called as ``inputs(samples, seed, **task)``, returns options of the network and a batch. By default
-            images of 32 × 32 pixels (``size=…``) of as many classes as the network has by default (``classes=…``; 10
-            where it does not say).
+            images of 32 × 32 pixels (``size=…``) of as many classes as the network has by default (``num_classes=…``;
+            10 where it does not say).
     """
 
     network: Callable[..., Module]
@@ -55,19 +65,19 @@ class Networks:
 
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Batch]:
         """Options and a made-up batch; see `po_nas.spaces.base.Space.example_inputs`."""
-        if self.inputs is not None:
-            return self.inputs(samples, seed, **task)
-        return self._images(samples, seed, **task)
+        inputs = self._images if self.inputs is None else self.inputs
+        return inputs(samples, seed, **current_options(task, inspect.signature(inputs).parameters))
 
     def _images(
-        self, samples: int, seed: int, *, classes: int | None = None, size: int = 32
+        self, samples: int, seed: int, *, num_classes: int | None = None, size: int = 32
     ) -> tuple[Mapping[str, Any], Batch]:
         from proxies.synthetic import synthetic_images
 
         known = self.options()
-        classes = classes or known.get("classes") or 10
-        options = {"classes": classes} if "classes" in known else {}
-        return options, synthetic_images(samples, classes, size, seed=seed)
+        # Networks that somebody registered may have the option by its old name.
+        name = next((name for name in ("num_classes", "classes") if name in known), None)
+        count = num_classes or (known[name] if name else None) or 10
+        return {name: count} if name else {}, synthetic_images(samples, count, size, seed=seed)
 
     def build(
         self,
@@ -81,6 +91,7 @@ class Networks:
         from po_nas.networks.layers import on_meta, seeded
 
         known = self.options()
+        chosen = current_options(chosen, known)
         for name in chosen:
             if name not in known:
                 raise UnknownNameError(f"option of {architecture.space} networks", name, known)

@@ -83,11 +83,12 @@ _OWN = {"cifar": (36, 20, 10), "imagenet": (48, 14, 1000)}
 class DARTSNetwork(nn.Module):
     """Stem, normal cells with a reduction cell after one and two thirds of the way, classifier.
 
-    Images (b, 3, h, w) to logits (b, classes). With the ``cifar`` `stem` (3 x `channels` wide) published networks have
-    36 channels, 20 cells and 10 classes on 32 x 32 images; with the ``imagenet`` stem, which divides the resolution by
-    eight, 48, 14 and 1,000 on 224 x 224. Options left out are the published ones of the stem. NAS-Bench-301's networks
-    have 32 channels and 8 cells; the sizes that NAS-Bench-Suite-Zero lists for them are those without `affine`: the
-    operations as in DARTS' search phase, where batch normalisation has no parameters and also follows pooling.
+    Images (b, 3, h, w) to logits (b, num_classes). With the ``cifar`` `stem` (3 x `channels` wide) published networks
+    have 36 channels, 20 cells and 10 classes on 32 x 32 images; with the ``imagenet`` stem, which divides the
+    resolution by eight, 48, 14 and 1,000 on 224 x 224. Options left out are the published ones of the stem.
+    NAS-Bench-301's networks have 32 channels and 8 cells; the sizes that NAS-Bench-Suite-Zero lists for them are those
+    without `affine`: the operations as in DARTS' search phase, where batch normalisation has no parameters and also
+    follows pooling.
 
     `auxiliary` adds the head after the second reduction cell that training uses: in training mode the network then
     returns the pair (logits, auxiliary logits). It needs images of the published size or larger.
@@ -102,7 +103,7 @@ class DARTSNetwork(nn.Module):
         architecture: Architecture,
         *,
         stem: str = "cifar",
-        classes: int | None = None,
+        num_classes: int | None = None,
         channels: int | None = None,
         cells: int | None = None,
         auxiliary: bool = False,
@@ -113,8 +114,8 @@ class DARTSNetwork(nn.Module):
         own = _OWN[stem]
         width = own[0] if channels is None else channels
         cells = own[1] if cells is None else cells
-        classes = own[2] if classes is None else classes
-        positive(channels=width, cells=cells, classes=classes)
+        num_classes = own[2] if num_classes is None else num_classes
+        positive(channels=width, cells=cells, num_classes=num_classes)
         super().__init__()
         if stem == "cifar":
             wide = (3 * width, 3 * width)
@@ -137,10 +138,10 @@ class DARTSNetwork(nn.Module):
             self.cells.append(cell)
             wide, after_reduction = (wide[1], 4 * width), reduces
             if auxiliary and k == reductions[1]:
-                self.auxiliary = _auxiliary(4 * width, classes, stem)
+                self.auxiliary = _auxiliary(4 * width, num_classes, stem)
         self.auxiliary_after = reductions[1]
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(wide[1], classes)
+        self.classifier = nn.Linear(wide[1], num_classes)
         self.set_drop_path(drop_path)
 
     def set_drop_path(self, probability: float) -> None:
@@ -196,7 +197,7 @@ class _Cell(nn.Module):
         return torch.cat(states[2:], dim=1)
 
 
-def _auxiliary(channels: int, classes: int, stem: str) -> nn.Sequential:
+def _auxiliary(channels: int, num_classes: int, stem: str) -> nn.Sequential:
     """The published head for maps of 8 x 8 (CIFAR) or 7 x 7 (ImageNet); ImageNet's lacks the last normalisation."""
     last = [nn.BatchNorm2d(768)] if stem == "cifar" else []
     return nn.Sequential(
@@ -210,7 +211,7 @@ def _auxiliary(channels: int, classes: int, stem: str) -> nn.Sequential:
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(768, classes),
+        nn.Linear(768, num_classes),
     )
 
 

@@ -38,8 +38,8 @@ def vertex_channels(inputs: int, outputs: int, adjacency: _Matrix) -> list[int]:
 class NASBench101Network(nn.Module):
     """Stem, three stacks of three equal cells with max pooling between them, classifier.
 
-    Images (b, 3, h, w), h and w of at least 4, to logits (b, classes). Later stacks have twice the channels of the one
-    before; `channels` are the stem's. Batch normalisation has momentum 0.003 in torch's sense and ε = 1e-5, as
+    Images (b, 3, h, w), h and w of at least 4, to logits (b, num_classes). Later stacks have twice the channels of the
+    one before; `channels` are the stem's. Batch normalisation has momentum 0.003 in torch's sense and ε = 1e-5, as
     published. Initial weights are torch's defaults; the benchmark's were truncated normals of the same order of size.
     Vertices that lie on no path from the input to the output are no part of the network.
 
@@ -50,12 +50,12 @@ class NASBench101Network(nn.Module):
         self,
         architecture: Architecture,
         *,
-        classes: int = 10,
+        num_classes: int = 10,
         channels: int = 128,
         stacks: int = 3,
         cells: int = 3,
     ) -> None:
-        positive(classes=classes, channels=channels, stacks=stacks, cells=cells)
+        positive(num_classes=num_classes, channels=channels, stacks=stacks, cells=cells)
         super().__init__()
         space = cast(NASBench101Space, spaces.get("nasbench101"))
         adjacency, operations = space.to_matrix(architecture)
@@ -71,10 +71,10 @@ class NASBench101Network(nn.Module):
                 width = outputs
         self.body = nn.Sequential(*body)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, classes) of images (b, 3, h, w)."""
+        """Logits (b, num_classes) of images (b, 3, h, w)."""
         logits: Tensor = self.classifier(self.pool(self.body(self.stem(x))).flatten(1))
         return logits
 

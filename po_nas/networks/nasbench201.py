@@ -14,8 +14,8 @@ __all__ = ["NETWORKS", "NASBench201Network"]
 class NASBench201Network(nn.Module):
     """Stem, three stages of equal cells with a residual reduction block between them, classifier.
 
-    Images (b, 3, h, w), h and w of at least 4 (32 for CIFAR, 16 for ImageNet16-120), to logits (b, classes). The
-    benchmark's own networks have 5 `cells` in a stage and 16 `channels` in the first; `classes` is 10, 100 or 120.
+    Images (b, 3, h, w), h and w of at least 4 (32 for CIFAR, 16 for ImageNet16-120), to logits (b, num_classes). The
+    benchmark's own networks have 5 `cells` in a stage and 16 `channels` in the first; `num_classes` is 10, 100 or 120.
 
     Initial weights are torch's defaults, as in the benchmark. Edges that a ``none`` makes useless hold parameters but
     are not computed. The published networks compute them (`dead_edges`): an operation on zeros ends in the bias of a
@@ -28,12 +28,12 @@ class NASBench201Network(nn.Module):
         self,
         architecture: Architecture,
         *,
-        classes: int = 10,
+        num_classes: int = 10,
         channels: int = 16,
         cells: int = 5,
         dead_edges: bool = False,
     ) -> None:
-        positive(classes=classes, channels=channels, cells=cells)
+        positive(num_classes=num_classes, channels=channels, cells=cells)
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
         body: list[nn.Module] = []
@@ -48,10 +48,10 @@ class NASBench201Network(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, classes) of images (b, 3, h, w)."""
+        """Logits (b, num_classes) of images (b, 3, h, w)."""
         x = self.relu(self.norm(self.body(self.stem(x))))
         logits: Tensor = self.classifier(self.pool(x).flatten(1))
         return logits

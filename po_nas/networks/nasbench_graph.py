@@ -30,7 +30,7 @@ class GraphDataset:
     """
 
     features: int
-    classes: int
+    num_classes: int
     hidden: int
     dropout: float
     before: bool
@@ -75,10 +75,10 @@ def layers_of(key: str) -> list[Layer]:
 class NASBenchGraphNetwork(nn.Module):
     """Four layers in the wiring of the architecture, their loose ends side by side, and one or two linear layers.
 
-    Node features (n, features) and edges (2, e) to (n, classes). A layer that follows another one, or the linear layer
-    in front, starts with batch normalisation, ReLU and dropout; the features themselves go into a layer as they are.
-    ``dataset`` fixes sizes and dropout, by default ``cora``, or ``proteins`` for that space; `features`, `classes`,
-    `hidden` (divisible by 4) and `dropout` override them for other graphs.
+    Node features (n, features) and edges (2, e) to (n, num_classes). A layer that follows another one, or the linear
+    layer in front, starts with batch normalisation, ReLU and dropout; the features themselves go into a layer as they
+    are. ``dataset`` fixes sizes and dropout, by default ``cora``, or ``proteins`` for that space; `features`,
+    `num_classes`, `hidden` (divisible by 4) and `dropout` override them for other graphs.
 
     The network is that of the published record of the architecture's class: skip connections that do nothing come
     first. Attention (``gat``) has four heads, ``cheb`` two terms, ``gin`` one linear layer. Four batch normalisations
@@ -97,7 +97,7 @@ class NASBenchGraphNetwork(nn.Module):
         *,
         dataset: str | None = None,
         features: int | None = None,
-        classes: int | None = None,
+        num_classes: int | None = None,
         hidden: int | None = None,
         dropout: float | None = None,
     ) -> None:
@@ -106,10 +106,10 @@ class NASBenchGraphNetwork(nn.Module):
         known("data set of NAS-Bench-Graph", dataset, tuple(DATASETS))
         own = DATASETS[dataset]
         features = own.features if features is None else features
-        classes = own.classes if classes is None else classes
+        num_classes = own.num_classes if num_classes is None else num_classes
         width = own.hidden if hidden is None else hidden
         probability = own.dropout if dropout is None else dropout
-        positive(features=features, classes=classes, hidden=width)
+        positive(features=features, num_classes=num_classes, hidden=width)
         if width % _HEADS:
             raise ConfigError("hidden", width, f"must be divisible by {_HEADS}, the number of attention heads")
         if not 0 <= probability < 1:
@@ -133,13 +133,13 @@ class NASBenchGraphNetwork(nn.Module):
         self.dropout = nn.Dropout(probability)
         joined = len(self.ends) * width
         self.after = (
-            nn.Sequential(nn.Linear(joined, width), nn.Linear(width, classes))
+            nn.Sequential(nn.Linear(joined, width), nn.Linear(width, num_classes))
             if own.after
-            else nn.Linear(joined, classes)
+            else nn.Linear(joined, num_classes)
         )
 
     def forward(self, x: Tensor, edges: Tensor) -> Tensor:
-        """Outputs (n, classes) of node features (n, features) and directed `edges` (2, e), source above target."""
+        """Outputs (n, num_classes) of node features (n, features) and directed `edges` (2, e), source above target."""
         values = [self.before(self.dropout(x))]
         for parent, norm, layer in zip(self.parents, self.norms, self.layers, strict=True):
             value = values[parent]
@@ -197,7 +197,7 @@ _NODES, _FEATURES, _TOPICS = 64, 96, 7
 
 def _one_graph(samples: int, seed: int) -> tuple[dict[str, float], Batch]:
     """One graph of 64 nodes whatever `samples` says, and networks of one generic width without dropout."""
-    options = {"classes": _TOPICS, "features": _FEATURES, "hidden": _FEATURES, "dropout": 0.0}
+    options = {"num_classes": _TOPICS, "features": _FEATURES, "hidden": _FEATURES, "dropout": 0.0}
     return options, synthetic_graph(_NODES, _TOPICS, _FEATURES, seed=seed)
 
 

@@ -45,8 +45,8 @@ class PooledLinear(nn.Module):
         return values
 
 
-def segmentation_decoder(width: int, classes: int, upsamplings: int) -> nn.Sequential:
-    """Logits of every pixel: (b, width, h, w) to (b, classes, h · 2^k, w · 2^k) for k `upsamplings`, 1 to 6.
+def segmentation_decoder(width: int, num_classes: int, upsamplings: int) -> nn.Sequential:
+    """Logits of every pixel: (b, width, h, w) to (b, num_classes, h · 2^k, w · 2^k) for k `upsamplings`, 1 to 6.
 
     1,024 channels at first, halved by each of six layers but the last; the last k of the six double the resolution.
     """
@@ -56,7 +56,7 @@ def segmentation_decoder(width: int, classes: int, upsamplings: int) -> nn.Seque
         outputs = channels if k == _DEEPEST - 1 else channels // 2
         layers.append(_layer(channels, outputs, double=k >= _DEEPEST - upsamplings))
         channels = outputs
-    return nn.Sequential(*layers, nn.Conv2d(channels, classes, 3, padding=1))
+    return nn.Sequential(*layers, nn.Conv2d(channels, num_classes, 3, padding=1))
 
 
 def generative_decoder(width: int, channels: int, upsamplings: int) -> nn.Sequential:
@@ -99,7 +99,7 @@ class _Network(nn.Module):
     """An encoder (b, 3, h, w) to (b, width, h / 2^k, w / 2^k), k = 2 + halvings, and a head."""
 
     def __init__(
-        self, blocks: Iterator[nn.Module], task: str, classes: int | None, channels: int, kinds: tuple[int, ...]
+        self, blocks: Iterator[nn.Module], task: str, num_classes: int | None, channels: int, kinds: tuple[int, ...]
     ) -> None:
         super().__init__()
         self.tiles = _TILES if task == "jigsaw" else 0
@@ -114,7 +114,7 @@ class _Network(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         width = channels << sum(kind in _DOUBLES for kind in kinds)
         upsamplings = 2 + sum(kind in _HALVES for kind in kinds)
-        outputs = TASKS[task] if classes is None else classes
+        outputs = TASKS[task] if num_classes is None else num_classes
         if task == "segmentsemantic":
             self.head: nn.Module = segmentation_decoder(width, outputs, upsamplings)
         elif task in ("normal", "autoencoder"):
@@ -136,8 +136,8 @@ class TransNASMicroNetwork(_Network):
     Cells have 128, 128, 256, 256 and 512 channels (for 64 `channels` of the stem) and the first, third and fifth module
     halve the resolution, so the encoder divides it by 32. Inputs and outputs of the tasks (published image size 256):
 
-    * ``class_scene``, ``class_object``, ``room_layout``: (b, 3, h, w) to (b, classes), by global pooling and a linear
-      layer; 47 and 75 classes, 9 values;
+    * ``class_scene``, ``class_object``, ``room_layout``: (b, 3, h, w) to (b, num_classes), by global pooling and a
+      linear layer; 47 and 75 classes, 9 values;
     * ``jigsaw``: nine tiles (b, 9, 3, 64, 64) through one encoder, features side by side, to (b, 1000);
     * ``segmentsemantic``: (b, 3, h, w) to logits (b, 17, h, w);
     * ``normal``, ``autoencoder``: (b, 3, h, w) to an image (b, 3, h, w) in [-1, 1]. The discriminator that their
@@ -145,7 +145,7 @@ class TransNASMicroNetwork(_Network):
 
     What is public: the paper gives the skeleton and the tasks; the sizes of the decoders are those of the authors'
     released model. All parameter counts agree with the table of NAS-Bench-Suite-Zero, which counted 63 scene and 100
-    object classes (pass them as `classes` to compare). Convolutions of the encoder start from Kaiming's normal
+    object classes (pass them as `num_classes` to compare). Convolutions of the encoder start from Kaiming's normal
     distribution (fan out), as published; the rest from torch's defaults. `dead_edges` as in `NASBench201Network`.
 
     References: Duan et al., TransNAS-Bench-101, CVPR 2021, arXiv 2105.11871.
@@ -156,16 +156,16 @@ class TransNASMicroNetwork(_Network):
         architecture: Architecture,
         *,
         task: str = "class_scene",
-        classes: int | None = None,
+        num_classes: int | None = None,
         channels: int = 64,
         dead_edges: bool = False,
     ) -> None:
-        _check(task, classes, channels)
+        _check(task, num_classes, channels)
         blocks = (
             _cell(architecture.code, inputs, outputs, stride, dead_edges)
             for inputs, outputs, stride in _shapes(_SKELETON, channels)
         )
-        super().__init__(blocks, task, classes, channels, _SKELETON)
+        super().__init__(blocks, task, num_classes, channels, _SKELETON)
 
 
 class TransNASMacroNetwork(_Network):
@@ -179,19 +179,24 @@ class TransNASMacroNetwork(_Network):
     """
 
     def __init__(
-        self, architecture: Architecture, *, task: str = "class_scene", classes: int | None = None, channels: int = 64
+        self,
+        architecture: Architecture,
+        *,
+        task: str = "class_scene",
+        num_classes: int | None = None,
+        channels: int = 64,
     ) -> None:
-        _check(task, classes, channels)
+        _check(task, num_classes, channels)
         blocks = (
             BasicBlock(inputs, outputs, stride, _projection(inputs, outputs, stride))
             for inputs, outputs, stride in _shapes(architecture.code, channels)
         )
-        super().__init__(blocks, task, classes, channels, architecture.code)
+        super().__init__(blocks, task, num_classes, channels, architecture.code)
 
 
-def _check(task: str, classes: int | None, channels: int) -> None:
+def _check(task: str, num_classes: int | None, channels: int) -> None:
     known("task of TransNAS-Bench-101", task, tuple(TASKS))
-    positive(channels=channels, classes=1 if classes is None else classes)
+    positive(channels=channels, num_classes=1 if num_classes is None else num_classes)
 
 
 def _shapes(kinds: tuple[int, ...], width: int) -> Iterator[tuple[int, int, int]]:

@@ -56,7 +56,7 @@ class ComputedProxies(ComputedProxySource):
         space: Whose networks are built.
         names: Proxies; patterns such as ``az_*`` are expanded.
         batch: What networks are scored on, or a function that returns options and batch when they are first needed.
-        network: Options of the space's networks (``{"classes": 10}``); with a function as `batch` it gives them.
+        network: Options of the space's networks (``{"num_classes": 10}``); with a function as `batch` it gives them.
         cache: A file (SQLite, local disk).
         workers: Processes that share the work.
         init_seed: Decides the initial weights, so that a score is a function of the architecture.

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import spaces
+from po_nas.core.settings import renamed
 from po_nas.errors import DataError
+from po_nas.networks.base import OLD_OPTIONS
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.base import Architecture
 
@@ -50,9 +52,8 @@ class OwnScores:
 
     @property
     def made_by(self) -> dict[str, Any]:
-        """`origin`, parsed."""
-        parsed: dict[str, Any] = json.loads(self.origin)
-        return parsed
+        """`origin`, parsed, with the names that options have now."""
+        return _parsed(self.origin)
 
     def write(self, path: Path) -> None:
         """Write an ``.npz`` file; the same scores give the same bytes."""
@@ -135,7 +136,11 @@ def _sample_content() -> dict[str, NDArray[Any]]:
 def sample_origin() -> dict[str, Any]:
     """The recipe of the scores and the versions that made them."""
     content = _sample_content()
-    found: dict[str, Any] = json.loads(str(content["origin"])) if content else {}
+    return _parsed(str(content["origin"])) if content else {}
+
+
+def _parsed(origin: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(origin, object_hook=lambda told: renamed(told, OLD_OPTIONS, warn=False))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 import proxies
 from po_nas import networks, spaces
 from po_nas._version import __version__
-from po_nas.core.settings import read_settings, validated
+from po_nas.core.settings import Settings, read_settings, validated
+from po_nas.networks.base import OLD_OPTIONS
 from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.spaces.base import Architecture, Space
 from proxies.cache import CacheKey
@@ -45,30 +46,32 @@ _BITS = 16
 _NEARLY_ALL = 0.9
 
 
-class ImageSet(BaseModel):
+class ImageSet(Settings):
     """Made-up images in the shape of a data set, and the network's number of classes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    classes: PositiveInt
+    deprecated: ClassVar[Mapping[str, str]] = OLD_OPTIONS
+    num_classes: PositiveInt
     size: PositiveInt = Field(description="height and width, pixels")
     samples: PositiveInt = Field(description="images in the batch")
 
     def batch(self, seed: int) -> proxies.Batch:
         """The images and labels."""
-        return synthetic_images(self.samples, self.classes, self.size, seed=seed)
+        return synthetic_images(self.samples, self.num_classes, self.size, seed=seed)
 
     @property
     def network(self) -> dict[str, Any]:
         """What the network is built with."""
-        return {"classes": self.classes}
+        return {"num_classes": self.num_classes}
 
 
-class GraphSet(BaseModel):
+class GraphSet(Settings):
     """A made-up graph, whose nodes are the samples, and the width and the dropout of the network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    deprecated: ClassVar[Mapping[str, str]] = OLD_OPTIONS
     nodes: PositiveInt
-    classes: PositiveInt
+    num_classes: PositiveInt
     features: PositiveInt = Field(description="of each node")
     degree: NonNegativeFloat = Field(description="mean number of neighbours")
     homophily: float = Field(ge=0, le=1, description="share of neighbours of a node's own class")
@@ -77,12 +80,12 @@ class GraphSet(BaseModel):
 
     def batch(self, seed: int) -> proxies.Batch:
         """Node features and edges, and the nodes' classes."""
-        return synthetic_graph(self.nodes, self.classes, self.features, self.degree, self.homophily, seed=seed)
+        return synthetic_graph(self.nodes, self.num_classes, self.features, self.degree, self.homophily, seed=seed)
 
     @property
     def network(self) -> dict[str, Any]:
         """What the network is built with."""
-        return {name: getattr(self, name) for name in ("classes", "dropout", "features", "hidden")}
+        return {name: getattr(self, name) for name in ("num_classes", "dropout", "features", "hidden")}
 
 
 class ScoreRecipe(BaseModel):
@@ -204,7 +207,9 @@ def _scored(
 
 
 def _networks_of(recipe: ScoreRecipe, task: str) -> str:
-    options = recipe.tasks[task].network
+    # Keys of scores that were kept before have the names that options had then.
+    was = {new: old for old, new in OLD_OPTIONS.items()}
+    options = {was.get(name, name): value for name, value in recipe.tasks[task].network.items()}
     return " ".join([recipe.space, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 

@@ -195,8 +195,8 @@ class Space(ABC):
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Any]:
         """Options for `build`, and a made-up batch (`proxies.Batch`) of about `samples` that the network takes.
 
-        `task` says how a task differs from the usual one (``classes=100``); what there is to say depends on the space.
-        `seed` decides the inputs. Raises `UnknownNameError` for a space without networks.
+        `task` says how a task differs from the usual one (``num_classes=100``); what there is to say depends on the
+        space. `seed` decides the inputs. Raises `UnknownNameError` for a space without networks.
         """
         return networks_of(self.name).example_inputs(samples, seed, **task)
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from po_nas import spaces
+from po_nas.core.settings import renamed
 from po_nas.errors import MissingExtraError, TrainingCheckpointError
+from po_nas.networks.base import OLD_OPTIONS
 from po_nas.training.data import image_set
 from po_nas.training.recipe import recipe
 from po_nas.training.records import save, write
@@ -54,7 +56,7 @@ def load_network(source: Path | NetworkFile, which: str | None = None) -> nn.Mod
     """
     file = read_weights(source) if isinstance(source, Path) else source
     space = spaces.get(file["space"])
-    options = dict(file["network"]) | {"auxiliary": False}
+    options = renamed(file["network"], OLD_OPTIONS, warn=False) | {"auxiliary": False}
     network: nn.Module = space.build(space.from_string(file["string"]), **options)
     weights = file["weights"][which or _first(file)]
     network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("auxiliary")})

@@ -47,7 +47,7 @@ def network_options(recipe: Recipe, kind: ImageSet, *, auxiliary: bool = True) -
         )
     return {
         "stem": shape.stem,
-        "classes": kind.classes,
+        "num_classes": kind.num_classes,
         "channels": shape.channels,
         "cells": shape.cells,
         "auxiliary": shape.auxiliary and auxiliary,

@@ -11,13 +11,13 @@ from po_nas import spaces
 from po_nas.spaces import Architecture
 
 SMALL: dict[str, dict[str, Any]] = {
-    "nasbench201": {"channels": 4, "cells": 1, "classes": 5},
-    "nasbench101": {"channels": 8, "cells": 1, "classes": 5},
-    "transnas_micro": {"channels": 4, "classes": 5},
-    "transnas_macro": {"channels": 4, "classes": 5},
-    "darts": {"channels": 4, "cells": 3, "classes": 5},
-    "nasbench_graph": {"features": 6, "hidden": 8, "classes": 5, "dropout": 0.5},
-    "nasbench_graph_proteins": {"features": 6, "hidden": 8, "classes": 5, "dropout": 0.5},
+    "nasbench201": {"channels": 4, "cells": 1, "num_classes": 5},
+    "nasbench101": {"channels": 8, "cells": 1, "num_classes": 5},
+    "transnas_micro": {"channels": 4, "num_classes": 5},
+    "transnas_macro": {"channels": 4, "num_classes": 5},
+    "darts": {"channels": 4, "cells": 3, "num_classes": 5},
+    "nasbench_graph": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
+    "nasbench_graph_proteins": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
 }
 IMAGES = [name for name in SMALL if "graph" not in name]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from po_nas import networks, spaces
-from po_nas.errors import ConfigError, InvalidArchitectureError, UnknownNameError
+from po_nas.errors import ConfigError, InvalidArchitectureError, RenamedWarning, UnknownNameError
 from po_nas.spaces import Architecture
 from po_nas.spaces.pool import PoolSpace
 from proxies.counting import count_parameters
@@ -126,14 +126,28 @@ def test_spaces_and_pools_build():
 
 
 def test_options_are_listed_and_checked():
-    assert networks.options("nasbench201") == {"classes": 10, "channels": 16, "cells": 5, "dead_edges": False}
+    assert networks.options("nasbench201") == {"num_classes": 10, "channels": 16, "cells": 5, "dead_edges": False}
     cell = architecture("nasbench201", 0)
-    with raised(UnknownNameError, "nasbench201", name="clases", suggestion="classes"):
-        networks.build(cell, clases=10)
+    with raised(UnknownNameError, "nasbench201", name="num_clases", suggestion="num_classes"):
+        networks.build(cell, num_clases=10)
     with raised(UnknownNameError, name="nasbench20l", suggestion="nasbench201"):
         networks.build(Architecture("nasbench20l", cell.code))
     with raised(InvalidArchitectureError, "0 to 4", space="nasbench201", value=(9, 0, 0, 0, 0, 0)):
         networks.build(Architecture("nasbench201", (9, 0, 0, 0, 0, 0)))
+
+
+@pytest.mark.parametrize("space", ["nasbench201", "nasbench101", "darts", "transnas_micro", "transnas_macro"])
+def test_the_old_name_of_the_number_of_classes(space):
+    cell = architecture(space, 0)
+    with pytest.warns(RenamedWarning, match="num_classes"):
+        network = networks.build(cell, classes=3, device="meta")
+    assert count_parameters(network) == count_parameters(networks.build(cell, num_classes=3, device="meta"))
+    with pytest.warns(RenamedWarning):
+        options, batch = spaces.get("nasbench201").example_inputs(4, classes=2)
+    assert options == {"num_classes": 2}
+    assert batch.labels.tolist() == [0, 1, 0, 1]
+    with raised(ConfigError, key="classes", value=3):
+        networks.build(cell, classes=3, num_classes=4)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +156,7 @@ def test_options_are_listed_and_checked():
         ("nasbench201", "cells", 0),
         ("nasbench101", "channels", 1.5),
         ("darts", "drop_path", 1.0),
-        ("transnas_macro", "classes", 0),
+        ("transnas_macro", "num_classes", 0),
     ],
 )
 def test_values_are_checked(space, key, value):

@@ -52,7 +52,7 @@ def test_sizes_are_those_listed_for_nasbench301_for_many(public_data):
 
 @pytest.mark.parametrize(("stem", "size"), [("cifar", 32), ("imagenet", 224)])
 def test_the_auxiliary_head_speaks_in_training_only(stem, size):
-    network = networks.build(V2, stem=stem, channels=4, cells=3, classes=5, auxiliary=True, device="meta")
+    network = networks.build(V2, stem=stem, channels=4, cells=3, num_classes=5, auxiliary=True, device="meta")
     logits, side = network.train()(meta(2, 3, size, size))
     assert logits.shape == side.shape == (2, 5)
     assert network.eval()(meta(2, 3, size, size)).shape == (2, 5)
@@ -68,7 +68,7 @@ def test_reductions_stand_at_one_and_two_thirds():
 
 
 def test_odd_sizes_work():
-    network = networks.build(V2, channels=4, cells=4, classes=3)
+    network = networks.build(V2, channels=4, cells=4, num_classes=3)
     assert network(torch.zeros(2, 3, 13, 13)).shape == (2, 3)
 
 
@@ -101,7 +101,7 @@ def test_a_schedule_of_drop_path_compiles_a_network_once():
 
 
 def test_drop_path_spares_identities_and_can_be_changed():
-    network = networks.build(V2, channels=4, cells=3, classes=3, drop_path=0.5)
+    network = networks.build(V2, channels=4, cells=3, num_classes=3, drop_path=0.5)
     layers = [m for m in network.modules() if isinstance(m, DropPath)]
     identities = sum(isinstance(op, nn.Identity) for cell in network.cells for op in cell.operations)
     assert len(layers) == 24 - identities
@@ -118,7 +118,7 @@ def test_drop_path_spares_identities_and_can_be_changed():
 
 def test_a_cell_spelt_out():
     code = V2.code[0]
-    network = networks.build(V2, channels=4, cells=3, classes=3).eval()
+    network = networks.build(V2, channels=4, cells=3, num_classes=3).eval()
     cell = network.cells[0]
     generator = torch.Generator().manual_seed(0)
     older, newer = (torch.randn(2, 12, 6, 6, generator=generator) for _ in range(2))
@@ -136,5 +136,5 @@ def test_a_cell_spelt_out():
 @pytest.mark.parametrize("which", range(4))
 def test_random_cells_halve_consistently(which):
     """Strided operations and factorised reductions agree on the size of maps, odd ones too."""
-    network = networks.build(architecture("darts", which), stem="imagenet", channels=4, cells=4, classes=3)
+    network = networks.build(architecture("darts", which), stem="imagenet", channels=4, cells=4, num_classes=3)
     assert network.eval()(torch.zeros(1, 3, 50, 50)).shape == (1, 3)

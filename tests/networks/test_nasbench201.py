@@ -32,7 +32,7 @@ def check_rows(task, rows):
     classes, size = SHAPES[task]
     params, flops = published(task)
     for row in rows:
-        network = networks.build(SPACE.at(int(row)), classes=classes, dead_edges=True)
+        network = networks.build(SPACE.at(int(row)), num_classes=classes, dead_edges=True)
         counted = count_operations(network, torch.zeros(1, 3, size, size), convention="suite_zero").total
         assert (count_parameters(network), counted) == (params[row], flops[row]), SPACE.to_string(SPACE.at(int(row)))
 

@@ -48,7 +48,11 @@ def wanted(dataset, architecture):
         total += matrices * size + (operation != "skip") * width
         total += {"gat": 2 * width, "arma": width * width}.get(operation, 0)
     ends = len(layers) - len({layer.parent for layer in layers} - {0})
-    out = (ends * width + 1) * width + (width + 1) * own.classes if own.after else (ends * width + 1) * own.classes
+    out = (
+        (ends * width + 1) * width + (width + 1) * own.num_classes
+        if own.after
+        else (ends * width + 1) * own.num_classes
+    )
     return total + out
 
 

@@ -26,7 +26,7 @@ def check_rows(public_data, level, task, count, seed):
     known = np.flatnonzero(~np.isnan(params) & (where == level))
     for row in np.random.default_rng(seed).choice(known, count, replace=False).tolist():
         architecture = spaces.get(f"transnas_{level}").from_string(strings[row])
-        network = networks.build(architecture, task=task, classes=COUNTED.get(task), device="meta", **options)
+        network = networks.build(architecture, task=task, num_classes=COUNTED.get(task), device="meta", **options)
         counted = count_operations(network, image, convention="suite_zero")
         encoder = sum(n for name, n in counted.by_module.items() if name.startswith("encoder"))
         # The table counts the encoder once for the nine tiles.
@@ -82,7 +82,7 @@ def test_decoders_undo_every_halving(task, halvings):
 
 def test_a_reducing_cell_without_a_path_gives_zeros():
     cell = spaces.get("transnas_micro").from_string("64-41414-0_00_000")
-    network = networks.build(cell, channels=4, classes=3)
+    network = networks.build(cell, channels=4, num_classes=3)
     maps = network.encoder[3](torch.randn(2, 4, 9, 9, generator=torch.Generator().manual_seed(0)))
     assert maps.shape == (2, 8, 5, 5)
     assert not maps.any()
@@ -90,7 +90,7 @@ def test_a_reducing_cell_without_a_path_gives_zeros():
 
 def test_skips_halve_the_resolution_of_odd_maps():
     cell = spaces.get("transnas_micro").from_string("64-41414-0_00_100")
-    network = networks.build(cell, channels=4, classes=3)
+    network = networks.build(cell, channels=4, num_classes=3)
     maps = network.encoder[3](torch.randn(2, 4, 9, 9, generator=torch.Generator().manual_seed(0)))
     assert maps.shape == (2, 8, 5, 5)
 

@@ -106,7 +106,7 @@ class Functional(nn.Module):
 
 def cell_network() -> nn.Module:
     """A NAS-Bench-201 network with a pooling, a skip connection and an edge that is dead."""
-    return networks.build(Architecture("nasbench201", (3, 4, 0, 2, 1, 3)), channels=4, cells=1, classes=CLASSES)
+    return networks.build(Architecture("nasbench201", (3, 4, 0, 2, 1, 3)), channels=4, cells=1, num_classes=CLASSES)
 
 
 FAMILIES = {"residual": Residual, "depthwise": Depthwise, "perceptron": Perceptron, "cells": cell_network}

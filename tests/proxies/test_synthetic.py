@@ -33,7 +33,7 @@ def test_fewer_samples_than_classes():
     assert synthetic_images(3, 100, 8).labels.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("name", ["samples", "classes", "size", "channels"])
+@pytest.mark.parametrize("name", ["samples", "num_classes", "size", "channels"])
 def test_bad_sizes(name):
     with raised(ConfigError, key=name, value=0):
-        synthetic_images(**{"samples": 2, "classes": 2, "size": 4, "channels": 1} | {name: 0})
+        synthetic_images(**{"samples": 2, "num_classes": 2, "size": 4, "channels": 1} | {name: 0})

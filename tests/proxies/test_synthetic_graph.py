@@ -39,8 +39,8 @@ def test_bags_of_words_tell_classes():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("nodes", 0), ("classes", 0), ("features", 0), ("degree", -1), ("degree", 60), ("homophily", 1.1)],
+    [("nodes", 0), ("num_classes", 0), ("features", 0), ("degree", -1), ("degree", 60), ("homophily", 1.1)],
 )
 def test_bad_sizes(name, value):
     with raised(ConfigError, key=name, value=value):
-        synthetic_graph(**{"nodes": 60, "classes": 3, "features": 9} | {name: value})
+        synthetic_graph(**{"nodes": 60, "num_classes": 3, "features": 9} | {name: value})

@@ -29,7 +29,7 @@ def test_inputs_fit_the_networks_of_every_benchmark(name, public_data):
     assert np.isfinite(scores.values["grad_norm"])
     task = name.partition("/")[2]
     if task == "cifar100":
-        assert network["classes"] == 100
+        assert network["num_classes"] == 100
     if task == "imagenet16-120":
         assert batch.inputs[0].shape[-1] == 16
 

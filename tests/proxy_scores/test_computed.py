@@ -18,7 +18,7 @@ from proxies.synthetic import synthetic_images
 
 SPACE = spaces.get("nasbench201")
 BATCH = synthetic_images(4, 3, 8, seed=0)
-SMALL = {"classes": 3, "channels": 4, "cells": 1}
+SMALL = {"num_classes": 3, "channels": 4, "cells": 1}
 NAMES = ("snip", "grad_norm", "params")
 
 
@@ -69,7 +69,7 @@ def test_a_cache_outlives_the_search(tmp_path):
 
 
 def test_what_fails_is_missing():
-    metrics = ComputedProxies(SPACE, "params", BATCH, network={"classes": -1})
+    metrics = ComputedProxies(SPACE, "params", BATCH, network={"num_classes": -1})
     assert np.isnan(metrics.values(architectures(2), ("params",))).all()
     assert metrics.values([], ("params",)).shape == (0, 1)
 

@@ -38,7 +38,7 @@ def test_scores_are_those_that_the_engine_computes_now():
         classes.setdefault(int(key_of(every[row])), []).append(int(row))
     assert len(classes) == 385
     sample = SuiteRecipe.model_validate(read_settings(RECIPE)).samples["transnas_micro"]
-    images = synthetic_images(sample.samples, sample.classes, sample.size, seed=0)
+    images = synthetic_images(sample.samples, sample.num_classes, sample.size, seed=0)
     live = ComputedProxies(space, ["swap", "nwot"], images, network=sample.network)
     # Of a class with several members it is one of them that was scored.
     rows = [members[0] for members in classes.values() if len(members) == 1][:2]
@@ -65,7 +65,7 @@ def test_a_recipe_is_computed_and_written(tmp_path, monkeypatch):
     space = spaces.get("transnas_micro")
     some = [space.at(row) for row in (4000, 4090)]
     monkeypatch.setattr(tool, "suite_architectures", lambda name: some)
-    small = {"network": {"task": "class_scene"}, "classes": 47, "size": 16, "samples": 2, "parts": [["synflow"]]}
+    small = {"network": {"task": "class_scene"}, "num_classes": 47, "size": 16, "samples": 2, "parts": [["synflow"]]}
     recipe = SuiteRecipe.model_validate({"samples": {"transnas_micro": small}})
     for name in ("first", "second"):
         write(compute(recipe, tmp_path / "cache.sqlite"), recipe, tmp_path / name)

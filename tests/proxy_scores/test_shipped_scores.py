@@ -80,7 +80,7 @@ def _first(classes, row):
 
 
 def _size(space, architecture):
-    options = {"classes": 10} if space == "nasbench201" else {}
+    options = {"num_classes": 10} if space == "nasbench201" else {}
     network = spaces.get(space).build(architecture, device="meta", **options)
     return sum(parameter.numel() for parameter in network.parameters())
 

@@ -24,8 +24,8 @@ from tests.errors import raised
 RECIPE = """
 space: toy_cells
 tasks:
-  small: {classes: 3, size: 8, samples: 6}
-  other: {classes: 2, size: 8, samples: 6}
+  small: {num_classes: 3, size: 8, samples: 6}
+  other: {num_classes: 2, size: 8, samples: 6}
 parts:
   - [synflow, snip]
   - [jacov]
@@ -43,8 +43,8 @@ class ToyCells(NASBench201Space):
         return iter([*cells[:20:2], *cells[1_399::1_503]])
 
 
-def network(architecture, *, classes=10):
-    return NASBench201Network(architecture, classes=classes, channels=4, cells=1)
+def network(architecture, *, num_classes=10):
+    return NASBench201Network(architecture, num_classes=num_classes, channels=4, cells=1)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -99,11 +99,16 @@ def test_interrupted_resumed_collected_and_read(recipe, tmp_path):
     for row in (0, 7, 19):
         architecture = firsts[belongs[row]]
         alone = proxies.score(
-            networks.build(architecture, classes=3), plan.tasks["small"].batch(0), ["snip", "synflow"], on_error="nan"
+            networks.build(architecture, num_classes=3),
+            plan.tasks["small"].batch(0),
+            ["snip", "synflow"],
+            on_error="nan",
         )
         for name, value in alone.items():
             np.testing.assert_allclose(full.column("small", name)[row], value, rtol=2e-5)
-    own = proxies.score(networks.build(list(space.enumerate())[3], classes=3), plan.tasks["small"].batch(0), "l2_norm")
+    own = proxies.score(
+        networks.build(list(space.enumerate())[3], num_classes=3), plan.tasks["small"].batch(0), "l2_norm"
+    )
     np.testing.assert_allclose(full.column("small", "l2_norm")[3], own["l2_norm"], rtol=2e-5)
 
     for name in ("a.npz", "b.npz"):
@@ -196,7 +201,7 @@ def test_a_proxy_that_nobody_has(recipe):
     [
         (("[jacov]", "[snip]"), "snip"),
         (("samples: 6", "sample: 6"), ".sample=6"),
-        (("{classes: 3, size: 8, samples: 6}", "{nodes: 8, classes: 3}"), "tasks.small"),
+        (("{num_classes: 3, size: 8, samples: 6}", "{nodes: 8, num_classes: 3}"), "tasks.small"),
     ],
 )
 def test_a_wrong_recipe_is_refused(recipe, change, named):
@@ -263,7 +268,9 @@ def test_what_makes_scores_differ(monkeypatch, tmp_path):
     told = replace(benchmark, scores={"published": lambda: table})
     monkeypatch.setattr(benchmarks, "get", lambda name: told)
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("space: nasbench201\ntasks: {cifar10: {classes: 10, size: 4, samples: 2}}\nparts: [[l2_norm]]\n")
+    recipe.write_text(
+        "space: nasbench201\ntasks: {cifar10: {num_classes: 10, size: 4, samples: 2}}\nparts: [[l2_norm]]\n"
+    )
     arguments = ["proxies", "agree", "--recipe", recipe, "-p", "l2_norm", "--cells", "20"]
     result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--cache", tmp_path / "c.sqlite")])
     assert result.exit_code == 0, result.output

@@ -64,7 +64,7 @@ def test_every_training_benchmark_has_its_recipes(name):
     for feedback in spec.feedbacks:
         options = network_options(recipe(feedback), kind)
         network = spaces.get(spec.space).build(cells(1)[0], device="meta", **options)
-        assert network.classifier.out_features == kind.classes
+        assert network.classifier.out_features == kind.num_classes
         assert recipe(feedback).validation > 0
 
 
@@ -429,7 +429,7 @@ def test_the_streamed_set_trains(tmp_path, monkeypatch):
 
     from po_nas.training.data import image_sets
 
-    monkeypatch.setitem(image_sets._SETS, "imagenet", replace(image_set("imagenet"), classes=3, size=32))
+    monkeypatch.setitem(image_sets._SETS, "imagenet", replace(image_set("imagenet"), num_classes=3, size=32))
     pixels, labels = arrays(24, classes=3, size=40)
     write_folders(tmp_path / "train", pixels, labels)
     write_folders(tmp_path / "val", pixels[:6], labels[:6])

@@ -30,10 +30,10 @@ _LARGE = 16
 class ConvNet(nn.Module):
     """3 × 3 convolutions with batch normalisation, each but the first halves the image; mean, dropout, classifier.
 
-    Images (b, 3, h, w) to logits (b, classes).
+    Images (b, 3, h, w) to logits (b, num_classes).
     """
 
-    def __init__(self, classes: int, size: int, channels: int, layers: int, dropout: float) -> None:
+    def __init__(self, num_classes: int, size: int, channels: int, layers: int, dropout: float) -> None:
         super().__init__()
         widths = [3, channels, *([2 * channels] * (layers - 1))]
         strides = [2 if size > _LARGE else 1, *([2] * (layers - 1))]
@@ -42,7 +42,7 @@ class ConvNet(nn.Module):
             for i, o, stride in zip(widths, widths[1:], strides, strict=False)
         ]
         self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
-        self.classifier = nn.Linear(widths[-1], classes)
+        self.classifier = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images."""
@@ -54,7 +54,7 @@ def build(name: str, kind: ImageSet, channels: int, layers: int, dropout: float,
     """A fresh network: ``conv``, or a key of `GENOTYPES` with `layers` cells, where dropout is of paths."""
     if name == "conv":
         with seeded(seed):
-            return ConvNet(kind.classes, kind.size, channels, layers, dropout)
+            return ConvNet(kind.num_classes, kind.size, channels, layers, dropout)
     space = spaces.get("darts")
-    options: dict[str, Any] = {"classes": kind.classes, "channels": channels, "cells": layers}
+    options: dict[str, Any] = {"num_classes": kind.num_classes, "channels": channels, "cells": layers}
     return networks.build(space.from_string(GENOTYPES[name]), seed=seed, **options)

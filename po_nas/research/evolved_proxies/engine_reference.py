@@ -48,7 +48,7 @@ def add_reference(
     found = spaces.get(space)
     rng = np.random.default_rng(seed)
     drawn = [found.sample(rng) for _ in range(sample)]
-    batch = synthetic_images(images, networks.options(space).get("classes") or 10, size, seed=seed)
+    batch = synthetic_images(images, networks.options(space).get("num_classes") or 10, size, seed=seed)
     rows = []
     reasons: dict[str, str] = {}
     for result in proxies.score_many(drawn, batch, proxy.leaves, build=partial(found.build, seed=seed), seed=seed):

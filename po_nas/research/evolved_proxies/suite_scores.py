@@ -13,7 +13,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from po_nas import spaces
 from po_nas._version import __version__
-from po_nas.core.settings import read_settings, validated
+from po_nas.core.settings import Settings, read_settings, validated
+from po_nas.networks.base import OLD_OPTIONS
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.proxy_scores.packaged import SAMPLES, key_of
 from po_nas.proxy_scores.tabulate import rounded
@@ -35,12 +36,13 @@ __all__ = ["SuiteRecipe", "compute", "write"]
 _STEP = 25
 
 
-class SampleScores(BaseModel):
+class SampleScores(Settings):
     """One space: options of its networks, the made-up images, and lists of proxies that are computed together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    deprecated: ClassVar[Mapping[str, str]] = OLD_OPTIONS
     network: dict[str, Any]
-    classes: PositiveInt
+    num_classes: PositiveInt
     size: PositiveInt
     samples: PositiveInt
     parts: tuple[tuple[str, ...], ...]
@@ -61,7 +63,7 @@ def compute(recipe: SuiteRecipe, cache: Path) -> Iterator[tuple[str, dict[int, A
         for architecture in suite_architectures(name):
             representatives.setdefault(int(key_of(architecture)), architecture)
         ordered = [representatives[key] for key in sorted(representatives)]
-        images = synthetic_images(sample.samples, sample.classes, sample.size, seed=0)
+        images = synthetic_images(sample.samples, sample.num_classes, sample.size, seed=0)
         columns: dict[str, NDArray[np.float64]] = {}
         for names in sample.parts:
             live = ComputedProxies(space, names, images, network=sample.network, cache=cache)

@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 import proxies
 from po_nas import benchmarks
 from po_nas.benchmarks.base import Benchmark
-from po_nas.core.settings import read_settings, validated
+from po_nas.core.settings import Settings, read_settings, validated
+from po_nas.networks.base import OLD_OPTIONS
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
 from po_nas.research.pages import fill_page
@@ -59,12 +61,13 @@ PRINTED: Mapping[str, Mapping[str, tuple[str, str]]] = {
 the papers of InTrain, VKDNW and L-SWAG. Papers differ in cells, images, batch and accuracy (validation or test)."""
 
 
-class _Images(BaseModel):
+class _Images(Settings):
     """Made-up images, the network's number of classes, and the benchmarks whose accuracies the scores are set
     against."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    classes: PositiveInt
+    deprecated: ClassVar[Mapping[str, str]] = OLD_OPTIONS
+    num_classes: PositiveInt
     size: PositiveInt
     samples: PositiveInt
     against: tuple[str, ...]
@@ -115,7 +118,7 @@ def scores(recipe: NewerRecipe, name: str, cache: Path) -> dict[str, F64]:
     """Scores (cells,) of a set of images by proxy, each for as many of `chosen_rows` as its part has; NaN: none."""
     images = recipe.sets[name]
     benchmark = benchmarks.get(images.against[0])
-    batch = synthetic_images(images.samples, images.classes, images.size, seed=recipe.seed)
+    batch = synthetic_images(images.samples, images.num_classes, images.size, seed=recipe.seed)
     found: dict[str, F64] = {}
     for part in recipe.parts:
         rows = chosen_rows(len(benchmark.validation), part.cells, recipe.seed)
@@ -124,7 +127,7 @@ def scores(recipe: NewerRecipe, name: str, cache: Path) -> dict[str, F64]:
             benchmark.space,
             part.proxies,
             batch,
-            network={"classes": images.classes},
+            network={"num_classes": images.num_classes},
             cache=cache,
             init_seed=recipe.seed,
             seed=recipe.seed,

@@ -115,7 +115,7 @@ def score_conditions(
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     for way in ways:
         columns = {name: np.full(len(items), np.nan) for name in names}
-        place = f"{recipe.space} classes={options['classes']} initialisation={way.initialisation}"
+        place = f"{recipe.space} classes={options['num_classes']} initialisation={way.initialisation}"
         results = proxies.score_many(
             items,
             way.batch,

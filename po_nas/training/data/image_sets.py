@@ -20,7 +20,7 @@ class ImageSet:
     """
 
     name: str
-    classes: int
+    num_classes: int
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -26,9 +26,9 @@ class Images:
     def checked(cls, kind: ImageSet, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Images:
         """Make images of arrays; `ClassCountError` unless every class of the data set, and no other, occurs."""
         found = np.unique(labels)
-        if len(found) != kind.classes or found[0] != 0 or found[-1] != kind.classes - 1:
+        if len(found) != kind.num_classes or found[0] != 0 or found[-1] != kind.num_classes - 1:
             described = f"{len(found)} labels from {found[0]} to {found[-1]}" if len(found) else "no image"
-            raise ClassCountError(kind.name, kind.classes, described)
+            raise ClassCountError(kind.name, kind.num_classes, described)
         return cls(
             torch.from_numpy(np.require(pixels, requirements=["C", "W"])), torch.from_numpy(labels.astype(np.int64))
         )

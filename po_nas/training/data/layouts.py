@@ -68,8 +68,8 @@ def list_files(folder: Path, kind: ImageSet) -> tuple[list[Path], list[int]]:
         files += inside
         labels += [number] * len(inside)
         number += bool(inside)
-    if number != kind.classes:
-        raise ClassCountError(kind.name, kind.classes, f"{number} folders with images in {folder}")
+    if number != kind.num_classes:
+        raise ClassCountError(kind.name, kind.num_classes, f"{number} folders with images in {folder}")
     return files, labels
 
 

@@ -31,7 +31,7 @@ def truth_of(benchmark):
 
 
 def recipe(*parts):
-    images = {"classes": 10, "size": 8, "samples": 4, "against": [TASK]}
+    images = {"num_classes": 10, "size": 8, "samples": 4, "against": [TASK]}
     wanted = [{"cells": cells, "proxies": list(names)} for cells, names in parts]
     return validated(NewerRecipe, {"sets": {"images": images}, "parts": wanted})
 
