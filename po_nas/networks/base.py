@@ -53,10 +53,13 @@ class Networks:
         inputs: Called as ``inputs(samples, seed, **task)``, returns options of the network and a batch. By default
             images of 32 × 32 pixels (``size=…``) of as many classes as the network has by default (``num_classes=…``;
             10 where it does not say).
+        smallest: Called with options, returns the smallest height and width of images that networks with these options
+            can be trained on, pixels.
     """
 
     network: Callable[..., Module]
     inputs: Callable[..., tuple[Mapping[str, Any], Batch]] | None = None
+    smallest: Callable[[Mapping[str, Any]], int] = lambda options: 1
 
     def options(self) -> dict[str, Any]:
         """The options by name with their defaults."""

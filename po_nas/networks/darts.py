@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -83,8 +86,8 @@ _OWN = {"cifar": (36, 20, 10), "imagenet": (48, 14, 1000)}
 class DARTSNetwork(nn.Module):
     """Stem, normal cells with a reduction cell after one and two thirds of the way, classifier.
 
-    Images (b, 3, h, w) to logits (b, num_classes). With the ``cifar`` `stem` (3 x `channels` wide) published networks
-    have 36 channels, 20 cells and 10 classes on 32 x 32 images; with the ``imagenet`` stem, which divides the
+    Images (b, in_channels, h, w) to logits (b, num_classes). With the ``cifar`` `stem` (3 x `channels` wide) published
+    networks have 36 channels, 20 cells and 10 classes on 32 x 32 images; with the ``imagenet`` stem, which divides the
     resolution by eight, 48, 14 and 1,000 on 224 x 224. Options left out are the published ones of the stem.
     NAS-Bench-301's networks have 32 channels and 8 cells; the sizes that NAS-Bench-Suite-Zero lists for them are those
     without `affine`: the operations as in DARTS' search phase, where batch normalisation has no parameters and also
@@ -104,6 +107,7 @@ class DARTSNetwork(nn.Module):
         *,
         stem: str = "cifar",
         num_classes: int | None = None,
+        in_channels: int = 3,
         channels: int | None = None,
         cells: int | None = None,
         auxiliary: bool = False,
@@ -115,15 +119,16 @@ class DARTSNetwork(nn.Module):
         width = own[0] if channels is None else channels
         cells = own[1] if cells is None else cells
         num_classes = own[2] if num_classes is None else num_classes
-        positive(channels=width, cells=cells, num_classes=num_classes)
+        positive(channels=width, cells=cells, num_classes=num_classes, in_channels=in_channels)
         super().__init__()
         if stem == "cifar":
             wide = (3 * width, 3 * width)
-            convolution = nn.Conv2d(3, 3 * width, 3, padding=1, bias=False)
+            convolution = nn.Conv2d(in_channels, 3 * width, 3, padding=1, bias=False)
             self.stem = nn.ModuleList([nn.Sequential(convolution, nn.BatchNorm2d(3 * width)), nn.Identity()])
         else:
             wide = (width, width)
-            half = nn.Sequential(nn.Conv2d(3, width // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(width // 2))
+            first = nn.Conv2d(in_channels, width // 2, 3, 2, 1, bias=False)
+            half = nn.Sequential(first, nn.BatchNorm2d(width // 2))
             quarter = nn.Sequential(half, relu_conv_bn(width // 2, width, 3, 2))
             self.stem = nn.ModuleList([quarter, relu_conv_bn(width, width, 3, 2)])
         reductions = (cells // 3, 2 * cells // 3)
@@ -215,4 +220,12 @@ def _auxiliary(channels: int, num_classes: int, stem: str) -> nn.Sequential:
     )
 
 
-NETWORKS = Networks(DARTSNetwork)
+_AUXILIARY = {"cifar": 32, "imagenet": 224}
+"""Smallest images that the auxiliary head takes, by stem."""
+
+
+def _smallest(options: Mapping[str, Any]) -> int:
+    return _AUXILIARY.get(options.get("stem") or "cifar", 1) if options.get("auxiliary") else 1
+
+
+NETWORKS = Networks(DARTSNetwork, smallest=_smallest)

@@ -38,10 +38,10 @@ def vertex_channels(inputs: int, outputs: int, adjacency: _Matrix) -> list[int]:
 class NASBench101Network(nn.Module):
     """Stem, three stacks of three equal cells with max pooling between them, classifier.
 
-    Images (b, 3, h, w), h and w of at least 4, to logits (b, num_classes). Later stacks have twice the channels of the
-    one before; `channels` are the stem's. Batch normalisation has momentum 0.003 in torch's sense and ε = 1e-5, as
-    published. Initial weights are torch's defaults; the benchmark's were truncated normals of the same order of size.
-    Vertices that lie on no path from the input to the output are no part of the network.
+    Images (b, in_channels, h, w), h and w of at least 4, to logits (b, num_classes). Later stacks have twice the
+    channels of the one before; `channels` are the stem's. Batch normalisation has momentum 0.003 in torch's sense and ε
+    = 1e-5, as published. Initial weights are torch's defaults; the benchmark's were truncated normals of the same order
+    of size. Vertices that lie on no path from the input to the output are no part of the network.
 
     References: Ying et al., NAS-Bench-101, ICML 2019, arXiv 1902.09635.
     """
@@ -51,15 +51,16 @@ class NASBench101Network(nn.Module):
         architecture: Architecture,
         *,
         num_classes: int = 10,
+        in_channels: int = 3,
         channels: int = 128,
         stacks: int = 3,
         cells: int = 3,
     ) -> None:
-        positive(num_classes=num_classes, channels=channels, stacks=stacks, cells=cells)
+        positive(num_classes=num_classes, in_channels=in_channels, channels=channels, stacks=stacks, cells=cells)
         super().__init__()
         space = cast(NASBench101Space, spaces.get("nasbench101"))
         adjacency, operations = space.to_matrix(architecture)
-        self.stem = _conv_bn_relu(3, channels, 3)
+        self.stem = _conv_bn_relu(in_channels, channels, 3)
         body: list[nn.Module] = []
         width = channels
         for stack in range(stacks):
@@ -74,7 +75,7 @@ class NASBench101Network(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, num_classes) of images (b, 3, h, w)."""
+        """Logits (b, num_classes) of images (b, in_channels, h, w)."""
         logits: Tensor = self.classifier(self.pool(self.body(self.stem(x))).flatten(1))
         return logits
 
@@ -127,4 +128,4 @@ def _operation(name: str, channels: int) -> nn.Module:
     return _conv_bn_relu(channels, channels, 3 if name == "conv3x3-bn-relu" else 1)
 
 
-NETWORKS = Networks(NASBench101Network)
+NETWORKS = Networks(NASBench101Network, smallest=lambda options: 4)

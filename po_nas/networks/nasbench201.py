@@ -14,8 +14,9 @@ __all__ = ["NETWORKS", "NASBench201Network"]
 class NASBench201Network(nn.Module):
     """Stem, three stages of equal cells with a residual reduction block between them, classifier.
 
-    Images (b, 3, h, w), h and w of at least 4 (32 for CIFAR, 16 for ImageNet16-120), to logits (b, num_classes). The
-    benchmark's own networks have 5 `cells` in a stage and 16 `channels` in the first; `num_classes` is 10, 100 or 120.
+    Images (b, in_channels, h, w), h and w of at least 4 (32 for CIFAR, 16 for ImageNet16-120), to logits (b,
+    num_classes). The benchmark's own networks have 5 `cells` in a stage and 16 `channels` in the first; `num_classes`
+    is 10, 100 or 120.
 
     Initial weights are torch's defaults, as in the benchmark. Edges that a ``none`` makes useless hold parameters but
     are not computed. The published networks compute them (`dead_edges`): an operation on zeros ends in the bias of a
@@ -29,13 +30,14 @@ class NASBench201Network(nn.Module):
         architecture: Architecture,
         *,
         num_classes: int = 10,
+        in_channels: int = 3,
         channels: int = 16,
         cells: int = 5,
         dead_edges: bool = False,
     ) -> None:
-        positive(num_classes=num_classes, channels=channels, cells=cells)
+        positive(num_classes=num_classes, in_channels=in_channels, channels=channels, cells=cells)
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
         body: list[nn.Module] = []
         width = channels
         for stage in range(3):
@@ -51,7 +53,7 @@ class NASBench201Network(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, num_classes) of images (b, 3, h, w)."""
+        """Logits (b, num_classes) of images (b, in_channels, h, w)."""
         x = self.relu(self.norm(self.body(self.stem(x))))
         logits: Tensor = self.classifier(self.pool(x).flatten(1))
         return logits
@@ -68,4 +70,4 @@ def _cell(code: tuple[int, ...], width: int, dead: bool) -> EdgeCell:
     return EdgeCell(code, make, width, 1, dead)
 
 
-NETWORKS = Networks(NASBench201Network)
+NETWORKS = Networks(NASBench201Network, smallest=lambda options: 4)

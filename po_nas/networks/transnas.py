@@ -96,15 +96,21 @@ _BLOCKS = 2
 
 
 class _Network(nn.Module):
-    """An encoder (b, 3, h, w) to (b, width, h / 2^k, w / 2^k), k = 2 + halvings, and a head."""
+    """An encoder (b, in_channels, h, w) to (b, width, h / 2^k, w / 2^k), k = 2 + halvings, and a head."""
 
     def __init__(
-        self, blocks: Iterator[nn.Module], task: str, num_classes: int | None, channels: int, kinds: tuple[int, ...]
+        self,
+        blocks: Iterator[nn.Module],
+        task: str,
+        num_classes: int | None,
+        in_channels: int,
+        channels: int,
+        kinds: tuple[int, ...],
     ) -> None:
         super().__init__()
         self.tiles = _TILES if task == "jigsaw" else 0
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, channels // 2, 3, 2, 1, bias=False),
+            nn.Conv2d(in_channels, channels // 2, 3, 2, 1, bias=False),
             nn.BatchNorm2d(channels // 2),
             relu_conv_bn(channels // 2, channels, 3, 2),
             *blocks,
@@ -157,15 +163,16 @@ class TransNASMicroNetwork(_Network):
         *,
         task: str = "class_scene",
         num_classes: int | None = None,
+        in_channels: int = 3,
         channels: int = 64,
         dead_edges: bool = False,
     ) -> None:
-        _check(task, num_classes, channels)
+        _check(task, num_classes, in_channels, channels)
         blocks = (
             _cell(architecture.code, inputs, outputs, stride, dead_edges)
             for inputs, outputs, stride in _shapes(_SKELETON, channels)
         )
-        super().__init__(blocks, task, num_classes, channels, _SKELETON)
+        super().__init__(blocks, task, num_classes, in_channels, channels, _SKELETON)
 
 
 class TransNASMacroNetwork(_Network):
@@ -184,19 +191,20 @@ class TransNASMacroNetwork(_Network):
         *,
         task: str = "class_scene",
         num_classes: int | None = None,
+        in_channels: int = 3,
         channels: int = 64,
     ) -> None:
-        _check(task, num_classes, channels)
+        _check(task, num_classes, in_channels, channels)
         blocks = (
             BasicBlock(inputs, outputs, stride, _projection(inputs, outputs, stride))
             for inputs, outputs, stride in _shapes(architecture.code, channels)
         )
-        super().__init__(blocks, task, num_classes, channels, architecture.code)
+        super().__init__(blocks, task, num_classes, in_channels, channels, architecture.code)
 
 
-def _check(task: str, num_classes: int | None, channels: int) -> None:
+def _check(task: str, num_classes: int | None, in_channels: int, channels: int) -> None:
     known("task of TransNAS-Bench-101", task, tuple(TASKS))
-    positive(channels=channels, num_classes=1 if num_classes is None else num_classes)
+    positive(channels=channels, in_channels=in_channels, num_classes=1 if num_classes is None else num_classes)
 
 
 def _shapes(kinds: tuple[int, ...], width: int) -> Iterator[tuple[int, int, int]]:

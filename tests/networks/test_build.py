@@ -126,7 +126,13 @@ def test_spaces_and_pools_build():
 
 
 def test_options_are_listed_and_checked():
-    assert networks.options("nasbench201") == {"num_classes": 10, "channels": 16, "cells": 5, "dead_edges": False}
+    assert networks.options("nasbench201") == {
+        "num_classes": 10,
+        "in_channels": 3,
+        "channels": 16,
+        "cells": 5,
+        "dead_edges": False,
+    }
     cell = architecture("nasbench201", 0)
     with raised(UnknownNameError, "nasbench201", name="num_clases", suggestion="num_classes"):
         networks.build(cell, num_clases=10)
