@@ -22,8 +22,8 @@ from losses import classification
 from po_nas import spaces
 from po_nas.formula import Call, Node, leaves
 from po_nas.training.data import image_set
+from po_nas.training.network import network_options
 from po_nas.training.recipe import recipe
-from po_nas.training.trainer import network_options
 
 SHAPES = ((128, 10), (96, 100))
 ROUNDS, CALLS = 60, 5
@@ -62,7 +62,7 @@ def network() -> float:
     """Median seconds of forward and backward through the network of the recipe digits, without the loss."""
     space, settings = spaces.get("darts"), recipe("digits")
     architecture = space.sample(np.random.default_rng(0))
-    found = space.build(architecture, seed=0, **network_options(settings, image_set("digits")))
+    found = space.build(architecture, seed=0, **network_options(space, settings, image_set("digits").options))
     images = torch.randn(settings.batch, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     seconds = []
     for _ in range(20):

@@ -25,10 +25,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from po_nas import spaces
-from po_nas.training.data import ImageData, Images, image_set
+from po_nas.training.data import Images, TrainingData, image_set
 from po_nas.training.data.loaders import ResidentLoader
+from po_nas.training.network import network_options
 from po_nas.training.recipe import Recipe, recipe
-from po_nas.training.trainer import Trainer, network_options
+from po_nas.training.trainer import Trainer
 from proxies.counting import count_operations
 
 _DARTS_V2 = (
@@ -76,7 +77,7 @@ class Transformed(Dataset):
 
 def network(settings: Recipe) -> nn.Module:
     space = spaces.get("darts")
-    return space.build(space.from_string(_DARTS_V2), seed=0, **network_options(settings, KIND))
+    return space.build(space.from_string(_DARTS_V2), seed=0, **network_options(space, settings, KIND.options))
 
 
 class Plain:
@@ -118,14 +119,14 @@ class Ours:
 
     def __init__(self, settings: Recipe, images: Images) -> None:
         self.loader = ResidentLoader(KIND, images, DEVICE, settings.augmentation)
-        data = ImageData(KIND, self.loader, None, lambda: self.loader)
+        data = TrainingData(self.loader, None, lambda: self.loader)
         self.trainer = Trainer(network(settings), data, settings, seed=0, device=DEVICE)
         self.count = 0
 
     def epoch(self) -> float:
         record = self.trainer._epoch(self.count)
         self.count += 1
-        return record.images / record.train_s
+        return record.samples / record.train_s
 
     def data_alone(self) -> float:
         """Images per second when they are augmented and nothing is trained."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from po_nas.runtime.api import Result, resume, search
     from po_nas.runtime.session import Session
     from po_nas.spaces.declared import Categorical, Float, Int, Ordinal, declare
+    from po_nas.training.training import Training
 
 __all__ = [
     "Categorical",
@@ -20,6 +21,7 @@ __all__ = [
     "PoNasError",
     "Result",
     "Session",
+    "Training",
     "__version__",
     "declare",
     "resume",
@@ -41,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from po_nas.runtime.session import Session
 
         return Session
+    if name == "Training":
+        from po_nas.training.training import Training
+
+        return Training
     if name in {"Categorical", "Float", "Int", "Ordinal", "declare"}:
         from po_nas.spaces import declared
 

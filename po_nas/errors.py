@@ -328,6 +328,31 @@ class TrainingMemoryError(TrainingError, MemoryError):
         )
 
 
+class SamplesError(TrainingError, ValueError):
+    """Samples of the user's own that nothing can be trained on; `where` is train, validation or test."""
+
+    def __init__(self, where: str, found: str, remedy: str) -> None:
+        self.where, self.found, self.remedy = where, found, remedy
+        super().__init__(f"{where} samples: {found}; {remedy}")
+
+
+class NoSamplesError(TrainingError, ValueError):
+    """Data that gave no batch to train on or to validate with."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        super().__init__(f"data of length {length} give no batch of two samples; give more samples")
+
+
+class NetworkOutputError(TrainingError, ValueError):
+    """A network that returns something else than its task needs."""
+
+    def __init__(self, found: object, expected: str) -> None:
+        self.found, self.expected = found, expected
+        shown = f"outputs of shape {found}" if isinstance(found, tuple) else str(found)
+        super().__init__(f"the network returns {shown}, its training needs {expected}")
+
+
 class TrainingStorageError(FileError, TrainingError):
     """What a training leaves behind could not be written."""
 

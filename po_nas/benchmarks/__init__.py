@@ -6,6 +6,8 @@ trains architectures (`BenchmarkSpec.trained`) takes options too.
 
 from __future__ import annotations
 
+import fnmatch
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -55,7 +57,34 @@ class BenchmarkSpec:
 
 Loader = Callable[..., "Objective"]
 
-registry: Registry[Loader] = Registry("benchmark", "po_nas.benchmarks")
+
+class _Benchmarks(Registry[Loader]):
+    """Also has ``train/SPACE/DATA`` for every space whose networks can be built and every data set."""
+
+    def names(self, pattern: str = "*") -> list[str]:
+        trained = fnmatch.filter(_trained().names(), pattern)
+        return sorted({*super().names(pattern), *trained})
+
+    def entry(self, name: str) -> Entry[Loader]:
+        if super().__contains__(name) or name.count("/") != 2 or not name.startswith("train/"):
+            return super().entry(name)
+        found: Entry[Loader] = _trained().entry_of(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        try:
+            return isinstance(name, str) and name.count("/") == 2 and bool(self.entry(name))
+        except UnknownNameError:
+            return False
+
+
+def _trained() -> Any:
+    return importlib.import_module("po_nas.training.names")
+
+
+registry: Registry[Loader] = _Benchmarks("benchmark", "po_nas.benchmarks")
 register = registry.register
 names = registry.names
 

@@ -48,8 +48,8 @@ def train(
     def show(record: EpochRecord, epochs: int) -> None:
         validation = "" if record.validation is None else f"  validation {record.validation:.2f} %"
         print(
-            f"epoch {record.epoch}/{epochs}  loss {record.train_loss:.4f}  train {record.train_accuracy:.2f} %"
-            f"{validation}  {record.images / max(record.train_s, 1e-9):.0f} images/s",
+            f"epoch {record.epoch}/{epochs}  loss {record.train_loss:.4f}  train {record.train_metric:.2f} %"
+            f"{validation}  {record.samples / max(record.train_s, 1e-9):.0f} samples/s",
             file=sys.stderr,
         )
 

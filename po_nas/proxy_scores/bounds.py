@@ -121,7 +121,7 @@ def with_bounds(objective: Objective, given: Mapping[str, str], *, samples: int 
         options, batch = objective.example_inputs(samples)
         source = ComputedProxies(objective.space, bounds.names, batch, network=options)
         if declared_space(objective.space) is not None:
-            buildable(objective.space)
+            buildable(objective.space, options)
         drawn = objective.space.sample(np.random.default_rng(0))
         for name, scores in source.raw([drawn], bounds.names).items():
             if not np.isfinite(scores).all():

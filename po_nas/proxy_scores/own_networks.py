@@ -44,29 +44,32 @@ def declared_space(space: Space) -> DeclaredSpace | None:
 class _WithExampleInputs(ObjectiveWrapper):
     """An objective whose networks are scored on a given batch."""
 
-    def __init__(self, objective: Objective, inputs: Any) -> None:
+    def __init__(self, objective: Objective, inputs: Any, network: Mapping[str, Any]) -> None:
         super().__init__(objective)
-        self._inputs = inputs
+        self._inputs, self._network = inputs, network
 
     def example_inputs(self, samples: int = 16) -> tuple[Mapping[str, Any], Any]:
-        return {}, self._inputs
+        return self._network, self._inputs
 
 
-def with_example_inputs(objective: Objective, given: Any) -> Objective:
+def with_example_inputs(objective: Objective, given: Any, network: Mapping[str, Any] | None = None) -> Objective:
     """The same objective, whose networks are scored on a batch: inputs, inputs and labels, or a loader's first batch.
 
-    Raises `ProxyBatchError` for what is no batch.
+    `network` are the options that networks are scored with. Raises `ProxyBatchError` for what is no batch.
     """
-    return _WithExampleInputs(objective, batch_of(given))
+    return _WithExampleInputs(objective, batch_of(given), dict(network or {}))
 
 
-def buildable(space: Space) -> list[Architecture]:
-    """A few sampled architectures, of which one can be built at least; `DeclarationError` with the reason else."""
+def buildable(space: Space, options: Mapping[str, Any] | None = None) -> list[Architecture]:
+    """A few sampled architectures, of which one can be built at least, with `options` of the networks.
+
+    Raises `DeclarationError` with the reason otherwise.
+    """
     rng = np.random.default_rng(0)
     drawn = [space.sample(rng) for _ in range(_PROBED)]
     for number, architecture in enumerate(drawn, 1):
         try:
-            space.build(architecture)
+            space.build(architecture, **(options or {}))
         except DeclarationError:
             raise
         except Exception as error:
@@ -88,9 +91,9 @@ def with_own_proxies(
     objective is the one that was given. Raises `DeclarationError` for a space without networks or example inputs, and
     for a function that builds none of the three.
     """
-    _, batch = objective.example_inputs(samples)
-    probe = ComputedProxies(objective.space, names, batch)
-    scores = probe.values(buildable(objective.space), probe.names)
+    options, batch = objective.example_inputs(samples)
+    probe = ComputedProxies(objective.space, names, batch, network=options)
+    scores = probe.values(buildable(objective.space, options), probe.names)
     kept = [name for name, column in zip(probe.names, scores.T, strict=True) if np.isfinite(column).any()]
     for name in probe.names:
         if name not in kept:
@@ -100,4 +103,4 @@ def with_own_proxies(
             warnings.warn(left_out, stacklevel=2)
     if not kept:
         return objective
-    return with_computed_proxies(objective, kept, batch, samples=samples, cache=cache, workers=workers)
+    return with_computed_proxies(objective, kept, batch, network=options, samples=samples, cache=cache, workers=workers)

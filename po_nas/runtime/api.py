@@ -29,6 +29,7 @@ from po_nas.runtime.journal import Journal
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.own_space import (
     SpaceLike,
+    check_same_training,
     check_unchanged,
     evaluations_folder,
     metric_of_run,
@@ -36,11 +37,14 @@ from po_nas.runtime.own_space import (
     recorded_space,
     space_of,
     space_of_run,
+    trainings_folder,
 )
 from po_nas.runtime.run_directory import Result, RunDirectory, read_record, read_summary, read_warm_start
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
+from po_nas.training.objective import TrainingObjective
+from po_nas.training.training import Training
 
 __all__ = [
     "Method",
@@ -65,7 +69,7 @@ def search(
     *,
     benchmark: str | Objective | None = None,
     space: SpaceLike | None = None,
-    objective: Objective | Callable[..., Any] | None = None,
+    objective: Objective | Training | Callable[..., Any] | None = None,
     metric: str = DEFAULT_METRIC.name,
     maximize: bool = True,
     method: Method,
@@ -90,7 +94,8 @@ def search(
         space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered
             one, or a declaration as in JSON.
         objective: A function of the space's configurations that returns a number or a dict of numbers; what it is
-            passed, and how it reaches workers, says `po_nas.runtime.function_objective.FunctionObjective`.
+            passed, and how it reaches workers, says `po_nas.runtime.function_objective.FunctionObjective`. Or a
+            `po_nas.Training`, which trains the networks of the space on your data.
         metric: Of a function: which number of a dict is optimised; that of a number as printed.
         maximize: Of a function: whether higher is better.
         method: A registered name, or a mapping with ``name`` and the method's options. Or a subclass of `Searcher`,
@@ -120,7 +125,7 @@ def search(
     if example_inputs is not None:
         if isinstance(given, str):
             raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")
-        given = with_example_inputs(given, example_inputs)
+        given = with_example_inputs(given, example_inputs, _network_of(given))
     scores = {"proxies": proxies} if proxies or metrics is None else {}
     if metrics is not None:
         scores["metrics"] = metrics
@@ -165,7 +170,7 @@ def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | No
 def _given(
     benchmark: str | Objective | None,
     space: SpaceLike | None,
-    objective: Objective | Callable[..., Any] | None,
+    objective: Objective | Training | Callable[..., Any] | None,
     metric: Metric,
     out: Path,
 ) -> str | Objective:
@@ -179,9 +184,20 @@ def _given(
     assert objective is not None
     if isinstance(objective, Objective):
         return objective
-    if space is None or not callable(objective):
-        raise ConfigError("objective", objective, "must be a function of the configurations of a space, with space=…")
+    if space is None or not (callable(objective) or isinstance(objective, Training)):
+        raise ConfigError(
+            "objective", objective, "must be a function of the configurations of a space, or a Training, with space=…"
+        )
+    if isinstance(objective, Training):
+        if metric != DEFAULT_METRIC:
+            raise ConfigError("metric", metric.name, "is of functions; a Training has its own: Training(metric=…)")
+        return objective.on(space_of(space), folder=trainings_folder(out))
     return FunctionObjective(space_of(space), objective, metric=metric, folder=evaluations_folder(out))
+
+
+def _network_of(objective: Objective) -> Mapping[str, Any]:
+    """Options of the networks of an objective that trains; others have none."""
+    return objective.network if isinstance(objective, TrainingObjective) else {}
 
 
 def run_search(
@@ -221,7 +237,7 @@ def resume(
     out: str | Path,
     *,
     callbacks: Sequence[Callback] = (),
-    objective: Objective | Callable[..., Any] | None = None,
+    objective: Objective | Training | Callable[..., Any] | None = None,
     space: SpaceLike | None = None,
     example_inputs: Any = None,
     method: type[Searcher] | Searcher | None = None,
@@ -232,7 +248,8 @@ def resume(
     Args:
         out: The run directory.
         callbacks: Told of every step.
-        objective: Where the search was started with an objective or a function of your own: that one.
+        objective: Where the search was started with an objective, a `po_nas.Training` or a function of your own: that
+            one.
         space: Where it was started with a function, and a space that has no registered name: that one. A declared space
             without networks and constraints in code is in the record.
         example_inputs: Where it was started with some: those.
@@ -253,12 +270,16 @@ def resume(
     if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
         way = f"po_nas.resume({str(path)!r}, objective=…), or po_nas.Session.resume({str(path)!r})"
         raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
+    if isinstance(objective, Training):
+        objective = objective.on(space_of_run(record, space), folder=trainings_folder(path))
+        check_same_training(record, objective)
     if objective is not None and not isinstance(objective, Objective):
         found, metric = space_of_run(record, space), metric_of_run(record)
         objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))
     if objective is not None:
         check_unchanged(config, objective)
-        objective = objective if example_inputs is None else with_example_inputs(objective, example_inputs)
+        if example_inputs is not None:
+            objective = with_example_inputs(objective, example_inputs, _network_of(objective))
     named, objective = objective is None, make_objective(config, path, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
@@ -291,7 +312,7 @@ def make_objective(config: SearchConfig, out: Path | None = None, given: Objecti
     if given is None:
         entry = benchmarks.registry.entry(config.benchmark)
         if out is not None and benchmarks.spec_of(entry).trained:
-            options = {"folder": str(out.absolute() / "artifacts" / "trainings"), **options}
+            options = {"folder": str(trainings_folder(out.absolute())), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
     found = with_computed(complete(given), config.proxies)
     return with_bounds(found, config.constraints, samples=config.proxies.samples) if config.constraints else found

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from po_nas import spaces
 from po_nas.core.objective import Metric, Objective
+from po_nas.core.settings import flat
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.proxy_scores.own_networks import declared_space
 from po_nas.registry import load_plugin
 from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.function_objective import FunctionObjective
 from po_nas.runtime.run_directory import Record
+from po_nas.runtime.summary import plain
 from po_nas.spaces.base import Space
 from po_nas.spaces.declared.declaration import changes, declare
 from po_nas.spaces.declared.errors import SpaceChangedError
 from po_nas.spaces.declared.space import DeclaredSpace
+from po_nas.training.training import Training
 
 __all__ = [
     "SpaceLike",
+    "check_same_training",
     "check_unchanged",
     "evaluations_folder",
     "metric_of_run",
@@ -28,6 +32,7 @@ __all__ = [
     "recorded_space",
     "space_of",
     "space_of_run",
+    "trainings_folder",
 ]
 
 SpaceLike = Space | str | Mapping[str, Any]
@@ -82,6 +87,22 @@ def evaluations_folder(out: Path) -> Path:
     return out / "artifacts" / "evaluations"
 
 
+def trainings_folder(out: Path) -> Path:
+    """Where trainings by the built-in trainer keep what they leave, in the run directory `out`."""
+    return out / "artifacts" / "trainings"
+
+
+def check_same_training(record: Record, objective: Objective) -> None:
+    """Raise `ConfigError`, which names what changed, unless data and recipe are those that the run began with."""
+    told = plain(objective.protocol())
+    for key in ("data", "recipe", "split"):
+        before, now = (flat({key: said.get(key)}) for said in (record.protocol, told))
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                began = "other samples" if name == "data" else repr(before.get(name))
+                raise ConfigError(name, now.get(name), f"the run began with {began}; go on with that")
+
+
 def recorded_space(objective: Objective, given: object = None) -> dict[str, Any] | None:
     """What the record of a run holds of the space of an objective: its declaration, None where it is not declared."""
     space = declared_space(objective.space)
@@ -106,8 +127,8 @@ def _check(told: Mapping[str, Any], space: DeclaredSpace) -> None:
         raise SpaceChangedError(space.name, found)
 
 
-def own_objective(config: SearchConfig, out: Path | None = None) -> FunctionObjective:
-    """The objective of a configuration that names a space and a function of one of its plug-ins.
+def own_objective(config: SearchConfig, out: Path | None = None) -> Objective:
+    """The objective of a configuration that names a space and a function, or a `Training`, of one of its plug-ins.
 
     `out` is the run directory, where there is one.
     """
@@ -115,17 +136,20 @@ def own_objective(config: SearchConfig, out: Path | None = None) -> FunctionObje
         raise ConfigError("space", "", "is missing; a search for the best of a function needs a space")
     space = space_of(config.space, config.plugins)
     function = _function("objective", config.objective, config.plugins)
+    if isinstance(function, Training):
+        return function.on(space, folder=None if out is None else trainings_folder(out))
     folder = None if out is None else evaluations_folder(out)
     return FunctionObjective(space, function, name=config.benchmark, folder=folder)
 
 
-def _function(key: str, name: str, plugins: tuple[str, ...]) -> Callable[..., Any]:
-    """The function of that name in one of the plug-ins; the last one that has it counts."""
-    known: dict[str, Callable[..., Any]] = {}
+def _function(key: str, name: str, plugins: tuple[str, ...]) -> Any:
+    """The function or `Training` of that name in one of the plug-ins; the last one that has it counts."""
+    known: dict[str, Any] = {}
     for plugin in plugins:
         module = load_plugin(plugin)
         own = {n: v for n, v in vars(module).items() if callable(v) and not isinstance(v, type)}
         known |= {n: v for n, v in own.items() if getattr(v, "__module__", None) == module.__name__}
+        known |= {n: v for n, v in vars(module).items() if isinstance(v, Training)}
     if name not in known:
         if not plugins:
             raise ConfigError(key, name, "is a function of a plug-in, but there is none; add --plugin FILE.py")

@@ -1,22 +1,34 @@
-"""The image data sets that can be trained on: classes, sizes, statistics, and how to come by them."""
+"""The data sets that can be trained on, by name: image sets of the package, and those that somebody registers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from po_nas.errors import UnknownNameError
+from po_nas.errors import ConfigError
+from po_nas.registry import Entry, Registry
 
-__all__ = ["ImageSet", "image_set", "names"]
+__all__ = ["ImageSet", "Made", "image_set", "made_by", "names", "recipes_of", "register", "registry"]
+
+T = TypeVar("T", bound="Callable[[], Any]")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """A data set of square colour or grey images.
+    """A data set of square colour or grey images that lie in files.
 
-    `size` is height and width in pixels, `mean` and `std` are those of the training pixels divided by 255, one value
-    for each channel. `label` are the columns that may hold the class in a parquet file, the first one there is taken;
-    `test` the names under which the official test images may lie. `streamed` sets are too large for memory and are
-    decoded while they are trained on.
+    Attributes:
+        name: As users write it.
+        num_classes: Number of classes.
+        size: Height and width, pixels.
+        mean: Of the training pixels divided by 255, one value for each channel.
+        std: Their standard deviation.
+        remedy: What to do where the images are missing.
+        reference: Who made it.
+        label: Columns of a parquet file that may hold the class; the first one there is counts.
+        test: Names under which the official test images may lie.
+        streamed: Too large for memory: decoded while it is trained on.
     """
 
     name: str
@@ -24,8 +36,8 @@ class ImageSet:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    remedy: str
-    reference: str
+    remedy: str = "put them into folders train/CLASS/*.png and test/CLASS/*.png and name the folder: training.data=DIR"
+    reference: str = ""
     label: tuple[str, ...] = ("label",)
     test: tuple[str, ...] = ("test",)
     streamed: bool = False
@@ -34,6 +46,12 @@ class ImageSet:
     def channels(self) -> int:
         """1 for grey images, 3 for colour."""
         return len(self.mean)
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What networks are told of the data. Grey images have become three equal channels."""
+        pixels = 3 * self.size * self.size
+        return {"num_classes": self.num_classes, "in_channels": 3, "image_size": self.size, "in_features": pixels}
 
 
 _CIFAR = (
@@ -77,16 +95,67 @@ _LISTED = (
         streamed=True,
     ),
 )
-_SETS = {one.name: one for one in _LISTED}
+
+_RECIPES = {
+    "digits": ("digits",),
+    "fashion-mnist": ("ponas", "pwlnas"),
+    "cifar10": ("ponas", "pwlnas"),
+    "cifar100": ("ponas", "pwlnas"),
+    "imagenet": ("ponas_imagenet",),
+}
+
+Made = Callable[[], "ImageSet | Mapping[str, Any]"]
+"""What is registered: a function without arguments."""
+
+registry: Registry[Made | ImageSet] = Registry("data set", "po_nas.data_sets")
+
+for _one in _LISTED:
+    registry.add(Entry(_one.name, f"{_one.num_classes} classes, {_one.size} x {_one.size}", _one, _one.reference))
+
+names = registry.names
 
 
-def names() -> list[str]:
-    """Names of the data sets."""
-    return list(_SETS)
+def register(name: str, *, summary: str, reference: str = "", recipes: tuple[str, ...] = ()) -> Callable[[T], T]:
+    """Decorate a function without arguments that makes a data set.
+
+    It returns an `ImageSet` (images in a folder, which users name by ``training.data``), or a mapping with ``train``
+    and, where there are some, ``validation`` and ``test`` samples, each as `po_nas.Training` takes them, and further
+    arguments of `po_nas.Training` that say what they are: ``task``, ``num_classes``.
+
+    Args:
+        name: As in ``benchmark=train/SPACE/NAME``.
+        summary: One line.
+        reference: Who made it.
+        recipes: Recipes that suit it; the first is the default. By default ``images`` or ``own``.
+    """
+    return registry.register(name, summary=summary, reference=reference, spec=recipes)
+
+
+def made_by(name: str) -> ImageSet | Mapping[str, Any]:
+    """What the function of a data set returned, or its record; `UnknownNameError` with the nearest name."""
+    found = registry.get(name)
+    if isinstance(found, ImageSet):
+        return found
+    made = found()
+    if isinstance(made, ImageSet):
+        return made
+    if not isinstance(made, Mapping) or "train" not in made:
+        raise ConfigError("data set", name, "must return an ImageSet, or a mapping with train samples")
+    return made
 
 
 def image_set(name: str) -> ImageSet:
-    """The record of a data set; `UnknownNameError` with the nearest name."""
-    if name not in _SETS:
-        raise UnknownNameError("image data set", name, _SETS)
-    return _SETS[name]
+    """The record of a data set of images in files; `UnknownNameError` with the nearest name."""
+    found = made_by(name)
+    if not isinstance(found, ImageSet):
+        raise ConfigError("data set", name, "is not one of images in files")
+    return found
+
+
+def recipes_of(name: str) -> tuple[str, ...]:
+    """The recipes that suit a data set, the first is the default; what it is made of is not read."""
+    entry = registry.entry(name)
+    if name in _RECIPES:
+        return _RECIPES[name]
+    own = entry.spec if isinstance(entry.spec, tuple) and entry.spec else ()
+    return own or (("images",) if isinstance(entry.target, ImageSet) else ("own", "images"))

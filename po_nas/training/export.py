@@ -11,13 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from po_nas import spaces
-from po_nas.core.settings import renamed
 from po_nas.errors import MissingExtraError, TrainingCheckpointError
-from po_nas.networks.base import OLD_OPTIONS
 from po_nas.training.data import image_set
+from po_nas.training.network import current, network_options
 from po_nas.training.recipe import recipe
 from po_nas.training.records import save, write
-from po_nas.training.trainer import network_options
 
 __all__ = ["NetworkFile", "load_network", "read_weights", "untrained", "write_onnx", "write_torch"]
 
@@ -42,9 +40,11 @@ def read_weights(path: Path) -> NetworkFile:
 
 def untrained(space: str, string: str, dataset: str, recipe_name: str, changes: Mapping[str, Any]) -> NetworkFile:
     """The network of an architecture with initial weights of seed 0, in the size of a recipe."""
-    options = network_options(recipe(recipe_name, changes), image_set(dataset), auxiliary=False)
-    described: NetworkFile = {"space": space, "string": string, "dataset": dataset, "network": options}
     found = spaces.get(space)
+    options = network_options(
+        found, recipe(recipe_name, changes, space=space), image_set(dataset).options, auxiliary=False
+    )
+    described: NetworkFile = {"space": space, "string": string, "dataset": dataset, "network": options}
     network = found.build(found.from_string(string), seed=0, **options)
     return described | {"weights": {"initial": network.state_dict()}}
 
@@ -56,7 +56,7 @@ def load_network(source: Path | NetworkFile, which: str | None = None) -> nn.Mod
     """
     file = read_weights(source) if isinstance(source, Path) else source
     space = spaces.get(file["space"])
-    options = renamed(file["network"], OLD_OPTIONS, warn=False) | {"auxiliary": False}
+    options = current(file["network"], space)
     network: nn.Module = space.build(space.from_string(file["string"]), **options)
     weights = file["weights"][which or _first(file)]
     network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("auxiliary")})
@@ -70,7 +70,8 @@ def _first(file: NetworkFile) -> str:
 def write_torch(path: Path, file: NetworkFile) -> str:
     """Write the network and the weights that count; says which those are. `load_network` reads it back."""
     which = _first(file)
-    save(path, file | {"network": dict(file["network"]) | {"auxiliary": False}, "weights": {which: _state(file)}})
+    options = current(file["network"], spaces.get(file["space"]))
+    save(path, file | {"network": options, "weights": {which: _state(file)}})
     return which
 
 

@@ -14,14 +14,22 @@ from po_nas import spaces
 from po_nas.core.settings import read_yaml
 from po_nas.errors import ConfigError
 from po_nas.training.data import image_set, locate, open_data
+from po_nas.training.data_sets import recipes_of
 from po_nas.training.device import chosen_device
+from po_nas.training.network import network_options
 from po_nas.training.recipe import LossChoice, recipe, with_loss
 from po_nas.training.records import EpochRecord, TrainingResult, save, tensorboard_writer, write
-from po_nas.training.trainer import Trainer, network_options
+from po_nas.training.trainer import Trainer
 
 __all__ = ["TrainConfig", "default_recipe", "train"]
 
-_OWN = {"digits": "digits", "fashion-mnist": "final_fashion", "cifar10": "final_cifar", "cifar100": "final_cifar100"}
+_OWN = {
+    "digits": "digits",
+    "fashion-mnist": "final_fashion",
+    "cifar10": "final_cifar",
+    "cifar100": "final_cifar100",
+    "imagenet": "final_imagenet",
+}
 
 
 class TrainingSection(BaseModel):
@@ -56,7 +64,7 @@ class TrainConfig(BaseModel):
 
 def default_recipe(dataset: str) -> str:
     """The recipe for a final training on a data set."""
-    return _OWN.get(dataset, "final_imagenet")
+    return _OWN[dataset] if dataset in _OWN else recipes_of(dataset)[0]
 
 
 def train(
@@ -70,9 +78,10 @@ def train(
     and `TrainingStorageError`, after which the same call continues.
     """
     kind, space = image_set(config.dataset), spaces.get(config.space)
-    chosen = recipe(config.recipe or default_recipe(kind.name), config.changes, prefix="changes.")
+    chosen = recipe(config.recipe or default_recipe(kind.name), config.changes, prefix="changes.", space=space.name)
     chosen = with_loss(chosen, config.training.loss, "training.")
     architecture = space.from_string(_text(config.genotype))
+    options = network_options(space, chosen, kind.options, data=kind.name, prefix="changes.network.")
     device = chosen_device(config.device)
     folder = locate(kind, config.data)
     string = space.to_string(architecture)
@@ -82,7 +91,6 @@ def train(
     if weights.is_file() and result.is_file():
         return TrainingResult.from_dict(json.loads(result.read_text(encoding="utf-8")))
     data = open_data(kind, folder, chosen, device=device, samples=config.samples, workers=config.workers)
-    options = network_options(chosen, kind)
     log, close = tensorboard_writer(out / "tensorboard" if config.tensorboard else None)
 
     def told(record: EpochRecord) -> None:

@@ -32,7 +32,7 @@ class Halving(BaseModel):
 
 
 class Rungs:
-    """Validation accuracies of all trainings of a search at the epochs where they are compared.
+    """The validation metric of all trainings of a search at the epochs where they are compared.
 
     The asynchronous rule: nobody waits. A training goes on when it is among the best 1 / eta of those that have come to
     the rung so far, itself included, and while fewer than eta have. With a `folder`, workers in other processes and
@@ -42,8 +42,8 @@ class Rungs:
     Reference: Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020, arXiv 1810.05934.
     """
 
-    def __init__(self, halving: Halving, folder: Path | None) -> None:
-        self._halving, self._folder = halving, folder
+    def __init__(self, halving: Halving, folder: Path | None, *, maximize: bool = True) -> None:
+        self._halving, self._folder, self._sign = halving, folder, 1 if maximize else -1
         self._known: dict[int, dict[str, float]] = {}
 
     def stop(self, key: str, record: EpochRecord) -> str | None:
@@ -56,7 +56,7 @@ class Rungs:
         reached = len(known) + 1
         if reached < self._halving.eta:
             return None
-        better = sum(value > record.validation for value in known.values())
+        better = sum(self._sign * value > self._sign * record.validation for value in known.values())
         if better < reached // self._halving.eta:
             return None
         return f"stopped after epoch {record.epoch}: {better} of {reached - 1} others were better there"

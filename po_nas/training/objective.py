@@ -6,29 +6,43 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas import spaces
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.settings import Settings, validated
-from po_nas.errors import ConfigError, TrainingCheckpointError, TrainingError, TrainingStorageError, described
+from po_nas.errors import (
+    ConfigError,
+    NoSamplesError,
+    TrainingCheckpointError,
+    TrainingError,
+    TrainingStorageError,
+    described,
+)
 from po_nas.proxy_scores.computed import ComputedProxies, Inputs
+from po_nas.proxy_scores.own_networks import declared_space
 from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.declared.space import DeclaredSpace
 from po_nas.training import OLD_NAMES
-from po_nas.training.data import ImageData, image_set, locate, open_data
-from po_nas.training.device import chosen_device
+from po_nas.training.data.layouts import locate
+from po_nas.training.data.opened import ImageFiles, TrainingData
+from po_nas.training.data.own_data import OwnData, own_data_settings
+from po_nas.training.data_sets import ImageSet, made_by
+from po_nas.training.device import chosen_device, reseed
 from po_nas.training.halving import Halving, Rungs
-from po_nas.training.recipe import LossChoice, recipe, with_loss
+from po_nas.training.network import check_trainable, network_options
+from po_nas.training.recipe import LossChoice, Recipe, recipe, with_loss
 from po_nas.training.records import TrainingResult, tensorboard_writer, write
-from po_nas.training.trainer import Trainer, network_options
+from po_nas.training.trainer import Trainer
 from proxies.batch import Batch
 
-__all__ = ["TrainingObjective", "TrainingOptions", "load"]
+__all__ = ["TUNED", "Data", "TrainingObjective", "TrainingOptions", "check_network", "load"]
 
 
 class TrainingOptions(Settings):
@@ -45,69 +59,118 @@ class TrainingOptions(Settings):
         None,
         description="classification loss: a name, {name: …} with options, or a JSON file; default: the recipe's",
     )
-    samples: PositiveInt | None = Field(None, description="so many of the training images; default: all")
-    workers: NonNegativeInt = Field(4, description="processes that decode images, for sets that are streamed")
+    samples: PositiveInt | None = Field(None, description="so many of the training samples; default: all")
+    workers: NonNegativeInt = Field(4, description="processes that read samples that do not lie in memory")
     halving: Halving | None = Field(None, description="end trainings that have fallen behind, as {first: 1, eta: 3}")
     folder: str | None = Field(
         None, description="where curves, results and checkpoints are kept; default: below the run directory"
     )
     tensorboard: bool = Field(False, description="write learning curves for TensorBoard into that folder")
-    proxy_batch: PositiveInt = Field(32, description="images that proxies are computed on")
+    proxy_batch: PositiveInt = Field(32, description="samples that proxies are computed on")
 
 
 _log = logging.getLogger(__name__)
+
+NETWORK = "training.recipe.network."
 
 _SIX = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
 """The proxies of PO-NAS; together they cost three to five passes through the network."""
 
 
+Data = ImageFiles | OwnData
+"""What is trained on, not read yet."""
+
+
 def load(task: str, feedback: str, options: Mapping[str, Any] | None = None) -> TrainingObjective:
-    """The objective of ``train/TASK`` (``darts/cifar10``) under the recipe `feedback`; see `TrainingObjective`."""
-    return TrainingObjective(task, feedback, options)
+    """The objective of ``train/TASK`` (``darts/cifar10``) under the recipe `feedback`; see `TrainingObjective`.
+
+    `task` is ``SPACE/DATA``, both registered, `options` the fields of `TrainingOptions`. Raises `ConfigError`,
+    `UnknownNameError`, `MissingImagesError` for what cannot be used.
+    """
+    space_name, _, dataset = task.partition("/")
+    given = dict(options or {})
+    checked = validated(TrainingOptions, given, prefix="training.")
+    space, made = spaces.get(space_name), made_by(dataset)
+    chosen = with_loss(
+        recipe(feedback, checked.recipe, prefix="training.recipe.", space=space.name), checked.loss, "training."
+    )
+    if checked.loss is not None:
+        # What the file holds, so that a worker elsewhere needs no file.
+        given["loss"] = chosen.loss
+    chosen_device(checked.device)
+    data: Data
+    if isinstance(made, ImageSet):
+        check_network(space, chosen, ImageFiles(made, None))
+        data = ImageFiles(made, locate(made, checked.data))
+    elif checked.data is not None:
+        raise ConfigError("training.data", checked.data, f"is for images in files; {dataset} is made by a function")
+    else:
+        data = OwnData(**own_data_settings(made), name=dataset)
+    return TrainingObjective(
+        space, data, chosen, checked, name=f"train/{task}", feedback=feedback, made=(load, (task, feedback, given))
+    )
 
 
 class TrainingObjective(Objective):
-    """Trains an architecture and tells its validation accuracy.
+    """Trains an architecture and tells its validation metric.
 
-    `task` is ``SPACE/DATA``, `feedback` the name of a recipe, `options` the fields of `TrainingOptions`. Its `folder`
-    keeps a folder for each training: learning curve, result, and while it lasts a checkpoint, so that a training cut
-    short goes on where it was, and one that is finished is never repeated. All are plain values: the object is pickled
-    as them, and reads its images when it first trains.
+    The `folder` of `options` keeps a folder for each training: learning curve, result, and while it lasts a checkpoint,
+    so that a training cut short goes on where it was, and one that is finished is never repeated. Samples are read when
+    it first trains.
 
-    Validation images are carved from the training images; the test images are looked at once, at the end of each
-    training, and only `report` tells what came out. Raises, when made, `ConfigError`, `UnknownNameError`,
-    `MissingImagesError` for what cannot be used.
+    Validation samples are carved from the training samples where none are given; the test samples are looked at once,
+    at the end of each training, and only `report` tells what came out.
+
+    A choice of a declared space that has the name of a setting of the recipe (`TUNED`) sets it, unless the function
+    that builds the networks takes it by name.
+
+    Args:
+        space: Whose networks are trained.
+        data: What they are trained on.
+        chosen: How.
+        options: Where, and what is kept.
+        name: As printed.
+        feedback: The name of the recipe.
+        made: What makes this object elsewhere, a function and its arguments; None: it is sent as it is.
+
+    Raises:
+        ConfigError: For what cannot be used.
     """
 
-    def __init__(self, task: str, feedback: str, options: Mapping[str, Any] | None = None) -> None:
-        space, _, dataset = task.partition("/")
-        self.options = validated(TrainingOptions, options or {}, prefix="training.")
-        self.kind, self._space = image_set(dataset), spaces.get(space)
-        self.recipe = with_loss(
-            recipe(feedback, self.options.recipe, prefix="training.recipe."), self.options.loss, "training."
-        )
-        self._arguments = (task, feedback, dict(options or {}))
-        if self.options.loss is not None:
-            # What the file holds, so that a worker elsewhere needs no file.
-            self._arguments[2]["loss"] = self.recipe.loss
-        if self.recipe.validation == 0:
+    def __init__(
+        self,
+        space: Space,
+        data: Data,
+        chosen: Recipe,
+        options: TrainingOptions,
+        *,
+        name: str,
+        feedback: str,
+        made: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
+    ) -> None:
+        self._space, self._source, self.recipe, self.options = space, data, chosen, options
+        self._name, self._feedback, self._made = name, feedback, made
+        if chosen.validation == 0 and isinstance(data, ImageFiles):
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
-        network_options(self.recipe, self.kind)  # refuses what cannot be built
-        self.device = chosen_device(self.options.device)
-        self._images = locate(self.kind, self.options.data)
-        self._folder = None if self.options.folder is None else Path(self.options.folder)
+        data.check(chosen)
+        self._tuned = _tuned(space)
+        self._network = check_network(space, chosen, data)
+        self.device = chosen_device(options.device)
+        self._folder = None if options.folder is None else Path(options.folder)
         self._tests: dict[str, list[float]] = {}
         self._rungs = None
-        if self.options.halving is not None:
+        if options.halving is not None:
             rungs = None if self._folder is None else self._folder / f"rungs-{self._setting}"
-            self._rungs = Rungs(self.options.halving, rungs)
+            self._rungs = Rungs(options.halving, rungs, maximize=data.task.metric.maximize)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TrainingObjective, self._arguments
+        if self._made is not None:
+            return self._made
+        return _restored, (self._space, self._source, self.recipe, self.options, self._name, self._feedback)
 
     @property
     def name(self) -> str:
-        return f"train/{self._arguments[0]}"
+        return self._name
 
     @property
     def space(self) -> Space:
@@ -115,20 +178,30 @@ class TrainingObjective(Objective):
 
     @property
     def metric(self) -> Metric:
-        return Metric("validation accuracy")
+        return self._source.task.metric
 
     @property
     def fidelities(self) -> tuple[float, ...]:
         """Any number of epochs."""
         return tuple(epoch / self.recipe.epochs for epoch in range(1, self.recipe.epochs + 1))
 
+    @property
+    def distinct(self) -> int | None:
+        """The size of a declared space, where it is known; in other spaces architectures may be isomorphic."""
+        return self._space.size if isinstance(self._space, DeclaredSpace) else None
+
     @cached_property
-    def data(self) -> ImageData:
-        """The images, read once and kept on the device."""
-        options = self.options
-        return open_data(
-            self.kind, self._images, self.recipe, device=self.device, samples=options.samples, workers=options.workers
-        )
+    def data(self) -> TrainingData:
+        """The samples, read once and, as far as they fit, kept on the device."""
+        return self._source.open(self.recipe, self.device, self.options.samples, self.options.workers)
+
+    def _recipe_of(self, architecture: Architecture) -> Recipe:
+        """The recipe with the settings that are choices of the space."""
+        if not self._tuned:
+            return self.recipe
+        config = self._space.config_of(architecture)
+        told = {name: config[name] for name in self._tuned if name in config}
+        return validated(Recipe, self.recipe.model_dump() | told, prefix="recipe.")
 
     # -- one evaluation -------------------------------------------------------------------------------------------
 
@@ -136,10 +209,10 @@ class TrainingObjective(Objective):
         """Train for the whole recipe, or for the share `fidelity` (0 to 1) of its epochs with the same schedule.
 
         Metrics besides ``validation``: ``validation_last``, ``validation_best``, ``best_epoch``, ``epochs``,
-        ``train_accuracy``, ``parameters_m``, ``images_per_s``, ``parts`` (into which batches were cut for want of
-        memory), ``stopped`` (1 for a training that halving ended), and ``validation_epoch_K`` for every epoch K. The
-        cost is what the epochs took in seconds, also those before a crash. A loss that is not finite, or too little
-        memory even in parts, is a failure.
+        ``train_accuracy`` (or another metric), ``parameters_m``, ``samples_per_s``, ``parts`` (into which batches were
+        cut for want of memory), ``stopped`` (1 for a training that halving ended), and ``validation_epoch_K`` for every
+        epoch K. The cost is what the epochs took in seconds, also those before a crash. A loss that is not finite, or
+        too little memory even in parts, is a failure.
         """
         started = time.perf_counter()
         key = self._key(architecture, seed, fidelity)
@@ -160,12 +233,12 @@ class TrainingObjective(Objective):
     ) -> tuple[TrainingResult, int]:
         epochs = None if fidelity is None else max(1, round(fidelity * self.recipe.epochs))
         scalars = folder / "tensorboard" if self.options.tensorboard and folder is not None else None
-        log, close = tensorboard_writer(scalars)
-        network = self._space.build(architecture, seed=seed, **network_options(self.recipe, self.kind))
+        log, close = tensorboard_writer(scalars, self._source.task.measured)
+        network = self._space.build(architecture, seed=seed, **self._network)
         trainer = Trainer(
             network,
             self.data,
-            self.recipe,
+            self._recipe_of(architecture),
             seed=seed,
             device=self.device,
             folder=folder,
@@ -207,9 +280,9 @@ class TrainingObjective(Objective):
             "validation_best": best.validation,
             "best_epoch": best.epoch,
             "epochs": len(result.curve),
-            "train_accuracy": result.curve[-1].train_accuracy,
+            f"train_{self._source.task.measured}": result.curve[-1].train_metric,
             "parameters_m": parameters / 1e6,
-            "images_per_s": result.images_per_s,
+            "samples_per_s": result.samples_per_s,
             "parts": result.curve[-1].parts,
             "stopped": float(result.stopped is not None),
         }
@@ -222,8 +295,13 @@ class TrainingObjective(Objective):
         said = {
             "recipe": self.recipe.model_dump(mode="json"),
             "options": self.options.model_dump(mode="json", include={"samples", "halving"}),
-            "data": self.kind.name,
+            "data": self._source.name,
         }
+        if isinstance(self._source, OwnData):
+            said |= {"data": self._source.fingerprint, "task": str(self._source.task)}
+        if declared_space(self._space) is not None:
+            # Their networks are the user's, who may edit them.
+            said["networks"] = self._space.network_identity
         return _short(json.dumps(said))
 
     def _place(self, architecture: Architecture) -> str:
@@ -242,7 +320,7 @@ class TrainingObjective(Objective):
     # -- what is printed ------------------------------------------------------------------------------------------
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
-        """Test accuracy in % of its last epoch, the mean of its trainings; None before there is one."""
+        """The metric of test samples after the last epoch, the mean of its trainings; None before there is one."""
         place = self._place(architecture)
         if self._folder is None:
             tests = self._tests.get(place, [])
@@ -257,35 +335,69 @@ class TrainingObjective(Objective):
         return self._space.canonical(architecture)
 
     def protocol(self) -> dict[str, Any]:
-        r, shape = self.recipe, self.recipe.network
+        r, source = self.recipe, self._source
         early = self.options.halving
-        return {
+        carved = f"validation, {100 * r.validation:g} % of the training {{}}, by class, seed {r.split_seed}"
+        own = isinstance(source, OwnData)
+        limit = "" if self.options.samples is None else f", {self.options.samples} {'samples' if own else 'images'}"
+        metric = self.metric
+        measured = f"test {source.task.measured}" + (f" ({metric.unit})" if metric.unit else "")
+        said = {
             "benchmark": self.name,
-            "feedback_name": self._arguments[1],
-            "dataset": self.kind.name + ("" if self.options.samples is None else f", {self.options.samples} images"),
-            "split": f"validation, {100 * r.validation:g} % of the training images, by class, seed {r.split_seed}",
+            "feedback_name": self._feedback,
+            "dataset": source.described + limit,
+            "split": carved.format("samples" if own else "images"),
             "epochs": str(r.epochs),
             "runs": f"1 training, {r.signal} epoch",
-            "source": f"trained by po-nas: {shape.cells} cells, {shape.channels} channels, batch {r.batch}",
+            "source": f"trained by po-nas: {self._described_network()}batch {r.batch}",
             "early_stopping": "none"
             if early is None
             else f"halving from epoch {early.first}, 1 in {early.eta} goes on",
-            "report": "test accuracy (%) of the last epoch, looked at once after each training",
+            "report": f"{measured} of the last epoch, looked at once after each training",
             "pool": "the whole space",
             "recipe": r.model_dump(mode="json"),
         }
+        if isinstance(source, OwnData):
+            said["data"] = source.fingerprint
+            if source.split == "given":
+                said["split"] = "validation samples of the caller's"
+        return said
+
+    def _described_network(self) -> str:
+        options = dict(self.recipe.network.options)
+        told = [f"{options.pop(name)} {name}" for name in ("cells", "channels") if name in options]
+        # The stem follows from the data.
+        told += [f"{name}={value}" for name, value in options.items() if name != "stem"]
+        return "".join(f"{word}, " for word in told)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Options of the networks, without the auxiliary head that training alone uses."""
+        return network_options(self._space, self.recipe, self._source.options, auxiliary=False)
 
     # -- proxy scores ---------------------------------------------------------------------------------------------
 
     def example_inputs(self, samples: int = 16) -> Inputs:
-        """The network of the recipe, and `TrainingOptions.proxy_batch` training images of the data set."""
-        images, labels = next(self.data.train.shuffled(self.options.proxy_batch, 0))
-        options = network_options(self.recipe, self.kind, auxiliary=False)
-        return options, Batch.of((images.contiguous().cpu(), labels.cpu()))
+        """The network of the recipe, and up to `TrainingOptions.proxy_batch` training samples: the first batch."""
+        # A loader without a generator of its own draws from the global one.
+        with torch.random.fork_rng(devices=[]):
+            reseed(torch.device("cpu"), 0)
+            batches = self.data.train.shuffled(self.options.proxy_batch, 0)
+            first = next(batches, None)
+            del batches  # a loader gives back the states of its generators
+        if first is None:
+            raise NoSamplesError(len(self.data.train))
+        x, y = (part[: self.options.proxy_batch] for part in first)
+        return self.network, Batch.of((x.contiguous().cpu(), y.cpu()))
 
     @cached_property
-    def proxies(self) -> ComputedProxies:
-        """The six proxies of PO-NAS, computed when a method asks for them; kept in the folder."""
+    def proxies(self) -> ComputedProxies | None:
+        """The six proxies of PO-NAS, computed when a method asks for them; kept in the folder.
+
+        None for declared spaces, of whose networks nobody knows which proxies they have: ask for some.
+        """
+        if declared_space(self._space) is not None:
+            return None
         return ComputedProxies(
             self._space,
             _SIX,
@@ -293,6 +405,33 @@ class TrainingObjective(Objective):
             cache=None if self._folder is None else self._folder / "scores.sqlite",
             origin=f"networks of {self._space.name} as they are trained, scored by po-nas on training images",
         )
+
+
+def _restored(
+    space: Space, data: Data, chosen: Recipe, options: TrainingOptions, name: str, feedback: str
+) -> TrainingObjective:
+    return TrainingObjective(space, data, chosen, options, name=name, feedback=feedback)
+
+
+TUNED = (
+    *("learning_rate", "final_learning_rate", "schedule", "warmup_epochs", "optimizer", "momentum", "weight_decay"),
+    *("batch", "clip", "label_smoothing", "ema"),
+)
+"""Settings of a recipe that may be choices of a declared space."""
+
+
+def _tuned(space: Space) -> tuple[str, ...]:
+    declared = declared_space(space)
+    if declared is None:
+        return ()
+    return tuple(name for name in TUNED if name in declared.choices and name not in declared.network_choices)
+
+
+def check_network(space: Space, chosen: Recipe, data: Data) -> dict[str, Any]:
+    """Options of the networks of a space for data; refuses, with a `ConfigError`, what cannot be trained."""
+    options = network_options(space, chosen, data.options, data=data.name, prefix=NETWORK)
+    check_trainable(space, chosen, options, data.task, *data.shapes, prefix=NETWORK)
+    return options
 
 
 def _finished(path: Path) -> tuple[TrainingResult, int] | None:

@@ -89,21 +89,38 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NetworkShape(_Settings):
-    """Size of the network; `drop_path` grows linearly from 0 in the first epoch towards this value."""
+class NetworkShape(BaseModel):
+    """The network: an auxiliary head, drop path, and options of the networks of the space by their names.
 
-    stem: Literal["cifar", "imagenet"] = "cifar"
-    channels: PositiveInt
-    cells: PositiveInt
+    `drop_path` grows linearly from 0 in the first epoch towards this value. Which options there are depends on the
+    space, see `po_nas.networks.options`; those of DARTS are listed here.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    stem: str | None = None
+    channels: PositiveInt | None = None
+    cells: PositiveInt | None = None
     auxiliary: bool = False
     drop_path: _Share = 0.0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the space's networks that are given, `auxiliary` and `drop_path` left aside."""
+        known = {"stem": self.stem, "channels": self.channels, "cells": self.cells, **(self.model_extra or {})}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @model_serializer(mode="plain")
+    def _told(self) -> dict[str, Any]:
+        return {**self.options, "auxiliary": self.auxiliary, "drop_path": self.drop_path}
 
 
 class Augmentation(_Settings):
     """What happens to training images: `crop` pixels of padding around a random crop, mirror images, a square cut out.
 
     `jitter` are the strengths of changes of brightness, contrast, saturation and hue. Sets that are decoded while they
-    are trained on (ImageNet) get a random resized crop instead of `crop`.
+    are trained on (ImageNet) get a random resized crop instead of `crop`. Samples that are no images, data sets of
+    torch and loaders have no augmentation here; tensors of images have all but `jitter`.
     """
 
     crop: NonNegativeInt = 0
@@ -121,10 +138,10 @@ class Recipe(_Settings):
     weights, which is then what is validated. `parts` at most: on running out of device memory every batch is cut into
     twice as many parts, whose gradients are added up. `loss` is a classification loss by name, ``{name: …}`` with its
     hyper-parameters, or the JSON file of an evolved one, whose content is then kept; `label_smoothing` smooths the
-    targets of every loss that does not say its own.
+    targets of every loss that does not say its own. `momentum` is of ``sgd``; ``adamw`` has torch's other defaults.
     """
 
-    network: NetworkShape
+    network: NetworkShape = NetworkShape()
     epochs: PositiveInt
     batch: Annotated[int, Field(ge=2)]
     validation: _Share = 0.2
@@ -134,6 +151,7 @@ class Recipe(_Settings):
     final_learning_rate: NonNegativeFloat = 0.0
     schedule: Literal["cosine", "linear"] = "cosine"
     warmup_epochs: NonNegativeInt = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: _Share = 0.9
     weight_decay: NonNegativeFloat = 3e-4
     clip: PositiveFloat | None = 5.0
@@ -151,10 +169,11 @@ class Recipe(_Settings):
 
     @model_serializer(mode="wrap")
     def _described(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the loss where it is the usual one: trainings and runs are known by this, those of before too."""
+        """Without loss and optimiser where they are the usual ones: trainings and runs of before are known by this."""
         said: dict[str, Any] = handler(self)
-        if said.get("loss") == DEFAULT:
-            del said["loss"]
+        for name, usual in (("loss", DEFAULT), ("optimizer", "sgd")):
+            if said.get(name) == usual:
+                del said[name]
         return said
 
     def learning_rate_in(self, epoch: int) -> float:
@@ -175,8 +194,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
-def recipe(name: str, changes: Mapping[str, Any] | None = None, prefix: str = "recipe.") -> Recipe:
+def recipe(
+    name: str, changes: Mapping[str, Any] | None = None, prefix: str = "recipe.", space: str = "darts"
+) -> Recipe:
     """A recipe of the package with some of its settings changed: ``recipe("ponas", {"epochs": 3})``.
+
+    What a recipe says of the network it says of one `space`; networks of others are as their space makes them.
 
     Raises `UnknownNameError` for a recipe that there is not, and `ConfigError` that names a wrong setting, after
     `prefix`.
@@ -184,6 +207,7 @@ def recipe(name: str, changes: Mapping[str, Any] | None = None, prefix: str = "r
     if name not in names():
         raise UnknownNameError("training recipe", name, names())
     raw = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    raw["network"] = raw.get("network", {}).get(space, {})
     return validated(Recipe, _merged(raw, changes or {}), prefix=prefix)
 
 

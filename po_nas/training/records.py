@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from po_nas.core.settings import renamed
 from po_nas.errors import MissingExtraError, TrainingStorageError
 from po_nas.files import replace_file
 
@@ -21,18 +23,18 @@ __all__ = ["EpochRecord", "TrainingResult", "save", "tensorboard_writer", "write
 class EpochRecord:
     """One epoch, counted from 1.
 
-    Accuracies in % (that of training is on augmented images, while the weights change); `validation` is None when
-    nothing is held out. `parts` is into how many parts batches were cut for want of memory. `seconds` are real ones,
-    `train_s` those of training alone.
+    `train_metric` and `validation` are the metric of the task, an accuracy in % unless said otherwise (that of training
+    is on augmented samples, while the weights change); `validation` is None when nothing is held out. `parts` is into
+    how many parts batches were cut for want of memory. `seconds` are real ones, `train_s` those of training alone.
     """
 
     epoch: int
     train_loss: float
-    train_accuracy: float
+    train_metric: float
     validation: float | None
     learning_rate: float
     parts: int
-    images: int
+    samples: int
     train_s: float
     seconds: float
 
@@ -40,14 +42,23 @@ class EpochRecord:
         """The record as a line of JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> EpochRecord:
+        """The record of a line, also of one by version 0.1; `TypeError` for anything else."""
+        return cls(**renamed(value, _OLD_FIELDS, warn=False))
+
+
+_OLD_FIELDS = {"train_accuracy": "train_metric", "images": "samples"}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """A training from its first epoch to where it ended.
 
-    `test_last` and `test_best` are test accuracies in % of the weights of the last epoch and of the epoch best by
-    validation (None unless those were kept); the test images were looked at once, after the last epoch. `stopped` says
-    why it ended early. `failed_checkpoints` counts those that could not be written.
+    `test_last` and `test_best` are the metric of test samples with the weights of the last epoch and of the epoch best
+    by validation (None unless those were kept, and there are test samples); they were looked at once, after the last
+    epoch. `stopped` says why it ended early. `failed_checkpoints` counts those that could not be written. `maximize`
+    says whether more of the metric is better.
     """
 
     curve: tuple[EpochRecord, ...]
@@ -55,21 +66,24 @@ class TrainingResult:
     test_best: float | None
     stopped: str | None
     failed_checkpoints: int
+    maximize: bool = True
 
     @property
     def validated(self) -> Sequence[EpochRecord]:
-        """The epochs with a validation accuracy."""
+        """The epochs with a validation metric."""
         return [record for record in self.curve if record.validation is not None]
 
     @property
     def last(self) -> float | None:
-        """Validation accuracy of the last epoch, %."""
+        """Validation metric of the last epoch."""
         return self.curve[-1].validation if self.curve else None
 
     @property
     def best(self) -> EpochRecord | None:
         """The epoch best by validation, the first of equals."""
-        return max(self.validated, key=lambda r: -1.0 if r.validation is None else r.validation, default=None)
+        sign = 1 if self.maximize else -1
+        finite = [record for record in self.validated if math.isfinite(record.validation or 0)]
+        return max(finite, key=lambda r: sign * (r.validation or 0), default=None)
 
     @property
     def seconds(self) -> float:
@@ -77,10 +91,10 @@ class TrainingResult:
         return sum(record.seconds for record in self.curve)
 
     @property
-    def images_per_s(self) -> float:
-        """Training images per second, without validation."""
+    def samples_per_s(self) -> float:
+        """Training samples per second, without validation."""
         spent = sum(record.train_s for record in self.curve)
-        return sum(record.images for record in self.curve) / spent if spent else 0.0
+        return sum(record.samples for record in self.curve) / spent if spent else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON-serialisable values."""
@@ -94,23 +108,27 @@ class TrainingResult:
             "test_best": self.test_best,
             "stopped": self.stopped,
             "seconds": self.seconds,
-            "images_per_s": self.images_per_s,
+            "samples_per_s": self.samples_per_s,
             "parts": self.curve[-1].parts if self.curve else 1,
             "failed_checkpoints": self.failed_checkpoints,
+            "maximize": self.maximize,
             "curve": [asdict(record) for record in self.curve],
         }
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> TrainingResult:
         """The result that `to_dict` wrote; `KeyError` or `TypeError` for anything else."""
-        curve = tuple(EpochRecord(**record) for record in value["curve"])
-        return cls(curve, value["test_last"], value["test_best"], value["stopped"], value["failed_checkpoints"])
+        curve = tuple(map(EpochRecord.from_dict, value["curve"]))
+        told = (value["test_last"], value["test_best"], value["stopped"], value["failed_checkpoints"])
+        return cls(curve, *told, maximize=value.get("maximize", True))
 
 
-def tensorboard_writer(folder: Path | None) -> tuple[Callable[[EpochRecord], None], Callable[[], None]]:
+def tensorboard_writer(
+    folder: Path | None, measured: str = "accuracy"
+) -> tuple[Callable[[EpochRecord], None], Callable[[], None]]:
     """A function that writes the record of an epoch below `folder`, and one that closes the file.
 
-    Without a folder both do nothing. `MissingExtraError` without tensorboard.
+    `measured` names the metric. Without a folder both do nothing. `MissingExtraError` without tensorboard.
     """
     if folder is None:
         return (lambda record: None), (lambda: None)
@@ -124,10 +142,10 @@ def tensorboard_writer(folder: Path | None) -> tuple[Callable[[EpochRecord], Non
     def log(record: EpochRecord) -> None:
         scalars = {
             "train/loss": record.train_loss,
-            "train/accuracy": record.train_accuracy,
+            f"train/{measured}": record.train_metric,
             "train/learning_rate": record.learning_rate,
-            "train/images_per_s": record.images / record.train_s if record.train_s else None,
-            "validation/accuracy": record.validation,
+            "train/samples_per_s": record.samples / record.train_s if record.train_s else None,
+            f"validation/{measured}": record.validation,
         }
         for name, value in scalars.items():
             if value is not None:

@@ -1,4 +1,4 @@
-"""Training one network by a recipe: its options, its checkpoints, its epochs."""
+"""Training one network by a recipe: its checkpoints, its epochs."""
 
 from __future__ import annotations
 
@@ -17,42 +17,20 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from po_nas.errors import (
-    ConfigError,
     LossNotFiniteError,
+    NetworkOutputError,
+    NoSamplesError,
     TrainingCheckpointError,
     TrainingMemoryError,
     TrainingStorageError,
 )
-from po_nas.networks.darts import DARTSNetwork
-from po_nas.training.data.image_sets import ImageSet
-from po_nas.training.data.opened import ImageData, Loader
+from po_nas.training.data.opened import Loader, TrainingData
 from po_nas.training.device import Precision, isolated, reseed
-from po_nas.training.recipe import DEFAULT, Recipe, loss_of
+from po_nas.training.recipe import DEFAULT, Recipe
 from po_nas.training.records import EpochRecord, TrainingResult, save, write
+from po_nas.training.task import LossFunction
 
-__all__ = ["Checkpoints", "Stop", "Trainer", "network_options"]
-
-_AUXILIARY = {"cifar": 32, "imagenet": 224}
-"""Smallest images that the auxiliary head takes, by stem."""
-
-
-def network_options(recipe: Recipe, kind: ImageSet, *, auxiliary: bool = True) -> dict[str, Any]:
-    """Options of the network for ``space.build``; `auxiliary` false leaves the head out that training alone uses."""
-    shape = recipe.network
-    if shape.auxiliary and kind.size < _AUXILIARY[shape.stem]:
-        raise ConfigError(
-            "recipe.network.auxiliary",
-            True,
-            f"needs {_AUXILIARY[shape.stem]} pixels, images of {kind.name} have {kind.size}",
-        )
-    return {
-        "stem": shape.stem,
-        "num_classes": kind.num_classes,
-        "channels": shape.channels,
-        "cells": shape.cells,
-        "auxiliary": shape.auxiliary and auxiliary,
-    }
-
+__all__ = ["Checkpoints", "Stop", "Trainer"]
 
 _log = logging.getLogger(__name__)
 _VERSION = 1
@@ -114,9 +92,13 @@ _CHECK_EVERY = 100
 class Trainer:
     """Trains `network` on `data`.
 
-    Everything random (order and augmentation of images, dropped paths) is seeded by (`seed`, epoch), so a training that
-    goes on from a checkpoint is the one that was never stopped: on a CPU its weights are the same to the last bit, on a
-    GPU with ``recipe.deterministic`` too. torch's global state is left as it was. Not for several threads at once.
+    The network takes a batch and returns outputs of the task of the data (`po_nas.training.task`). By convention, one
+    with an auxiliary head returns the pair (outputs, auxiliary outputs) in training mode, and one with drop path has a
+    method ``set_drop_path(probability)``.
+
+    Everything random (order and augmentation of samples, dropped paths) is seeded by (`seed`, epoch), so a training
+    that goes on from a checkpoint is the one that was never stopped: on a CPU its weights are the same to the last bit,
+    on a GPU with ``recipe.deterministic`` too. torch's global state is left as it was. Not for several threads at once.
 
     With a `folder`, every epoch leaves ``checkpoint.pt`` and ``curve.jsonl`` there, and `run` goes on from the
     checkpoint. `identity` names the training for that check, beside recipe and seed. `on_epoch` sees every record,
@@ -126,7 +108,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        data: ImageData,
+        data: TrainingData,
         recipe: Recipe,
         *,
         seed: int,
@@ -141,19 +123,16 @@ class Trainer:
         self.precision = Precision.of(recipe, device, network)
         self.network = network.to(device)
         self.network.to(memory_format=self.precision.memory_format)  # type: ignore[call-overload]
-        self._optimiser = torch.optim.SGD(
-            network.parameters(),
-            recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
+        if recipe.network.drop_path and not callable(getattr(network, "set_drop_path", None)):
+            raise NetworkOutputError("no drop path", "a network with set_drop_path(probability), or drop_path=0")
+        self._optimiser = _optimiser(network, recipe)
         self._scaler = self.precision.scaler()
         average = get_ema_multi_avg_fn(recipe.ema) if recipe.ema else None  # type: ignore[no-untyped-call]
         self._average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
         self._forward: Callable[[Tensor], Any] = torch.compile(self.network) if recipe.compile else self.network
-        loss = loss_of(recipe.loss, recipe.label_smoothing)
+        loss = data.task.loss(recipe)
         compiled = recipe.compile and recipe.loss != DEFAULT
-        self._loss: Callable[[Tensor, Tensor], Tensor] = torch.compile(loss) if compiled else loss
+        self._loss: LossFunction = torch.compile(loss) if compiled else loss
         text = json.dumps([recipe.model_dump(mode="json"), seed, identity, len(data.train)])
         self.checkpoints = Checkpoints(folder, hashlib.sha256(text.encode()).hexdigest())
         self._curve: list[EpochRecord] = []
@@ -164,11 +143,11 @@ class Trainer:
     # -- the whole training ---------------------------------------------------------------------------------------
 
     def run(self, epochs: int | None = None) -> TrainingResult:
-        """Train to the end of the recipe, or `epochs` of it, and look at the test images once.
+        """Train to the end of the recipe, or `epochs` of it, and look at the test samples once.
 
         On running out of device memory the training goes back to its last checkpoint (or its beginning) with batches
         cut into twice as many parts, up to ``recipe.parts``; the records say how many. Raises `LossNotFiniteError`,
-        `TrainingMemoryError`, `TrainingCheckpointError`, and what reading images raises.
+        `TrainingMemoryError`, `NetworkOutputError`, `TrainingCheckpointError`, and what reading samples raises.
         """
         limit = self.recipe.epochs if epochs is None else min(epochs, self.recipe.epochs)
         tf32 = self.device.type == "cuda" and self.recipe.precision != "fp32"
@@ -193,7 +172,8 @@ class Trainer:
         return self._result(last, best)
 
     def _result(self, last: float | None = None, best: float | None = None) -> TrainingResult:
-        return TrainingResult(tuple(self._curve), last, best, self._stopped, self.checkpoints.failed)
+        better = self.data.task.metric.maximize
+        return TrainingResult(tuple(self._curve), last, best, self._stopped, self.checkpoints.failed, better)
 
     def _train(self, limit: int) -> None:
         while len(self._curve) < limit and self._stopped is None:
@@ -223,55 +203,62 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         if recipe.network.drop_path:
-            cast(DARTSNetwork, self.network).set_drop_path(recipe.drop_path_in(epoch))
+            cast(Any, self.network).set_drop_path(recipe.drop_path_in(epoch))
         digest = hashlib.sha256(f"{self.seed} {epoch}".encode()).digest()
-        # Of one seed, images and dropped paths would be drawn by the same numbers.
+        # Of one seed, samples and dropped paths would be drawn by the same numbers.
         seed, paths = (int.from_bytes(digest[first : first + 7], "big") for first in (0, 7))
         reseed(self.device, paths)
         self.network.train()
         loss = torch.zeros((), device=self.device)
-        correct = torch.zeros((), dtype=torch.long, device=self.device)
-        images = 0
+        sums: Tensor | None = None
+        samples = 0
         for step, (x, y) in enumerate(self.data.train.shuffled(recipe.batch, seed)):
-            loss += self._step(x, y, correct)
-            images += len(y)
+            batch_loss, batch_sums = self._step(x, y)
+            loss += batch_loss
+            sums = batch_sums if sums is None else sums + batch_sums
+            samples += len(y)
             if step % _CHECK_EVERY == _CHECK_EVERY - 1 and not math.isfinite(float(loss)):
                 break
-        mean = float(loss) / max(1, images)
+        if sums is None:
+            raise NoSamplesError(len(self.data.train))
+        mean = float(loss) / samples
         if not math.isfinite(mean):
             raise LossNotFiniteError(epoch + 1, rate)
         train_s = time.perf_counter() - started
-        validation = None if self.data.validation is None else self.accuracy(self.data.validation)
+        validation = None if self.data.validation is None else self.measure(self.data.validation)
         return EpochRecord(
             epoch=epoch + 1,
             train_loss=mean,
-            train_accuracy=100 * int(correct) / max(1, images),
+            train_metric=self.data.task.value(sums, samples),
             validation=validation,
             learning_rate=rate,
             parts=self._parts,
-            images=images,
+            samples=samples,
             train_s=train_s,
             seconds=time.perf_counter() - started,
         )
 
-    def _step(self, x: Tensor, y: Tensor, correct: Tensor) -> Tensor:
-        """One update of the weights; the summed loss of the batch, on the device."""
+    def _step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """One update of the weights; the summed loss of the batch and the sums of the metric, on the device."""
         recipe = self.recipe
         self._optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        # Sizes differ by one at most, and no part is a single image.
+        sums: list[Tensor] = []
+        # Sizes differ by one at most, and no part is a single sample.
         parts = max(1, min(self._parts, len(y) // 2))
-        for part, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
+        for part, targets in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
             with self.precision.autocast():
-                output = self._forward(part.contiguous(memory_format=self.precision.memory_format))
-            logits, side = output if isinstance(output, tuple) else (output, None)
-            loss = self._loss(logits, labels)
+                output = self._forward(self._placed(part))
+            outputs, side = output if isinstance(output, tuple) and len(output) == 2 else (output, None)
+            self._check(outputs, targets)
+            loss = self._loss(outputs, targets)
             if side is not None:
-                other = self._loss(side, labels)
+                self._check(side, targets)
+                other = self._loss(side, targets)
                 loss = loss + recipe.auxiliary_weight * other
-            self._scaler.scale(loss * (len(labels) / len(y))).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach() * len(labels)
-            correct += (logits.argmax(1) == labels).sum()
+            self._scaler.scale(loss * (len(targets) / len(y))).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * len(targets)
+            sums.append(self.data.task.sums(outputs.detach(), targets))
         if recipe.clip is not None:
             self._scaler.unscale_(self._optimiser)
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
@@ -279,9 +266,18 @@ class Trainer:
         self._scaler.update()
         if self._average is not None:
             self._average.update_parameters(self.network)
-        return total
+        return total, torch.stack(sums).sum(0)
 
-    # -- looking at images without learning -----------------------------------------------------------------------
+    def _placed(self, x: Tensor) -> Tensor:
+        """A batch as the network's kernels like it: images are stored as the weights are."""
+        return x.contiguous(memory_format=self.precision.memory_format) if x.dim() == 4 else x.contiguous()
+
+    def _check(self, outputs: Any, targets: Tensor) -> None:
+        if not isinstance(outputs, Tensor):
+            raise NetworkOutputError(f"a {type(outputs).__name__}", "a tensor, or in training mode a pair of them")
+        self.data.task.check(outputs, targets)
+
+    # -- looking at samples without learning ----------------------------------------------------------------------
 
     @property
     def _evaluated(self) -> nn.Module:
@@ -289,29 +285,36 @@ class Trainer:
         module: nn.Module = self.network if self._average is None else self._average.module
         return module
 
-    def accuracy(self, loader: Loader, network: nn.Module | None = None) -> float:
-        """Share of images whose class has the largest logit, %."""
+    def measure(self, loader: Loader, network: nn.Module | None = None) -> float:
+        """The metric of the task on all samples of a loader, such as the share in % that is classified right."""
         network = network or self._evaluated
         network.eval()
-        correct = torch.zeros((), dtype=torch.long, device=self.device)
-        with torch.no_grad(), self.precision.autocast():
+        sums: Tensor | None = None
+        samples = 0
+        with torch.no_grad():
             for x, y in loader.in_order(max(self.recipe.batch // self._parts, 2)):
-                logits = network(x.contiguous(memory_format=self.precision.memory_format))
-                correct += (logits.argmax(1) == y).sum()
-        return 100 * int(correct) / len(loader)
+                with self.precision.autocast():
+                    outputs = network(self._placed(x))
+                self._check(outputs, y)
+                batch_sums = self.data.task.sums(outputs, y)
+                sums = batch_sums if sums is None else sums + batch_sums
+                samples += len(y)
+        if sums is None:
+            raise NoSamplesError(len(loader))
+        return self.data.task.value(sums, samples)
 
     def _tested(self) -> tuple[float | None, float | None]:
-        """Test accuracies of the last and of the kept best weights."""
-        if not self._curve:
+        """The metric of test samples with the last and with the kept best weights; None where there are none."""
+        test = self.data.test() if self._curve else None
+        if test is None:
             return None, None
-        test = self.data.test()
-        last = self.accuracy(test)
+        last = self.measure(test)
         if self._best is None:
             return last, None
         now = {name: value.clone() for name, value in self._evaluated.state_dict().items()}
         try:
             self._evaluated.load_state_dict(self._best)
-            return last, self.accuracy(test)
+            return last, self.measure(test)
         finally:
             self._evaluated.load_state_dict(now)
 
@@ -347,7 +350,14 @@ class Trainer:
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self._best, self._parts, self._stopped = state["best"], state["parts"], state["stopped"]
-        self._curve = [EpochRecord(**record) for record in state["curve"]]
+        self._curve = [EpochRecord.from_dict(record) for record in state["curve"]]
+
+
+def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(network.parameters(), **settings)
+    return torch.optim.SGD(network.parameters(), momentum=recipe.momentum, **settings)
 
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:

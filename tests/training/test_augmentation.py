@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from po_nas.errors import CorruptImageError
 from po_nas.training.data.augmentation import crops, cut_out, jitter, mirrored, normalised
-from po_nas.training.data.image_sets import ImageSet, image_set
 from po_nas.training.data.images import Images
 from po_nas.training.data.loaders import ResidentLoader, StreamedLoader
+from po_nas.training.data_sets import ImageSet, image_set
 from po_nas.training.recipe import Augmentation
 from tests.errors import raised
 from tests.training.toy_images import arrays, png

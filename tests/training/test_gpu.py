@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from po_nas import spaces
-from po_nas.training.data import ImageData, Images, image_set
+from po_nas.training.data import Images, TrainingData, image_set
 from po_nas.training.data.loaders import ResidentLoader
+from po_nas.training.network import network_options
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.recipe import recipe
-from po_nas.training.trainer import Trainer, network_options
+from po_nas.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 KIND = image_set("cifar10")
@@ -24,8 +25,10 @@ def trainer(settings, folder=None, on_epoch=lambda record: None, images=512):
     pixels = (rng.integers(0, 60, (images, 32, 32, 3)) + labels[:, None, None, None] * 19).astype(np.uint8)
     loader = ResidentLoader(KIND, Images.checked(KIND, pixels, labels), device, settings.augmentation)
     space = spaces.get("darts")
-    network = space.build(space.sample(np.random.default_rng(0)), seed=0, **network_options(settings, KIND))
-    data = ImageData(KIND, loader, loader, lambda: loader)
+    network = space.build(
+        space.sample(np.random.default_rng(0)), seed=0, **network_options(space, settings, KIND.options)
+    )
+    data = TrainingData(loader, loader, lambda: loader)
     return Trainer(network, data, settings, seed=1, device=device, folder=folder, on_epoch=on_epoch)
 
 

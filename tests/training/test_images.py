@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def test_the_sets():
-    assert names() == ["digits", "fashion-mnist", "cifar10", "cifar100", "imagenet"]
+    assert names() == ["cifar10", "cifar100", "digits", "fashion-mnist", "imagenet"]
     with raised(UnknownNameError, name="cifar-10", suggestion="cifar10"):
         image_set("cifar-10")
 

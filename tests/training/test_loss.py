@@ -58,7 +58,7 @@ def test_without_a_loss_nothing_changes(smoothing, monkeypatch):
     def plain(choice, label_smoothing):
         return lambda logits, y: functional.cross_entropy(logits.float(), y, label_smoothing=label_smoothing)
 
-    monkeypatch.setattr("po_nas.training.trainer.loss_of", plain)
+    monkeypatch.setattr("po_nas.training.task.loss_of", plain)
     other, expected = trained(label_smoothing=smoothing)
     assert [r.train_loss for r in result.curve] == [r.train_loss for r in expected.curve]
     for name, value in one.weights()["last"].items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from torch import nn
 
 import po_nas
 from po_nas import benchmarks, spaces
@@ -24,14 +25,16 @@ from po_nas.training import objective as objectives
 from po_nas.training.data import image_set
 from po_nas.training.final import TrainConfig
 from po_nas.training.halving import Halving, Rungs
-from po_nas.training.objective import TrainingObjective, TrainingOptions
+from po_nas.training.network import network_options
+from po_nas.training.objective import TrainingOptions
 from po_nas.training.recipe import names, recipe
 from po_nas.training.records import EpochRecord
-from po_nas.training.trainer import Trainer, network_options
+from po_nas.training.trainer import Trainer
 from tests.errors import raised
 from tests.training.toy_images import arrays, write_folders, write_parquet
 
 ROOT = Path(__file__).parents[2]
+DARTS = spaces.get("darts")
 SMALL = {"network": {"channels": 8, "cells": 2}, "epochs": 2, "batch": 50}
 TINY = {"recipe": SMALL, "samples": 150, "proxy_batch": 8}
 
@@ -47,7 +50,7 @@ def cells(n, seed=0):
 
 
 def timeless(outcome):
-    return {k: v for k, v in outcome.metrics.items() if k != "images_per_s"}
+    return {k: v for k, v in outcome.metrics.items() if k != "samples_per_s"}
 
 
 def curve(values):
@@ -62,9 +65,11 @@ def test_every_training_benchmark_has_its_recipes(name):
     spec = benchmarks.registry.entry(name).spec
     kind = image_set(name.split("/")[2])
     for feedback in spec.feedbacks:
-        options = network_options(recipe(feedback), kind)
-        network = spaces.get(spec.space).build(cells(1)[0], device="meta", **options)
-        assert network.classifier.out_features == kind.num_classes
+        space = spaces.get(spec.space)
+        options = network_options(space, recipe(feedback, space=spec.space), kind.options)
+        network = space.build(space.sample(np.random.default_rng(0)), device="meta", **options)
+        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+        assert last.out_features == kind.num_classes
         assert recipe(feedback).validation > 0
 
 
@@ -85,7 +90,7 @@ def test_shipped_configurations(path):
         validated(TrainingOptions, config.training)
     else:
         config = validated(TrainConfig, yaml.safe_load(path.read_text()) | {"genotype": "x"})
-        network_options(recipe(config.recipe, config.changes), image_set(config.dataset))
+        network_options(DARTS, recipe(config.recipe, config.changes), image_set(config.dataset).options)
 
 
 def test_final_recipes_fit_their_data_sets():
@@ -93,9 +98,9 @@ def test_final_recipes_fit_their_data_sets():
 
     for dataset in ("digits", "fashion-mnist", "cifar10", "cifar100", "imagenet"):
         assert default_recipe(dataset) in names()
-        network_options(recipe(default_recipe(dataset)), image_set(dataset))
+        network_options(DARTS, recipe(default_recipe(dataset)), image_set(dataset).options)
     with raised(ConfigError, "32", "digits", "8", key="recipe.network.auxiliary", value=True):
-        network_options(recipe("final_cifar"), image_set("digits"))
+        network_options(DARTS, recipe("final_cifar"), image_set("digits").options, data="digits")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,12 @@ def test_final_recipes_fit_their_data_sets():
         ({"divice": "cpu"}, "training.divice", "cpu", ["'device'"]),
         ({"recipe": {"epoch": 3}}, "training.recipe.epoch", 3, ["'epochs'"]),
         ({"recipe": {"validation": 0}}, "training.recipe.validation", 0, []),
-        ({"recipe": {"network": {"auxiliary": True}}}, "recipe.network.auxiliary", True, ["32", "digits", "8"]),
+        (
+            {"recipe": {"network": {"auxiliary": True}}},
+            "training.recipe.network.auxiliary",
+            True,
+            ["32", "digits", "8"],
+        ),
         ({"device": "cuda:99"}, "device", "cuda:99", ["device=auto"]),
         ({"halving": {"eta": 1}}, "training.halving.eta", 1, []),
     ],
@@ -427,13 +437,15 @@ def test_the_streamed_set_trains(tmp_path, monkeypatch):
     """ImageNet's way on images of 32 pixels and three classes."""
     from dataclasses import replace
 
-    from po_nas.training.data import image_sets
+    from po_nas.training import data_sets
 
-    monkeypatch.setitem(image_sets._SETS, "imagenet", replace(image_set("imagenet"), num_classes=3, size=32))
+    smaller = replace(image_set("imagenet"), num_classes=3, size=32)
+    entry = replace(data_sets.registry.entry("imagenet"), target=smaller)
+    monkeypatch.setitem(data_sets.registry._entries, "imagenet", entry)
     pixels, labels = arrays(24, classes=3, size=40)
     write_folders(tmp_path / "train", pixels, labels)
     write_folders(tmp_path / "val", pixels[:6], labels[:6])
-    objective = TrainingObjective(
+    objective = objectives.load(
         "darts/imagenet",
         "ponas_imagenet",
         {

@@ -49,7 +49,7 @@ def same(first, second):
 
 
 def timeless(result):
-    return [(r.epoch, r.train_loss, r.train_accuracy, r.validation, r.learning_rate, r.parts) for r in result.curve]
+    return [(r.epoch, r.train_loss, r.train_metric, r.validation, r.learning_rate, r.parts) for r in result.curve]
 
 
 # -- recipes ------------------------------------------------------------------------------------------------------
@@ -189,8 +189,8 @@ def test_the_test_images_are_looked_at_once():
     assert set(one.weights()) == {"last", "best"}
     network = small()
     network.load_state_dict(one.weights()["best"])
-    assert one.accuracy(test(), network) == result.test_best
-    assert one.accuracy(data.validation, network) == result.best.validation
+    assert one.measure(test(), network) == result.test_best
+    assert one.measure(data.validation, network) == result.best.validation
 
 
 def test_the_moving_average_is_what_counts():

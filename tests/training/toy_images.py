@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from po_nas.training.data import ImageData, image_set
+from po_nas.training.data import TrainingData, image_set
 from po_nas.training.data.images import Images
 from po_nas.training.data.loaders import ResidentLoader
 from po_nas.training.recipe import Recipe
@@ -70,9 +70,7 @@ def toy_data(recipe, n=60, seed=0):
         pixels, labels = arrays(count, channels=1, seed=seed + count)
         return ResidentLoader(kind, Images.checked(kind, pixels, labels), device, augmentation)
 
-    return ImageData(
-        kind, loader(n, recipe.augmentation), loader(20) if recipe.validation else None, lambda: loader(30)
-    )
+    return TrainingData(loader(n, recipe.augmentation), loader(20) if recipe.validation else None, lambda: loader(30))
 
 
 class Small(nn.Module):

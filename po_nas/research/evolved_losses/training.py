@@ -14,7 +14,7 @@ import torch
 from po_nas.errors import TrainingError
 from po_nas.research.evolved_losses.config import Setting
 from po_nas.research.evolved_losses.networks import build
-from po_nas.training.data import ImageData, image_set, locate, open_data
+from po_nas.training.data import TrainingData, image_set, locate, open_data
 from po_nas.training.device import chosen_device
 from po_nas.training.records import EpochRecord
 from po_nas.training.trainer import Trainer
@@ -84,8 +84,8 @@ def train(job: Job) -> Trained:
         data = dataclasses.replace(data, test=lambda: validation)
 
     def stop(record: EpochRecord) -> str | None:
-        low = record.epoch == setting.at and record.train_accuracy < setting.least
-        return f"{record.train_accuracy:.0f} % after {record.epoch} epochs" if low else None
+        low = record.epoch == setting.at and record.train_metric < setting.least
+        return f"{record.train_metric:.0f} % after {record.epoch} epochs" if low else None
 
     network = build(setting.network, kind, setting.channels, setting.layers, setting.dropout, job.seed)
     trainer = Trainer(network, data, recipe, seed=job.seed, device=device, stop=stop)
@@ -96,7 +96,7 @@ def train(job: Job) -> Trained:
         return Trained(nothing, nothing, nothing, 0, time.perf_counter() - began, str(error))
     last = found.curve[-1]
     return Trained(
-        training=last.train_accuracy,
+        training=last.train_metric,
         validation=nothing if last.validation is None else last.validation,
         test=found.test_last if job.test and found.test_last is not None else nothing,
         epochs=len(found.curve),
@@ -108,7 +108,7 @@ def train(job: Job) -> Trained:
 @lru_cache(maxsize=16)
 def _data(
     name: str, folder: str | None, samples: int | None, validation: float, regime: str, device: torch.device
-) -> ImageData:
+) -> TrainingData:
     kind = image_set(name)
     recipe = Setting(augmentation=regime).recipe(kind, validation, "cross_entropy")
     return open_data(kind, locate(kind, folder), recipe, device=device, samples=samples)

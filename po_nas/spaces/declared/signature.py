@@ -9,7 +9,7 @@ from typing import Any
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.spaces.declared.slots import Layout
 
-__all__ = ["check_signature", "options_of"]
+__all__ = ["check_signature", "choices_of", "options_of"]
 
 
 def check_signature(space: str, function: Callable[..., Any], layout: Layout) -> None:
@@ -42,6 +42,13 @@ def options_of(function: Callable[..., Any], layout: Layout) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {p.name: p.default for p in parameters if p.kind in kinds and p.name not in layout.choices}
+
+
+def choices_of(function: Callable[..., Any], layout: Layout) -> frozenset[str]:
+    """The choices that a function takes by name."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds}
+    return frozenset(named & layout.choices.keys())
 
 
 def _may_be_absent(layout: Layout, name: str) -> bool:

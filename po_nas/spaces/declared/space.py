@@ -20,7 +20,7 @@ from po_nas.spaces.declared.configurations import Configurations
 from po_nas.spaces.declared.constraints import Constraint, constraint
 from po_nas.spaces.declared.encodings import CodeEncodings
 from po_nas.spaces.declared.errors import DeclarationError, InfeasibleError
-from po_nas.spaces.declared.signature import check_signature, options_of
+from po_nas.spaces.declared.signature import check_signature, choices_of, options_of
 from po_nas.spaces.declared.slots import ABSENT, Layout
 from po_nas.spaces.networks import SpaceNetworks, networks_by_function
 
@@ -134,6 +134,11 @@ class DeclaredSpace(Space):
     def network_options(self) -> dict[str, Any]:
         """Parameters of the decorated function that are no choices, with their defaults."""
         return {} if self._network is None else options_of(self._network, self._layout)
+
+    @property
+    def network_choices(self) -> frozenset[str]:
+        """Choices that the decorated function takes by name, not as a part of ``**rest``."""
+        return frozenset() if self._network is None else choices_of(self._network, self._layout)
 
     @property
     def _networks(self) -> SpaceNetworks:

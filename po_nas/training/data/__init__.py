@@ -1,10 +1,10 @@
-"""Image data sets for training: read, checked, split, and fed to a device."""
+"""Data for training: read, checked, split, and fed to a device."""
 
 from __future__ import annotations
 
-from po_nas.training.data.image_sets import ImageSet, image_set, names
 from po_nas.training.data.images import Images, stratified
 from po_nas.training.data.layouts import locate
-from po_nas.training.data.opened import ImageData, open_data
+from po_nas.training.data.opened import TrainingData, open_data
+from po_nas.training.data_sets import ImageSet, image_set, names
 
-__all__ = ["ImageData", "ImageSet", "Images", "image_set", "locate", "names", "open_data", "stratified"]
+__all__ = ["ImageSet", "Images", "TrainingData", "image_set", "locate", "names", "open_data", "stratified"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from po_nas.errors import ClassCountError, ConfigError
-from po_nas.training.data.image_sets import ImageSet
+from po_nas.training.data_sets import ImageSet
 
 __all__ = ["Images", "stratified"]
 
@@ -61,7 +61,7 @@ def stratified(
     missing = round(float(exact.sum())) - int(taken.sum())
     taken[np.argsort(taken - exact, kind="stable")[:missing]] += 1
     if (taken == 0).any() or (taken == counts).any():
-        raise ConfigError(name, share, f"leaves a class without an image: the smallest has {counts.min()} images")
+        raise ConfigError(name, share, f"leaves a class without a sample on one side: the smallest has {counts.min()}")
     smaller = np.concatenate(
         [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, taken, strict=True)]
     )

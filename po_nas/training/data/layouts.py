@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.errors import ClassCountError, CorruptImageError, MissingExtraError, MissingImagesError, short
-from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.images import Images
+from po_nas.training.data_sets import ImageSet
 
 __all__ = ["Split", "image_folder", "list_files", "locate", "split_reader"]
 

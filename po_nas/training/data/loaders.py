@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from po_nas.errors import CorruptImageError
 from po_nas.training.data.augmentation import crops, cut_out, jitter, mirrored, normalised
-from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.images import Images
+from po_nas.training.data_sets import ImageSet
 from po_nas.training.recipe import Augmentation
 
 __all__ = ["ResidentLoader", "StreamedLoader"]

@@ -1,9 +1,9 @@
-"""A data set that is ready to be trained on: training and validation images, and the test images when they are due."""
+"""Data that are ready to be trained on: training and validation samples, and the test samples when they are due."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -14,43 +14,91 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from po_nas.errors import MissingExtraError
-from po_nas.training.data.image_sets import ImageSet
 from po_nas.training.data.images import Images, stratified
 from po_nas.training.data.layouts import image_folder, list_files, split_reader
 from po_nas.training.data.loaders import ResidentLoader, StreamedLoader
+from po_nas.training.data_sets import ImageSet
 from po_nas.training.recipe import Recipe
+from po_nas.training.task import Classification, Task
 
-__all__ = ["ImageData", "Loader", "open_data"]
+__all__ = ["ImageFiles", "Loader", "Shape", "TrainingData", "open_data"]
+
+Shape = tuple[tuple[int, ...], torch.dtype]
+"""Shape of one sample, without the batch, and type."""
 
 _DIGITS_TEST = 0.2
 _DIGITS_MAXIMUM = 16
 
 
 class Loader(Protocol):
-    """Feeds images to a device; `ResidentLoader` and `StreamedLoader`."""
+    """Feeds samples to a device."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Number of samples."""
 
     def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of training: augmented images (b, 3, h, w) and labels (b,)."""
+        """One epoch of training: samples (b, …), augmented, and targets (b, …); `seed` decides everything."""
 
     def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images once, as they are."""
+        """All samples once, as they are."""
 
 
 @dataclass(frozen=True, eq=False)
-class ImageData:
-    """`train` and `validation` are carved from the official training images; `test` opens the official test images
-    when it is first called.
+class TrainingData:
+    """Training, validation and test samples.
 
-    `validation` is None when nothing is held out.
+    Attributes:
+        train: What weights are fitted to.
+        validation: None when nothing is held out. Of image sets it is carved from the official training images.
+        test: Opens the test samples when it is called first; returns None where there are none.
+        task: What the targets are.
     """
 
-    kind: ImageSet
     train: Loader
     validation: Loader | None
-    test: Callable[[], Loader]
+    test: Callable[[], Loader | None]
+    task: Task = field(default_factory=Classification)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images of a data set that lie in `folder`; None: they come with a package."""
+
+    kind: ImageSet
+    folder: Path | None
+
+    @property
+    def name(self) -> str:
+        """That of the set."""
+        return self.kind.name
+
+    @property
+    def described(self) -> str:
+        """The name, for a protocol."""
+        return self.kind.name
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What networks are told of the data."""
+        return self.kind.options
+
+    @property
+    def task(self) -> Task:
+        """Classification."""
+        return Classification(self.kind.num_classes)
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Shapes and types of an image and of a label."""
+        return ((3, self.kind.size, self.kind.size), torch.float32), ((), torch.int64)
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a recipe that holds nothing out."""
+        self.task.loss(recipe)
+
+    def open(self, recipe: Recipe, device: torch.device, samples: int | None, workers: int) -> TrainingData:
+        """Read the images; see `open_data`."""
+        return open_data(self.kind, self.folder, recipe, device=device, samples=samples, workers=workers)
 
 
 def open_data(
@@ -61,7 +109,7 @@ def open_data(
     device: torch.device,
     samples: int | None = None,
     workers: int = 0,
-) -> ImageData:
+) -> TrainingData:
     """Read a data set from `folder` and split its training images by class as the recipe says.
 
     `samples` keeps that many of the training images (before the split, every class its share). The official test images
@@ -81,17 +129,17 @@ def open_data(
         train = split_reader(kind, folder, "train")()
 
     first, second = _rows(train.labels.numpy(), recipe, samples)
-    return ImageData(
-        kind,
+    return TrainingData(
         ResidentLoader(kind, train[torch.from_numpy(first)], device, recipe.augmentation),
         ResidentLoader(kind, train[torch.from_numpy(second)], device) if len(second) else None,
         cache(lambda: ResidentLoader(kind, read_test(), device)),
+        Classification(kind.num_classes),
     )
 
 
 def _streamed(
     kind: ImageSet, folder: Path, recipe: Recipe, device: torch.device, samples: int | None, workers: int
-) -> ImageData:
+) -> TrainingData:
     test = image_folder(kind, folder, "test")
     files, labels = list_files(image_folder(kind, folder, "train"), kind)
     first, second = _rows(np.array(labels), recipe, samples)
@@ -100,11 +148,11 @@ def _streamed(
         chosen = [files[row] for row in rows], [labels[row] for row in rows]
         return StreamedLoader(kind, *chosen, device, recipe.augmentation if train else None, workers)
 
-    return ImageData(
-        kind,
+    return TrainingData(
         loader(first.tolist(), True),
         loader(second.tolist(), False) if len(second) else None,
         cache(lambda: StreamedLoader(kind, *list_files(test, kind), device, None, workers)),
+        Classification(kind.num_classes),
     )
 
 

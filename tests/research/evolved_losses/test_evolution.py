@@ -183,15 +183,13 @@ def job(loss=None, test=False, **setting):
 
 
 def test_no_test_image_is_read_before_the_end(monkeypatch):
-    from po_nas.training.data.opened import ImageData
+    from po_nas.training.data.opened import TrainingData
 
     opened = []
     found = train(job())
     assert math.isnan(found.test)
     assert found.validation > 0
-    monkeypatch.setattr(
-        training, "_data", lambda *a: ImageData(image_set("digits"), *parts(a), lambda: opened.append(1))
-    )
+    monkeypatch.setattr(training, "_data", lambda *a: TrainingData(*parts(a), lambda: opened.append(1)))
 
     def parts(arguments):
         from po_nas.training.data import open_data

@@ -1,0 +1,456 @@
+"""The built-in trainer on data and networks of the user's own."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import re
+import runpy
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import po_nas
+from po_nas import Categorical, Float, Int, Ordinal, Training, benchmarks, spaces
+from po_nas.errors import ConfigError, MissingImagesError, SamplesError, UnknownNameError
+from po_nas.registry import load_plugin
+from po_nas.spaces.declared.errors import DeclarationError
+from po_nas.training import data_sets
+from po_nas.training.objective import TrainingObjective
+from po_nas.training.recipe import recipe
+from po_nas.training.records import EpochRecord, TrainingResult
+from po_nas.training.task import Classification, NextToken, Regression
+from po_nas.training.trainer import Trainer
+from tests.errors import raised
+
+ROOT = Path(__file__).parents[2]
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(90, 6, generator=GENERATOR)
+Y = (X[:, 0] > 0).long() + (X[:, 1] > 1).long()
+PIXELS = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=GENERATOR)
+TOKENS = torch.arange(400) % 7
+FAST = {"epochs": 2, "device": "cpu"}
+PERCEPTRONS = po_nas.declare("perceptrons", depth=Int(1, 2), width=Ordinal([4, 8]), learning_rate=Float(1e-3, 1e-1))
+PICTURES = po_nas.declare("pictures", width=Ordinal([4, 8]))
+WORDS = po_nas.declare("words", width=Ordinal([4, 8]))
+CURVES = po_nas.declare("curves", width=Ordinal([4, 8]), act=Categorical(["relu", "tanh"]))
+BARE = po_nas.declare("bare", width=Ordinal([4, 8]))
+
+
+@PERCEPTRONS.network
+def perceptron(depth, width, in_features=6, num_classes=3, **rest):
+    layers = [nn.Linear(in_features, width), nn.ReLU(), *([nn.Linear(width, width), nn.ReLU()] * (depth - 1))]
+    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+
+
+class Picture(nn.Module):
+    """With all the conventions: drop path, an auxiliary head."""
+
+    sides = 0
+
+    def __init__(self, width, in_channels, image_size, num_classes, auxiliary):
+        super().__init__()
+        assert image_size == 8
+        self.body = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
+        self.head = nn.Linear(width, num_classes)
+        self.auxiliary = nn.Linear(width, num_classes) if auxiliary else None
+        self.probabilities = []
+
+    def set_drop_path(self, probability):
+        self.probabilities.append(probability)
+
+    def forward(self, x):
+        h = self.body(x).mean((2, 3))
+        if self.auxiliary is not None and self.training:
+            Picture.sides += torch.is_grad_enabled()
+            return self.head(h), self.auxiliary(h)
+        return self.head(h)
+
+
+@PICTURES.network
+def picture(width, in_channels=3, image_size=8, num_classes=10, auxiliary=False):
+    return Picture(width, in_channels, image_size, num_classes, auxiliary)
+
+
+class Word(nn.Module):
+    def __init__(self, width, vocab_size):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(vocab_size, width), nn.Linear(width, vocab_size)
+
+    def forward(self, tokens):
+        return self.head(self.embedding(tokens))
+
+
+@WORDS.network
+def word(width, vocab_size=2):
+    return Word(width, vocab_size)
+
+
+@CURVES.network
+def curve(width, act, in_features=6, out_features=1):
+    return nn.Sequential(nn.Linear(in_features, width), nn.ReLU(), nn.Linear(width, out_features))
+
+
+class Pairs(Dataset):
+    classes = ("a", "b", "c")
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, number):
+        return X[number], int(Y[number])
+
+
+def loader(shuffle=True, generator=None, **options):
+    return DataLoader(TensorDataset(X, Y), 16, shuffle=shuffle, generator=generator, **options)
+
+
+def first(space, seed=0):
+    return space.sample(np.random.default_rng(seed))
+
+
+def told(training, space, **options):
+    """Metrics of one training, but for times."""
+    outcome = training.on(space, **options).evaluate(first(space), seed=1)
+    assert outcome.failure is None
+    return {k: v for k, v in outcome.metrics.items() if k != "samples_per_s"}
+
+
+# -- every space, every kind of data ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("space", "network"),
+    [
+        ("nasbench201", {"channels": 4, "cells": 1}),
+        ("nasbench101", {"channels": 8, "stacks": 2, "cells": 1}),
+        pytest.param("transnas_micro", {"channels": 4}, marks=pytest.mark.slow),
+        pytest.param("transnas_macro", {"channels": 4}, marks=pytest.mark.slow),
+    ],
+)
+def test_every_space_of_images_trains(space, network):
+    name = f"train/{space}/digits"
+    assert name in benchmarks.registry
+    options = {"recipe": {"network": network, "epochs": 1, "batch": 32}, "samples": 80, "device": "cpu"}
+    objective = benchmarks.objective(name, options=options)
+    cell = first(objective.space)
+    outcome = objective.evaluate(cell, seed=1)
+    assert outcome.failure is None
+    assert objective.report(cell)["test"] is not None
+    built, batch = objective.example_inputs()
+    assert (built["num_classes"], built["in_channels"], batch.inputs[0].shape[1:]) == (10, 3, (3, 8, 8))
+    if space == "nasbench101":
+        assert pickle.loads(pickle.dumps(objective)).evaluate(cell, seed=1).validation == outcome.validation
+        assert np.isfinite(objective.proxies.values([cell], ["synflow"])).all()
+
+
+def test_the_form_of_the_data_changes_nothing():
+    expected = told(Training((X, Y), (X[:30], Y[:30]), **FAST), PERCEPTRONS)
+    same = [
+        ((X.double().numpy(), Y.int().numpy()), (X[:30].numpy(), Y[:30].numpy())),
+        (TensorDataset(X, Y), TensorDataset(X[:30], Y[:30])),
+        ([X, Y[:, None]], loader(False).dataset.__class__(X[:30], Y[:30])),
+    ]
+    for train, validation in same:
+        assert told(Training(train, validation, **FAST), PERCEPTRONS) == expected
+    assert told(Training((X, Y), TensorDataset(X[:30], Y[:30]), **FAST), PERCEPTRONS) == expected
+    one = told(Training(Pairs(), Pairs(), batch=16, **FAST), PERCEPTRONS)
+    assert one == told(Training(Pairs(), loader(False), batch=16, **FAST), PERCEPTRONS)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_loader_is_seeded_and_left_as_it_was(own, tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(5) if own else None
+    training = Training(loader(generator=generator), loader(False), num_classes=3, epochs=3, device="cpu")
+    before = torch.get_rng_state(), None if generator is None else generator.get_state()
+    whole = told(training, PERCEPTRONS)
+    assert told(training, PERCEPTRONS) == whole
+    epoch = Trainer._epoch
+
+    def killed(self, number):
+        if number == 2:
+            raise KeyboardInterrupt
+        return epoch(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            told(training, PERCEPTRONS, folder=tmp_path)
+    assert told(training, PERCEPTRONS, folder=tmp_path) == whole
+    _, batch = training.on(PERCEPTRONS).example_inputs()
+    assert batch.inputs[0].shape == (16, 6)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert generator is None or torch.equal(generator.get_state(), before[1])
+
+
+def test_images_of_bytes_are_augmented():
+    labels = torch.arange(60) % 4
+    settings = {"augmentation": {"crop": 1, "flip": True, "cutout": 3}, **FAST}
+    data = Training((PIXELS, labels), **settings).on(PICTURES).data
+    images, _ = next(data.train.shuffled(48, 0))
+    assert images.shape == (48, 1, 8, 8)
+    assert 0 <= images.min() < images.max() <= 1
+    assert (images == 0).float().mean() > 0.05
+
+
+def test_conventions_of_networks(monkeypatch):
+    seen = []
+    monkeypatch.setattr(Picture, "set_drop_path", lambda self, probability: seen.append(probability))
+    labels = torch.arange(60) % 4
+    network = {"drop_path": 0.4, "auxiliary": True}
+    objective = Training((PIXELS, labels), network=network, **FAST).on(PICTURES)
+    outcome = objective.evaluate(first(PICTURES), seed=1)
+    assert seen == [0.0, 0.2]
+    assert objective.network["auxiliary"] is False
+    alone = told(Training((PIXELS, labels), **FAST), PICTURES)
+    assert outcome.metrics["parameters_m"] == alone["parameters_m"]
+    assert Picture.sides == 2
+
+
+def test_choices_set_the_recipe():
+    objective = Training((X, Y), **FAST).on(PERCEPTRONS)
+    low, high = (PERCEPTRONS.architecture_of({"depth": 1, "width": 8, "learning_rate": rate}) for rate in (0.001, 0.1))
+    assert objective.evaluate(low, seed=1).metrics["train_accuracy"] < objective.evaluate(high, seed=1).validation
+    assert objective._recipe_of(high).learning_rate == pytest.approx(0.1)
+    named = po_nas.declare("named", momentum=Float(0.1, 0.9), width=Ordinal([4, 8]))
+    named.network(lambda momentum, width, num_classes=3: nn.Linear(6, num_classes))
+    assert Training((X, Y), **FAST).on(named)._recipe_of(first(named)).momentum == 0.9
+
+
+# -- tasks --------------------------------------------------------------------------------------------------------
+
+
+def test_regression():
+    for targets, options in ((X.sum(1), {}), (X[:, :2], {"metric": "rmse"})):
+        training = Training((X, targets), epochs=2, device="cpu", **options)
+        found = told(training, CURVES)
+        assert "train_rmse" in found if options else "train_r2" in found
+        assert training.on(CURVES).metric.maximize is not bool(options)
+
+
+def test_tokens_are_predicted():
+    few, many = (told(Training(TOKENS, context=9, epochs=n, learning_rate=0.1), WORDS) for n in (1, 20))
+    assert many["validation"] < few["validation"] < 7.5  # seven tokens, chance is seven
+    right = told(Training(TOKENS.reshape(40, 10), epochs=20, learning_rate=0.1, metric="accuracy"), WORDS)
+    assert right["validation"] == 100
+    assert many["best_epoch"] == 20 if many["validation_best"] == many["validation"] else True
+
+
+def test_metrics_are_those_of_the_textbook_however_batches_are_cut():
+    from sklearn.metrics import r2_score
+
+    generator = torch.Generator().manual_seed(1)
+    wanted, found = torch.randn(50, 2, generator=generator), torch.randn(50, 2, generator=generator)
+    logits, tokens = torch.randn(50, 4, 5, generator=generator), torch.randint(5, (50, 4), generator=generator)
+    tokens[::3, 0] = -100
+    counts = tokens != -100
+    entropy = nn.functional.cross_entropy(logits[counts], tokens[counts])
+    right = (logits.argmax(2) == tokens)[counts].float().mean()
+    labels = tokens[:, 1]
+    cases = [
+        (Regression("r2"), found, wanted, r2_score(wanted.numpy(), found.numpy())),
+        (Regression("rmse"), found, wanted, float((found - wanted).square().mean().sqrt())),
+        (NextToken(5, "perplexity"), logits, tokens, math.exp(entropy)),
+        (NextToken(5, "accuracy"), logits, tokens, 100 * float(right)),
+        (Classification(5), logits[:, 1], labels, 100 * float((logits[:, 1].argmax(1) == labels).float().mean())),
+    ]
+    for task, outputs, targets, expected in cases:
+        for size in (50, 7):
+            parts = zip(outputs.split(size), targets.split(size), strict=True)
+            sums = torch.stack([task.sums(*part) for part in parts]).sum(0)
+            assert task.value(sums, 50) == pytest.approx(expected, rel=1e-5), (task, size)
+        assert task.loss(recipe("own"))(outputs, targets).dim() == 0
+
+
+def test_less_is_better_where_it_is():
+    curve = tuple(EpochRecord(e, 1.0, 2.0, v, 0.1, 1, 10, 1.0, 1.0) for e, v in enumerate((3.0, 2.0, math.nan, 2.5), 1))
+    assert TrainingResult(curve, None, None, None, 0, maximize=False).best.epoch == 2
+    assert TrainingResult(curve, None, None, None, 0).best.epoch == 1
+    result = TrainingResult(curve[:2], 1.0, None, None, 0, maximize=False)
+    assert TrainingResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+# -- what earlier versions left -----------------------------------------------------------------------------------
+
+
+def test_trainings_of_before_are_found():
+    """Keys of trainings of DARTS are those of version 0.1, and so are their records."""
+    small = {"network": {"channels": 8, "cells": 2}, "epochs": 2, "batch": 50}
+    objective = benchmarks.objective("train/darts/digits", options={"recipe": small, "samples": 150, "proxy_batch": 8})
+    cell = first(spaces.get("darts"))
+    assert (objective._place(cell), objective._key(cell, 1, None)) == ("90e9aa35457e9f11", "seed1-178d4673d7d28a21")
+    old = {"epoch": 1, "train_loss": 1.0, "train_accuracy": 50.0, "validation": 40.0, "learning_rate": 0.1}
+    old |= {"parts": 1, "images": 10, "train_s": 1.0, "seconds": 1.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record = EpochRecord.from_dict(old)
+    assert (record.train_metric, record.samples) == (50.0, 10)
+
+
+# -- searches -----------------------------------------------------------------------------------------------------
+
+
+def test_a_search_is_gone_on_with_on_the_same_data_alone(tmp_path, monkeypatch):
+    training = Training((X, Y), test=(X[:20], Y[:20]), halving={"first": 1, "eta": 2}, **FAST)
+    arguments = {"space": PERCEPTRONS, "method": "random", "budget": 3, "proxies": ["params", "synflow", "grasp"]}
+    whole = po_nas.search(**arguments, objective=training, out=tmp_path / "whole")
+    assert (whole.evaluations, whole.failed) == (3, 0)
+    assert whole.test is not None
+    record = yaml.safe_load((tmp_path / "whole/config.yaml").read_text())["protocol"]
+    assert record["recipe"]["epochs"] == 2
+    assert record["metric"] == "validation accuracy"
+    epoch, calls = Trainer._epoch, []
+
+    def killed(self, number):
+        calls.append(number)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return epoch(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            po_nas.search(**arguments, objective=training, out=tmp_path / "killed")
+    for other, key in (
+        (Training((X + 1, Y), test=(X[:20], Y[:20]), halving={"first": 1, "eta": 2}, **FAST), "data"),
+        (Training((X, Y), test=(X[:20], Y[:20]), epochs=3, device="cpu"), "recipe.epochs"),
+    ):
+        with raised(ConfigError, key=key):
+            po_nas.resume(tmp_path / "killed", objective=other, space=PERCEPTRONS)
+    found = po_nas.resume(tmp_path / "killed", objective=training, space=PERCEPTRONS)
+    assert (found.incumbent, found.validation, found.test) == (whole.incumbent, whole.validation, whole.test)
+
+
+def test_diverged_trainings_are_failed_trials(tmp_path):
+    training = Training((X, Y), optimizer="sgd", learning_rate=1e30, clip=None, **FAST)
+    found = po_nas.search(space=BARE_READY, objective=training, method="random", budget=2, out=tmp_path / "run")
+    assert (found.evaluations, found.failed) == (2, 2)
+    reasons = [json.loads(line).get("reason") or "" for line in (tmp_path / "run/journal.jsonl").open()]
+    assert sum("LossNotFiniteError: " in reason for reason in reasons) == 2
+
+
+BARE_READY = po_nas.declare("bare_ready", width=Ordinal([4, 8]))
+BARE_READY.network(lambda width: nn.Sequential(nn.Linear(6, width), nn.Linear(width, 3)))
+
+
+def test_the_examples_of_the_docs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for page in ("own_networks", "training"):
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL):
+            (tmp_path / re.match(r"# file: (\S+)", block)[1]).write_text(block)
+    runpy.run_path("on_my_data.py", run_name="__main__")
+    runpy.run_path("tables_and_text.py", run_name="__main__")
+    for run, failed in (("perceptron", 0), ("tabular", 0), ("spelling", 0)):
+        assert json.loads((tmp_path / "runs" / run / "summary.json").read_text())["failed"] == failed
+    load_plugin("my_data.py")
+    try:
+        assert "train/nasbench201/stripes" not in benchmarks.names()  # they may be anything
+        options = {"recipe": {"network": {"channels": 4, "cells": 1}, "epochs": 1}, "device": "cpu"}
+        objective = benchmarks.objective("train/nasbench201/stripes", options=options)
+        assert objective.evaluate(first(objective.space), seed=1).failure is None
+        assert objective.network["in_channels"] == 1
+        with raised(MissingImagesError, dataset="birds"):
+            benchmarks.objective("train/nasbench201/birds")
+    finally:
+        for name in ("stripes", "birds"):
+            data_sets.registry.remove(name)
+
+
+def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
+    (tmp_path / "plugged_training.py").write_text(
+        "import po_nas, torch\n"
+        "from torch import nn\n"
+        "@po_nas.declare\n"
+        "class plugged:\n"
+        "    width = po_nas.Ordinal([4, 8])\n"
+        "    def build(width, in_features=2, num_classes=2):\n"
+        "        return nn.Sequential(nn.Linear(in_features, width), nn.ReLU(), nn.Linear(width, num_classes))\n"
+        "x = torch.arange(80.0).reshape(40, 2)\n"
+        "learning = po_nas.Training((x, torch.arange(40) % 2), epochs=1, device='cpu')\n"
+    )
+    from po_nas.runtime.api import make_objective
+    from po_nas.runtime.config import search_config
+
+    plugin = str(tmp_path / "plugged_training.py")
+    load_plugin(plugin)
+    try:
+        settings = {
+            "space": "plugged",
+            "objective": "learning",
+            "method": {"name": "random"},
+            "budget": {"max_evaluations": 1},
+        }
+        objective = make_objective(search_config({**settings, "plugins": [plugin]}), tmp_path)
+        assert isinstance(objective, TrainingObjective)
+        assert objective.evaluate(first(objective.space), seed=0).failure is None
+        assert list((tmp_path / "artifacts/trainings").glob("*/seed0-*/result.json"))
+        assert "train/plugged/digits" in benchmarks.names("train/plugged/*")
+    finally:
+        spaces.registry.remove("plugged")
+
+
+# -- what cannot be -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "data"),
+    [
+        (lambda: Training((X, Y[:5])), SamplesError, {"where": "train"}),
+        (lambda: Training((X * math.nan, Y)), SamplesError, {"where": "train"}),
+        (lambda: Training((X, Y - 1)), SamplesError, {"where": "train"}),
+        (lambda: Training((X, Y), (X, Y + 4), num_classes=3), SamplesError, {"where": "validation"}),
+        (lambda: Training((X, Y), (X[:, :3], Y)), SamplesError, {"where": "validation"}),
+        (lambda: Training(X), SamplesError, {"where": "train"}),
+        (lambda: Training(TOKENS), SamplesError, {"where": "train"}),
+        (lambda: Training(TOKENS, context=300), SamplesError, {"where": "train"}),
+        (lambda: Training(None), SamplesError, {"where": "train"}),
+        (lambda: Training({"x": 1}), SamplesError, {"where": "train"}),
+        (lambda: Training((X[:1], Y[:1])), SamplesError, {"where": "train"}),
+        (lambda: Training(Pairs()), SamplesError, {"where": "validation"}),
+        (lambda: Training((X, Y.float()), task="classification"), SamplesError, {"where": "train"}),
+        (lambda: Training((X, X[:, :2].long().abs())), SamplesError, {"where": "train"}),
+        (lambda: Training("digitz"), UnknownNameError, {"suggestion": "digits"}),
+        (lambda: Training((X, Y), task="classify"), UnknownNameError, {"suggestion": "classification"}),
+        (lambda: Training((X, Y), metric="f1"), UnknownNameError, {"name": "f1"}),
+        (lambda: Training((X, Y), recipe="owm"), UnknownNameError, {"suggestion": "own"}),
+        (lambda: Training((X, Y), epoch=3), ConfigError, {"key": "epoch"}),
+        (lambda: Training((X, Y), validation=0.0), ConfigError, {"key": "validation"}),
+        (lambda: Training("digits", (X, Y)), ConfigError, {"key": "validation"}),
+        (lambda: Training((X, X[:, 0]), loss="focal"), ConfigError, {"key": "loss"}),
+        (lambda: Training((X, Y), augmentation={"flip": True}), ConfigError, {"key": "augmentation"}),
+        (lambda: Training((X, Y), network={"widht": 3}).on(PERCEPTRONS), ConfigError, {"value": 3}),
+        (lambda: Training((X, Y), network={"drop_path": 0.1}).on(PERCEPTRONS), ConfigError, {"value": 0.1}),
+        (lambda: Training((X, Y), network={"auxiliary": True}).on(PERCEPTRONS), ConfigError, {"value": True}),
+        (lambda: Training((PIXELS, Y[:60])).on(WORDS), ConfigError, {"key": "space", "value": "words"}),
+        (lambda: Training((X, Y + 5)).on(CURVES), ConfigError, {"key": "space", "value": "curves"}),
+        (lambda: Training((X, Y)).on(BARE), DeclarationError, {"where": "bare"}),
+    ],
+)
+def test_it_is_refused_before_anything_is_trained(make, error, data):
+    with raised(error, **data):
+        make()
+
+
+def test_names_are_checked():
+    with raised(UnknownNameError, name="nasbench20", suggestion="nasbench201"):
+        benchmarks.objective("train/nasbench20/digits")
+    with raised(UnknownNameError, name="digit", suggestion="digits"):
+        benchmarks.objective("train/nasbench201/digit")
+    assert "train/nasbench201/digit" not in benchmarks.registry
+    with raised(ConfigError, key="training.recipe.network.chanels"):
+        benchmarks.objective("train/nasbench201/digits", options={"recipe": {"network": {"chanels": 4}}})
+    with raised(ConfigError, key="space", value="nasbench_graph"):
+        pytest.importorskip("torch_geometric")
+        benchmarks.objective("train/nasbench_graph/digits")
+    with raised(ConfigError, key="metric"):
+        po_nas.search(
+            space=PERCEPTRONS, objective=Training((X, Y)), metric="f1", method="random", budget=1, out="nowhere"
+        )
