@@ -20,6 +20,7 @@ _REGISTRIES = (
     "po_nas.methods",
     "po_nas.runtime.executors",
     "po_nas.networks",
+    "po_nas.training.data_sets",
     "proxies",
     "losses",
     "losses.classification",

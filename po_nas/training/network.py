@@ -14,6 +14,7 @@ from po_nas.networks.base import OLD_OPTIONS, Networks
 from po_nas.proxy_scores.own_networks import declared_space
 from po_nas.spaces.base import Space
 from po_nas.spaces.networks import networks_of, registry
+from po_nas.training.data.opened import Shape
 from po_nas.training.recipe import Recipe
 from po_nas.training.task import Task
 
@@ -87,21 +88,22 @@ def check_trainable(
     recipe: Recipe,
     options: Mapping[str, Any],
     task: Task,
-    sample: tuple[tuple[int, ...], torch.dtype] | None,
-    targets: tuple[tuple[int, ...], torch.dtype] | None,
+    sample: Shape,
+    targets: Shape,
     *,
     prefix: str = PREFIX,
 ) -> None:
-    """Build a network and, where shapes are known, put made-up samples through it; nothing is trained.
+    """Build a network and put made-up samples through it; nothing is trained.
 
-    Networks of this package are built without memory, others on the CPU, of up to three architectures until one works.
+    Networks of up to three architectures are built until one works. Those of this package are built without memory, and
+    are known to take images.
 
     Args:
         space: The space.
         recipe: The recipe.
         options: Of `network_options`.
         task: What outputs are.
-        sample: Shape, without the batch, and type of a sample; None: not known.
+        sample: Shape and type of a sample.
         targets: The same of a target.
         prefix: What is put before keys in messages.
 
@@ -113,6 +115,9 @@ def check_trainable(
     rng = np.random.default_rng(0)
     # Other people's networks need not work without memory.
     ours = declared_space(space) is None and registry.entry(space.name).origin == "po-nas"
+    if ours and ("in_channels" not in known_options(space) or len(sample[0]) != 3):
+        taken = "images" if "in_channels" in known_options(space) else "graphs"
+        raise ConfigError("space", space.name, _refused(sample, f"they take {taken}"))
     device = "meta" if ours else "cpu"
     problem: ConfigError | None = None
     for _ in range(1 if ours else _PROBED):
@@ -128,9 +133,9 @@ def check_trainable(
         if recipe.network.drop_path and not callable(getattr(network, "set_drop_path", None)):
             remedy = f"networks of {space.name} have no method set_drop_path(probability)"
             raise ConfigError(f"{prefix}drop_path", recipe.network.drop_path, remedy)
-        if sample is None:
+        if ours:
             return
-        x = torch.zeros((2, *sample[0]), dtype=sample[1], device=device)
+        x = torch.zeros((2, *sample[0]), dtype=sample[1])
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 network.train()
@@ -138,17 +143,19 @@ def check_trainable(
             outputs = outputs[0] if isinstance(outputs, tuple) and len(outputs) == 2 else outputs
             if not isinstance(outputs, torch.Tensor):
                 raise NetworkOutputError(f"a {type(outputs).__name__}", "a tensor, or in training mode a pair of them")
-            if targets is not None:
-                task.check(outputs, torch.zeros((2, *targets[0]), dtype=targets[1], device=device))
+            task.check(outputs, torch.zeros((2, *targets[0]), dtype=targets[1]))
         except NetworkOutputError as error:
             problem = ConfigError("space", space.name, str(error))
         except Exception as error:
-            shape = " × ".join(map(str, sample[0]))
-            problem = ConfigError("space", space.name, f"its networks do not take samples of {shape}: {_line(error)}")
+            problem = ConfigError("space", space.name, _refused(sample, _line(error)))
         else:
             return
     assert problem is not None
     raise problem
+
+
+def _refused(sample: Shape, reason: str) -> str:
+    return f"its networks do not take samples of {' × '.join(map(str, sample[0])) or 'one number'}: {reason}"
 
 
 def _line(error: Exception) -> str:

@@ -39,6 +39,7 @@ from po_nas.training.halving import Halving, Rungs
 from po_nas.training.network import check_trainable, network_options
 from po_nas.training.recipe import LossChoice, Recipe, recipe, with_loss
 from po_nas.training.records import TrainingResult, tensorboard_writer, write
+from po_nas.training.task import Classification
 from po_nas.training.trainer import Trainer
 from proxies.batch import Batch
 
@@ -132,6 +133,7 @@ class TrainingObjective(Objective):
         name: As printed.
         feedback: The name of the recipe.
         made: What makes this object elsewhere, a function and its arguments; None: it is sent as it is.
+        prefix: What is put before options of the network in messages.
 
     Raises:
         ConfigError: For what cannot be used.
@@ -147,6 +149,7 @@ class TrainingObjective(Objective):
         name: str,
         feedback: str,
         made: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
+        prefix: str = NETWORK,
     ) -> None:
         self._space, self._source, self.recipe, self.options = space, data, chosen, options
         self._name, self._feedback, self._made = name, feedback, made
@@ -154,7 +157,7 @@ class TrainingObjective(Objective):
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
         data.check(chosen)
         self._tuned = _tuned(space)
-        self._network = check_network(space, chosen, data)
+        self._network = check_network(space, chosen, data, prefix)
         self.device = chosen_device(options.device)
         self._folder = None if options.folder is None else Path(options.folder)
         self._tests: dict[str, list[float]] = {}
@@ -337,7 +340,8 @@ class TrainingObjective(Objective):
     def protocol(self) -> dict[str, Any]:
         r, source = self.recipe, self._source
         early = self.options.halving
-        carved = f"validation, {100 * r.validation:g} % of the training {{}}, by class, seed {r.split_seed}"
+        by_class = "by class, " if isinstance(source.task, Classification) else ""
+        carved = f"validation, {100 * r.validation:g} % of the training {{}}, {by_class}seed {r.split_seed}"
         own = isinstance(source, OwnData)
         limit = "" if self.options.samples is None else f", {self.options.samples} {'samples' if own else 'images'}"
         metric = self.metric
@@ -427,10 +431,10 @@ def _tuned(space: Space) -> tuple[str, ...]:
     return tuple(name for name in TUNED if name in declared.choices and name not in declared.network_choices)
 
 
-def check_network(space: Space, chosen: Recipe, data: Data) -> dict[str, Any]:
+def check_network(space: Space, chosen: Recipe, data: Data, prefix: str = NETWORK) -> dict[str, Any]:
     """Options of the networks of a space for data; refuses, with a `ConfigError`, what cannot be trained."""
-    options = network_options(space, chosen, data.options, data=data.name, prefix=NETWORK)
-    check_trainable(space, chosen, options, data.task, *data.shapes, prefix=NETWORK)
+    options = network_options(space, chosen, data.options, data=data.name, prefix=prefix)
+    check_trainable(space, chosen, options, data.task, *data.shapes, prefix=prefix)
     return options
 
 

@@ -74,7 +74,7 @@ class Classification(Task):
         if outputs.dim() != 2 or len(outputs) != len(targets) or outputs.shape[1] < (self.num_classes or 2):
             raise NetworkOutputError(tuple(outputs.shape), f"logits {expected}")
         # Where it is known, that of the data has been looked at.
-        if self.num_classes is None and targets.device.type != "meta" and int(targets.max()) >= outputs.shape[1]:
+        if self.num_classes is None and int(targets.max()) >= outputs.shape[1]:
             raise NetworkOutputError(tuple(outputs.shape), f"a column for class {int(targets.max())}")
 
     def loss(self, recipe: Recipe) -> LossFunction:

@@ -113,7 +113,7 @@ class Training:
         options = self._options
         if folder is not None and options.folder is None:
             options = options.model_copy(update={"folder": str(folder)})
-        name = f"train/{space.name}/{self._source.name.replace(' ', '_')}"
+        chosen, name = self._chosen(space.name), f"train/{space.name}/{self._source.name.replace(' ', '_')}"
         return TrainingObjective(
-            space, self._source, self._chosen(space.name), options, name=name, feedback=self._recipe
+            space, self._source, chosen, options, name=name, feedback=self._recipe, prefix="network."
         )

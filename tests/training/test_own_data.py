@@ -20,9 +20,12 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal, Training, benchmarks, spaces
 from po_nas.errors import ConfigError, MissingImagesError, SamplesError, UnknownNameError
+from po_nas.proxy_scores.own_networks import LeftOutWarning
 from po_nas.registry import load_plugin
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.training import data_sets
+from po_nas.training.export import load_network, read_weights
+from po_nas.training.final import TrainConfig, train
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.recipe import recipe
 from po_nas.training.records import EpochRecord, TrainingResult
@@ -158,8 +161,8 @@ def test_the_form_of_the_data_changes_nothing():
         (TensorDataset(X, Y), TensorDataset(X[:30], Y[:30])),
         ([X, Y[:, None]], loader(False).dataset.__class__(X[:30], Y[:30])),
     ]
-    for train, validation in same:
-        assert told(Training(train, validation, **FAST), PERCEPTRONS) == expected
+    for given, validation in same:
+        assert told(Training(given, validation, **FAST), PERCEPTRONS) == expected
     assert told(Training((X, Y), TensorDataset(X[:30], Y[:30]), **FAST), PERCEPTRONS) == expected
     one = told(Training(Pairs(), Pairs(), batch=16, **FAST), PERCEPTRONS)
     assert one == told(Training(Pairs(), loader(False), batch=16, **FAST), PERCEPTRONS)
@@ -294,6 +297,35 @@ def test_trainings_of_before_are_found():
     assert (record.train_metric, record.samples) == (50.0, 10)
 
 
+def test_a_network_of_another_space_is_trained_to_the_end_and_read_again(tmp_path):
+    """Also from a file of version 0.1, with the names that options had then."""
+    space = spaces.get("nasbench201")
+    cell = space.to_string(first(space))
+    changes = {"epochs": 1, "network": {"channels": 4, "cells": 1}}
+    config = TrainConfig(genotype=cell, dataset="digits", space="nasbench201", changes=changes, device="cpu")
+    train(config, tmp_path)
+    file = read_weights(tmp_path / "weights.pt")
+    old = {("classes" if name == "num_classes" else name): value for name, value in file["network"].items()}
+    del old["in_channels"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        networks = [load_network(one) for one in (file, file | {"network": old})]
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(networks[0](x), networks[1](x))
+    with raised(ConfigError, key="changes.network.chanels"):
+        train(config.model_copy(update={"changes": {"network": {"chanels": 4}}}), tmp_path / "other")
+
+
+def test_classes_that_there_are_not_fail_the_trial():
+    training = Training(loader(), loader(False), num_classes=2, **FAST)
+    outcome = training.on(PERCEPTRONS).evaluate(first(PERCEPTRONS), seed=1)
+    assert outcome.failure.startswith("SamplesError: ")
+    unknown = po_nas.declare("unknown", width=Ordinal([4, 8]))
+    unknown.network(lambda width: nn.Linear(6, 2))
+    outcome = Training(loader(), loader(False), **FAST).on(unknown).evaluate(first(unknown), seed=1)
+    assert outcome.failure.startswith("NetworkOutputError: ")
+
+
 # -- searches -----------------------------------------------------------------------------------------------------
 
 
@@ -346,7 +378,9 @@ def test_the_examples_of_the_docs(tmp_path, monkeypatch):
     for page in ("own_networks", "training"):
         for block in re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL):
             (tmp_path / re.match(r"# file: (\S+)", block)[1]).write_text(block)
-    runpy.run_path("on_my_data.py", run_name="__main__")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeftOutWarning)
+        runpy.run_path("on_my_data.py", run_name="__main__")
     runpy.run_path("tables_and_text.py", run_name="__main__")
     for run, failed in (("perceptron", 0), ("tabular", 0), ("spelling", 0)):
         assert json.loads((tmp_path / "runs" / run / "summary.json").read_text())["failed"] == failed
@@ -431,6 +465,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training((X, Y), network={"auxiliary": True}).on(PERCEPTRONS), ConfigError, {"value": True}),
         (lambda: Training((PIXELS, Y[:60])).on(WORDS), ConfigError, {"key": "space", "value": "words"}),
         (lambda: Training((X, Y + 5)).on(CURVES), ConfigError, {"key": "space", "value": "curves"}),
+        (lambda: Training((X, Y)).on(spaces.get("nasbench201")), ConfigError, {"value": "nasbench201"}),
         (lambda: Training((X, Y)).on(BARE), DeclarationError, {"where": "bare"}),
     ],
 )

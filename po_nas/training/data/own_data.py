@@ -78,8 +78,11 @@ class TorchLoader:
     numpy's or Python's global generator is not seeded.
     """
 
-    def __init__(self, loader: DataLoader[Any], device: torch.device, *, targets: torch.dtype, of: str) -> None:
+    def __init__(
+        self, loader: DataLoader[Any], device: torch.device, *, targets: torch.dtype, num_classes: int | None, of: str
+    ) -> None:
         self._loader, self._device, self._type, self._of = loader, device, targets, of
+        self._num_classes = num_classes
 
     def __len__(self) -> int:
         return len(self._loader.dataset)  # type: ignore[arg-type]
@@ -99,6 +102,13 @@ class TorchLoader:
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         for given in self._loader:
             x, y = _pair(given, self._of)
+            if self._num_classes is not None:
+                # On a GPU a class that there is not would end the process.
+                counted = y[y != IGNORED]
+                low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
+                if low < 0 or high >= self._num_classes:
+                    remedy = f"classes and tokens are 0 to {self._num_classes - 1}"
+                    raise SamplesError(self._of, f"numbers from {low} to {high}", remedy)
             yield _floats(x.to(self._device)), y.to(self._device, self._type)
 
 
@@ -157,17 +167,17 @@ class OwnData:
         found = {where: _read(part, where, self.context) for where, part in given.items() if part is not None}
         if "train" not in found:
             raise SamplesError("train", "None", "is missing")
-        shapes = {where: (s[0][0], s[1][0]) for where in found if (s := _shapes(found[where], where)) is not None}
-        for where, shape in shapes.items():
-            if "train" in shapes and shape != shapes["train"]:
-                other, here = (f"{x} and {y}" for x, y in (shapes["train"], shape))
+        told = {where: s for where in found if (s := _shapes(found[where])) is not None}
+        for where, shapes in told.items():
+            if "train" in told and shapes != told["train"]:
+                other, here = (" and ".join(f"{shape} {kind}" for shape, kind in s) for s in (told["train"], shapes))
                 raise SamplesError(where, f"samples and targets of {here}", f"those of train are {other}")
         return found
 
     @cached_property
     def shapes(self) -> tuple[Shape, Shape]:
         """Shapes and types of a sample and of a target."""
-        found = _shapes(self.parts["train"], "train")
+        found = _shapes(self.parts["train"])
         if found is None:
             x, y = _first(self.parts["train"], "train")
             found = (tuple(x.shape[1:]), _floats(x).dtype), (tuple(y.shape[1:]), y.dtype)
@@ -307,7 +317,8 @@ class OwnData:
                     pin_memory=device.type == "cuda",
                     generator=torch.Generator(),
                 )
-            return TorchLoader(part, device, targets=torch.float32 if floating else torch.int64, of=where)
+            kind = torch.float32 if floating else torch.int64
+            return TorchLoader(part, device, targets=kind, num_classes=self.num_classes, of=where)
 
         return TrainingData(
             loader("train"), loader("validation"), lambda: loader("test") if "test" in parts else None, self.task
@@ -446,7 +457,8 @@ def _first(part: Any, where: str) -> tuple[Tensor, Tensor]:
     return _pair(given, where)
 
 
-def _shapes(part: Any, where: str) -> tuple[Shape, Shape] | None:
+def _shapes(part: Any) -> tuple[Shape, Shape] | None:
+    """Shapes and types of a sample and of a target; None where they have to be read first."""
     if not isinstance(part, tuple):
         return None
     x, y = part
