@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from po_nas.networks.base import Networks, positive
 from po_nas.networks.layers import BasicBlock, EdgeCell, relu_conv_bn
 from po_nas.spaces.base import Architecture
+from proxies.blocks import block
 
 __all__ = ["NETWORKS", "NASBench201Network"]
 
@@ -35,7 +36,7 @@ class NASBench201Network(nn.Module):
     ) -> None:
         positive(classes=classes, channels=channels, cells=cells)
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.stem = block(nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)))
         body: list[nn.Module] = []
         width = channels
         for stage in range(3):
