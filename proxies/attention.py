@@ -91,7 +91,7 @@ _ACTIVATIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "elu", "elu_", "selu", "celu", "gelu"),
     *("silu", "mish", "hardswish", "hardsigmoid", "hardtanh", "hardtanh_", "softplus", "softsign", "logsigmoid"),
     *("tanh", "tanh_", "sigmoid", "sigmoid_", "erf", "glu", "threshold", "threshold_", "clamp", "clamp_", "clamp_min"),
-    *("clamp_min_", "clip", "maximum", "abs", "sign", "heaviside", "gt", "ge", "lt", "le"),
+    *("clamp_min_", "clip", "maximum", "abs", "sign", "heaviside", "gt", "ge", "lt", "le", "_threshold"),
 }
 """Names of activation functions, and of what they are written with."""
 _DIVIDING = {"chunk", "split", "tensor_split", "unbind", "narrow", "select", "__getitem__", "index_select"}

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.errors import MissingPassError
-from proxies.blocks import channels_last
 from proxies.isolation import Snapshot, derive_seed
 from proxies.layers import Layer
 from proxies.nonlinear import NonlinearCall
@@ -68,10 +67,10 @@ class ProxyContext:
 
         A layer is a weight that an operator multiplies by (`proxies.layers`): of convolutions, linear layers, matrix
         products with data, embeddings, attention and recurrent layers, as modules or functions. `Layer.weight` has the
-        shape in which the operator takes it: (outputs, inputs / groups, …) of a convolution, (outputs, inputs) of a
-        linear layer, (inputs, outputs) of ``x @ weight``. What is only added or multiplied element by element is no
-        layer. Parameters that do not require a gradient count like the others. If nothing else has run the forward
-        pass, asking for layers runs it. Raises `UnsupportedModuleError` when there are none.
+        shape (outputs, inputs / groups, …) of a convolution, (outputs, inputs) of a linear layer or a product,
+        whichever way round it is written. What is only added or multiplied element by element is no layer. Parameters
+        that do not require a gradient count like the others. If nothing else has run the forward pass, asking for
+        layers runs it. Raises `UnsupportedModuleError` when there are none.
         """
         return self._passes.layers
 
@@ -84,11 +83,6 @@ class ProxyContext:
     def trainable(self) -> tuple[str, ...]:
         """Names of the parameters that require a gradient."""
         return self._passes.state.trainable
-
-    @property
-    def tokens(self) -> bool:
-        """Whether three-dimensional features are (n, tokens, channels), not (n, channels, length)."""
-        return channels_last(self._passes.state.module)
 
     @property
     def generator(self) -> torch.Generator:
@@ -161,13 +155,12 @@ class ProxyContext:
     def nonlinear_calls(self) -> list[NonlinearCall]:
         """Pass ``nonlinear``: input and output of every call of an activation function, of whichever kind, in order."""
         calls = self._of("nonlinear", "nonlinear_calls")
-        return [NonlinearCall(call.before, call.after.detach()) for call in calls]
+        return [NonlinearCall(call.before, call.after.detach(), call.units) for call in calls]
 
     @property
     def block_features(self) -> list[Tensor]:
-        """Pass ``blocks``: the output of each primary block (see `proxies.blocks`), in order, of the block's shape:
-        (n, channels, …), or (n, tokens, channels) where `tokens` is true."""
-        return [features.detach() for features in self._of("blocks", "block_features")]
+        """Pass ``blocks``: the output of each primary block (see `proxies.blocks`), in order, (n, channels, …)."""
+        return [f.by_channel(f.read(f.tensor.detach())) for f in self._of("blocks", "block_features")]
 
     @property
     def attention(self) -> list[AttentionCall]:
@@ -189,7 +182,7 @@ class ProxyContext:
     @property
     def block_gradients(self) -> list[tuple[Tensor, Tensor]]:
         """Pass ``block_jacobians``: for each block after the first a tensor v of random signs of the shape of its
-        features, and Jᵀv of the shape of the block before, J the Jacobian of one by the other."""
+        features, and Jᵀv of the shape of the block before, J the Jacobian of one by the other; (n, channels, …)."""
         return self._of("block_jacobians", "block_gradients")  # type: ignore[no-any-return]
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.layers import Layers, no_layers
+from proxies.layers import Layer, Layers, no_layers
 from proxies.operators import BATCH_NORMS, NORMS, POOLS, Call, tensors
 from proxies.provenance import WeightUse
 from proxies.recording import Captured, Watch, record
-from proxies.state import State
+from proxies.state import State, first_tensor
 
 __all__ = ["GaussianPass", "gaussian_pass"]
 
@@ -60,12 +61,13 @@ def _twice(state: State, inputs: tuple[Tensor, ...], seed: int) -> GaussianPass:
     def normal(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
+    with torch.enable_grad():
+        layers, idle = _used(state, inputs)
     with torch.no_grad():
-        layers, untouched = _used(state, inputs)
-        drawn = _draw(state, layers, untouched, normal)
+        drawn = _draw(layers, normal)
         clean = normal(inputs[0])
         noisy = clean + ALPHA * normal(inputs[0])
-        watches = [_Gaussian(drawn, len(clean)) for _ in range(2)]
+        watches = [_Gaussian(drawn, idle, len(clean)) for _ in range(2)]
         parameters = {name: drawn[name] if name in drawn else _neutral(name, p) for name, p in state.leaves.items()}
         for x, watch in zip((clean, noisy), watches, strict=True):
             record(state, (x, *inputs[1:]), watch, parameters=parameters)
@@ -77,8 +79,9 @@ def _neutral(name: str, parameter: Tensor) -> Tensor:
     return torch.zeros_like(parameter) if name.rpartition(".")[2] == "bias" else parameter.detach()
 
 
-def _used(state: State, inputs: tuple[Tensor, ...]) -> tuple[list[WeightUse], set[str]]:
-    """The weights that the module uses, each once, and the names of the parameters that it does not touch."""
+def _used(state: State, inputs: tuple[Tensor, ...]) -> tuple[list[Layer], frozenset[str]]:
+    """The layers that the module's result is computed from, in the order in which they are first used, and the keys of
+    weights that lead nowhere."""
     captured: Captured
     try:
         # Two samples are enough, where the module can be called with them.
@@ -86,35 +89,57 @@ def _used(state: State, inputs: tuple[Tensor, ...]) -> tuple[list[WeightUse], se
         captured = record(state, (few, *inputs[1:]), Watch())
     except Exception:  # The module's own: its batch has a fixed size.
         captured = record(state, inputs, Watch())
-    if not Layers(state.module, captured.uses).layers:
+    layers = Layers(state.module, captured.uses)
+    if not layers.layers:
         raise no_layers(state.module)
-    once = {use.key: use for use in reversed(captured.uses)}
-    touched = captured.watch.provenance.touched
-    return list(once.values())[::-1], set(state.leaves) - touched
+    reached = _reached(first_tensor(captured.result))
+    sources = [{id(state.leaves[name]) for use in own for name in use.sources} for own in layers.uses]
+    found = [layer for layer, own in zip(layers.layers, sources, strict=True) if own & reached]
+    return found, frozenset({use.key for use in captured.uses} - {layer.part.key for layer in found})
 
 
-def _draw(state: State, uses: Sequence[WeightUse], untouched: set[str], normal: Any) -> dict[str, Tensor]:
-    """Normal numbers for every weight by its key, in the order in which the module defines its parameters.
+def _reached(output: Tensor | None) -> set[int]:
+    """Identities of the leaves of the graph of a tensor."""
+    found: set[int] = set()
+    seen: set[Any] = set()
+    left: list[Any] = [None if output is None else output.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        left += [following for following, _ in node.next_functions]
+    return found
 
-    Parameters of two or more dimensions that are not touched draw too, so that a network has the same weights whether
-    an operation that leads nowhere is computed or not.
+
+def _draw(layers: Sequence[Layer], normal: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Normal numbers for every weight, for the base that it is a part of by key, in the order of the layers.
+
+    Each is drawn as (outputs, inputs, …), so that it is the same however the network is written, and whether an
+    operation that leads nowhere is computed or not.
     """
-    drawn = {}
-    for name, leaf in state.leaves.items():
-        own = [use for use in uses if use.sources[0] == name]
-        for use in own:
-            drawn[use.key] = normal(use.base)
-        if not own and name in untouched and leaf.dim() > 1 and leaf.is_floating_point():
-            drawn[name] = normal(leaf)
+    drawn: dict[str, Tensor] = {}
+    for layer in layers:
+        part = layer.part
+        places = part.of(torch.arange(math.prod(part.base_shape)).view(part.base_shape)).flatten()
+        numbers = normal(layer.weight)
+        base = drawn.get(part.key)
+        if base is None:
+            base = numbers.new_zeros(0).new_empty_strided(part.base_shape, part.base_stride).zero_()
+        flat = base.flatten()
+        flat[places.to(flat.device)] = numbers.flatten()
+        drawn[part.key] = base.copy_(flat.view(part.base_shape))
     return drawn
 
 
 class _Gaussian(Watch):
     """Computed weights are drawn ones, biases zero, normalisation has scale one and shift zero."""
 
-    def __init__(self, drawn: Mapping[str, Tensor], samples: int) -> None:
+    def __init__(self, drawn: Mapping[str, Tensor], idle: frozenset[str], samples: int) -> None:
         super().__init__()
-        self._drawn, self._samples = drawn, samples
+        self._drawn, self._idle, self._samples = drawn, idle, samples
 
     def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
         super().begin(captured, copied, share)
@@ -122,6 +147,7 @@ class _Gaussian(Watch):
         self._pooled: Tensor | None = None
         self._spatial: Tensor | None = None
         self._entering: Tensor | None = None
+        self._parts: tuple[str, list[Tensor]] = ("", [])
         self._uses = 0
 
     @property
@@ -133,7 +159,7 @@ class _Gaussian(Watch):
         return found
 
     def weight(self, use: WeightUse, weight: Tensor) -> Tensor:
-        if use.key in self.captured.parameters:
+        if use.key in self.captured.parameters or use.key in self._idle:
             return weight
         drawn = self._drawn.get(use.key)
         if drawn is None or tuple(weight.shape) != use.shape:
@@ -160,10 +186,20 @@ class _Gaussian(Watch):
         if len(self.captured.uses) > self._uses:
             self._uses = len(self.captured.uses)
             given = tensors((call.arguments, call.keywords))
-            entering = [t for t in given if self.provenance.kind(t) == "data" and self._samples in t.shape]
-            if entering:
-                self._entering = entering[0].movedim(entering[0].shape.index(self._samples), 0)
+            self._enter([t for t in given if self.provenance.kind(t) == "data" and t.dim() > 0])
         if not self._uses or not isinstance(result, Tensor) or self.provenance.kind(result) != "data":
             return
         if result.dim() > 2 and len(result) == self._samples and sum(size > 1 for size in result.shape[1:]) > 1:
             self._spatial = result
+
+    def _enter(self, given: list[Tensor]) -> None:
+        """What enters a layer: all samples, or some of them, so that several calls have all."""
+        entering = [t for t in given if self._samples in t.shape]
+        if entering:
+            self._entering = entering[0].movedim(entering[0].shape.index(self._samples), 0)
+        elif given:
+            key = self.captured.uses[-1].key
+            parts = [*(self._parts[1] if self._parts[0] == key else []), given[0]]
+            if sum(map(len, parts)) == self._samples and all(p.shape[1:] == given[0].shape[1:] for p in parts):
+                self._entering, parts = torch.cat(parts), []
+            self._parts = (key, parts)

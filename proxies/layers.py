@@ -18,7 +18,8 @@ __all__ = ["Layer", "Layers", "Part", "no_layers", "targets"]
 class Part:
     """Where a layer's weight lies in a parameter, or in what was computed from parameters (see `WeightUse`).
 
-    `rows` are the indices along the dimension `along` that it consists of, None for all.
+    `rows` are the indices along the dimension `along` that it consists of, None for all. `kept` are the dimensions that
+    make the outputs, which come first in the layer's weight.
     """
 
     key: str
@@ -29,14 +30,18 @@ class Part:
     offset: int
     along: int | None = None
     rows: tuple[int, ...] | None = None
+    kept: tuple[int, ...] = ()
 
     def of(self, base: Tensor) -> Tensor:
-        """This part of a tensor of the shape of the base."""
+        """This part of a tensor of the shape of the base, outputs first; a view, unless its rows are apart."""
         if self.shape != self.base_shape or self.stride != self.base_stride:
             if base.stride() != self.base_stride:
                 base = base.new_empty_strided(self.base_shape, self.base_stride).copy_(base)
             base = base.as_strided(self.shape, self.stride, base.storage_offset() + self.offset)
-        return self.of_channels(base, self.along)
+        part = self.of_channels(base, self.along)
+        if self.kept == tuple(range(len(self.kept))):
+            return part
+        return part.permute(*self.kept, *(d for d in range(part.dim()) if d not in self.kept))
 
     def of_channels(self, tensor: Tensor, dim: int | None) -> Tensor:
         """The part's channels of a tensor that has all of them in `dim`."""
@@ -53,10 +58,11 @@ class Layer:
     """A weight that operators multiply by: of a convolution, a linear layer, a matrix product, an embedding.
 
     `weight` is what the operator multiplies by, in the precision of the pass: the product with the mask of a pruned
-    layer, what a parametrisation computes. One that several operators share is one layer; one whose output is used in
-    separate pieces (queries, keys and values) is a layer for each piece. `name` is that of the module that holds the
-    parameter, or of the parameter where it is not called weight; `module` is that module. Detach `weight` before you
-    compute with it.
+    layer, what a parametrisation computes. Its shape is (outputs, inputs, …) however the operator takes it. One that
+    several operators share is one layer. One whose output is used in separate pieces (queries, keys and values) is a
+    layer for each piece; pieces that meet number by number (the gates of a recurrent layer) are one. `name` is that of
+    the module that holds the parameter, or of the parameter where it is not called weight; `module` is that module.
+    Detach `weight` before you compute with it.
     """
 
     name: str
@@ -158,7 +164,10 @@ def _whole(use: WeightUse) -> WeightUse:
         0,
         use.channels,
         None,
+        (),
         use.convolution,
+        use.lookup,
+        None,
         use.output,
     )
 
@@ -173,10 +182,11 @@ def _pieces(uses: list[WeightUse]) -> list[tuple[Part, list[WeightUse]]]:
     if first.along is not None and all(
         (u.along, u.shape, u.stride) == (first.along, first.shape, first.stride) for u in uses
     ):
-        rows = _together([channels for use in uses for channels in use.consumed], first.shape[first.along])
+        sets = [channels for use in uses if use.together is not None for channels in use.together.sets]
+        rows = _together(sets, first.shape[first.along])
     if rows is None:
-        return [(Part(*place), uses)]
-    return [(Part(*place, first.along, tuple(sorted(piece))), uses) for piece in rows]
+        return [(Part(*place, kept=first.kept), uses)]
+    return [(Part(*place, first.along, tuple(sorted(piece)), first.kept), uses) for piece in rows]
 
 
 def _together(consumed: Sequence[frozenset[int] | None], total: int) -> list[set[int]] | None:

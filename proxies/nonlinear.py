@@ -11,19 +11,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.dataflow import Dataflow
 from proxies.operators import Call
 from proxies.recording import Captured, Watch
-from proxies.relus import is_relu
 
 __all__ = ["NonlinearCall", "Nonlinearities", "of_samples"]
 
 
 @dataclass(frozen=True, slots=True)
 class NonlinearCall:
-    """One call of an activation function: its input and its output, of one shape."""
+    """One call of an activation function: its input and its output, of one shape, and the dimension of its units."""
 
     before: Tensor
     after: Tensor
+    units: int = 1
 
 
 _NAMES = (
@@ -54,8 +55,9 @@ class Nonlinearities(Watch):
         codes: Callable[[int, Tensor], Tensor] | None = None,
         gradients: bool = False,
         copies: bool = False,
+        flow: Dataflow | None = None,
     ) -> None:
-        super().__init__(keep=keep, codes=codes)
+        super().__init__(keep=keep, codes=codes, flow=flow)
         self.gradients, self.copies = gradients, copies
 
     def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
@@ -68,11 +70,14 @@ class Nonlinearities(Watch):
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
         keywords = keywords or {}
-        given = arguments[0] if arguments else keywords.get("input")
-        known = function in _FUNCTIONS or is_relu(Call(function, arguments, keywords))
-        if not (self.recording and known and isinstance(given, Tensor) and self.provenance.kind(given) == "data"):
+        first = arguments[0] if arguments else keywords.get("input")
+        given = self.comparisons.rectified(Call(function, arguments, keywords))
+        if given is None and function in _FUNCTIONS:
+            given = first
+        if not (self.recording and isinstance(given, Tensor) and self.provenance.kind(given) == "data"):
             return super().__torch_function__(function, types, arguments, keywords)
-        in_place = _in_place(function, arguments, keywords)
+        units = self.axis(given)
+        in_place = given is first and _in_place(function, arguments, keywords)
         if self.gradients:
             before = given.detach().clone()
             if in_place:
@@ -82,11 +87,11 @@ class Nonlinearities(Watch):
                 )
             # Out of reach of the module and of other calls: functions may hand out one tensor to two calls.
             mine = super().__torch_function__(function, types, arguments, keywords).clone()
-            self.calls.append(NonlinearCall(before, mine))
+            self.calls.append(NonlinearCall(before, mine, units))
             return given.copy_(mine) if in_place else mine.clone()
         before = given.detach().clone() if in_place or self.copies else given.detach()
         output: Tensor = super().__torch_function__(function, types, arguments, keywords)
-        self.calls.append(NonlinearCall(before, output.detach().clone() if self.copies else output.detach()))
+        self.calls.append(NonlinearCall(before, output.detach().clone() if self.copies else output.detach(), units))
         if not self.copies:
             self._versions += [(tensor, tensor._version) for tensor in ((output,) if in_place else (given, output))]
         return output

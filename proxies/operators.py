@@ -11,8 +11,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.weight_product import einsum_labels
 
-__all__ = ["BATCH_NORMS", "DROPOUTS", "NORMS", "POOLS", "SUMS", "Call", "Operand", "is_operator", "operands", "tensors"]
+__all__ = [
+    "BATCH_NORMS",
+    "DROPOUTS",
+    "NORMS",
+    "POOLS",
+    "SUMS",
+    "Call",
+    "Operand",
+    "is_operator",
+    "operands",
+    "operands_of_product",
+    "product_of_weights",
+    "tensors",
+]
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -43,16 +57,18 @@ class Call:
 class Operand:
     """A weight in a call: which argument it is and which dimensions of the output it makes.
 
-    `channels` are dimensions of the output counted from its end, none for a single channel. `along` is the dimension
-    of the weight that runs along them, if that is a single one for a single one. `bias` is where a bias is given.
+    `channels` are dimensions of the output counted from its end, none for a single channel. `kept` are the dimensions
+    of the weight, counted from its end, that run along them, in the order in which the output has them; none where
+    that is not known. `bias` is where a bias is given. `lookup`: the input chooses rows of it.
     """
 
     position: int
     name: str
     channels: tuple[int, ...]
-    along: int | None = None
+    kept: tuple[int, ...] = ()
     bias: tuple[int, str] | None = None
     convolution: bool = False
+    lookup: bool = False
 
 
 Kind: TypeAlias = Callable[[Any], str]
@@ -73,8 +89,8 @@ def tensors(values: Any) -> Iterator[Tensor]:
             yield from tensors(value)
 
 
-def _fixed(position: int, name: str, channels: tuple[int, ...], along: int, bias: int | None = None) -> _Rule:
-    """An operator whose weight is always the same argument."""
+def _fixed(position: int, name: str, along: int, bias: int | None = None, lookup: bool = False) -> _Rule:
+    """An operator whose weight is always the same argument, with channels in the last dimension of the output."""
 
     def rule(call: Call, kind: Kind) -> list[Operand]:
         weight = call.get(position, name)
@@ -82,8 +98,8 @@ def _fixed(position: int, name: str, channels: tuple[int, ...], along: int, bias
             return []
         spot = None if bias is None else (bias, "bias")
         if weight.dim() < 2:
-            return [Operand(position, name, (), None, spot)]
-        return [Operand(position, name, channels, along, spot)]
+            return [Operand(position, name, (), (), spot)]
+        return [Operand(position, name, (-1,), (along - weight.dim(),), spot, lookup=lookup)]
 
     return rule
 
@@ -93,8 +109,8 @@ def _convolution(spatial: int, transposed: bool) -> _Rule:
         if kind(call.get(1, "weight")) != "weight":
             return []
         groups = (call.get(6, "groups") or 1) if transposed else 1
-        along = 0 if not transposed else 1 if groups == 1 else None
-        return [Operand(1, "weight", (-1 - spatial,), along, (2, "bias"), convolution=True)]
+        kept = (-2 - spatial,) if not transposed else (-1 - spatial,) if groups == 1 else ()
+        return [Operand(1, "weight", (-1 - spatial,), kept, (2, "bias"), convolution=True)]
 
     return rule
 
@@ -110,14 +126,13 @@ def _product(first: int, names: tuple[str, str], bias: int | None = None) -> _Ru
         weight, other = (left, right) if kind(left) == "weight" else (right, left)
         position, name = (first, names[0]) if weight is left else (first + 1, names[1])
         if weight.dim() == 1:
-            return [Operand(position, name, (), None, spot)]
+            return [Operand(position, name, (), (), spot)]
         vector = other.dim() == 1
         # The rows of a left factor, the columns of a right one; batch dimensions of a weight are channels as well.
         own = -1 if weight is right or vector else -2
         batch = [d for d in range(-weight.dim(), -2) if weight.shape[d] > 1 and weight.stride(d) != 0]
-        channels = (own, *(d + 1 if vector else d for d in batch))
-        along = None if batch else (-1 if weight is right else -2)
-        return [Operand(position, name, channels, along, spot)]
+        channels = (*(d + 1 if vector else d for d in batch), own)
+        return [Operand(position, name, channels, (*batch, -1 if weight is right else -2), spot)]
 
     return rule
 
@@ -126,7 +141,7 @@ def _reversed(call: Call, kind: Kind) -> list[Operand]:
     """``__rmatmul__``: the second argument times the first."""
     swapped = Call(torch.matmul, (call.get(1, "other"), call.get(0, "self")), {})
     found = _product(0, _FACTORS)(swapped, kind)
-    return [Operand(1 - o.position, "self" if o.position else "other", o.channels, o.along) for o in found]
+    return [Operand(1 - o.position, "self" if o.position else "other", o.channels, o.kept) for o in found]
 
 
 def _einsum(call: Call, kind: Kind) -> list[Operand]:
@@ -136,18 +151,21 @@ def _einsum(call: Call, kind: Kind) -> list[Operand]:
     if not chosen or not any(kind(factor) == "data" for factor in factors):
         return []
     equation = call.arguments[0]
-    if given is not None or not isinstance(equation, str) or "." in equation:
+    if given is not None or not isinstance(equation, str) or ("." in equation and len(factors) != 2):
         raise UnsupportedModuleError("*", "einsum of a weight is understood as letters and tensors only", "operators")
-    inputs, arrow, output = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    if not arrow:
-        output = "".join(sorted(letter for letter in set(inputs) - {","} if inputs.count(letter) == 1))
+    if "." in equation:
+        *terms, output = einsum_labels(equation, (factors[0], factors[1]))
+    else:
+        inputs, arrow, output = equation.replace(" ", "").partition("->")
+        terms = inputs.split(",")
+        if not arrow:
+            output = "".join(sorted(letter for letter in set(inputs) - {","} if inputs.count(letter) == 1))
     found = []
     for k in chosen:
         made = [letter for letter in output if letter in terms[k]]
         channels = tuple(output.index(letter) - len(output) for letter in made)
-        along = terms[k].index(made[0]) if len(made) == 1 else None
-        found.append(Operand(k + 1, "", channels, along))
+        kept = tuple(terms[k].index(letter) - len(terms[k]) for letter in made)
+        found.append(Operand(k + 1, "", channels, kept))
     return found
 
 
@@ -159,7 +177,12 @@ def _tensordot(call: Call, kind: Kind) -> list[Operand]:
     weight, other = (a, b) if kind(a) == "weight" else (b, a)
     free, rest = weight.dim() - summed, other.dim() - summed
     channels = range(-free - rest, -rest) if weight is a else range(-free, 0)
-    return [Operand(0 if weight is a else 1, "a" if weight is a else "b", tuple(channels))]
+    if isinstance(dims, int) or dims is None:
+        gone = list(range(-summed, 0) if weight is a else range(-weight.dim(), summed - weight.dim()))
+    else:
+        gone = [int(d) % weight.dim() - weight.dim() for d in dims[0 if weight is a else 1]]
+    kept = tuple(d for d in range(-weight.dim(), 0) if d not in gone)
+    return [Operand(0 if weight is a else 1, "a" if weight is a else "b", tuple(channels), kept)]
 
 
 def _inner(call: Call, kind: Kind) -> list[Operand]:
@@ -169,7 +192,8 @@ def _inner(call: Call, kind: Kind) -> list[Operand]:
     weight, other = (a, b) if kind(a) == "weight" else (b, a)
     free, rest = weight.dim() - 1, other.dim() - 1
     channels = range(-free - rest, -rest) if weight is a else range(-free, 0)
-    return [Operand(0 if weight is a else 1, "input" if weight is a else "other", tuple(channels))]
+    kept = tuple(range(-weight.dim(), -1))
+    return [Operand(0 if weight is a else 1, "input" if weight is a else "other", tuple(channels), kept)]
 
 
 def _rows(call: Call, kind: Kind) -> list[Operand]:
@@ -180,7 +204,7 @@ def _rows(call: Call, kind: Kind) -> list[Operand]:
     if index.is_floating_point() or index.dtype == torch.bool:
         return []
     channels = tuple(range(1 - table.dim(), 0))
-    return [Operand(0, "input", channels, 1 if table.dim() == 2 else None)]
+    return [Operand(0, "input", channels, channels, lookup=True)]
 
 
 def _selected(call: Call, kind: Kind) -> list[Operand]:
@@ -198,17 +222,7 @@ def _refused(call: Call, kind: Kind) -> list[Operand]:
 
 _MIXED = {"weight", "data"}
 _FACTORS = ("input", "other")
-_RULES: dict[Function, _Rule] = {
-    functional.linear: _fixed(1, "weight", (-1,), 0, 2),
-    functional.bilinear: _fixed(2, "weight", (-1,), 0, 3),
-    functional.embedding: _fixed(1, "weight", (-1,), 1),
-    functional.embedding_bag: _fixed(1, "weight", (-1,), 1),
-    torch.embedding: _fixed(0, "weight", (-1,), 1),
-    torch.bilinear: _fixed(2, "weight", (-1,), 0, 3),
-    **{f: _convolution(k, False) for k, f in enumerate((torch.conv1d, torch.conv2d, torch.conv3d), 1)},
-    torch.conv_transpose1d: _convolution(1, True),
-    torch.conv_transpose2d: _convolution(2, True),
-    torch.conv_transpose3d: _convolution(3, True),
+_PRODUCTS: dict[Function, _Rule] = {
     **dict.fromkeys((torch.matmul, torch.linalg.matmul, Tensor.matmul, Tensor.__matmul__), _product(0, _FACTORS)),
     Tensor.__rmatmul__: _reversed,
     **dict.fromkeys((torch.mm, Tensor.mm, torch.bmm, Tensor.bmm), _product(0, ("input", "mat2"))),
@@ -220,6 +234,20 @@ _RULES: dict[Function, _Rule] = {
     torch.einsum: _einsum,
     torch.tensordot: _tensordot,
     **dict.fromkeys((torch.inner, Tensor.inner), _inner),
+}
+"""Products of factors of equal rank: which of them is the weight depends on what they are made of."""
+_RULES: dict[Function, _Rule] = {
+    functional.linear: _fixed(1, "weight", 0, 2),
+    functional.bilinear: _fixed(2, "weight", 0, 3),
+    functional.embedding: _fixed(1, "weight", 1, lookup=True),
+    functional.embedding_bag: _fixed(1, "weight", 1, lookup=True),
+    torch.embedding: _fixed(0, "weight", 1, lookup=True),
+    torch.bilinear: _fixed(2, "weight", 0, 3),
+    **{f: _convolution(k, False) for k, f in enumerate((torch.conv1d, torch.conv2d, torch.conv3d), 1)},
+    torch.conv_transpose1d: _convolution(1, True),
+    torch.conv_transpose2d: _convolution(2, True),
+    torch.conv_transpose3d: _convolution(3, True),
+    **_PRODUCTS,
     Tensor.__getitem__: _rows,
     **dict.fromkeys((torch.index_select, Tensor.index_select), _selected),
     **dict.fromkeys(
@@ -286,3 +314,26 @@ def operands(call: Call, kind: Kind) -> list[Operand]:
     that is not understood.
     """
     return _RULES[call.function](call, kind)
+
+
+def product_of_weights(call: Call, kind: Kind) -> bool:
+    """Whether a call multiplies a weight by parameters or constants, so that either may be meant as the data."""
+    if call.function not in _PRODUCTS:
+        return False
+    kinds = [kind(tensor) for tensor in tensors((call.arguments, call.keywords))]
+    return "data" not in kinds and "weight" in kinds
+
+
+def operands_of_product(call: Call, kind: Kind) -> list[Operand]:
+    """The weights in a `product_of_weights` whose result is data: constants are multiplied by a weight, or else the
+    first factor by the second. A vector is no weight."""
+    factors = [t for t in tensors((call.arguments, call.keywords)) if t.dim() > 0]
+    factors = factors[-2:]
+    constants = [tensor for tensor in factors if kind(tensor) == "constant"]
+    vectors = [tensor for tensor in factors if tensor.dim() == 1]
+    given = (constants or vectors or factors)[0]
+
+    def taken(value: Any) -> str:
+        return "data" if value is given else kind(value)
+
+    return [operand for operand in operands(call, taken) if operand.kept]

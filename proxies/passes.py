@@ -14,9 +14,10 @@ from po_nas.errors import ProxyBatchError, UnsupportedModuleError
 from proxies.attention import AttentionRecorder
 from proxies.attention_gradients import AttentionCall, AttentionGradients, AttentionTargets, attention_calls
 from proxies.batch import Batch, check_labels
-from proxies.blocks import candidates, chain
+from proxies.blocks import features_of, marked
 from proxies.circle import movements
 from proxies.counting import count_operations
+from proxies.dataflow import Dataflow, Feature
 from proxies.gaussian import GaussianPass, gaussian_pass
 from proxies.isolation import derive_seed, seeded
 from proxies.layers import Layer, Layers, no_layers, targets
@@ -74,6 +75,7 @@ class Passes:
         self._graph: Tensor | None = None
         self._layers: Layers | None = None
         self._nonlinear: list[NonlinearCall] = []
+        self._features: list[Feature] | UnsupportedModuleError | None = None
         self._attention: tuple[AttentionRecorder, Any] | None = None
         self._input = self.batch.inputs[0]
 
@@ -92,13 +94,13 @@ class Passes:
         if not any("attention" in closure((name,)) for name in pending):
             self._attention = None
         if "block_jacobians" not in pending and "blocks" in self.results:
-            self.results["blocks"] = [features.detach() for features in self.results["blocks"]]
+            self.results["blocks"] = [f.detached() for f in self.results["blocks"]]
         if "hessian" not in pending and "gradients" in self.results:
             self.results["gradients"] = [g.detach() for g in self.results["gradients"]]
 
     def _forget(self) -> None:
         self._graph = self._captured = None
-        self._nonlinear = []
+        self._nonlinear, self._features = [], None
         if self._layers is not None:
             self._layers.uses = []
 
@@ -129,12 +131,15 @@ class Passes:
         self._rows = SampleRows(self.state, self.batch.inputs, seed) if activations or codes else None
         coded = self._rows.of_relu if self._rows is not None and codes else None
 
-        def watching(copies: bool) -> Watch:
-            if "nonlinear" not in self.wanted:
-                return Watch(keep=activations, codes=coded)
-            return Nonlinearities(keep=activations, codes=coded, copies=copies)
+        blocks = "blocks" in self.wanted
+        watched = marked(self.state.module) if blocks else []
 
-        watched = candidates(self.state.module) if "blocks" in self.wanted else []
+        def watching(copies: bool) -> Watch:
+            flow = Dataflow() if blocks and not watched else None
+            if "nonlinear" not in self.wanted:
+                return Watch(keep=activations, codes=coded, flow=flow)
+            return Nonlinearities(keep=activations, codes=coded, copies=copies, flow=flow)
+
         if "jacobian" in self.wanted and self._input.is_floating_point():
             self._input = self._input.detach().requires_grad_()
         inputs = (self._input, *self.batch.inputs[1:])
@@ -145,6 +150,12 @@ class Passes:
                 if not isinstance(watch, Nonlinearities) or not watch.disturbed:
                     break
         self._nonlinear = watch.calls if isinstance(watch, Nonlinearities) else []
+        if blocks:
+            try:
+                self._features = features_of(captured)
+            except UnsupportedModuleError as error:
+                self._features = error
+            watch.flow = None
         self._captured = captured
         self._graph = self.state.checked(captured.result, len(self._input))
         self._layers = Layers(self.state.module, captured.uses)
@@ -191,9 +202,11 @@ class Passes:
             raise UnsupportedModuleError("*", reason, "activation functions")
         return self._nonlinear
 
-    def _run_blocks(self) -> list[Tensor]:
-        result, captured = self._live
-        return chain(captured.outputs, result)
+    def _run_blocks(self) -> list[Feature]:
+        if isinstance(self._features, UnsupportedModuleError):
+            raise self._features
+        assert self._features is not None
+        return self._features
 
     def _run_jacobian(self) -> Tensor:
         result, captured = self._live
@@ -204,13 +217,14 @@ class Passes:
         return gradient.detach().flatten(1)
 
     def _run_block_jacobians(self) -> list[tuple[Tensor, Tensor]]:
-        features: Sequence[Tensor] = self.results["blocks"]
+        features: Sequence[Feature] = self.results["blocks"]
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "block_jacobians"))
         found = []
         for before, after in itertools.pairwise(features):
-            signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2 - 1
-            (pulled,) = self._live[1].gradients([after], [before], [signs], retain=True)
-            found.append((signs, pulled.detach()))
+            output = after.read(after.tensor)
+            signs = torch.randint(0, 2, output.shape, generator=generator).to(output) * 2 - 1
+            (pulled,) = self._live[1].gradients([output], [before.tensor], [signs], retain=True)
+            found.append((after.by_channel(signs), before.by_channel(before.read(pulled.detach()))))
         return found
 
     def _run_gradients(self) -> list[Tensor]:

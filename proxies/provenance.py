@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.weak import TensorWeakRef
 
+from proxies.channels import Channels, Together, base_of
 from proxies.operators import Operand, tensors
 
 __all__ = ["Provenance", "WeightUse"]
@@ -23,8 +23,8 @@ class WeightUse:
     The weight is a view, by `shape`, `stride` and `offset`, of `base`: a parameter, or what was computed from `sources`
     (names of parameters) alone. Bases with the same `key` are the same, computed again. `channels` are the dimensions
     of the `output` (kept if asked for) that the weight makes, counted from the end; `along` is the dimension of the
-    weight that runs along them, if it is a single one. `consumed` are the sets of channels that functions were given,
-    None for all.
+    weight that runs along them, if it is a single one, and `kept` all dimensions that do. `together` are the channels
+    that functions were given together. `lookup`: the input chooses rows of it.
     """
 
     key: str
@@ -35,9 +35,11 @@ class WeightUse:
     offset: int
     channels: tuple[int, ...]
     along: int | None
+    kept: tuple[int, ...]
     convolution: bool
+    lookup: bool
+    together: Together | None = None
     output: Any = None
-    consumed: list[frozenset[int] | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -45,16 +47,7 @@ class _Known:
     reference: Callable[[], Any]
     sources: frozenset[str]
     copy_of: Tensor | None
-
-
-@dataclass(slots=True)
-class _Followed:
-    reference: TensorWeakRef
-    version: int
-    use: WeightUse
-    offset: int
-    stride: int
-    channels: int
+    pending: frozenset[int]
 
 
 _COPIES = {
@@ -73,9 +66,6 @@ _NEW = {
 }
 """Functions that look at nothing but the shape and the type of their arguments."""
 
-_MOST = 1 << 22
-"""Elements up to which the channels of a view are listed."""
-
 
 class Provenance:
     """Follows the tensors of one pass. Tensors of which nothing is known are data."""
@@ -85,15 +75,21 @@ class Provenance:
         self._leaves = {id(tensor): name for name, tensor in parameters.items()}
         self._known: dict[int, _Known] = {}
         self._derived: dict[tuple[str, ...], list[Tensor]] = {}
-        self._followed: dict[int, list[_Followed]] = {}
-        self.touched: set[str] = set()
+        self.channels = Channels()
+        self.needed: set[int] = set()
         for name, tensor in parameters.items():
             self._put(tensor, frozenset({name}))
         for tensor in buffers.values():
             self._put(tensor, frozenset())
 
-    def _put(self, tensor: Tensor, sources: frozenset[str], copy_of: Tensor | None = None) -> None:
-        self._known[id(tensor)] = _Known(TensorWeakRef(tensor), sources, copy_of)
+    def _put(
+        self,
+        tensor: Tensor,
+        sources: frozenset[str],
+        copy_of: Tensor | None = None,
+        pending: frozenset[int] = frozenset(),
+    ) -> None:
+        self._known[id(tensor)] = _Known(TensorWeakRef(tensor), sources, copy_of, pending)
 
     def _get(self, tensor: Tensor) -> _Known | None:
         known = self._known.get(id(tensor))
@@ -119,10 +115,14 @@ class Provenance:
             tensor = known.copy_of
             known = self._get(tensor)
         assert known is not None
-        base = _base(tensor)
+        base = base_of(tensor)
         name = self.name(base)
         sources = tuple(sorted(known.sources, key=self._order.__getitem__))
-        return WeightUse(
+        # A copy may have been repeated along new dimensions in front.
+        same = used.shape[used.dim() - tensor.dim() :] == tensor.shape if used.dim() >= tensor.dim() else False
+        kept = tuple(d % tensor.dim() for d in operand.kept if -d <= tensor.dim()) if same else ()
+        along = kept[0] if len(kept) == 1 else None
+        use = WeightUse(
             self._key(base, sources) if name is None else name,
             base,
             sources if name is None else (name,),
@@ -130,9 +130,15 @@ class Provenance:
             tensor.stride(),
             int(tensor.storage_offset()) - int(base.storage_offset()),
             operand.channels,
-            operand.along if tensor.shape == used.shape else None,
+            along,
+            kept,
             operand.convolution,
+            operand.lookup,
         )
+        if along is not None and len(use.channels) == 1:
+            place = (use.key, use.shape, use.stride, use.offset, along)
+            use.together = self.channels.of_weight(place, use.shape[along])
+        return use
 
     def _key(self, base: Tensor, sources: tuple[str, ...]) -> str:
         """A name for a computed weight; equal ones of the same parameters are one, computed again."""
@@ -145,72 +151,55 @@ class Provenance:
 
     # -- functions ----------------------------------------------------------------------------------------------------
 
-    def note(self, function: Callable[..., Any], given: list[Tensor], result: Any, data: bool) -> None:
-        """A function has been called with the tensors `given`; `data`: its result is data whatever they are."""
-        if self._followed:
-            self._consume(function, given, result)
+    def note(
+        self,
+        function: Callable[..., Any],
+        given: list[Tensor],
+        result: Any,
+        weights: Sequence[Tensor] = (),
+        product: int | None = None,
+    ) -> None:
+        """A function has been called with the tensors `given`, of which it multiplied data by `weights`.
+
+        `product` numbers a product of parameters and constants alone. It is a weight that is computed, unless what
+        comes of it is data by another function than such a multiplication: then its number is in `needed`, and it was
+        a layer itself.
+        """
+        data = bool(weights)
         if function in _NEW:
             given = []
         elif function in _SHAPED:
             given = given[:1]
         sources: frozenset[str] = frozenset()
+        pending = frozenset() if product is None else frozenset({product})
         for tensor in given:
             known = self._get(tensor)
             if known is None:
                 data = True
             else:
                 sources |= known.sources
-        self.touched |= sources
+                if known.pending and not any(tensor is weight for weight in weights):
+                    pending |= known.pending
+        if data and pending:
+            self.needed |= pending
         writes = _writes(function)
         if data:
             # What was made of parameters or constants, and has been written to, is data now.
             for written in given[:1] if writes else ():
                 self._known.pop(id(written), None)
-                self._known.pop(id(_base(written)), None)
+                self._known.pop(id(base_of(written)), None)
             return
         changed = given[:1] if writes else [*tensors(result)]
         copy_of = given[0] if function in _COPIES and sources else None
         for tensor in changed:
             if any(tensor is t for t in given):
                 copy_of = None
-            if copy_of is not None and _base(tensor) is _base(copy_of):
+            if copy_of is not None and base_of(tensor) is base_of(copy_of):
                 copy_of = None  # a view, no copy
-            for made in (tensor, _base(tensor)):
+            for made in (tensor, base_of(tensor)):
                 before = self._get(made)
                 if before is None or not sources <= before.sources:
-                    self._put(made, sources, copy_of)
-
-    def follow(self, use: WeightUse, result: Any) -> None:
-        """See what becomes of the channels of an operator's output."""
-        if use.along is None or len(use.channels) != 1 or not isinstance(result, Tensor):
-            return
-        base, (channel,) = _base(result), use.channels
-        found = _Followed(
-            TensorWeakRef(base),
-            result._version,
-            use,
-            int(result.storage_offset()),
-            result.stride(channel),
-            result.shape[channel],
-        )
-        # Another tensor may have had this identity before.
-        before = [other for other in self._followed.get(id(base), ()) if other.reference() is base]
-        self._followed[id(base)] = [*before, found]
-
-    def _consume(self, function: Callable[..., Any], given: list[Tensor], result: Any) -> None:
-        results = list(tensors(result))
-        writes = function is Tensor.__setitem__
-        if not results and not writes:
-            return
-        for tensor in given:
-            base = _base(tensor)
-            for followed in self._followed.get(id(base), ()):
-                if followed.reference() is not base:
-                    continue
-                changed = base._version != followed.version
-                followed.version = base._version
-                if changed or not all(r is tensor or _base(r) is base for r in results):
-                    followed.use.consumed.append(_channels(tensor, followed))
+                    self._put(made, sources, copy_of, pending)
 
 
 def _writes(function: Callable[..., Any]) -> bool:
@@ -219,30 +208,3 @@ def _writes(function: Callable[..., Any]) -> bool:
     return name in ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__") or (
         name.endswith("_") and not name.endswith("__")
     )
-
-
-def _base(tensor: Tensor) -> Tensor:
-    """What a tensor is a view of, or itself."""
-    base = tensor._base if tensor._is_view() else None
-    return tensor if base is None or base.dtype != tensor.dtype else base
-
-
-def _channels(view: Tensor, followed: _Followed) -> frozenset[int] | None:
-    """The channels of an output that a view of it holds, None for all."""
-    step, total = followed.stride, followed.channels
-    start = int(view.storage_offset()) - followed.offset
-    dims = [(size, stride) for size, stride in zip(view.shape, view.stride(), strict=True) if size > 1 and stride]
-    # A step of all channels leads to the same channel.
-    dims = [(size, stride) for size, stride in dims if stride % (step * total)]
-    inner = [(size, stride) for size, stride in dims if stride < step]
-    if start % step + sum((size - 1) * stride for size, stride in inner) < step:
-        dims = [d for d in dims if d not in inner]
-    if any(stride == step and size >= total for size, stride in dims):
-        return None
-    if np.prod([float(size) for size, _ in dims], initial=1.0) > _MOST:
-        return None
-    offsets = np.array([start])
-    for size, stride in dims:
-        offsets = np.unique((offsets[:, None] + np.arange(size) * stride).ravel())
-    found = frozenset(np.unique(offsets // step % total).tolist())
-    return None if len(found) == total else found

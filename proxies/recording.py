@@ -16,12 +16,24 @@ from torch.utils.weak import TensorWeakRef
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.channels_last import avoid_channels_last
+from proxies.dataflow import Dataflow
 from proxies.decomposed import DECOMPOSED
 from proxies.isolation import seeded
-from proxies.operators import DROPOUTS, NORMS, SUMS, Call, Operand, is_operator, operands, tensors
+from proxies.operators import (
+    DROPOUTS,
+    NORMS,
+    SUMS,
+    Call,
+    Operand,
+    is_operator,
+    operands,
+    operands_of_product,
+    product_of_weights,
+    tensors,
+)
 from proxies.patterns import pack
 from proxies.provenance import Provenance, WeightUse
-from proxies.relus import PLAIN, is_relu
+from proxies.relus import PLAIN, Comparisons
 from proxies.state import State, first_tensor
 
 __all__ = ["Captured", "Watch", "record"]
@@ -87,17 +99,23 @@ class Watch(TorchFunctionMode):
 
     `keep` keeps the outputs of the operators with weights, attached to the graph. `codes` makes ReLU patterns: it is
     told which ReLU of the pass it is and given the output, and returns a tensor with the samples in dimension 0.
-    `dropout` says whether dropout happens. Subclasses replace `normalise`, `weight` and `bias`; where `weights` is
-    false, nothing is kept of weights and nothing stands in for them.
+    `dropout` says whether dropout happens. `flow` keeps what is computed from the first input. Subclasses replace
+    `normalise`, `weight` and `bias`; where `weights` is false, nothing is kept of weights and nothing stands in for
+    them.
     """
 
     weights = True
 
     def __init__(
-        self, *, keep: bool = False, codes: Callable[[int, Tensor], Tensor] | None = None, dropout: bool = True
+        self,
+        *,
+        keep: bool = False,
+        codes: Callable[[int, Tensor], Tensor] | None = None,
+        dropout: bool = True,
+        flow: Dataflow | None = None,
     ) -> None:
         super().__init__()
-        self.keep, self.codes, self.dropout = keep, codes, dropout
+        self.keep, self.codes, self.dropout, self.flow = keep, codes, dropout, flow
 
     # -- what stands in -----------------------------------------------------------------------------------------------
 
@@ -124,18 +142,36 @@ class Watch(TorchFunctionMode):
         self.recording, self.differentiated = True, torch.is_grad_enabled()
         self.provenance = Provenance(captured.parameters, captured.buffers)
         self.originals = {key: captured.parameters[name] for key, name in captured.state.originals.items()}
-        self.relus = 0
+        self.comparisons = Comparisons(self.provenance.kind)
+        self.relus, self.products, self._sequences = 0, 0, False
         self._known: dict[int, tuple[TensorWeakRef, int, bool, TensorWeakRef, int]] = {}
         self._shared: list[tuple[Tensor, int]] = []
-        self._kept: list[tuple[int, Tensor, int]] = []
+        self._kept: dict[int, tuple[Tensor, int]] = {}
+
+    def start(self, inputs: Sequence[Tensor], layers: frozenset[int]) -> None:
+        """The pass starts on these inputs; `layers` are products of weights by weights that are layers."""
+        self.layers = layers
+        if self.flow is not None:
+            self.flow.begin(inputs[0], self.axis)
+
+    def axis(self, tensor: Tensor) -> int:
+        """The dimension of a tensor (n, …) that its channels lie along.
+
+        Where nothing is known of it: the second, but the last of three dimensions as long as nothing but sequences of
+        tokens has been seen.
+        """
+        found = self.provenance.channels.axis(tensor)
+        if found is None or found == 0:
+            return 2 if tensor.dim() == 3 and not self._sequences else 1
+        return found
 
     def end(self) -> tuple[set[int], bool]:
         """Stop to record. Which kept outputs the module has changed in place since, and whether it has changed a
         shared one."""
         self.recording = False
-        changed = {k for k, tensor, version in self._kept if tensor._version != version} - self.copied
+        changed = {k for k, (tensor, version) in self._kept.items() if tensor._version != version} - self.copied
         disturbed = any(output._version != version for output, version in self._shared)
-        self._kept, self._shared, self._known = [], [], {}
+        self._kept, self._shared, self._known = {}, [], {}
         return changed, disturbed
 
     def __torch_function__(
@@ -152,27 +188,57 @@ class Watch(TorchFunctionMode):
                 return DECOMPOSED[function](*arguments, **keywords)
         call = Call(function, arguments, keywords)
         uses: list[WeightUse] = []
+        merged: list[WeightUse] = []
+        product: int | None = None
         if function in DROPOUTS and not self.dropout:
             result = call.get(0, "input")
-        elif is_relu(call):
-            result = self._relu(call)
+        elif (rectified := self.comparisons.rectified(call)) is not None:
+            result = self._relu(call, rectified)
         elif function in NORMS:
             result = self.normalise(call)
         elif self.weights and is_operator(function):
+            product = self.products
             result = self._multiply(call, uses)
         elif self.weights and function in SUMS:
-            result = self._add(call)
+            result = self._add(call, merged)
         else:
             result = _run(call)
+        self.comparisons.note(call, result)
         if not self.weights:
             return result
         if isinstance(result, Tensor | list | tuple) or function is Tensor.__setitem__:
-            self.provenance.note(function, given, result, data=bool(uses))
-            for use in uses if self.recording else ():
-                self.provenance.follow(use, result)
+            if self.flow is not None and self.recording:
+                result = self.flow.note(given, result, uses, merged)
+            self._note(function, given, result, uses, merged, product)
         if self.recording:
             self.seen(call, result)
         return result
+
+    def _note(
+        self,
+        function: Callable[..., Any],
+        given: list[Tensor],
+        result: Any,
+        uses: Sequence[WeightUse],
+        merged: Sequence[WeightUse],
+        product: int | None,
+    ) -> None:
+        """Keep account of what the result of a function is made of."""
+        if product is not None and (uses or not isinstance(result, Tensor)):
+            product = None
+        weights = [given[k] for k in self._multiplied] if uses else []
+        self.provenance.note(function, given, result, weights, product)
+        if not self.recording:
+            return
+        channels = self.provenance.channels
+        if not merged:
+            channels.note(function, given, result, operator=bool(uses))
+        for use in (*uses, *merged):
+            if isinstance(result, Tensor) and len(use.channels) == 1:
+                product_alone = None if merged or self._has_bias else use
+                channels.put(result, use.channels[0], use.together, product_alone)
+        if isinstance(result, Tensor) and any(use.convolution for use in uses):
+            self._sequences |= result.dim() == 3
 
     def _replaced(self, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -184,11 +250,19 @@ class Watch(TorchFunctionMode):
     # -- operators with weights ---------------------------------------------------------------------------------------
 
     def _multiply(self, call: Call, uses: list[WeightUse]) -> Any:
-        found = operands(call, self.provenance.kind)
+        number, self.products = self.products, self.products + 1
+        if number in self.layers and self.recording and product_of_weights(call, self.provenance.kind):
+            found = operands_of_product(call, self.provenance.kind)
+        else:
+            found = operands(call, self.provenance.kind)
         if not found:
             return _run(call)
         if self.differentiated and not torch.is_grad_enabled():
             _refuse_reentrant()
+        given = [*tensors(call.arguments), *tensors(call.keywords)]
+        weights = [call.get(operand.position, operand.name) for operand in found]
+        self._multiplied = [k for k, tensor in enumerate(given) if any(tensor is w for w in weights)]
+        self._has_bias = any(o.bias is not None and isinstance(call.get(*o.bias), Tensor) for o in found)
         for operand in found:
             uses.append(self._use(call, operand))
         result = _run(call)
@@ -200,18 +274,34 @@ class Watch(TorchFunctionMode):
                 use.output = result
         self.captured.uses += uses
         if self.keep:
-            self._kept.append((index, result, result._version))
+            self._kept[index] = (result, result._version)
         return result.clone() if index in self.copied else result
 
-    def _add(self, call: Call) -> Any:
-        """A sum of data and a bias, that is of a number for each channel."""
+    def _add(self, call: Call, merged: list[WeightUse]) -> Any:
+        """A sum of data and a bias, that is of a number for each channel; that of a product is its operator's."""
         kinds = [self.provenance.kind(value) for value in call.arguments[:2]]
+        pair = None
         for k, kind in enumerate(kinds):
             if kind == "weight" and kinds[1 - k :][:1] == ["data"]:
                 bias = call.arguments[k]
                 if sum(size > 1 for size in bias.shape) <= 1:
+                    pair = (call.arguments[1 - k], bias)
                     call.arguments[k] = self.bias(bias)
-        return call.run()
+        result = call.run()
+        if pair is None or not self.recording or not isinstance(result, Tensor):
+            return result
+        found = self.provenance.channels.biased(*pair, result)
+        if found is None:
+            return result
+        use, axis = found
+        use.channels = (axis,)
+        merged.append(use)
+        if not self.keep:
+            return result
+        index = next(k for k in reversed(range(len(self.captured.uses))) if self.captured.uses[k] is use)
+        use.output = result
+        self._kept[index] = (result, result._version)
+        return result.clone() if index in self.copied and result is not pair[0] else result
 
     def _use(self, call: Call, operand: Operand) -> WeightUse:
         used: Tensor = call.get(operand.position, operand.name)
@@ -225,8 +315,8 @@ class Watch(TorchFunctionMode):
 
     # -- ReLUs --------------------------------------------------------------------------------------------------------
 
-    def _relu(self, call: Call) -> Any:
-        data = self.recording and self.provenance.kind(call.get(0, "input")) == "data"
+    def _relu(self, call: Call, rectified: Tensor) -> Any:
+        data = self.recording and self.provenance.kind(rectified) == "data"
         inplace = call.keywords.get("inplace", len(call.arguments) > 1 and call.arguments[1] is True)
         if call.function in PLAIN and call.arguments and not inplace and self.share and self.recording:
             output = self._computed_once(call.arguments[0])
@@ -303,6 +393,7 @@ def record(
     """
     copied: frozenset[nn.Module] = frozenset()
     copied_uses: frozenset[int] = frozenset()
+    layers: frozenset[int] = frozenset()
     while True:
         captured = Captured(state, watch, state.leaves if parameters is None else parameters, state.buffers())
         seen: list[tuple[nn.Module, Tensor, int]] = []
@@ -328,12 +419,19 @@ def record(
                 stack.callback(part.register_forward_hook(keep).remove)
             stack.enter_context(chance)
             watch.begin(captured, copied_uses, share)
+            watch.start(inputs, layers)
             stack.enter_context(captured.live())
             captured.result = state.module(*inputs)
         changed_uses, disturbed = watch.end()
         changed = {part for part, tensor, version in seen if tensor._version != version} - copied
-        if not (changed or changed_uses or disturbed):
+        flowing = frozenset[int]() if watch.flow is None else watch.flow.changed(captured.result)
+        more = watch.provenance.needed - layers
+        if not (changed or changed_uses or disturbed or flowing or more):
+            watch.provenance.channels.end(captured.result)
             return captured
         copied |= changed
         copied_uses |= changed_uses
+        layers |= more
+        if watch.flow is not None:
+            watch.flow.copied |= flowing
         share = share and not disturbed

@@ -130,18 +130,50 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def batch_statistics(state: State, inputs: Tensor) -> Statistics:
-    """The statistics of every batch normalisation that uses the batch's in training mode, when all of it goes in.
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
+"""Difference of two outputs, relative to the largest, that is put down to rounding."""
 
-    Everything else is in evaluation mode.
+
+def batch_statistics(state: State, inputs: Tensor) -> tuple[Statistics, Tensor]:
+    """The statistics of every batch normalisation that uses the batch's in training mode, when all of it goes in, and
+    the outputs.
+
+    Everything else is in evaluation mode. Raises `UnsupportedModuleError` for a module that uses the whole batch for
+    the output of a sample in training mode by other functions than those of batch normalisation: samples have no
+    gradients of their own there.
     """
     kinds = _Kinds()
     with torch.no_grad():
-        record(state, (inputs,), kinds)
+        trained = state.checked(record(state, (inputs,), kinds).result, len(inputs))
         collecting = _Collecting(kinds.by_batch)
         with _evaluating(state.module):
-            record(state, (inputs,), collecting)
-    return collecting.statistics
+            outputs = state.checked(record(state, (inputs,), collecting).result, len(inputs))
+        if not _same(trained, outputs):
+            _check_alone(state, inputs, collecting.statistics)
+    return collecting.statistics, outputs
+
+
+def _same(outputs: Tensor, others: Tensor) -> bool:
+    if outputs.shape != others.shape:
+        return False
+    off = (outputs - others).abs().max() > _TOLERANCE.get(outputs.dtype, 0.0) * others.abs().max()
+    return not bool(off)
+
+
+def _check_alone(state: State, inputs: Tensor, statistics: Statistics) -> None:
+    """Refuse a module whose output for the first sample is another one if the others are, all else being equal."""
+    found = []
+    with torch.no_grad():
+        for batch in (inputs, inputs[:1].expand_as(inputs).clone()):
+            watch = _Replaying(statistics)
+            watch.dropout = False
+            found.append(state.checked(record(state, (batch,), watch, seed=0).result, len(batch))[:1])
+    if not _same(*found):
+        reason = (
+            "the output for a sample depends on the other samples by other functions than batch_norm, so samples have "
+            "no gradients of their own; use torch's batch normalisation"
+        )
+        raise UnsupportedModuleError("*", reason, "separate samples")
 
 
 def frozen(state: State, inputs: Tensor, statistics: Statistics) -> Captured:
@@ -168,7 +200,8 @@ class SampleGradients:
         self._leaves = [leaf for leaf in state.leaves.values() if leaf.requires_grad]
         if not self._leaves:
             raise UnsupportedModuleError("*", "no parameter is a real number", "gradients")
-        self._statistics = batch_statistics(state, inputs)
+        self._statistics, self._outputs = batch_statistics(state, inputs)
+        self._checked = False
         self.size = sum(leaf.numel() for leaf in self._leaves)
 
     def __len__(self) -> int:
@@ -202,7 +235,7 @@ class SampleGradients:
                     reason = "the module uses other weights for other samples"
                     raise UnsupportedModuleError("*", reason, "the same layers for all samples")
                 used = keys
-                values = terms(self._state.checked(captured.result, 1))
+                values = terms(self._alone(captured, k))
                 bases = targets(captured.uses)
                 flat = [base for same in bases.values() for base in same]
                 found = []
@@ -216,9 +249,19 @@ class SampleGradients:
         for k in range(*slice(start, stop).indices(len(self._inputs))):
             yield self._one(value, k)
 
+    def _alone(self, captured: Captured, k: int) -> Tensor:
+        """The output of a pass of a sample alone; `UnsupportedModuleError` unless that is what it is in the batch."""
+        outputs = self._state.checked(captured.result, 1)
+        if not self._checked and not _same(outputs.detach(), self._outputs[k : k + 1]):
+            with _evaluating(self._state.module):
+                _check_alone(self._state, self._inputs, self._statistics)
+            # It is another one by chance alone.
+            self._checked = True
+        return outputs
+
     def _one(self, value: Callable[[Tensor, Tensor | None], Tensor], k: int) -> Tensor:
         captured = frozen(self._state, self._inputs[k : k + 1], self._statistics)
-        outputs = self._state.checked(captured.result, 1)
+        outputs = self._alone(captured, k)
         labels = None if self._labels is None else self._labels[k : k + 1]
         loss = value(outputs, labels)
         with _evaluating(self._state.module):

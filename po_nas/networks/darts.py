@@ -13,6 +13,7 @@ from po_nas.networks.base import Networks, known, positive
 from po_nas.networks.layers import FactorizedReduce, relu_conv_bn
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.darts import DARTSSpace, Node
+from proxies.blocks import block
 
 __all__ = ["NETWORKS", "DARTSNetwork", "DropPath", "operation"]
 
@@ -124,13 +125,13 @@ class DARTSNetwork(nn.Module):
         if stem == "cifar":
             wide = (3 * width, 3 * width)
             convolution = nn.Conv2d(in_channels, 3 * width, 3, padding=1, bias=False)
-            self.stem = nn.ModuleList([nn.Sequential(convolution, nn.BatchNorm2d(3 * width)), nn.Identity()])
+            self.stem = nn.ModuleList([block(nn.Sequential(convolution, nn.BatchNorm2d(3 * width))), nn.Identity()])
         else:
             wide = (width, width)
             first = nn.Conv2d(in_channels, width // 2, 3, 2, 1, bias=False)
-            half = nn.Sequential(first, nn.BatchNorm2d(width // 2))
-            quarter = nn.Sequential(half, relu_conv_bn(width // 2, width, 3, 2))
-            self.stem = nn.ModuleList([quarter, relu_conv_bn(width, width, 3, 2)])
+            half = block(nn.Sequential(first, nn.BatchNorm2d(width // 2)))
+            quarter = nn.Sequential(half, block(relu_conv_bn(width // 2, width, 3, 2)))
+            self.stem = nn.ModuleList([quarter, block(relu_conv_bn(width, width, 3, 2))])
         reductions = (cells // 3, 2 * cells // 3)
         self.cells = nn.ModuleList()
         # The second stem of ImageNet halves the resolution, so the first cell's older input is twice as large.
@@ -140,7 +141,7 @@ class DARTSNetwork(nn.Module):
             reduces = k in reductions
             width *= 2 if reduces else 1
             cell = _Cell(architecture.code[int(reduces)], wide, width, reduces, after_reduction, affine)
-            self.cells.append(cell)
+            self.cells.append(block(cell))
             wide, after_reduction = (wide[1], 4 * width), reduces
             if auxiliary and k == reductions[1]:
                 self.auxiliary = _auxiliary(4 * width, num_classes, stem)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from po_nas.spaces.cell import EDGES, live_edges
+from proxies.blocks import block
 
 __all__ = ["BasicBlock", "EdgeCell", "FactorizedReduce", "on_meta", "relu_conv_bn", "seeded"]
 
@@ -55,6 +56,7 @@ class BasicBlock(nn.Module):
         self.first = relu_conv_bn(inputs, outputs, 3, stride)
         self.second = relu_conv_bn(outputs, outputs, 3)
         self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else shortcut
+        block(self)
 
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor = self.shortcut(x) + self.second(self.first(x))
@@ -83,6 +85,7 @@ class EdgeCell(nn.Module):
                 self.edges[f"{source}_{target}"] = make(operation, source)
         computed = [bool(operation) for operation in code] if dead else live_edges(code)
         self.computed = tuple(edge for edge, used in zip(EDGES, computed, strict=True) if used)
+        block(self)
 
     def forward(self, x: Tensor) -> Tensor:
         nodes: list[Tensor | None] = [x, None, None, None]

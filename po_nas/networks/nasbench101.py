@@ -12,6 +12,7 @@ from po_nas import spaces
 from po_nas.networks.base import Networks, positive
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.nasbench101 import NASBench101Space
+from proxies.blocks import block
 
 __all__ = ["NETWORKS", "NASBench101Network", "vertex_channels"]
 
@@ -60,7 +61,7 @@ class NASBench101Network(nn.Module):
         super().__init__()
         space = cast(NASBench101Space, spaces.get("nasbench101"))
         adjacency, operations = space.to_matrix(architecture)
-        self.stem = _conv_bn_relu(in_channels, channels, 3)
+        self.stem = block(_conv_bn_relu(in_channels, channels, 3))
         body: list[nn.Module] = []
         width = channels
         for stack in range(stacks):
@@ -68,7 +69,7 @@ class NASBench101Network(nn.Module):
                 body.append(nn.MaxPool2d(2))
             for cell in range(cells):
                 outputs = 2 * width if stack and not cell else width
-                body.append(_Cell(adjacency, operations, width, outputs))
+                body.append(block(_Cell(adjacency, operations, width, outputs)))
                 width = outputs
         self.body = nn.Sequential(*body)
         self.pool = nn.AdaptiveAvgPool2d(1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from po_nas.networks.base import Networks, positive
 from po_nas.networks.layers import BasicBlock, EdgeCell, relu_conv_bn
 from po_nas.spaces.base import Architecture
+from proxies.blocks import block
 
 __all__ = ["NETWORKS", "NASBench201Network"]
 
@@ -37,7 +38,8 @@ class NASBench201Network(nn.Module):
     ) -> None:
         positive(num_classes=num_classes, in_channels=in_channels, channels=channels, cells=cells)
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        convolution = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.stem = block(nn.Sequential(convolution, nn.BatchNorm2d(channels)))
         body: list[nn.Module] = []
         width = channels
         for stage in range(3):

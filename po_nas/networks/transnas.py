@@ -11,6 +11,7 @@ from po_nas.networks.base import Networks, known, positive
 from po_nas.networks.layers import BasicBlock, EdgeCell, FactorizedReduce, relu_conv_bn
 from po_nas.spaces.base import Architecture
 from proxies.batch import Batch
+from proxies.blocks import block
 from proxies.synthetic import synthetic_images
 
 __all__ = [
@@ -56,7 +57,7 @@ def segmentation_decoder(width: int, num_classes: int, upsamplings: int) -> nn.S
         outputs = channels if k == _DEEPEST - 1 else channels // 2
         layers.append(_layer(channels, outputs, double=k >= _DEEPEST - upsamplings))
         channels = outputs
-    return nn.Sequential(*layers, nn.Conv2d(channels, num_classes, 3, padding=1))
+    return nn.Sequential(*map(block, layers), block(nn.Conv2d(channels, num_classes, 3, padding=1)))
 
 
 def generative_decoder(width: int, channels: int, upsamplings: int) -> nn.Sequential:
@@ -66,7 +67,7 @@ def generative_decoder(width: int, channels: int, upsamplings: int) -> nn.Sequen
         can_double = number % 2 == 1 and number > 1
         layers.append(_layer(width, outputs, double=can_double and number >= 15 - 2 * upsamplings))
         width = outputs
-    return nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
+    return nn.Sequential(*map(block, layers), block(nn.Conv2d(width, channels, 3, padding=1)), nn.Tanh())
 
 
 def _layer(inputs: int, outputs: int, *, double: bool) -> nn.Sequential:
@@ -110,9 +111,9 @@ class _Network(nn.Module):
         super().__init__()
         self.tiles = _TILES if task == "jigsaw" else 0
         self.encoder = nn.Sequential(
-            nn.Conv2d(in_channels, channels // 2, 3, 2, 1, bias=False),
+            block(nn.Conv2d(in_channels, channels // 2, 3, 2, 1, bias=False)),
             nn.BatchNorm2d(channels // 2),
-            relu_conv_bn(channels // 2, channels, 3, 2),
+            block(relu_conv_bn(channels // 2, channels, 3, 2)),
             *blocks,
         )
         for module in self.encoder.modules():

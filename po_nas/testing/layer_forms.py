@@ -56,7 +56,10 @@ RELUS: dict[str, Callable[[Tensor], Tensor]] = {
     "clamp_min": lambda x: torch.clamp_min(x, 0),
     "maximum": lambda x: torch.maximum(x, x.new_zeros(())),
     "where": lambda x: torch.where(x > 0, x, 0.0),
+    "where, the other way round": lambda x: torch.where(x <= 0, torch.zeros_like(x), x),
     "mask": lambda x: x * (x > 0),
+    "mask of numbers": lambda x: (x >= 0).to(x.dtype) * x,
+    "masked_fill": lambda x: x.masked_fill(~(x > 0), 0.0),
     "threshold": lambda x: functional.threshold(x, 0.0, 0.0),
     "leaky, slope 0": lambda x: functional.leaky_relu(x, 0.0),
 }

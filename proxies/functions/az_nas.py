@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.blocks import by_position
 from proxies.context import ProxyContext
 
 __all__ = ["az_complexity", "az_expressivity", "az_progressivity", "az_trainability"]
@@ -44,10 +43,9 @@ def az_trainability(context: ProxyContext) -> float:
     white, the mean over positions of (Jᵀv) vᵀ estimates the Jacobian's mean action on the channels. Where the block
     changes the resolution by r, the r × r positions that belong together count as channels.
     """
-    last = context.tokens
     terms = []
     for signs, pulled in context.block_gradients:
-        outer, inner = by_position(signs, last), by_position(pulled, last)
+        outer, inner = (t.unsqueeze(-1) if t.dim() == 2 else t for t in (signs, pulled))
         if outer.dim() != inner.dim():
             reason = "a block turns positions of a plane into a sequence, or the other way round"
             raise UnsupportedModuleError("*", reason, "blocks with positions of one kind")
@@ -67,7 +65,7 @@ def az_complexity(context: ProxyContext) -> float:
 def _entropies(context: ProxyContext) -> list[float]:
     found = []
     for features in context.block_features:
-        rows = by_position(features, context.tokens).movedim(1, -1).flatten(0, -2)
+        rows = features.movedim(1, -1).flatten(0, -2)
         centred = rows - rows.mean(0)
         values = torch.linalg.eigvalsh((centred.mT @ centred).double() / len(rows)).clamp_min(0)
         share = values / values.sum()

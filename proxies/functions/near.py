@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxies.blocks import by_position
 from proxies.context import ProxyContext
 from proxies.isolation import derive_seed
 from proxies.nonlinear import of_samples
@@ -31,13 +30,13 @@ def near(context: ProxyContext) -> float:
     """
     places: dict[tuple[int, int], Tensor] = {}
     # A tensor that enters several functions has its rank computed once.
-    ranks: dict[tuple[int, torch.Size, tuple[int, ...]], float] = {}
+    ranks: dict[tuple[int, torch.Size, tuple[int, ...], int], float] = {}
     calls = of_samples(context.nonlinear_calls, len(context.inputs))
     total = 0.0
-    for tensor in (t for call in calls for t in (call.before, call.after)):
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride())
+    for tensor, units in ((t, call.units) for call in calls for t in (call.before, call.after)):
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), units)
         if key not in ranks:
-            rows = by_position(tensor, context.tokens).movedim(1, -1).flatten(0, -2)
+            rows = tensor.movedim(units, -1).flatten(0, -2)
             count, width = rows.shape
             if (count, width) not in places:
                 last = max(0, count - width)

@@ -25,7 +25,7 @@ from po_nas.errors import (
     UnknownNameError,
     UnsupportedModuleError,
 )
-from proxies.blocks import candidates
+from proxies.blocks import block
 from proxies.proxy_spec import PASSES, closure
 from proxies.recording import Watch, record
 from proxies.state import State
@@ -541,13 +541,63 @@ def test_relus_of_one_tensor_are_computed_once_but_count_each():
     assert sum(calls) == 2
 
 
+def shapes_of_blocks(network, x):
+    """Shapes of the features of the blocks."""
+    found = []
+
+    def remember(context):
+        found.extend(tuple(f.shape[1:]) for f in context.block_features)
+        return 0.0
+
+    proxies.proxy("shapes_of_blocks", passes=("blocks",), direction=+1)(remember)
+    try:
+        proxies.score(network, (x, None), "shapes_of_blocks")
+    finally:
+        proxies.registry.remove("shapes_of_blocks")
+    return found
+
+
 def test_primary_blocks():
-    residual = make(Residual, SINGLE)
-    assert candidates(residual) == [residual.stem, *residual.blocks, residual.head]
+    x = batch(SINGLE)[0]
+    assert shapes_of_blocks(make(Residual, SINGLE), x) == [(4, 8, 8), (4, 8, 8), (8, 4, 4)]
+    units = [(6, 8, 8), (6, 8, 8), (6, 8, 8), (12, 8, 8), (12, 4, 4), (6, 4, 4), (12, 4, 4), (12, 4, 4), (8, 4, 4)]
+    assert shapes_of_blocks(make(Depthwise, SINGLE), x) == units
+    assert shapes_of_blocks(make(Perceptron, SINGLE), x) == [(10,), (9,)]
+
+
+def test_marked_blocks_are_the_blocks():
     depthwise = make(Depthwise, SINGLE)
-    assert candidates(depthwise) == [*depthwise.units, depthwise.head]
-    perceptron = make(Perceptron, SINGLE)
-    assert candidates(perceptron) == [perceptron[1], perceptron[3], perceptron[5]]
+    for unit in depthwise.units:
+        assert block(unit) is unit
+    copied = copy.deepcopy(depthwise)
+    assert shapes_of_blocks(copied, batch(SINGLE)[0]) == [(6, 8, 8), (6, 4, 4), (8, 4, 4)]
+
+
+class Twisted(nn.Module):
+    """Things that must not count: a reading that leads nowhere, a mask that is handed past, a change in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.idle, self.head = nn.Linear(8, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        mask = x > 0
+        first = self.a(x)
+        second = self.b(first)
+        second.relu_()
+        third = self.c(second * mask)
+        third += second
+        self.left = self.idle(first).sum()
+        third[:, 0] = 0
+        return self.head(third.relu())
+
+
+def test_what_leads_nowhere_makes_no_block_larger():
+    data = (torch.randn(6, 8, generator=torch.Generator().manual_seed(0)), torch.arange(6) % CLASSES)
+    assert shapes_of_blocks(Twisted(), data[0]) == [(8,)] * 3
+    found = proxies.score(Twisted(), data, ["az_expressivity", "az_trainability"])
+    assert all(map(np.isfinite, found.values()))
 
 
 def test_blocks_of_odd_sizes_and_tokens():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections import defaultdict
 
 import pytest
@@ -26,29 +27,8 @@ ABOUT |= {"grasp": ABOUT["grasp"] - {"grouping"}}
 ABOUT |= {"vkdnw_entropy": ABOUT["vkdnw_entropy"] | {"grouping"}}
 ABOUT |= {"params": frozenset({"parameters", "layers"}), "l2_norm": frozenset({"grouping", "layers"})}
 
-UNEQUAL: dict[str, str] = {
-    "linear: matmul": "fisher grad_norm l2_norm vkdnw_entropy zen zico",
-    "linear: addmm": "fisher vkdnw_entropy zen",
-    "linear: weight first": "fisher grad_norm intrain l2_norm vkdnw_entropy zen zico",
-    "linear: tensordot": "fisher grad_norm intrain l2_norm l_swag layer_count vkdnw_entropy zen zico",
-    "linear: matmul, same names": "fisher grad_norm intrain l2_norm vkdnw_entropy zico",
-    "linear on halves of the batch": "grad_norm l2_norm zen zico",
-    "linear as 1 x 1 convolution": "zen",
-    "convolution as function": "az_expressivity az_progressivity az_trainability near",
-    "1-D convolution as 2-D": "az_expressivity az_progressivity az_trainability near",
-    "batch norm with activation": "az_expressivity az_progressivity az_trainability",
-    "batch norm written out": "gradsign ntk vkdnw_entropy",
-    "weight_norm": "az_expressivity az_progressivity az_trainability",
-    "identity parametrisation": "az_expressivity az_progressivity az_trainability",
-    "zero addend of low rank": "az_expressivity az_progressivity az_trainability",
-    "wrapper": "az_expressivity az_progressivity az_trainability",
-    "other order": "zen",
-    "shared parameters, not modules": "az_expressivity az_progressivity az_trainability",
-    "ReLU: maximum": "l_swag near wrcor",
-    "ReLU: where": "l_swag near wrcor",
-    "ReLU: mask": "l_swag near wrcor",
-}
-"""Proxies that have another score for a network that is rewritten so; "*" where scoring changes the network itself."""
+CHEAP = ("tied", "one-dimensional", "perceptron", "convolutional", "graph", "positions", "residual")
+"""Families that are scored in some tenths of a second."""
 
 
 @functools.cache
@@ -56,40 +36,44 @@ def reference(family, activation=nn.ReLU):
     return Reference(example(family, activation=activation), NAMES)
 
 
-def faults(rewrite, most=None):
+def faults(rewrites, families, most=None):
     """The proxies that have another score, with the families and what it is; in at most so many families."""
-    found, first = defaultdict(dict), REWRITES.index(rewrite) if most else 0
-    families = [*list(FAMILIES)[first % len(FAMILIES) :], *list(FAMILIES)[: first % len(FAMILIES)]]
-    tried = 0
+    found, tried = defaultdict(dict), 0
     for family in families:
-        for activation in (nn.ReLU, nn.SiLU) if rewrite.name == "batch norm with activation" else (nn.ReLU,):
-            problems = reference(family, activation).unequal([rewrite], ABOUT)
+        for activation in (nn.ReLU, nn.SiLU) if rewrites[0].name == "batch norm with activation" else (nn.ReLU,):
+            problems = reference(family, activation).unequal(rewrites, ABOUT)
             tried += problems is not None
             for name, problem in (problems or {}).items():
                 found[name][family] = problem
         if tried == most:
             break
-    assert tried, "no family has anything for this rewrite"
+    assert tried, "no family has anything for these rewrites"
     return dict(found)
+
+
+def groups():
+    """Every rewrite at least once; one of a ReLU and one of a linear layer are with each of the others."""
+    relus, linear = ([r for r in REWRITES if r.name.startswith(start) and not r.last] for start in ("ReLU", "linear"))
+    others = [r for r in REWRITES if r not in relus and r not in linear]
+    more = zip(others, itertools.cycle(relus), itertools.cycle(linear), strict=False)
+    return [[other, relu] if other.last else [other, relu, layer] for other, relu, layer in more]
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 
 
-@pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.name)
-def test_rewritten(rewrite):
-    known = set(UNEQUAL.get(rewrite.name, "").split())
-    found = faults(rewrite, 1)
-    assert set(found) <= known, found
+@pytest.mark.parametrize("rewrites", groups(), ids=lambda g: g[0].name)
+def test_rewritten(rewrites):
+    first = REWRITES.index(rewrites[0]) % len(CHEAP)
+    families = [*CHEAP[first:], *CHEAP[:first], *(f for f in FAMILIES if f not in CHEAP)]
+    families = [f for f in families if rewrites[0](reference(f).example.module) is not None]
+    assert not faults(rewrites, families, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.name)
 def test_rewritten_in_every_family(rewrite):
-    known = set(UNEQUAL.get(rewrite.name, "").split())
-    found = faults(rewrite)
-    assert set(found) <= known, found
-    assert set(found) == known, f"take {known - set(found)} out of the list"
+    assert not faults([rewrite], FAMILIES)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -129,12 +113,10 @@ def test_every_pass_says_what_it_is_about():
 
 
 def composed(example, rewrites):
-    known = {name for rewrite in rewrites for name in UNEQUAL.get(rewrite.name, "").split()}
-    found = Reference(example, NAMES).unequal(rewrites, ABOUT) or {}
-    assert set(found) <= known, found
+    assert not Reference(example, NAMES).unequal(rewrites, ABOUT)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@settings(max_examples=5, deadline=None, derandomize=True, database=None)
 @given(small_networks(), compositions())
 def test_composed(example, rewrites):
     composed(example, rewrites)

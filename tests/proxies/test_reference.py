@@ -200,12 +200,11 @@ def synflow_bn(network, x, y):
 def zen(network, x, y):
     model = outplace(network)
     generator = torch.Generator().manual_seed(derive_seed(0, "gaussian"))
-    weights = {id(m.weight) for m in layers(model)}
     for name, value in model.named_parameters():
-        if id(value) in weights:
-            value.data = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-        else:
-            value.data.fill_(0.0 if name.endswith("bias") else 1.0)
+        value.data.fill_(0.0 if name.endswith("bias") else 1.0)
+    for module, _, _ in watch(model, LAYERS, lambda: model(x)):  # in the order of their calls
+        shape = module.weight.shape
+        module.weight.data = torch.randn(shape, generator=generator, dtype=torch.float64)
     first = torch.randn(x.shape, generator=generator, dtype=torch.float64)
     second = first + 0.01 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
     # The last feature map: what is pooled, what the last activation puts out, what enters the last layer.
@@ -278,19 +277,21 @@ def gradsign(network, x, y):
 
 
 def block_features(network, x):
-    """Graph outputs of the primary blocks, named by hand for each family."""
+    """Graph outputs of the primary blocks, named by hand for each family; that of a residual one is its sum."""
     model = outplace(network)
-    chosen = {
-        "Residual": lambda m: [m.stem, *m.blocks],
-        "NASBench201Network": lambda m: [m.stem, *m.body],
-        "Depthwise": lambda m: list(m.units),
-        "Perceptron": lambda m: [m[1], m[3]],
+    put_out, taken = {
+        "Residual": lambda m: ([m.stem[0]], [block.relu for block in m.blocks]),
+        "NASBench201Network": lambda m: ([m.stem, *m.body], []),
+        "Depthwise": lambda m: ([layer for layer in m.units.modules() if isinstance(layer, nn.Conv2d)], []),
+        "Perceptron": lambda m: ([m[1], m[3]], []),
     }[type(network).__name__](model)
     found = {}
-    for module in chosen:
+    for module in put_out:
         module.register_forward_hook(lambda m, i, o: found.__setitem__(m, o))
+    for module in taken:
+        module.register_forward_hook(lambda m, i, o: found.__setitem__(m, i[0]))
     model(x)
-    return [found[m] for m in chosen]
+    return [found[m] for m in (*put_out, *taken)]
 
 
 def entropies(network, x):
