@@ -9,6 +9,7 @@ from po_nas.errors import PoNasError
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result, resume, search
+    from po_nas.runtime.imports.run import import_evaluations
     from po_nas.runtime.session import Session
     from po_nas.spaces.declared import Categorical, Float, Int, Ordinal, declare
 
@@ -22,6 +23,7 @@ __all__ = [
     "Session",
     "__version__",
     "declare",
+    "import_evaluations",
     "resume",
     "search",
 ]
@@ -37,6 +39,10 @@ def __getattr__(name: str) -> Any:
         from po_nas.runtime import api
 
         return getattr(api, name)
+    if name == "import_evaluations":
+        from po_nas.runtime.imports.run import import_evaluations
+
+        return import_evaluations
     if name == "Session":
         from po_nas.runtime.session import Session
 
