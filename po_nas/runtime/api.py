@@ -446,4 +446,7 @@ def _run(
 
 def _refuse_used(out: Path) -> None:
     if holds_run(out):
-        raise RunDirectoryError(out, f"holds a run already; use po-nas resume {out}, or choose another --out")
+        raise RunDirectoryError(
+            out,
+            f"holds a run already; go on with po-nas resume {out} (po_nas.resume in Python), or choose another out",
+        )
