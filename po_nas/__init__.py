@@ -9,6 +9,7 @@ from po_nas.errors import PoNasError
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result, resume, search
+    from po_nas.runtime.imports.run import import_evaluations
     from po_nas.runtime.session import Session
     from po_nas.spaces.declared import Categorical, Float, Int, Ordinal, declare
     from po_nas.training.training import Training
@@ -24,6 +25,7 @@ __all__ = [
     "Training",
     "__version__",
     "declare",
+    "import_evaluations",
     "resume",
     "search",
 ]
@@ -39,6 +41,10 @@ def __getattr__(name: str) -> Any:
         from po_nas.runtime import api
 
         return getattr(api, name)
+    if name == "import_evaluations":
+        from po_nas.runtime.imports.run import import_evaluations
+
+        return import_evaluations
     if name == "Session":
         from po_nas.runtime.session import Session
 

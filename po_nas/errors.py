@@ -211,8 +211,9 @@ class ProxiesUnavailableError(DataError):
     def __init__(self, method: str, space: str, reason: str) -> None:
         self.method, self.space, self.reason = method, space, reason
         super().__init__(
-            f"method {method!r} needs proxy scores on {space}: {reason}; search a benchmark that has scores "
-            "(po-nas benchmarks list), or use a method that needs none, such as gp_bo"
+            f"method {method!r} needs proxy scores on {space}: {reason}; have some computed (proxies=[…], for "
+            "networks of your own with example_inputs), search a benchmark that has them (po-nas benchmarks list), or "
+            "use a method that needs none, such as gp_bo"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -171,13 +172,18 @@ def test_the_examples_search(examples):
     assert run(sys.executable, "computed_scores.py", cwd=examples).strip()
 
 
-def test_ones_own_networks(tmp_path):
+def test_ones_own_networks(tmp_path, monkeypatch, capsys):
     for block in blocks("docs/own_networks.md"):
         name = re.match(r"# file: (\S+)", block)
         assert name, "every example says which file it is"
         (tmp_path / name[1]).write_text(block, encoding="utf-8")
     assert '"depth":3' in run(sys.executable, "one_function.py", cwd=tmp_path)
     assert run(sys.executable, "ask_and_tell.py", cwd=tmp_path).startswith("budget spent: 8 evaluations {")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    runpy.run_path("go_on.py", run_name="__main__")
+    del sys.modules["one_function"]
+    assert re.fullmatch(r"row 3 depth is 9, .*\n2 4\n", capsys.readouterr().out)
 
 
 def test_a_plug_in_benchmark_brings_scores_and_a_plug_in_space_has_them_computed(examples):

@@ -18,6 +18,7 @@ from po_nas.commands import (
     data,
     evolve,
     export,
+    imports,
     losses,
     methods,
     plugins,
@@ -57,6 +58,7 @@ def _root(
 
 run.add_to(app)
 app.command()(export.export)
+app.command("import")(imports.import_evaluations)
 app.command()(train.train)
 app.command()(compare.compare)
 for _group in (spaces, benchmarks, methods, losses, proxies, surrogates, study, data, configs, evolve):

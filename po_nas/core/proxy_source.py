@@ -28,6 +28,7 @@ class ProxySource(ABC):
         computed: Architectures for which networks were built and scored so far; 0 (default) where none ever is.
         directions: 1 or −1 by name: whether higher or lower scores are expected to be better. A name that is absent
             counts as 1.
+        reasons: Why scores are missing, by name: one reason of each, where any is known; default: none is.
     """
 
     @property
@@ -48,6 +49,11 @@ class ProxySource(ABC):
     @property
     def directions(self) -> Mapping[str, int]:
         """Which scores are turned, by name."""
+        return {}
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why scores are missing, by name: one reason of each, where any is known."""
         return {}
 
     @abstractmethod

@@ -20,10 +20,27 @@ __all__ = ["Settings", "flat", "read_settings", "read_yaml", "renamed", "validat
 _FAILS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that is there twice: of two values, one would be lost in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node: Any = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen and key.tag != _MERGE:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value} is there twice", problem_mark=key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 def yaml_value(text: str, key: str, value: object) -> Any:
     """The value of a YAML text; raises `ConfigError` with `key` and `value` for what is none."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except _FAILS as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(key, value, f"is not YAML ({problem[:200]})") from error

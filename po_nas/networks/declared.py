@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from po_nas.errors import UnknownNameError
+from po_nas.errors import UnknownNameError, short
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.spaces.declared.space import DeclaredSpace
@@ -62,16 +62,18 @@ class DeclaredNetworks:
         config = self._space.config_of(architecture)
         if str(device) == "meta":
             with on_meta():
-                return self._checked(self._function(**config, **chosen))
+                return self._checked(self._function(**config, **chosen), config)
         with seeded(seed):
-            network = self._checked(self._function(**config, **chosen))
+            network = self._checked(self._function(**config, **chosen), config)
         return network if str(device) == "cpu" else network.to(device)
 
-    def _checked(self, made: object) -> Module:
+    def _checked(self, made: object, config: Mapping[str, Any]) -> Module:
         from torch.nn import Module
 
         if not isinstance(made, Module):
-            raise DeclarationError(f"network of {self._space.name}", f"is a {type(made).__name__}, no torch.nn.Module")
+            what = "None" if made is None else f"a {type(made).__name__}"
+            reason = f"is {what}, no torch.nn.Module, for {short(dict(config))}"
+            raise DeclarationError(f"network of {self._space.name}", reason)
         return made
 
 

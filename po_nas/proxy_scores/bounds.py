@@ -26,6 +26,8 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+_PROBED = 5
+"""Architectures of which one at least must have the proxies that are bounded."""
 _PART = re.compile(r"\s*(<=|>=|<|>)\s*([-+0-9._eE]+)\s*")
 
 
@@ -122,9 +124,10 @@ def with_bounds(objective: Objective, given: Mapping[str, str], *, samples: int 
         source = ComputedProxies(objective.space, bounds.names, batch, network=options)
         if declared_space(objective.space) is not None:
             buildable(objective.space, options)
-        drawn = objective.space.sample(np.random.default_rng(0))
-        for name, scores in source.raw([drawn], bounds.names).items():
-            if not np.isfinite(scores).all():
+        rng = np.random.default_rng(0)
+        drawn = [objective.space.sample(rng) for _ in range(_PROBED)]
+        for name, scores in source.raw(drawn, bounds.names).items():
+            if not np.isfinite(scores).any():
                 reason = source.reasons.get(name, "has no finite value")
                 raise ConfigError(f"constraints.{name}", given[name], f"cannot be checked: {reason}")
     return _Restricted(objective, RestrictedSpace(objective.space, _Admits(source, bounds), bounds.text))

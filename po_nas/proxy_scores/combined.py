@@ -52,6 +52,10 @@ class CombinedProxies(ComputedProxySource):
         return {**self._second.directions, **dict.fromkeys(self._first.names, 1), **self._first.directions}
 
     @property
+    def reasons(self) -> Mapping[str, str]:
+        return {**self._second.reasons, **self._first.reasons}
+
+    @property
     def computed(self) -> int:
         return self._first.computed + self._second.computed
 

@@ -95,13 +95,17 @@ class ComputedProxies(ComputedProxySource):
         self._size, self._origin = reference, origin
         self._evolved = {name: proxy for name in self._specs if (proxy := find(name)) is not None}
         self._references: dict[str, Reference] = {}
-        self.reasons: dict[str, str] = {}
-        """Why each proxy that failed somewhere did so the last time."""
+        self._reasons: dict[str, str] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The proxies."""
         return tuple(self._specs)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why scores are missing, by name: the last reason of each in this process."""
+        return self._reasons
 
     @property
     def directions(self) -> Mapping[str, int]:
@@ -201,7 +205,7 @@ class ComputedProxies(ComputedProxySource):
         for result in results:
             architecture = architectures[result.index]
             without = [name for name, error in result.errors.items() if isinstance(error, _FINAL)]
-            self.reasons |= {name: error.reason for name, error in result.errors.items()}
+            self._reasons |= {name: error.reason for name, error in result.errors.items()}
             self._take(architecture, {name: result.values.get(name, np.nan) for name in names}, without)
 
     def _score_elsewhere(self, architectures: Sequence[Architecture], names: Sequence[str]) -> None:

@@ -39,7 +39,15 @@ from po_nas.runtime.own_space import (
     space_of_run,
     trainings_folder,
 )
-from po_nas.runtime.run_directory import Result, RunDirectory, read_record, read_summary, read_warm_start
+from po_nas.runtime.run_directory import (
+    Result,
+    RunDirectory,
+    check_searched,
+    holds_run,
+    read_record,
+    read_summary,
+    read_warm_start,
+)
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
@@ -262,6 +270,7 @@ def resume(
     """
     path = Path(out).absolute()
     record = read_record(path)
+    check_searched(path, record)
     config = record.config
     load_named(config.plugins, path / "config.yaml", trust)
     kind = None if method is None else method_settings(method)[1]
@@ -457,5 +466,8 @@ def _run(
 
 
 def _refuse_used(out: Path) -> None:
-    if (out / "config.yaml").exists() or (out / "journal.jsonl").exists():
-        raise RunDirectoryError(out, f"holds a run already; use po-nas resume {out}, or choose another --out")
+    if holds_run(out):
+        raise RunDirectoryError(
+            out,
+            f"holds a run already; go on with po-nas resume {out} (po_nas.resume in Python), or choose another out",
+        )

@@ -28,9 +28,12 @@ from po_nas.runtime.config import SearchConfig, recorded_search, search_config
 from po_nas.runtime.journal import cut_journal
 
 __all__ = [
+    "IMPORTED",
     "Record",
     "Result",
     "RunDirectory",
+    "check_searched",
+    "holds_run",
     "read_config",
     "read_explanation",
     "read_record",
@@ -42,8 +45,11 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+IMPORTED = "imported"
+"""The method of a run whose evaluations were made elsewhere, and the entry of its protocol that says so."""
 _EXPLANATION = Path("artifacts") / "explanation.json"
 _WARM_START = Path("artifacts") / "warm_start.json"
+_LEFT_OUT = Path("artifacts") / "left_out.jsonl"
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
 
 
@@ -158,6 +164,11 @@ class RunDirectory:
         """Write ``artifacts/warm_start.json``: what earlier runs had told when this one began."""
         _write(self.path / _WARM_START, text)
 
+    def write_left_out(self, rows: Iterable[Mapping[str, str]]) -> Path:
+        """Write ``artifacts/left_out.jsonl``: evaluations that were not imported, each with its reason."""
+        _write(self.path / _LEFT_OUT, "".join(f"{json.dumps(dict(row))}\n" for row in rows))
+        return self.path / _LEFT_OUT
+
     def save_details(self, number: int, text: str) -> None:
         """Keep the traceback of a failed trial under ``artifacts/``."""
         folder = self.path / "artifacts" / f"trial-{number:06d}"
@@ -166,6 +177,18 @@ class RunDirectory:
             (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             _log.warning("%s: the traceback of trial %d was not kept (%s)", folder, number, error.strerror)
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a directory holds a run, or what is left of one."""
+    return (path / "config.yaml").exists() or (path / "journal.jsonl").exists()
+
+
+def check_searched(path: Path, record: Record) -> None:
+    """Raise `RunDirectoryError` for a run whose evaluations were imported: there is no search to go on with."""
+    if record.protocol.get(IMPORTED):
+        remedy = f"start a search from it: warm_start=[{str(path)!r}], or po-nas search … warm_start={path}"
+        raise RunDirectoryError(path, f"holds evaluations that were imported, and no search to go on with; {remedy}")
 
 
 def repair(path: Path, lines: int) -> Path:

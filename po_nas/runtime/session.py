@@ -43,7 +43,14 @@ from po_nas.runtime.own_space import (
     space_of,
     space_of_run,
 )
-from po_nas.runtime.run_directory import Result, RunDirectory, read_record, read_summary, read_warm_start
+from po_nas.runtime.run_directory import (
+    Result,
+    RunDirectory,
+    check_searched,
+    read_record,
+    read_summary,
+    read_warm_start,
+)
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, result_of, write_start
 from po_nas.runtime.trial_errors import SessionEndedError, TrialError
 from po_nas.runtime.trusted_plugins import Trust, load_named
@@ -199,6 +206,7 @@ class Session:
         """
         path = Path(out).absolute()
         record = read_record(path)
+        check_searched(path, record)
         load_named(record.config.plugins, path / "config.yaml", trust)
         kind = None if method is None else method_settings(method)[1]
         objective: Objective
@@ -269,6 +277,7 @@ class Session:
     def _check_same(self) -> None:
         """Refuse to go on with a run that was another one."""
         record = read_record(self._path)
+        check_searched(self._path, record)
         check_unchanged(record.config, self._objective)
         told = protocol_of(self._objective)
         before, now = (_decisive(config) for config in (record.config, self._config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import SourceTask
-from po_nas.errors import ConfigError, RunDirectoryError
+from po_nas.errors import ConfigError, InvalidArchitectureError, RunDirectoryError
 from po_nas.runtime.journal import read_journal
-from po_nas.runtime.run_directory import read_record
+from po_nas.runtime.run_directory import IMPORTED, read_record
 from po_nas.spaces.base import Space
 
 __all__ = ["WarmStart", "from_json", "gather", "source_tasks", "tell", "to_json"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class WarmStart:
 def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> tuple[WarmStart, ...]:
     """What the runs in these directories have told; finished or not.
 
-    `protocol` is that of the search to start. Raises `RunDirectoryError` for what is no run or has told nothing yet,
-    `JournalError` for a damaged one, and `ConfigError` for a run in another space.
+    `protocol` is that of the search to start. Evaluations that were imported are of its task, for that is what they are
+    handed over as. Those that are not in `space` (it was edited since, or has bounds) are left out, with a line in the
+    log. Raises `RunDirectoryError` for what is no run or has told nothing yet, `JournalError` for a damaged one, and
+    `ConfigError` for a run in another space, and for imported evaluations of the other direction.
     """
     found: list[WarmStart] = []
     for path in map(Path, paths):
@@ -44,11 +49,17 @@ def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> t
         theirs = record.protocol
         if theirs.get("space") != space.name:
             raise ConfigError("warm_start", path, f"searched {theirs.get('space')}, this search is in {space.name}")
-        told = _told(path)
+        imported = bool(theirs.get(IMPORTED))
+        if imported and theirs.get("direction") != protocol.get("direction"):
+            remedy = f"was imported to {theirs.get('direction')}, this search is to {protocol.get('direction')}"
+            raise ConfigError("warm_start", path, remedy)
+        told = _inside(path, _told(path), space)
         if sum(value is not None for _, value in told) < 2:
-            raise RunDirectoryError(path, "has told fewer than two evaluations; there is nothing to start from")
+            raise RunDirectoryError(
+                path, "has told fewer than two evaluations of this space; there is nothing to start from"
+            )
         task = record.config.benchmark
-        same = _current(theirs) == _current(protocol)
+        same = imported or _current(theirs) == _current(protocol)
         if not same and any(task == other.task and not other.same for other in found):
             raise ConfigError("warm_start", path, f"is the second run on {task}; give one run of each other task")
         found.append(WarmStart(task, same, theirs.get("direction") != "minimize", told))
@@ -70,6 +81,23 @@ def _told(path: Path) -> tuple[tuple[str, float | None], ...]:
             value = event.get("metrics", {}).get("validation")
             told.append((asked[event["number"]], None if value is None else float(value)))
     return tuple(told)
+
+
+def _inside(
+    path: Path, told: tuple[tuple[str, float | None], ...], space: Space
+) -> tuple[tuple[str, float | None], ...]:
+    """What was told of architectures of the space."""
+    found, reason = [], ""
+    for text, value in told:
+        try:
+            space.from_string(text)
+        except InvalidArchitectureError as error:
+            reason = reason or str(error)
+        else:
+            found.append((text, value))
+    if reason:
+        _log.warning("%s: %d of %d evaluations are left out; %s", path, len(told) - len(found), len(told), reason)
+    return tuple(found)
 
 
 def source_tasks(runs: Sequence[WarmStart], space: Space) -> tuple[SourceTask, ...]:

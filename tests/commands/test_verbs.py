@@ -49,7 +49,7 @@ def refused(*arguments):
 
 
 VERBS = [
-    [], ["search"], ["resume"], ["repair"], ["status"], ["report"], ["export"], ["plugins"], ["spaces"],
+    [], ["search"], ["resume"], ["repair"], ["status"], ["report"], ["export"], ["import"], ["plugins"], ["spaces"],
     ["spaces", "list"],
     ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],

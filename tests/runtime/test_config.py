@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from po_nas import benchmarks, methods
-from po_nas.core.settings import validated
+from po_nas.core.settings import validated, yaml_value
 from po_nas.errors import BudgetError, ConfigError
 from po_nas.runtime import executors
 from po_nas.runtime.config import SearchConfig, load_config
@@ -53,6 +53,17 @@ def test_shipped_configurations_name_what_exists(path):
 
 def test_there_is_a_shipped_configuration():
     assert (ROOT / "configs/quickstart.yaml").is_file()
+
+
+@pytest.mark.parametrize("repeated", ["seed: 1\nseed: 2\n", "method: {name: gp_bo, name: random}\n"])
+def test_a_key_that_is_there_twice_is_refused(tmp_path, repeated):
+    (tmp_path / "twice.yaml").write_text("benchmark: nasbench201/cifar10\nbudget: 3\n" + repeated)
+    with raised(ConfigError, "twice", key="config"):
+        load_config(tmp_path / "twice.yaml")
+
+
+def test_a_merged_key_may_be_set_again():
+    assert yaml_value("a: &a {b: 1}\nc: {<<: *a, b: 2}", "key", "text") == {"a": {"b": 1}, "c": {"b": 2}}
 
 
 def test_overrides_go_over_the_file(tmp_path):

@@ -181,6 +181,84 @@ def test_bad_calls_are_refused_before_anything_is_spent(tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+def without_gelu(act, **choices):
+    if act == "gelu":
+        raise RuntimeError("no gelu here")
+    return build(act=act, **choices)
+
+
+def test_networks_that_cannot_be_built_for_some_configurations_fail_their_trials(tmp_path):
+    """The others are searched on, and bounds and proxies are had of them."""
+    space = declared(act=Categorical(["relu", "gelu", "relu6", "silu"]))
+
+    @space.network
+    def some(act, **choices):
+        return without_gelu(act if act == "gelu" else "relu", **choices)
+
+    result = po_nas.search(
+        space=space,
+        objective=lambda config: train(config) + len(some(**config)),
+        method="random",
+        budget=12,
+        proxies=["params"],
+        example_inputs=INPUTS,
+        out=tmp_path / "run",
+    )
+    failures = [json.loads(line) for line in (tmp_path / "run/journal.jsonl").read_text().splitlines()]
+    failures = [event for event in failures if event["event"] == "fail"]
+    assert 0 < len(failures) == result.failed < 12
+    for event in failures:
+        assert event["config"]["act"] == "gelu"
+        assert event["traceback"].rstrip().endswith("RuntimeError: no gelu here")
+    po_nas.search(
+        space=space,
+        objective=train,
+        method={"name": "zero_cost", "pool": 30},
+        budget=3,
+        proxies=["params"],
+        example_inputs=INPUTS,
+        constraints={"params": "<= 900"},
+        out=tmp_path / "bounded",
+    )
+    assert not any('"gelu"' in text for text in trials(tmp_path / "bounded"))
+
+
+def test_networks_that_can_hardly_be_built_are_refused_with_the_reason(tmp_path):
+    space = declared(act=Categorical(["gelu", "relu", "silu", "tanh"]))
+    # One of the first that are tried can be built, three quarters of all cannot.
+    good = space.config_of(space.sample(np.random.default_rng(0)))["act"]
+    space.network(lambda act, **choices: without_gelu("relu" if act == good else "gelu", **choices))
+    with raised(ProxiesUnavailableError, "params", "no gelu here"):
+        po_nas.search(
+            space=space,
+            objective=train,
+            method={"name": "zero_cost", "pool": 30},
+            budget=3,
+            proxies={"compute": ["params"], "cache": False},
+            example_inputs=INPUTS,
+            out=tmp_path / "run",
+        )
+
+
+@pytest.mark.parametrize(
+    ("made", "came"), [(None, "None"), ((nn.ReLU(),), "tuple"), ("net", "str"), (INPUTS, "Tensor")]
+)
+def test_what_is_no_network_is_refused_with_what_came_and_for_what(tmp_path, made, came):
+    space = declared()
+    space.network(lambda **choices: made)
+    with raised(DeclarationError, came, "'depth'"):
+        po_nas.search(
+            space=space,
+            objective=train,
+            method="random",
+            budget=3,
+            proxies=["params"],
+            example_inputs=INPUTS,
+            out=tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_function_that_returns_no_number_fails_its_trials(tmp_path):
     values = iter([1.0, "text", np.float32(2), torch.tensor(3.0), float("nan"), None])
     result = po_nas.search(

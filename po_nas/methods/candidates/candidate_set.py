@@ -234,7 +234,8 @@ def scored_candidates(
 
     found = domain.cache.get("scored candidates", (listed, source), (wanted, bool(names)), scored)
     if not found.names:
-        raise ProxiesUnavailableError(method, domain.space.name, "none is known for half of the candidates")
+        missing = next((f" ({name}: {source.reasons[name]})" for name in wanted if name in source.reasons), "")
+        raise ProxiesUnavailableError(method, domain.space.name, f"none is known for half of the candidates{missing}")
     return found
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from po_nas.errors import InvalidArchitectureError, short
 from po_nas.spaces.declared.slots import ABSENT, Layout
 
-__all__ = ["Configurations"]
+__all__ = ["Configurations", "Place"]
+
+Place: TypeAlias = tuple[str, tuple[int, ...]]
+"""A choice by its name, and the layer of it, counted from 0; () for one that is not repeated."""
 
 
 class Configurations:
@@ -92,6 +95,40 @@ class Configurations:
                 reason = f"{name} has other layers than the others ask for"
                 raise InvalidArchitectureError(self._space, configuration, reason)
         return tuple(code)
+
+    def code_of_places(self, values: Mapping[Place, Any], otherwise: Mapping[str, Any]) -> tuple[int, ...]:
+        """The code of values by name and layer: ``{("depth", ()): 2, ("width", (0,)): 8, ("width", (1,)): 16}``.
+
+        `otherwise` has values, by name, for choices and layers that exist and have none. None at a place where no
+        choice exists is nothing. Raises `InvalidArchitectureError`, which names the choice.
+        """
+        layout, left = self._layout, dict(values)
+        code = [ABSENT] * len(layout.slots)
+        for number, slot in enumerate(layout.slots):
+            if not layout.exists(code, number):
+                continue
+            place = (slot.name, slot.path)
+            if place not in left and slot.name not in otherwise:
+                raise InvalidArchitectureError(self._space, _shown(values), f"{_where(place)} is missing")
+            value = left.pop(place) if place in left else otherwise[slot.name]
+            position = slot.choice.position(value)
+            if position is None:
+                reason = f"{_where(place)} is {short(value)}, which is none of its values"
+                raise InvalidArchitectureError(self._space, _shown(values), reason)
+            code[number] = position
+        for place, value in left.items():
+            if value is not None:
+                reason = f"{_where(place)} does not exist under the others"
+                raise InvalidArchitectureError(self._space, _shown(values), reason)
+        return tuple(code)
+
+
+def _where(place: Place) -> str:
+    return place[0] + "".join(f"[{k}]" for k in place[1])
+
+
+def _shown(values: Mapping[Place, Any]) -> dict[str, Any]:
+    return {_where(place): value for place, value in values.items()}
 
 
 _NOTHING = object()

@@ -16,7 +16,7 @@ from po_nas.errors import InvalidArchitectureError, NotEnumerableError
 from po_nas.source_code import code_hash
 from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
 from po_nas.spaces.declared.choices import Choice
-from po_nas.spaces.declared.configurations import Configurations
+from po_nas.spaces.declared.configurations import Configurations, Place
 from po_nas.spaces.declared.constraints import Constraint, constraint
 from po_nas.spaces.declared.encodings import CodeEncodings
 from po_nas.spaces.declared.errors import DeclarationError, InfeasibleError
@@ -178,6 +178,25 @@ class DeclaredSpace(Space):
         architecture = Architecture(self.name, self._configurations.code_of(config))
         self._check_constraints(architecture)
         return architecture
+
+    def architecture_of_places(
+        self, values: Mapping[Place, Any], otherwise: Mapping[str, Any] | None = None
+    ) -> Architecture:
+        """The architecture of values by name and layer: ``{("depth", ()): 1, ("width", (0,)): 8}``.
+
+        Args:
+            values: None at a place where no choice exists is nothing.
+            otherwise: Values, by name, for choices and layers that exist and have none.
+
+        Raises `InvalidArchitectureError`, which names the choice.
+        """
+        architecture = Architecture(self.name, self._configurations.code_of_places(values, otherwise or {}))
+        self._check_constraints(architecture)
+        return architecture
+
+    def dimensions(self, name: str) -> tuple[int | str, ...]:
+        """What repeats a choice, the outermost first: numbers, or the choices whose values are the numbers."""
+        return self._layout.dimensions[name]
 
     def declaration(self) -> dict[str, Any]:
         """The space as JSON: what the record of a run holds, and what `po_nas.declare` reads back."""

@@ -1,0 +1,74 @@
+"""A character-level GPT on eight sonnets of Shakespeare (sonnets.txt): bits per character of the last, by `gp_bo`."""
+
+import math
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import po_nas
+from po_nas import Categorical, Float, Int, Ordinal
+
+space = po_nas.declare(
+    "gpt",
+    context=Ordinal([16, 32, 64]),
+    dim=Ordinal([16, 32, 64]),
+    depth=Int(1, 3),
+    heads=Ordinal([1, 2, 4]).each("depth"),
+    act=Categorical(["relu", "gelu"]),
+    tied=Categorical([True, False]),  # whether the characters go out by the weights by which they came in
+    dropout=Float(0.0, 0.4),
+    lr=Float(1e-3, 3e-2, log=True),
+)
+text = (Path(__file__).parent / "sonnets.txt").read_text(encoding="utf-8")
+letters = sorted(set(text))
+codes = torch.tensor([letters.index(letter) for letter in text])
+known = text.rindex("\n\n") + 2  # where the last sonnet begins
+
+
+class GPT(nn.Module):
+    def __init__(self, context, dim, heads, act, tied, dropout):
+        super().__init__()
+        self.embed, self.out = nn.Embedding(len(letters), dim), nn.Linear(dim, len(letters))
+        nn.init.normal_(self.embed.weight, std=0.02)
+        self.out.weight = self.embed.weight if tied else self.out.weight
+        self.places = nn.Parameter(0.02 * torch.randn(context, dim))
+        options = {"activation": act, "dropout": dropout, "batch_first": True, "norm_first": True}
+        self.blocks = nn.ModuleList(nn.TransformerEncoderLayer(dim, h, 4 * dim, **options) for h in heads)
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(context))
+
+    def forward(self, x):
+        hidden = self.embed(x) + self.places
+        for block in self.blocks:
+            hidden = block(hidden, src_mask=self.mask, is_causal=True)
+        return self.out(hidden).transpose(1, 2)
+
+
+@space.network
+def build(context, dim, heads, act, tied, dropout, **rest):
+    return GPT(context, dim, heads, act, tied, dropout)
+
+
+def train(config, seed, steps):
+    torch.manual_seed(seed)
+    network, size = build(**config), config["context"]
+    windows, last = codes[:known].unfold(0, size + 1, 1), codes[known - 1 :].unfold(0, size + 1, size)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config["lr"])
+    for _ in range(steps):
+        batch = windows[torch.randint(len(windows), (32,))]
+        optimiser.zero_grad()
+        cross_entropy(network(batch[:, :-1]), batch[:, 1:]).backward()
+        optimiser.step()
+    return cross_entropy(network.eval()(last[:, :-1]), last[:, 1:]) / math.log(2)
+
+
+def main(budget=20, steps=300, method="gp_bo", out="runs/char_gpt"):
+    options = {"maximize": False, "method": method, "budget": budget, "out": out}
+    return po_nas.search(space=space, objective=partial(train, steps=steps), **options)
+
+
+if __name__ == "__main__":
+    found = main()
+    print(f"{found.validation:.3f} bits per character: {found.incumbent}")
