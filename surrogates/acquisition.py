@@ -17,9 +17,11 @@ from gpytorch.distributions import MultivariateNormal
 from linear_operator.operators import DiagLinearOperator
 from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
+from scipy.optimize import Bounds, minimize
 from scipy.sparse import csr_array, vstack
 
 from po_nas.switches import default_switches
+from surrogates.candidate_kernels import LearnedSimilarity
 from surrogates.gaussian_process import ArchitectureGP
 from surrogates.isolation import seeded, single_thread
 
@@ -88,6 +90,14 @@ class GPScorer:
         self._model = self._fresh_model(features, self._targets)
         with seeded(self._seed):
             self.fitted = self._model.fit()
+        self._model.requires_grad_(False)
+        # The observations are noisy: the incumbent is the best posterior mean, not the luckiest value.
+        self._incumbent = self._model.marginals(self._distances(features, features))[0].max()
+
+    def similarity(self, vectors: NDArray[np.float64]) -> LearnedSimilarity:
+        """The kernel as it was fitted, over candidates (m, d). For features that are one block of named choices."""
+        [kernel], [scale] = self._model.covar_module.kernels, self._scales
+        return LearnedSimilarity(vectors / scale, kernel)
 
     @default_switches()
     @torch.no_grad()
@@ -95,10 +105,34 @@ class GPScorer:
         """Acquisition value (m,) of each of m candidates on its own, pending ones left out of account."""
         if self._acquisition == "ucb":
             return self._upper_bound(self._model, self._features, features)
-        # The observations are noisy: the incumbent is the best posterior mean, not the luckiest value.
-        incumbent = self._model.marginals(self._distances(self._features, self._features))[0].max()
         found = self._model.marginals(self._distances(features, self._features))
-        return _array(marginal_values("logei", *found, incumbent, self._beta))
+        return _array(marginal_values("logei", *found, self._incumbent, self._beta))
+
+    @default_switches()
+    @single_thread()
+    def ascended(self, vectors: NDArray[np.float64], free: NDArray[np.bool_], iterations: int) -> NDArray[np.float64]:
+        """Vectors (m, d) from which `marginal` has been climbed, by its gradient in the columns that are `free` (m, d).
+
+        Those are kept between 0 and 1. For features that are one block of named choices.
+        """
+        [scale] = self._scales
+        start = torch.as_tensor(vectors / scale)
+        low = np.where(free, 0.0, start).ravel()
+        high = np.where(free, 1.0 / scale, start).ravel()
+
+        def value(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            points = torch.as_tensor(flat).reshape(start.shape).requires_grad_()
+            found = self._model.marginals([points])
+            kind: MarginalAcquisition = "ucb" if self._acquisition == "ucb" else "logei"
+            total = marginal_values(kind, *found, self._incumbent, self._beta).sum()
+            [gradient] = torch.autograd.grad(total, points)
+            return -total.item(), -gradient.numpy().ravel()
+
+        options = {"maxiter": iterations}
+        found = minimize(
+            value, start.numpy().ravel(), jac=True, method="L-BFGS-B", bounds=Bounds(low, high), options=options
+        )
+        return np.asarray(found.x.reshape(vectors.shape) * scale, dtype=np.float64)
 
     @default_switches()
     @single_thread()

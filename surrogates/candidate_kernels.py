@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from po_nas.switches import default_switches
+from surrogates.choice_kernel import ChoiceKernel
 
-__all__ = ["Component", "Linear", "Similarity", "VaryingCoefficients", "matern"]
+__all__ = ["Component", "LearnedSimilarity", "Linear", "Similarity", "VaryingCoefficients", "matern"]
 
 _COLUMNS = 512
 """Columns that are kept; what falls out is computed again."""
@@ -95,6 +96,30 @@ class Similarity(Component):
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
         return matern(prepared[0] / scale)
+
+    def diagonal(self) -> torch.Tensor:
+        return torch.ones(())
+
+
+class LearnedSimilarity(Component):
+    """A kernel over `features` (m, d) whose scales are fitted already, in units of its variance."""
+
+    def __init__(self, features: NDArray[np.floating], kernel: ChoiceKernel) -> None:
+        self._features, self._kernel = torch.as_tensor(np.asarray(features, dtype=np.float64)), kernel
+        self._kept: dict[int, torch.Tensor] = {}
+
+    @torch.no_grad()
+    def cross_covariance_inputs(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
+        """Correlations (m, n)."""
+        missing = [index for index in dict.fromkeys(indices) if index not in self._kept]
+        if missing:
+            found = self._kernel.forward(self._features, self._features[missing]) / self._kernel.variance
+            self._kept.update(zip(missing, found.float().T, strict=True))
+        return (torch.stack([self._kept[index] for index in indices], 1),)
+
+    def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
+        """The correlations, whatever the scale."""
+        return prepared[0]
 
     def diagonal(self) -> torch.Tensor:
         return torch.ones(())

@@ -10,11 +10,12 @@ import torch
 from gpytorch.constraints import Positive
 from gpytorch.kernels import Kernel
 from gpytorch.priors import LogNormalPrior
+from torch.autograd.function import once_differentiable
 
 __all__ = ["ChoiceKernel"]
 
-_LEAST = 1e-20
-"""Added to squared distances, whose square root has no derivative at zero."""
+_CACHED = 16_384
+"""Numbers of an array that are worked on at a time."""
 
 
 class ChoiceKernel(Kernel):  # type: ignore[misc]
@@ -43,12 +44,15 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         self._several = [torch.tensor(group, dtype=torch.long) for group in ordered if len(group) > 1]
         count = len(ordered)
         self._units = torch.ones(count, dtype=torch.double)
-        distances = self._squares(features.double(), features.double())
-        upper = torch.triu_indices(len(features), len(features), 1)
-        for number, apart in enumerate(distances[:, upper[0], upper[1]]):
+        # Fits ask for the covariances of these points again and again: for one half of a symmetric matrix.
+        self._points = features.double()
+        self._below = torch.tril_indices(len(features), len(features), -1).unbind()
+        self._apart = self._squares(self._points, self._points)[:, *self._below]
+        for number, apart in enumerate(self._apart):
             positive = apart[apart > 0]
             if len(positive):
                 self._units[number] = positive.median()
+        self._apart = self._apart / self._units[:, None]
         for name, size, median in (
             ("lengthscales", count, 0.0),
             ("amplitudes", count, math.log(0.5 / count)),
@@ -73,28 +77,104 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         """Squared distances (g, …, n, m) by choice, in squared units."""
         found = []
         if len(self._single):
-            first, second = x1[..., self._single], x2[..., self._single]
-            found.append((first.unsqueeze(-2) - second.unsqueeze(-3)).square().movedim(-1, 0))
+            first, second = (x[..., self._single].movedim(-1, 0).contiguous() for x in (x1, x2))
+            found.append((first.unsqueeze(-1) - second.unsqueeze(-2)).square())
         for columns in self._several:
             first, second = x1[..., columns], x2[..., columns]
             products = first @ second.mT
             lengths = first.square().sum(-1).unsqueeze(-1) + second.square().sum(-1).unsqueeze(-2)
             found.append((lengths - 2.0 * products).clamp_min(0.0).unsqueeze(0))
-        units = self._units.reshape(-1, *([1] * (found[0].dim() - 1)))
-        return torch.cat(found) / units
+        together = found[0] if len(found) == 1 else torch.cat(found)
+        return together / self._units.reshape(-1, *([1] * (together.dim() - 1)))
 
     def forward(self, x1: torch.Tensor, x2: torch.Tensor, diag: bool = False, **options: Any) -> torch.Tensor:
         """Covariances (…, n, m) of points (…, n, d) and (…, m, d); (…, n) of pairs if `diag`."""
         if diag:
             return self.variance.expand(x1.shape[:-1])
+        scales = self._value("lengthscales"), self._value("amplitudes"), self._value("joint")
+        if not x1.requires_grad and torch.equal(x1, self._points) and torch.equal(x2, self._points):
+            first, second = self._below
+            found = torch.diag_embed(0.5 * self.variance.expand(len(x1)))
+            found = found.index_put((first, second), _Sum.apply(self._apart, *scales))
+            return found + found.mT
+        if not torch.is_grad_enabled() and x1.dim() == 2:
+            return self._of_candidates(x1, x2, *scales)
         squares = self._squares(x1, x2)
-        shape = (-1, *([1] * (squares.dim() - 1)))
-        scaled = squares / self._value("lengthscales").square().reshape(shape)
-        alone = (self._value("amplitudes").reshape(shape) * _matern(scaled)).sum(0)
-        return alone + self._value("joint") * _matern(scaled.mean(0))
+        return _Sum.apply(squares.flatten(1), *scales).reshape(squares.shape[1:])
+
+    def _of_candidates(
+        self, x1: torch.Tensor, x2: torch.Tensor, lengths: torch.Tensor, amplitudes: torch.Tensor, joint: torch.Tensor
+    ) -> torch.Tensor:
+        """Covariances (n, m), a few choices at a time, so that hardly anything leaves the cache of a processor."""
+        scales = 1.0 / (lengths * self._units.sqrt())
+        count = len(self._single)
+        first, second = ((x[:, self._single] * scales[:count]).T.contiguous() for x in (x1, x2))
+        found, total = x1.new_zeros(len(x1), len(x2)), x1.new_zeros(len(x1), len(x2))
+
+        def add(squares: torch.Tensor, amplitudes: torch.Tensor) -> None:
+            total.add_(squares.sum(0))
+            found.view(-1).addmv_(_correlations(squares).flatten(1).mT, amplitudes)
+
+        step = max(1, _CACHED // max(1, found.numel()))
+        for start in range(0, count, step):
+            part = slice(start, min(start + step, count))
+            add((first[part, :, None] - second[part, None, :]).square_(), amplitudes[part])
+        for number, columns in enumerate(self._several, count):
+            apart = torch.cdist(x1[:, columns] * scales[number], x2[:, columns] * scales[number])
+            add(apart.square_()[None], amplitudes[number : number + 1])
+        return found + joint * _correlations(total.div_(len(scales)))
 
 
-def _matern(squares: torch.Tensor) -> torch.Tensor:
-    """Matérn-5/2 of squared distances in length scales."""
-    far = (5.0 * squares + _LEAST).sqrt()
-    return (1.0 + far + far.square() / 3.0) * (-far).exp()
+def _correlations(squares: torch.Tensor) -> torch.Tensor:
+    """Matérn-5/2 of squared distances in length scales, which are overwritten."""
+    far = squares.mul_(5.0).sqrt_()
+    decay = far.neg().exp_()
+    return torch.addcmul(far, far, far, value=1 / 3).add_(1.0).mul_(decay)
+
+
+class _Sum(torch.autograd.Function):
+    """The kernel of N pairs from their squared distances (g, N), with its derivatives in closed form.
+
+    Tens of choices make these the largest arrays of a fit, and differentiation by torch would make a dozen of them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, squares: torch.Tensor, lengthscales: torch.Tensor, amplitudes: torch.Tensor, joint: torch.Tensor
+    ) -> torch.Tensor:
+        scaled = squares / lengthscales.square()[:, None]
+        values, slopes = torch.empty_like(scaled), torch.empty_like(scaled)
+        for part in _parts(scaled):
+            _matern(scaled[part], values[part], slopes[part])
+        mean = scaled.mean(0)
+        together, slope = torch.empty_like(mean), torch.empty_like(mean)
+        _matern(mean, together, slope)
+        ctx.save_for_backward(scaled, values, slopes, together, slope, lengthscales, amplitudes, joint)
+        return torch.addmv(joint * together, values.mT, amplitudes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, given: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        scaled, values, slopes, together, slope, lengthscales, amplitudes, joint = ctx.saved_tensors
+        shared = joint * given * slope / len(scaled)
+        alone = torch.cat([(slopes[part] * scaled[part]) @ given for part in _parts(scaled)])
+        lengths = -2.0 * (amplitudes * alone + scaled @ shared) / lengthscales
+        squares = None
+        if ctx.needs_input_grad[0]:
+            squares = torch.addcmul(shared, amplitudes[:, None] * given, slopes) / lengthscales.square()[:, None]
+        return squares, lengths, values @ given, (given @ together).reshape(joint.shape)
+
+
+def _parts(arrays: torch.Tensor) -> list[slice]:
+    """Rows that fit into the cache of a processor together."""
+    rows = max(1, _CACHED // max(1, arrays.shape[1]))
+    return [slice(start, start + rows) for start in range(0, len(arrays), rows)]
+
+
+def _matern(squares: torch.Tensor, values: torch.Tensor, slopes: torch.Tensor) -> None:
+    """Write Matérn-5/2 of squared distances in length scales, and its derivative in them."""
+    far = (5.0 * squares).sqrt_()
+    decay = far.neg().exp_()
+    torch.addcmul(decay, far, decay, out=slopes)
+    torch.addcmul(slopes, far.square_(), decay, value=1 / 3, out=values)
+    slopes.mul_(-5 / 6)

@@ -112,21 +112,28 @@ class ArchitectureGP(SingleTaskGP):
 
     @default_switches()
     @single_thread()
-    @torch.no_grad()
     def marginals(self, distances: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and variance of the latent function, each (m,), of m candidates.
 
         `distances` are, for each block, the Euclidean distances (m, n) of the candidates to the n training points, in
         the units of `features`; for a block of named choices, the candidates' features (m, width). One Cholesky factor
-        serves all candidates; nothing of size m × m is ever made.
+        serves all candidates; nothing of size m × m is ever made. There are gradients in `distances` alone.
         """
+        with torch.set_grad_enabled(any(apart.requires_grad for apart in distances)):
+            return self._marginals(distances)
+
+    @torch.no_grad()
+    def _solve(self) -> tuple[torch.Tensor, torch.Tensor]:
+        train = self.train_inputs[0]
+        covariance = self.covar_module(train).to_dense()
+        covariance.diagonal().add_(self.likelihood.noise.squeeze())
+        factor = psd_safe_cholesky(covariance)
+        residual = (self.train_targets - self.mean_module.constant).unsqueeze(-1)
+        return factor, torch.cholesky_solve(residual, factor).squeeze(-1)
+
+    def _marginals(self, distances: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         if self._solved is None:
-            train = self.train_inputs[0]
-            covariance = self.covar_module(train).to_dense()
-            covariance.diagonal().add_(self.likelihood.noise.squeeze())
-            factor = psd_safe_cholesky(covariance)
-            residual = (self.train_targets - self.mean_module.constant).unsqueeze(-1)
-            self._solved = factor, torch.cholesky_solve(residual, factor).squeeze(-1)
+            self._solved = self._solve()
         factor, weights = self._solved
         cross, prior = torch.zeros(()), torch.zeros(())
         for kernel, apart in zip(self.covar_module.kernels, distances, strict=True):

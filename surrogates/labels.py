@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from losses.base import Context, Loss
 
-__all__ = ["Labels", "impute_failures", "scaled"]
+__all__ = ["Labels", "clipped_scores", "impute_failures", "scaled"]
 
 _SMALLEST = 1e-8
 """Below this a standard deviation is taken for zero: all targets are equal."""
@@ -60,3 +60,16 @@ def impute_failures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scores (n,), higher is better, of which failed evaluations (not finite) get the lowest that is finite."""
     finite = np.isfinite(scores)
     return np.where(finite, scores, scores[finite].min())
+
+
+def clipped_scores(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard scores (n,) of a signal (n,); what is farther below the median than twice the best is above it is cut.
+
+    Where trainings collapse, the distances between bad and very bad results would hide those between good ones.
+    """
+    middle = float(np.median(signal))
+    cut = np.maximum(signal, middle - 2.0 * (signal.max() - middle))
+    if cut.max() == cut.min():
+        # More than half of the values are the best one.
+        cut = signal
+    return np.asarray((cut - cut.mean()) / (cut.std() or 1.0), dtype=np.float64)

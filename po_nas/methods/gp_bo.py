@@ -16,12 +16,13 @@ from po_nas.evolution import evolve
 from po_nas.evolution.evolve import Score
 from po_nas.methods.acquisition import acquisition_field, beta_field
 from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, is_listed
+from po_nas.methods.candidates.choice_search import climbed
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.ngrams import NGramEncoder
 from proxies.normalise import normal_scores
 from surrogates.acquisition import Blocks, GPScorer, JointAcquisition, argmax_random_ties
 from surrogates.isolation import single_thread
-from surrogates.labels import impute_failures
+from surrogates.labels import clipped_scores, impute_failures
 
 __all__ = ["GPBO"]
 
@@ -32,6 +33,9 @@ _SCREENED = 500
 _SCREENED_CHOICES = 60
 """The same where choices have kernels of their own, which take longer."""
 
+_LISTED_CHOICES = 5_000
+"""Architectures up to which a space of such choices is scored as a whole."""
+
 Kernel = Literal["both", "graph", "vector"]
 
 
@@ -40,7 +44,9 @@ class _Options(MethodOptions):
     acquisition: JointAcquisition = acquisition_field("logei", "lognei", "ucb")
     beta: float = beta_field(4.0)
     kernel: Kernel = Field(
-        "both", description="graph: counts of operation sequences; vector: the space's vector encoding; both: their sum"
+        "both",
+        description="graph: counts of operation sequences; vector: the space's vector encoding; both: their sum, in a "
+        "declared space the vectors alone",
     )
     ngrams: int = Field(3, ge=1, le=5, description="longest operation sequence that is counted")
     population: PositiveInt = Field(100, description="of the evolution that proposes candidates in large spaces")
@@ -53,13 +59,14 @@ class GPBO(Searcher):
     After `initial` random architectures, a BoTorch GP is fitted to the normal scores of the search signal. Its kernel
     is a sum of two: one compares how often each sequence of up to `ngrams` operations occurs along the edges of two
     architectures (isomorphic graphs are equal to it), the other their vector encodings, variable by variable; the
-    likelihood weighs them. In a declared space, the vectors have a kernel for each named choice, continuous, integer or
-    categorical, and one for all together (`surrogates.choice_kernel`). The acquisition function scores the whole space
-    where it can be enumerated (up to 60,000 architectures); elsewhere a pymoo evolution that starts from the best
-    architectures so far looks for its maximum. While other trials are pending, and for every further trial of a batch,
-    the joint noisy expected improvement given the pending ones is used. Failed trials count as the worst value seen.
-    When a fit fails, a warning is issued, the prior scales are used, and the trial's origin reads ``acquisition (fit
-    failed)``.
+    likelihood weighs them. In a declared space there is one for each named choice, continuous, integer or categorical,
+    and one for all together (`surrogates.choice_kernel`), and targets are standard scores. The acquisition function
+    scores the whole space where it can be enumerated (up to 60,000 architectures, 5,000 in a declared space); elsewhere
+    a pymoo evolution that starts from the best architectures so far looks for its maximum. In a declared space that is
+    a search from random ones and mutants of the best so far, in which mutations and steps along the gradient take
+    turns. While other trials are pending, and for every further trial of a batch, the joint noisy expected improvement
+    given the pending ones is used. Failed trials count as the worst value seen. When a fit fails, a warning is issued,
+    the prior scales are used, and the trial's origin reads ``acquisition (fit failed)``.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
     arXiv 2310.20708; Ru et al., Interpretable Neural Architecture Search via Bayesian Optimisation with
@@ -82,12 +89,13 @@ class GPBO(Searcher):
         pending = [t.architecture for t in self.pending.values()]
         space, o = self.domain.space, self.options
         # Twins of one key have different vector encodings; which one it is decides the trials of every seed.
-        pool = candidates(self.domain, self.seed, keep="last") if is_listed(space) else None
+        groups = space.vector_groups if self._by_choice else ()
+        listed = is_listed(space) and (not groups or (space.size or 0) <= _LISTED_CHOICES)
+        pool = candidates(self.domain, self.seed, keep="last") if listed else None
         ngrams = None
-        if o.kernel != "vector":
+        if o.kernel != "vector" and not groups:
             ngrams = pool.encodings.ngrams(o.ngrams) if pool else NGramEncoder(space, [*told, *pending], o.ngrams)
         encode = self._encoder(ngrams)
-        groups = space.vector_groups if o.kernel != "graph" else ()
         scorer = GPScorer(
             encode(told), self._targets(observations), encode(pending), rng, o.acquisition, o.beta, groups
         )
@@ -95,7 +103,10 @@ class GPBO(Searcher):
         if pool:
             choices, features, gone = pool.architectures, self._features(pool, ngrams), pool.positions(self.seen)
         else:
-            choices = self._evolve(lambda found: scorer.marginal(encode(found)), observations, rng)
+            if groups:
+                choices = self._climbed(scorer, observations, rng)
+            else:
+                choices = self._evolve(lambda found: scorer.marginal(encode(found)), observations, rng)
             features, gone = encode(choices), []
         values = scorer.marginal(features)
         values[gone] = -np.inf
@@ -111,8 +122,18 @@ class GPBO(Searcher):
         return Proposal(choices[place], "acquisition" if scorer.fitted else _FAILED)
 
     def _targets(self, observations: Sequence[Observation]) -> NDArray[np.float64]:
-        """Normal scores of the search signal, failures at the worst value seen."""
-        return normal_scores(impute_failures(np.array([self.score(o.outcome) for o in observations])))
+        """The search signal on the scale of the model, failures at the worst value seen.
+
+        Normal scores; standard scores where choices have kernels of their own, which learn how much is lost by what:
+        ranks hide that.
+        """
+        signal = impute_failures(np.array([self.score(o.outcome) for o in observations]))
+        return clipped_scores(signal) if self._by_choice else normal_scores(signal)
+
+    @property
+    def _by_choice(self) -> bool:
+        """Whether the kernel is one of named choices, and nothing else."""
+        return self.options.kernel != "graph" and bool(self.domain.space.vector_groups)
 
     def _evolve(
         self, score: Score, observations: Sequence[Observation], rng: np.random.Generator
@@ -129,13 +150,27 @@ class GPBO(Searcher):
         )
         return [a for a, _ in found if not self.is_seen(a)][:_SCREENED] or [self.draw_unseen(rng)]
 
+    def _climbed(
+        self, scorer: GPScorer, observations: Sequence[Observation], rng: np.random.Generator
+    ) -> list[Architecture]:
+        """Unseen architectures with high acquisition, where choices have names."""
+        ranked = [o.trial.architecture for o in sorted(observations, key=lambda o: -self.score(o.outcome))]
+        found = climbed(
+            self.domain.space,
+            scorer,
+            ranked,
+            rng,
+            key=self.domain.identity,
+            known=self.seen,
+            number=_SCREENED_CHOICES,
+        )
+        return found or [self.draw_unseen(rng)]
+
     def _encoder(self, ngrams: NGramEncoder | None) -> Callable[[Sequence[Architecture]], Blocks]:
         """What describes architectures by the blocks of features that the option `kernel` asks for."""
 
         def encode(architectures: Sequence[Architecture]) -> Blocks:
-            vectors = np.zeros((len(architectures), self.domain.space.vector_size))
-            for row, architecture in enumerate(architectures):
-                vectors[row] = self.domain.space.encode_vector(architecture)
+            vectors = self.domain.space.encode_vectors(architectures)
             return self._blocks(ngrams(architectures) if ngrams else None, vectors)
 
         return encode

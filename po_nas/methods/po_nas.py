@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,19 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 from scipy.cluster.vq import kmeans2
+from scipy.sparse import csr_array
 
 from po_nas.core.searcher import Domain, MethodOptions
 from po_nas.core.trial import Observation
 from po_nas.methods.candidates.candidate_evolution import CandidateEvolution, EvolutionOptions, PredictedScores
 from po_nas.methods.candidates.candidate_set import CandidateSet, require_proxies
+from po_nas.methods.candidates.choice_search import climbed
 from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
 from po_nas.spaces.base import Architecture
 from proxies.fusion import redundant
-from surrogates.candidate_kernels import Component, Linear, VaryingCoefficients
+from surrogates.acquisition import GPScorer
+from surrogates.candidate_kernels import Component, LearnedSimilarity, Linear, VaryingCoefficients
 from surrogates.encodings import Encodings
 from surrogates.isolation import single_thread
+from surrogates.labels import clipped_scores, impute_failures
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
 __all__ = ["PONAS", "Cluster", "clusters"]
@@ -107,7 +111,9 @@ class PONAS(ProxyBO):
 
     In a space that cannot be enumerated candidates evolve from trial `evolve_from` on
     (`po_nas.methods.candidates.candidate_evolution`), ordered by the mean of the model; offspring are scored with proxy
-    scores that an encoder predicts, which is pre-trained on the candidates the first time.
+    scores that an encoder predicts, which is pre-trained on the candidates the first time. In a declared space the
+    model has one kernel more, that of the named choices with the scales that the observations tell, and what joins the
+    candidates is what a Gaussian process with that kernel alone would evaluate (as in ``gp_bo``).
 
     This replaces the paper's network, which has no uncertainty and needs tens of evaluations, and its greedy argmax;
     ``po_nas_paper`` is the method as published. `trust` tells the weights of any candidate.
@@ -122,24 +128,64 @@ class PONAS(ProxyBO):
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
         self._latest: ProxyFeatures | None = None
+        self._scorer: tuple[int, Hashable, GPScorer] | None = None
+        self._choices: tuple[ProxyFeatures, GPScorer, LearnedSimilarity] | None = None
 
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
         """Similarities, and coefficients of proxy scores."""
         weights = self.options.weights
 
+        choices = self._learned_choices(features)
+
         def make() -> MarginalisedGP:
-            components: list[Component] = [*features.similarities]
-            sequences = features.similarities[1]
+            components: list[Component] = [*choices, *features.similarities]
             with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
-            hypotheses = [features.without_proxies(0.5), with_proxies]
+            without = features.without_proxies(0.5)
+            hypotheses = [replace(without, components=(*choices, *without.components)), with_proxies]
             if weights != "equal":
                 components.append(linear := Linear(features.z))
                 if weights == "architecture":
-                    components.append(VaryingCoefficients(linear, sequences))
+                    components.append(VaryingCoefficients(linear, features.alike))
                 hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=0.25))
             return MarginalisedGP(components, features.fused, _PRIORS, hypotheses, features.fused_weights)
 
-        return self.domain.cache.get("po_nas model", (features,), weights, make)
+        return self.domain.cache.get("po_nas model", (features, *choices), weights, make)
+
+    def _learned_choices(self, features: ProxyFeatures) -> tuple[LearnedSimilarity, ...]:
+        """In a space of named choices, the kernel of all of them with the scales that the observations tell."""
+        if not self.domain.space.vector_groups or len(self.successes) < 2:
+            return ()
+        scorer = self._by_choice(self.asked, self.observations)
+        if self._choices is None or self._choices[:2] != (features, scorer):
+            self._choices = features, scorer, scorer.similarity(features.vectors)
+        return self._choices[2:]
+
+    def _by_choice(self, number: int, told: Sequence[Observation]) -> GPScorer:
+        """A Gaussian process over the choices alone, fitted to what was told before trial `number`."""
+        key = tuple((o.trial.architecture, o.outcome.validation) for o in told)
+        if self._scorer is None or self._scorer[:2] != (number, key):
+            space = self.domain.space
+            vectors = csr_array(space.encode_vectors([o.trial.architecture for o in told]))
+            signal = impute_failures(np.array([self.score(o.outcome) for o in told]))
+            nothing = (csr_array((0, space.vector_size)),)
+            rng = self.stream("acquisition", number)
+            fitted = GPScorer((vectors,), clipped_scores(signal), nothing, rng, groups=space.vector_groups)
+            self._scorer = number, key, fitted
+        return self._scorer[2]
+
+    def _climbed(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> list[Architecture]:
+        """Architectures that improve most, by the choices alone; none that is a candidate already."""
+        if sum(o.outcome.validation is not None for o in told) < 2:
+            return []
+        ranked = [o.trial.architecture for o in sorted(told, key=lambda o: -self.score(o.outcome))]
+        return climbed(
+            self.domain.space,
+            self._by_choice(number, told),
+            ranked,
+            self.stream("evolution", number),
+            key=self.domain.identity,
+            known=candidates.position,
+        )
 
     def features(self) -> ProxyFeatures:
         """The candidates, with what evolution and evaluations have added by now."""
@@ -154,7 +200,8 @@ class PONAS(ProxyBO):
 
     @cached_property
     def _evolution(self) -> CandidateEvolution:
-        return CandidateEvolution(self, self._base.candidates, self.options, self._predicted)
+        source = self._climbed if self.domain.space.vector_groups else None
+        return CandidateEvolution(self, self._base.candidates, self.options, self._predicted, source)
 
     def _extended(self, candidates: CandidateSet) -> ProxyFeatures:
         start = len(self._base.candidates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,13 @@ class Space(ABC):
     def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
         """Vector encoding of shape (vector_size,), entries in [0, 1]."""
 
+    def encode_vectors(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Vector encodings of n architectures, (n, vector_size)."""
+        found = np.zeros((len(architectures), self.vector_size))
+        for row, architecture in enumerate(architectures):
+            found[row] = self.encode_vector(architecture)
+        return found
+
     @abstractmethod
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
         """The architecture as a graph of operations."""
@@ -175,6 +182,17 @@ class Space(ABC):
     def vector_groups(self) -> tuple[tuple[int, ...], ...]:
         """Columns of `encode_vector` by named choice, for kernels that weigh choices; none by default."""
         return ()
+
+    def scale_columns(self, architecture: Architecture) -> NDArray[np.intp]:
+        """Columns of `encode_vector` that are places on a scale of what this architecture has; none by default.
+
+        `at_places` finds the architectures for other places.
+        """
+        return np.empty(0, dtype=np.intp)
+
+    def at_places(self, architecture: Architecture, places: NDArray[np.float64]) -> Architecture | None:
+        """The architecture with the values nearest to `places` in its `scale_columns`; None where it is not allowed."""
+        return None
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture once, in a fixed order; `NotEnumerableError` for large spaces."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,10 @@ class DerivedSpace(Space):
     def encode_vector(self, architecture: Architecture) -> NDArray[np.float64]:
         """That of the base space."""
         return self.base.encode_vector(architecture)
+
+    def encode_vectors(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Those of the base space."""
+        return self.base.encode_vectors(architectures)
 
     def operation_graph(self, architecture: Architecture) -> OperationGraph:
         """That of the base space."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from po_nas.errors import InvalidArchitectureError, NotEnumerableError
 from po_nas.spaces.base import Architecture, Space
@@ -85,6 +86,15 @@ class RestrictedSpace(DerivedSpace):
         """Those of the base space that fulfil the condition; the goal itself where none does."""
         steps = [step for step in self.base.steps_towards(architecture, goal) if self.admits(step)]
         return iter(steps or ([] if architecture == goal else [goal]))
+
+    def scale_columns(self, architecture: Architecture) -> NDArray[np.intp]:
+        """Those of the base space."""
+        return self.base.scale_columns(architecture)
+
+    def at_places(self, architecture: Architecture, places: NDArray[np.float64]) -> Architecture | None:
+        """That of the base space; None where it does not fulfil the condition."""
+        found = self.base.at_places(architecture, places)
+        return found if found is not None and self.admits(found) else None
 
     def enumerate(self) -> Iterator[Architecture]:
         """Raise `NotEnumerableError`."""

@@ -310,6 +310,24 @@ class SpaceConformance:
 
     @_repeatedly
     @_seeds
+    def test_places_on_scales(self, space: Space, seed: int) -> None:
+        """Many vectors at once are those of each; places on scales lead back, others to architectures or nowhere."""
+        rng = np.random.default_rng(seed)
+        architectures = [space.sample(rng) for _ in range(5)]
+        vectors = space.encode_vectors(architectures)
+        assert np.array_equal(vectors, [space.encode_vector(architecture) for architecture in architectures])
+        assert space.encode_vectors([]).shape == (0, space.vector_size)
+        for architecture, vector in zip(architectures, vectors, strict=True):
+            columns = space.scale_columns(architecture)
+            if not len(columns):
+                continue
+            assert space.at_places(architecture, vector[columns]) == architecture
+            other = space.at_places(architecture, rng.uniform(-0.2, 1.2, len(columns)))
+            if other is not None:
+                space.validate(other)
+
+    @_repeatedly
+    @_seeds
     def test_operation_graph(self, space: Space, seed: int) -> None:
         """Topological, from ``input`` to ``output``, every inner node on a path from an input to the output."""
         graph = space.operation_graph(space.sample(np.random.default_rng(seed)))

@@ -134,3 +134,20 @@ def test_a_failed_fit_still_scores(monkeypatch):
     found = scorer()
     assert found.fitted is False
     assert np.isfinite(marginal(found, CANDIDATES)).all()
+
+
+def test_the_gradient_climbs_where_it_may():
+    rng = np.random.default_rng(0)
+    known = rng.random((15, 4))
+    targets = normal_scores(-np.square(known - 0.6).sum(1))
+    nothing = (csr_array((0, 4)),)
+    found = GPScorer((csr_array(known),), targets, nothing, rng, groups=[[0], [1], [2, 3]])
+    start = rng.random((3, 4))
+    free = np.array([[True] * 4, [True, False, False, True], [False] * 4])
+    moved = found.ascended(start, free, 10)
+    before, after = (found.marginal((csr_array(x),)) for x in (start, moved))
+    assert np.allclose(moved[~free], start[~free])
+    assert ((moved >= -1e-12) & (moved <= 1 + 1e-12)).all()
+    assert after[0] > before[0] + 0.01
+    assert after[1] > before[1]
+    assert after[2] == pytest.approx(before[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from surrogates.choice_kernel import ChoiceKernel
+from surrogates.choice_kernel import ChoiceKernel, _Sum
 from surrogates.gaussian_process import ArchitectureGP
 
 GROUPS = [[0], [1, 2, 3], [4], [5, 6]]
@@ -86,3 +86,24 @@ def test_it_learns_which_choice_matters():
         errors.append(np.corrcoef(gp.marginals([inputs])[0].detach().numpy(), truth)[0, 1])
     assert errors[0] > 0.97
     assert errors[0] > errors[1]
+
+
+def test_derivatives():
+    generator = torch.Generator().manual_seed(0)
+    squares, lengths, amplitudes = (
+        torch.rand(shape, generator=generator, dtype=torch.double) + 0.1 for shape in ((3, 4), 3, 3)
+    )
+    squares[0, 0] = 0.0
+    scales = [one.requires_grad_() for one in (lengths, amplitudes, torch.ones(1, dtype=torch.double))]
+    assert torch.autograd.gradcheck(lambda *given: _Sum.apply(squares, *given), scales)
+    # At distance 0 there is a derivative from one side alone.
+    inner = (squares + 0.1).requires_grad_()
+    assert torch.autograd.gradcheck(_Sum.apply, (inner, *scales))
+
+
+def test_every_way_to_compute_it_gives_the_same():
+    k, train, new = kernel(), points(20), points(9, 4)
+    with torch.no_grad():
+        quick = k.forward(new, train)
+        assert torch.allclose(k.forward(train, train), k.forward(train, train.clone() + 1e-300), atol=1e-7)
+    torch.testing.assert_close(quick, k.forward(new, train).detach(), atol=1e-7, rtol=0)

@@ -21,6 +21,8 @@ __all__ = ["CandidateEvolution", "EvolutionOptions", "OffspringScorer", "Predict
 
 _LAST = 5
 """Trials before the end of the budget from which pairs are chosen by score alone."""
+_KEPT_BY_CHOICE = 10
+"""Offspring of a generation that stay where an acquisition function has chosen them already."""
 _SPAN = 10
 """Generations until then where the budget is not counted in evaluations, as published."""
 
@@ -59,6 +61,13 @@ class OffspringScorer(Protocol):
         """Fit to what was told before trial `number`, with randomness that depends on it alone; None: too few data."""
 
 
+class OffspringSource(Protocol):
+    """What proposes offspring by itself, best first, where named choices tell a better way than pairs."""
+
+    def __call__(self, number: int, candidates: CandidateSet, told: Sequence[Observation]) -> Sequence[Architecture]:
+        """From what was told before trial `number`, with randomness that depends on it alone; none that is known."""
+
+
 class _Kept(NamedTuple):
     """What was made from an earlier set and a key."""
 
@@ -88,12 +97,19 @@ class CandidateEvolution:
         base: The candidates it starts from.
         options: Of the evolution.
         scorer: The model that orders candidates and offspring.
+        source: What offspring come from instead of pairs; then at most ten of them stay.
     """
 
     def __init__(
-        self, searcher: Searcher, base: CandidateSet, options: EvolutionOptions, scorer: OffspringScorer
+        self,
+        searcher: Searcher,
+        base: CandidateSet,
+        options: EvolutionOptions,
+        scorer: OffspringScorer,
+        source: OffspringSource | None = None,
     ) -> None:
         self._searcher, self._base, self._options, self._scorer = searcher, base, options, scorer
+        self._offspring = source
         self._source = require_proxies(searcher.domain, type(searcher).__name__)
         self._generations: dict[int, _Kept] = {}
         self._latest: _Kept | None = None
@@ -147,6 +163,10 @@ class CandidateEvolution:
     ) -> CandidateSet:
         o, domain = self._options, self._searcher.domain
         candidates = self._with(before, seen)
+        left = o.keep if o.proxy_budget is None else o.proxy_budget - (len(before) - len(self._base))
+        if self._offspring is not None:
+            found = self._offspring(number, candidates, told)[: max(min(o.keep, left, _KEPT_BY_CHOICE), 0)]
+            return before.extended(found, np.ascontiguousarray(self._scores(found))) if found else before
         scores = self._scorer(number, candidates, told)
         if scores is None or np.isfinite(scores.candidates).sum() < 2:
             return before
@@ -162,7 +182,6 @@ class CandidateEvolution:
             key=domain.identity,
             known=candidates.position,
         )
-        left = o.keep if o.proxy_budget is None else o.proxy_budget - (len(before) - len(self._base))
         chosen = select_survivors(offspring, scores.offspring, min(o.keep, left))
         return before.extended(chosen, np.ascontiguousarray(self._scores(chosen))) if chosen else before
 

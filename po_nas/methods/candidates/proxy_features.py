@@ -44,7 +44,8 @@ class ProxyFeatures:
         prior: Weights (k,) of the proxies before anything is observed, summing to 1.
         fused: Mean normal score under these weights (m,), standardised.
         vectors: Vector encodings (m, d).
-        sequences: Counts of operation sequences (m, s).
+        sequences: Counts of operation sequences (m, s); the vectors again in a space of named choices, whose
+            sequences say nothing more.
     """
 
     candidates: CandidateSet
@@ -61,14 +62,16 @@ class ProxyFeatures:
         normaliser = NormalScores(candidates.scores, missing="failed")
         z, prior = normaliser.fitted, _prior(candidates.names)
         fused = _prior_mean(z, prior)
+        vectors = candidates.encodings.vectors
+        by_choice = bool(candidates.space.vector_groups)
         return cls(
             candidates,
             normaliser,
             z,
             prior,
             (fused - fused.mean()) / (fused.std() or 1.0),
-            candidates.encodings.vectors,
-            candidates.encodings.ngrams(_NGRAMS).references.toarray(),
+            vectors,
+            vectors if by_choice else candidates.encodings.ngrams(_NGRAMS).references.toarray(),
         )
 
     def extended(self, architectures: Sequence[Architecture], z: F64, candidates: CandidateSet) -> ProxyFeatures:
@@ -81,29 +84,40 @@ class ProxyFeatures:
             return self
         space, mean = candidates.space, _prior_mean(self.z, self.prior)
         fused = (_prior_mean(z, self.prior) - mean.mean()) / (mean.std() or 1.0)
-        vectors = np.stack([space.encode_vector(architecture) for architecture in architectures])
-        sequences = self.candidates.encodings.ngrams(_NGRAMS)(architectures).toarray()
+        vectors = np.concatenate([self.vectors, space.encode_vectors(architectures)])
+        if space.vector_groups:
+            sequences = vectors
+        else:
+            added = self.candidates.encodings.ngrams(_NGRAMS)(architectures).toarray()
+            sequences = np.concatenate([self.sequences, added])
         return replace(
             self,
             candidates=candidates,
             z=np.concatenate([self.z, z]),
             fused=np.concatenate([self.fused, fused]),
-            vectors=np.concatenate([self.vectors, vectors]),
-            sequences=np.concatenate([self.sequences, sequences]),
+            vectors=vectors,
+            sequences=sequences,
         )
 
     @cached_property
     def similarities(self) -> tuple[Similarity, ...]:
         """Kernels of vector encodings, of operation sequences, and last of proxy scores; columns are computed once.
 
-        Where vectors have places of hyperparameters on a scale (`Space.numeric_columns`), these have one of their own,
-        before the last.
+        In a space of named choices there is none of sequences. Where vectors have places of hyperparameters on a scale
+        (`Space.numeric_columns`), these have one of their own, before the last.
         """
-        encodings = [Similarity(self.vectors), Similarity(self.sequences)]
+        encodings = [Similarity(self.vectors)]
+        if self.sequences is not self.vectors:
+            encodings.append(Similarity(self.sequences))
         numeric = self.candidates.space.numeric_columns
         if len(numeric):
             encodings.append(Similarity(self.vectors[:, numeric]))
         return (*encodings, Similarity(self.z))
+
+    @property
+    def alike(self) -> Similarity:
+        """The kernel under which alike architectures trust the same proxies."""
+        return self.similarities[0 if self.sequences is self.vectors else 1]
 
     @property
     def fused_weights(self) -> F64:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from po_nas.errors import short
 from po_nas.spaces.declared.errors import DeclarationError
@@ -92,6 +93,10 @@ class Choice(ABC):
     def unit(self, position: int) -> float:
         """Where a position lies on the scale from 0 to 1."""
         return position / (self.count - 1) if self.count > 1 else 0.0
+
+    def units(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Where positions (n,) lie on the scale; those below 0 get any number."""
+        return positions / (self.count - 1) if self.count > 1 else np.zeros(len(positions))
 
     def nearest(self, unit: float) -> int:
         """The position next to a place on the scale from 0 to 1."""
@@ -212,6 +217,12 @@ class Int(Choice):
         if not self.log:
             return super().unit(position)
         return math.log((self.low + position) / self.low) / math.log(self.high / self.low)
+
+    def units(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Places on the scale."""
+        if not self.log:
+            return super().units(positions)
+        return np.array([self.unit(max(position, 0)) for position in positions.tolist()])
 
     def nearest(self, unit: float) -> int:
         """The integer next to a place on the scale."""

@@ -72,6 +72,31 @@ class CodeEncodings:
                 found[column + position] = 1.0
         return found
 
+    def vectors(self, codes: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Vectors (n, vector_size) of n codes; the same as those of `vector`."""
+        table = np.array(codes, dtype=np.intp).reshape(-1, len(self._layout.slots))
+        found = np.zeros((len(table), self.vector_size))
+        for column, slot, positions in zip(self._columns, self._layout.slots, table.T, strict=True):
+            present = positions != ABSENT
+            if slot.conditions:
+                found[:, column] = present
+                column += 1
+            if slot.choice.numeric:
+                found[:, column] = np.where(present, slot.choice.units(positions), _MIDDLE)
+            else:
+                rows = np.flatnonzero(present)
+                found[rows, column + positions[rows]] = 1.0
+        return found
+
+    def on_scale(self, code: Sequence[int]) -> tuple[list[int], NDArray[np.intp]]:
+        """Slots that exist and have several places on a scale, and their columns."""
+        chosen = [
+            (number, column + bool(slot.conditions))
+            for number, (column, slot) in enumerate(zip(self._columns, self._layout.slots, strict=True))
+            if slot.choice.numeric and slot.choice.count > 1 and code[number] != ABSENT
+        ]
+        return [number for number, _ in chosen], np.array([column for _, column in chosen], dtype=np.intp)
+
     @property
     def graph_shape(self) -> tuple[int, int, int]:
         """Nodes, features of a node, features of an edge."""

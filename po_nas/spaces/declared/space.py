@@ -425,6 +425,26 @@ class DeclaredSpace(Space):
         """Places on scales and one-hots, as `CodeEncodings.vector` says; shape (vector_size,)."""
         return self._encodings.vector(architecture.code)
 
+    def encode_vectors(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """The same of n architectures, (n, vector_size)."""
+        return self._encodings.vectors([architecture.code for architecture in architectures])
+
+    def scale_columns(self, architecture: Architecture) -> NDArray[np.intp]:
+        """Columns of the places of all choices that exist and lie on a scale, layers included."""
+        return self._encodings.on_scale(architecture.code)[1]
+
+    def at_places(self, architecture: Architecture, places: NDArray[np.float64]) -> Architecture | None:
+        """The architecture with the values nearest to `places`.
+
+        What comes into being by it is as in `neighbours`. None where the constraints do not allow it.
+        """
+        code = architecture.code
+        for number, place in zip(self._encodings.on_scale(code)[0], places.tolist(), strict=True):
+            position = self._layout.slots[number].choice.nearest(min(max(place, 0.0), 1.0))
+            if code[number] not in (ABSENT, position):
+                code = self._with(code, number, position, self._like_before(code, number))
+        return Architecture(self.name, tuple(code)) if self._admits(code) else None
+
     def encode_graph(self, architecture: Architecture) -> GraphEncoding:
         """The dense graph, as `CodeEncodings.graph` says."""
         return self._encodings.graph(architecture.code)
