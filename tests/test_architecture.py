@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -82,15 +83,20 @@ def is_module(root: Path, name: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+@functools.cache
+def import_statements(text: str) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports(root: Path) -> Iterator[Import]:
     """Every import statement, those inside functions and those for types alone included."""
     for name, path in modules(root):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-            where = f"{path.relative_to(root)}:{getattr(node, 'lineno', 0)}"
+        for node in import_statements(path.read_text(encoding="utf-8")):
+            where = f"{path.relative_to(root)}:{node.lineno}"
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     yield Import(where, name, alias.name)
-            elif isinstance(node, ast.ImportFrom):
+            else:
                 base = node.module or ""
                 if node.level:
                     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]

@@ -33,12 +33,7 @@ from po_nas.errors import PoNasError, RenamedWarning
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="po-nas",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = typer.Typer(name="po-nas", no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:

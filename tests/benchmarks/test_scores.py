@@ -46,7 +46,9 @@ def need(name, public_data):
     public_data(benchmarks.registry.entry(name).spec.dataset or "nasbench201")
 
 
-@pytest.mark.parametrize("name", RHO)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n.startswith("nasbench101") else []) for n in RHO]
+)
 def test_rank_correlations_are_the_published_ones(name, public_data):
     need(name, public_data)
     table, benchmark = benchmarks.score_table(name, "published"), benchmarks.get(name)

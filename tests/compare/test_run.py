@@ -247,6 +247,7 @@ def test_failed_evaluations_are_nan(monkeypatch):
 # -- studies -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_how_it_was_run(tmp_path):
     """In one process or two, with other labels, and seeds added later."""
     path = run_comparison(config(), tmp_path / "one")

@@ -30,6 +30,7 @@ class TestGPBO(SearcherConformance):
     budget = 8
 
 
+@pytest.mark.slow
 class TestGPBOInALargeSpace(SearcherConformance):
     """Candidates come from evolution where the space cannot be enumerated."""
 

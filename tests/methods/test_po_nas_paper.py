@@ -21,6 +21,7 @@ class TestPONASPaper(MetricConformance):
     budget = 5
 
 
+@pytest.mark.slow
 class TestPONASPaperEvolving(MetricConformance):
     method = "po_nas_paper"
     options = MappingProxyType(

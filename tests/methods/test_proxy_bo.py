@@ -27,6 +27,7 @@ class TestPONAS(MetricConformance):
     budget = 10
 
 
+@pytest.mark.slow
 class TestPONASInALargeSpace(MetricConformance):
     method = "po_nas"
     options = MappingProxyType({"pool": 60, "initial": 4, "initial_by_proxy": 2, "acquisition": "thompson"})

@@ -15,8 +15,15 @@ from po_nas.testing import ToyObjective
 from tests.errors import raised
 from tests.methods.toy import ToyMetrics
 
+QUICK = {"nasbench201/cifar100", "nasbench201/imagenet16-120", "nasbench_graph/cora", "transnas_micro/jigsaw"}
+TABLES = [
+    pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name in benchmarks.names()
+    if not benchmarks.trains(name)
+]
 
-@pytest.mark.parametrize("name", [n for n in benchmarks.names() if not benchmarks.trains(n)])
+
+@pytest.mark.parametrize("name", TABLES)
 def test_inputs_fit_the_networks_of_every_benchmark(name, public_data):
     spec = benchmarks.registry.entry(name).spec
     if spec.dataset:

@@ -101,6 +101,7 @@ def load(task, feedback):
 """
 
 
+@pytest.mark.slow
 def test_a_benchmark_of_a_plug_in_is_rebuilt_by_its_name(tmp_path):
     """It need not be picklable; the search and its resumption load the file in the workers."""
     (tmp_path / "there.py").write_text(PLUGIN)
@@ -119,7 +120,11 @@ def test_a_benchmark_of_a_plug_in_is_rebuilt_by_its_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("act", "budget", "options", "named"),
-    [("kill", 6, {}, "SIGKILL"), ("exit", 1, {}, "code 9"), ("stop", 1, {"silence_s": 1.6}, "1.6 s")],
+    [
+        ("kill", 3, {}, "SIGKILL"),
+        pytest.param("exit", 1, {}, "code 9", marks=pytest.mark.slow),
+        pytest.param("stop", 1, {"silence_s": 1.6}, "1.6 s", marks=pytest.mark.slow),
+    ],
 )
 def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budget, options, named):
     objective = SourceTask(folder, act, times=1)
@@ -139,6 +144,7 @@ def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budg
         assert not alive(first)
 
 
+@pytest.mark.slow
 def test_a_trial_that_always_kills_its_worker_is_quarantined(tmp_path, folder):
     objective = SourceTask(folder, "kill", times=99)
     out = tmp_path / "run"
@@ -177,7 +183,10 @@ def test_a_retry_of_nothing_is_a_damaged_journal(tmp_path, folder):
 
 @pytest.mark.parametrize(
     ("act", "options", "named"),
-    [("hang", {"timeout_s": 0.6}, ["timeout: ", "0.6 s"]), ("eat", {"memory_mb": 300}, ["executor.memory_mb", "300"])],
+    [
+        ("hang", {"timeout_s": 0.6}, ["timeout: ", "0.6 s"]),
+        pytest.param("eat", {"memory_mb": 300}, ["executor.memory_mb", "300"], marks=pytest.mark.slow),
+    ],
 )
 def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, options, named):
     objective = SourceTask(folder, act, times=99)
@@ -193,6 +202,7 @@ def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, op
         assert not alive(pid)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_trial_raised_is_replaced(tmp_path, folder):
     """A CUDA error leaves a process in which nothing works any more."""
     objective = SourceTask(folder, "raise", times=99)
@@ -214,6 +224,7 @@ def test_an_objective_that_cannot_be_sent_costs_nothing(tmp_path, folder):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_is_given_up_and_none_ends_the_search(tmp_path, folder, caplog):
     out = tmp_path / "run"
     with raised(ExecutorError, "OSError: ", f"po-nas resume {out}"):
@@ -234,6 +245,7 @@ po_nas.search(benchmark="nasbench_graph/proteins", method="random", budget=2, ou
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_the_guard_is_told_so(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(_UNGUARDED)
