@@ -14,7 +14,7 @@ from po_nas import Categorical, Float, Int, Ordinal
 space = po_nas.declare(
     "gpt",
     context=Ordinal([16, 32, 64]),
-    dim=Ordinal([16, 32, 64]),
+    dim=Ordinal([16, 32, 48]),
     depth=Int(1, 3),
     heads=Ordinal([1, 2, 4]).each("depth"),
     act=Categorical(["relu", "gelu"]),
@@ -57,14 +57,14 @@ def train(config, seed, steps):
     windows, last = codes[:known].unfold(0, size + 1, 1), codes[known - 1 :].unfold(0, size + 1, size)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config["lr"])
     for _ in range(steps):
-        batch = windows[torch.randint(len(windows), (32,))]
+        batch = windows[torch.randint(len(windows), (16,))]
         optimiser.zero_grad()
         cross_entropy(network(batch[:, :-1]), batch[:, 1:]).backward()
         optimiser.step()
     return cross_entropy(network.eval()(last[:, :-1]), last[:, 1:]) / math.log(2)
 
 
-def main(budget=20, steps=300, method="gp_bo", out="runs/char_gpt"):
+def main(budget=20, steps=200, method="gp_bo", out="runs/char_gpt"):
     options = {"maximize": False, "method": method, "budget": budget, "out": out}
     return po_nas.search(space=space, objective=partial(train, steps=steps), **options)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from po_nas.errors import ConfigError, MissingExtraError, UnknownNameError
+from po_nas.errors import ConfigError, MissingExtraError, PoNasError, UnknownNameError
 from po_nas.runtime.imports.evaluations import Evaluation, Found, ImportFileError, LeftOut, told
 
 if TYPE_CHECKING:
@@ -62,22 +62,22 @@ def read_study_file(path: Path, study: str | None, value: str | None) -> Found:
         try:
             storage = _storage(path, Path(folder))
             names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
-        except ImportFileError:
+            if not names:
+                raise ImportFileError(path, "holds no study")
+            if study is None and len(names) > 1:
+                raise ConfigError("study", "", f"must name one; {path.name} holds {', '.join(sorted(names))}")
+            if study is not None and study not in names:
+                raise UnknownNameError(f"study of {path.name}", study, names)
+            # What is found is in memory, so nothing of it hangs on the folder.
+            found = read_study(optuna.load_study(study_name=study or names[0], storage=storage), value)
+            storage.remove_session()
+        except PoNasError:
             raise
         except Exception as error:
             # Databases, migrations and JSON fail in many ways.
             told_by = " ".join(str(error).split())[:200]
             raise ImportFileError(path, f"cannot be read by Optuna ({type(error).__name__}: {told_by})") from error
-        if not names:
-            raise ImportFileError(path, "holds no study")
-        if study is None and len(names) > 1:
-            raise ConfigError("study", "", f"must name one; {path.name} holds {', '.join(sorted(names))}")
-        if study is not None and study not in names:
-            raise UnknownNameError(f"study of {path.name}", study, names)
-        # Trials are copied into memory, so nothing of them is left in the folder.
-        found = read_study(optuna.load_study(study_name=study or names[0], storage=storage), value)
-        storage.remove_session()
-        return found
+    return found
 
 
 def _storage(path: Path, folder: Path) -> BaseStorage:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import optuna
@@ -11,7 +13,7 @@ import pytest
 
 import po_nas
 from po_nas import Float, Int
-from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.errors import ConfigError, MissingExtraError, UnknownNameError
 from po_nas.runtime.imports.evaluations import ImportFileError, NothingFitsError
 from tests.errors import raised
 
@@ -175,3 +177,28 @@ def test_several_values_and_user_attributes(tmp_path):
     assert best("1").result.validation == 0.7
     assert best("f1", maximize=True).result.validation == 0.5
     assert best("accuracy", where={"epochs": "9"}).result.validation == 0.6
+
+
+def test_damaged_files_are_refused(sqlite, tmp_path):
+    """Whatever is changed in a file, there is one sentence, or what is whole."""
+    content = bytearray(sqlite.read_bytes())
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        damaged = bytearray(content)
+        place = int(rng.integers(100, len(content) - 4000))
+        damaged[place : place + 4000] = rng.bytes(4000)
+        (tmp_path / "a.db").write_bytes(damaged)
+        with suppress(po_nas.PoNasError):
+            po_nas.import_evaluations(tmp_path / "a.db", space=SPACE, out=tmp_path / str(number), study="first")
+            assert set(told(tmp_path / str(number))) <= set(SEEN.items())
+    (tmp_path / "b.log").write_text(
+        '{"op_code": 0, "worker_id": "a", "study_name": "x", "directions": [7]}\n{"op_code": 4\n'
+    )
+    with raised(ImportFileError, path=tmp_path / "b.log"):
+        po_nas.import_evaluations(tmp_path / "b.log", space=SPACE, out=tmp_path / "run")
+
+
+def test_without_optuna_the_error_says_what_to_install(sqlite, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with raised(MissingExtraError, "po-nas[optuna]", extra="optuna"):
+        po_nas.import_evaluations(sqlite, space=SPACE, out=tmp_path / "run")
