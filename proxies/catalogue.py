@@ -223,6 +223,7 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
             failure="assumes convolutions with batch normalisation; shortcuts are kept; without normalisation, "
             "features beyond 1e308 (some 200 wide layers) have no score",
             reference="Lin et al., Zen-NAS, ICCV 2021, arXiv 2102.01063",
+            version=2,
         ),
         "zen:zen",
         "sensitivity of the last feature map to the input, rescaled by batch normalisation",

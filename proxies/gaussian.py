@@ -128,7 +128,7 @@ def _draw(layers: Sequence[Layer], normal: Callable[[Tensor], Tensor]) -> dict[s
         base = drawn.get(part.key)
         if base is None:
             base = numbers.new_zeros(0).new_empty_strided(part.base_shape, part.base_stride).zero_()
-        flat = base.flatten()
+        flat = base.flatten().clone()
         flat[places.to(flat.device)] = numbers.flatten()
         drawn[part.key] = base.copy_(flat.view(part.base_shape))
     return drawn

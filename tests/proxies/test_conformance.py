@@ -14,8 +14,9 @@ from po_nas.testing.proxies import ProxyConformance
 
 COUNT = itertools.count()
 # One for every kind of pass; test_engine.py has the others for the most part of this.
-NAMES = ["epe_nas", "fisher", "flops", "grasp", "meco", "ntk", "swap", "synflow", "zen", "zico", "az_trainability"]
-NAMES += ["near", "vkdnw", "intrain", "l_swag", "dextr", "wrcor", "reg_swap", "meco_opt", "ncd_nwot", "ncd_swap"]
+NAMES = ["fisher", "flops", "meco", "swap", "zico", "reg_swap", "az_trainability"]
+SLOW = ["epe_nas", "grasp", "ntk", "synflow", "zen", "near", "vkdnw", "intrain", "l_swag", "dextr", "wrcor", "meco_opt"]
+SLOW += ["ncd_nwot", "ncd_swap"]
 # test_equal_functions.py does these for all proxies at once.
 ELSEWHERE = dict.fromkeys(
     [
@@ -25,6 +26,9 @@ ELSEWHERE = dict.fromkeys(
     ]
 )
 KITS = {f"Test_{name}": type(f"Test_{name}", (ProxyConformance,), {"proxy": name} | ELSEWHERE) for name in NAMES}
+for name in SLOW:
+    content = {"proxy": name, "pytestmark": pytest.mark.slow} | ELSEWHERE
+    KITS[f"Test_{name}"] = type(f"Test_{name}", (ProxyConformance,), content)
 globals().update(KITS)
 
 
@@ -87,6 +91,7 @@ def registered():
         proxies.registry.remove(name)
 
 
+@pytest.mark.slow
 def test_the_kit_passes_a_proxy_of_the_function(registered):
     kit = registered(output_spread, passes=("forward",))
     kit.test_equal_functions_have_equal_scores()
@@ -94,7 +99,7 @@ def test_the_kit_passes_a_proxy_of_the_function(registered):
     kit.test_does_not_depend_on_its_surroundings()
 
 
-@pytest.mark.parametrize("function", [convolutional_weights, positive_features])
+@pytest.mark.parametrize("function", [pytest.param(convolutional_weights, marks=pytest.mark.slow), positive_features])
 def test_the_kit_finds_a_proxy_of_the_classes_of_modules(registered, function):
     kit = registered(function, passes=("forward",))
     with pytest.raises(AssertionError):
