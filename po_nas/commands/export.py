@@ -97,8 +97,9 @@ def _initial(directory: Path, trust: Trust) -> NetworkFile:
     from po_nas.training.final import default_recipe
 
     winner, run = _winner(directory, trust), load_run(directory, trust)
-    if winner.get("space") != "darts":
-        raise ConfigError("format", str(winner.get("space")), "networks of the space darts alone can be exported")
     family, _, task = str(run.config["benchmark"]).partition("/")
+    space = str(winner.get("space"))
+    if space != "darts" and family != "train":
+        raise ConfigError("format", space, "of searches in tables, networks of the space darts alone can be exported")
     dataset = task.rpartition("/")[2] if family == "train" else "cifar10"
-    return untrained("darts", winner["string"], dataset, default_recipe(dataset), {})
+    return untrained(space, winner["string"], dataset, default_recipe(dataset), {})

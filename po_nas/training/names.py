@@ -18,15 +18,12 @@ _GRAPHS = ("nasbench_graph", "nasbench_graph_proteins")
 def names() -> list[str]:
     """What is listed: networks for images on image sets, declared spaces and those of plug-ins on all data sets."""
     found = []
-    for space in spaces.names():
-        entry = spaces.registry.entry(space)
-        ours = entry.origin == "po-nas"
-        if space in _GRAPHS or not (space in networks or entry.spec == "declared"):
+    for space in spaces.registry.entries():
+        if space.name in _GRAPHS or not (space.name in networks or space.spec == "declared"):
             continue
-        for dataset in data_sets.names():
-            target = data_sets.registry.entry(dataset).target
-            if not ours or isinstance(target, data_sets.ImageSet):
-                found.append(f"{_FAMILY}{space}/{dataset}")
+        for dataset in data_sets.registry.entries():
+            if space.origin != "po-nas" or isinstance(dataset.target, data_sets.ImageSet):
+                found.append(f"{_FAMILY}{space.name}/{dataset.name}")
     return found
 
 

@@ -157,6 +157,8 @@ class TrainingObjective(Objective):
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
         data.check(chosen)
         self._tuned = _tuned(space)
+        if "batch" in self._tuned and isinstance(data, OwnData) and data.has_own_batches:
+            raise ConfigError("batch", "", "is a choice of the space, but batches are those of a DataLoader")
         self._network = check_network(space, chosen, data, prefix)
         self.device = chosen_device(options.device)
         self._folder = None if options.folder is None else Path(options.folder)
@@ -344,6 +346,7 @@ class TrainingObjective(Objective):
         carved = f"validation, {100 * r.validation:g} % of the training {{}}, {by_class}seed {r.split_seed}"
         own = isinstance(source, OwnData)
         limit = "" if self.options.samples is None else f", {self.options.samples} {'samples' if own else 'images'}"
+        batch = source.batch if isinstance(source, OwnData) and source.has_own_batches else r.batch
         metric = self.metric
         measured = f"test {source.task.measured}" + (f" ({metric.unit})" if metric.unit else "")
         said = {
@@ -353,7 +356,7 @@ class TrainingObjective(Objective):
             "split": carved.format("samples" if own else "images"),
             "epochs": str(r.epochs),
             "runs": f"1 training, {r.signal} epoch",
-            "source": f"trained by po-nas: {self._described_network()}batch {r.batch}",
+            "source": f"trained by po-nas: {self._described_network()}batch {batch}",
             "early_stopping": "none"
             if early is None
             else f"halving from epoch {early.first}, 1 in {early.eta} goes on",

@@ -77,6 +77,8 @@ class Training:
         self._given = {"train": train, "validation": validation, "test": test, "kind": task}
         self._given |= {"metric": metric, "classes": num_classes, "context": context}
         self._source = self._read()
+        if "batch" in settings and getattr(self._source, "has_own_batches", False):
+            raise ConfigError("batch", settings["batch"], "is that of your DataLoader; set it there")
         # Now, not when the search has begun.
         self._source.check(self._chosen(""))
 

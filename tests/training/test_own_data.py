@@ -165,6 +165,8 @@ def test_the_form_of_the_data_changes_nothing():
         assert told(Training(given, validation, **FAST), PERCEPTRONS) == expected
     assert told(Training((X, Y), TensorDataset(X[:30], Y[:30]), **FAST), PERCEPTRONS) == expected
     one = told(Training(Pairs(), Pairs(), batch=16, **FAST), PERCEPTRONS)
+    train = Training(Pairs(), Pairs(), batch=16, **FAST).on(PERCEPTRONS).data.train
+    assert [len(y) for _, y in train.shuffled(40, 0)] == [40, 40, 10]
     assert one == told(Training(Pairs(), loader(False), batch=16, **FAST), PERCEPTRONS)
 
 
@@ -456,6 +458,8 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training((X, Y), metric="f1"), UnknownNameError, {"name": "f1"}),
         (lambda: Training((X, Y), recipe="owm"), UnknownNameError, {"suggestion": "own"}),
         (lambda: Training((X, Y), epoch=3), ConfigError, {"key": "epoch"}),
+        (lambda: Training(loader(), loader(), batch=3), ConfigError, {"key": "batch"}),
+        (lambda: Training(TOKENS, context=9, num_classes=5), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y), validation=0.0), ConfigError, {"key": "validation"}),
         (lambda: Training("digits", (X, Y)), ConfigError, {"key": "validation"}),
         (lambda: Training((X, X[:, 0]), loss="focal"), ConfigError, {"key": "loss"}),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -13,116 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from po_nas.errors import ConfigError, SamplesError, UnknownNameError, short
-from po_nas.training.data.augmentation import crops, cut_out
 from po_nas.training.data.images import stratified
 from po_nas.training.data.opened import Loader, Shape, TrainingData
+from po_nas.training.data.own_loaders import TensorLoader, TorchLoader, dataset_of, floats, length, pair, seeded, tensor
 from po_nas.training.recipe import Augmentation, Recipe
 from po_nas.training.task import IGNORED, Task, task_of
 
-__all__ = ["OwnData", "TensorLoader", "TorchLoader", "own_data_settings"]
+__all__ = ["OwnData", "own_data_settings"]
 
 _LARGEST = 100_000
 """Numbers above are no classes that somebody counted from 0, but a mistake."""
 
 _NUMBERS = {True: "numbers of floating point", False: "integers"}
-
-
-class TensorLoader:
-    """Batches of samples (n, …) and targets (n, …) that lie on the device.
-
-    Images (n, c, h, w) can be cropped at random (from a black frame of zeros), mirrored and cut out.
-    """
-
-    def __init__(
-        self, samples: Tensor, targets: Tensor, device: torch.device, augmentation: Augmentation | None = None
-    ) -> None:
-        self._samples, self._targets = samples.to(device), targets.to(device)
-        self._augmentation, self._device = augmentation or Augmentation(), device
-        self._padded: Tensor | None = None
-        if self._augmentation.crop or self._augmentation.flip:
-            pad = self._augmentation.crop
-            self._padded = functional.pad(self._samples, (pad, pad, pad, pad)).permute(0, 2, 3, 1).contiguous()
-
-    def __len__(self) -> int:
-        return len(self._targets)
-
-    def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in a random order; `seed` decides everything. A last batch of one sample is left out."""
-        a = self._augmentation
-        generator = torch.Generator(self._device)
-        generator.manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator, device=self._device)
-        for rows in torch.split(order, batch):
-            if len(rows) < 2:
-                return
-            if self._padded is None:
-                x = self._samples[rows]
-            else:
-                x = crops(self._padded, rows, a.crop, a.flip, generator).permute(0, 3, 1, 2)
-            yield (cut_out(x, a.cutout, generator) if a.cutout else x), self._targets[rows]
-
-    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All samples as they are."""
-        yield from zip(torch.split(self._samples, batch), torch.split(self._targets, batch), strict=True)
-
-
-class TorchLoader:
-    """Batches of a `DataLoader` as they come.
-
-    The generators of the loader and of its samplers are seeded for the time of an epoch and are then as they were;
-    a loader without a generator draws from torch's global one, which a training seeds. Augmentation that draws from
-    numpy's or Python's global generator is not seeded.
-    """
-
-    def __init__(
-        self, loader: DataLoader[Any], device: torch.device, *, targets: torch.dtype, num_classes: int | None, of: str
-    ) -> None:
-        self._loader, self._device, self._type, self._of = loader, device, targets, of
-        self._num_classes = num_classes
-
-    def __len__(self) -> int:
-        return len(self._loader.dataset)  # type: ignore[arg-type]
-
-    def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch; the size of batches is that of the loader. A batch of one sample is left out."""
-        with _seeded(self._loader, seed):
-            for x, y in self._batches():
-                if len(y) > 1:
-                    yield x, y
-
-    def in_order(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All batches of the loader."""
-        with _seeded(self._loader, 0):
-            yield from self._batches()
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for given in self._loader:
-            x, y = _pair(given, self._of)
-            if self._num_classes is not None:
-                # On a GPU a class that there is not would end the process.
-                counted = y[y != IGNORED]
-                low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
-                if low < 0 or high >= self._num_classes:
-                    remedy = f"classes and tokens are 0 to {self._num_classes - 1}"
-                    raise SamplesError(self._of, f"numbers from {low} to {high}", remedy)
-            yield _floats(x.to(self._device)), y.to(self._device, self._type)
-
-
-@contextmanager
-def _seeded(loader: DataLoader[Any], seed: int) -> Iterator[None]:
-    """Seed the generators that a loader has, and give them their states back."""
-    samplers = (loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None))
-    held = [getattr(thing, "generator", None) for thing in (loader, *samplers)]
-    generators = {id(g): g for g in held if isinstance(g, torch.Generator)}
-    with ExitStack() as stack:
-        for generator in generators.values():
-            stack.callback(generator.set_state, generator.get_state())
-            generator.manual_seed(seed)
-        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +84,7 @@ class OwnData:
         found = _shapes(self.parts["train"])
         if found is None:
             x, y = _first(self.parts["train"], "train")
-            found = (tuple(x.shape[1:]), _floats(x).dtype), (tuple(y.shape[1:]), y.dtype)
+            found = (tuple(x.shape[1:]), floats(x).dtype), (tuple(y.shape[1:]), y.dtype)
         return found
 
     @cached_property
@@ -213,8 +117,8 @@ class OwnData:
         if seen is not None and self.kind_of_task == "next_token":
             seen = max(seen, self._count(0) or 0)
         if self.classes is not None or seen is not None:
-            return max(self.classes or 2, 2 if seen is None else seen)
-        named = getattr(_dataset(self.parts["train"]), "classes", None)
+            return self.classes or max(2, seen or 0)
+        named = getattr(dataset_of(self.parts["train"]), "classes", None)
         return len(named) if isinstance(named, Sequence) and not isinstance(named, str) else None
 
     def _count(self, which: int) -> int | None:
@@ -227,9 +131,10 @@ class OwnData:
             if counted.numel():
                 low, high = int(counted.min()), int(counted.max())
                 limit = _LARGEST if self.classes is None else self.classes
-                if low < 0 or (which and high >= limit):
-                    remedy = "are counted from 0" if self.classes is None else f"are 0 to {limit - 1}"
-                    raise SamplesError(where, f"numbers from {low} to {high}", f"classes and tokens {remedy}")
+                if low < 0 or (high >= limit and (which or self.kind_of_task == "next_token")):
+                    more = "; give num_classes= where there are more" if self.classes is None else ""
+                    remedy = f"classes and tokens are 0 to {limit - 1}{more}"
+                    raise SamplesError(where, f"numbers from {low} to {high}", remedy)
                 largest = max(largest, high)
         return largest + 1
 
@@ -262,15 +167,13 @@ class OwnData:
         for where, part in self.parts.items():
             tensors: tuple[Tensor, ...] = part if isinstance(part, tuple) else ()
             if not isinstance(part, tuple):
-                data = _dataset(part)
-                count = len(data) if hasattr(data, "__len__") else "?"
-                digest.update(f"{type(data).__qualname__} {count}".encode())
+                digest.update(f"{type(dataset_of(part)).__qualname__} {length(part)}".encode())
                 # In which order those of a loader come is random.
                 tensors = () if isinstance(part, DataLoader) else _first(part, where)
             digest.update(where.encode())
-            for tensor in tensors:
-                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            for one in tensors:
+                digest.update(f"{one.dtype}{tuple(one.shape)}".encode())
+                digest.update(one.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def check(self, recipe: Recipe) -> None:
@@ -308,17 +211,15 @@ class OwnData:
             part = parts[where]
             if isinstance(part, tuple):
                 return TensorLoader(*part, device, recipe.augmentation if where == "train" else None)
-            if not isinstance(part, DataLoader):
-                part = DataLoader(
-                    part,
-                    recipe.batch,
-                    shuffle=where == "train",
-                    num_workers=workers,
-                    pin_memory=device.type == "cuda",
-                    generator=torch.Generator(),
-                )
-            kind = torch.float32 if floating else torch.int64
-            return TorchLoader(part, device, targets=kind, num_classes=self.num_classes, of=where)
+            return TorchLoader(
+                part,
+                device,
+                targets=torch.float32 if floating else torch.int64,
+                num_classes=self.num_classes,
+                of=where,
+                shuffle=where == "train",
+                workers=workers,
+            )
 
         return TrainingData(
             loader("train"), loader("validation"), lambda: loader("test") if "test" in parts else None, self.task
@@ -343,12 +244,22 @@ class OwnData:
     def described(self) -> str:
         """Name, number of training samples and what they are, for a protocol."""
         (shape, _), _ = self.shapes
-        data = _dataset(self.parts["train"])
         part = self.parts["train"]
-        count = len(part[1]) if isinstance(part, tuple) else len(data) if hasattr(data, "__len__") else None
+        count = len(part[1]) if isinstance(part, tuple) else length(part)
         told = "samples" if count is None else f"{count:,} samples"
         classes = "" if self.num_classes is None else f", {self.num_classes} classes"
         return f"{self.name}: {told} of {' × '.join(map(str, shape)) or 'one number'}{classes}"
+
+    @property
+    def batch(self) -> int | None:
+        """The size of training batches where it is that of a loader."""
+        part = self.parts["train"]
+        return part.batch_size if isinstance(part, DataLoader) else None
+
+    @property
+    def has_own_batches(self) -> bool:
+        """Whether training batches are those of a loader."""
+        return isinstance(self.parts["train"], DataLoader)
 
     @property
     def split(self) -> str:
@@ -377,14 +288,14 @@ def _read(part: Any, where: str, context: int | None) -> tuple[Tensor, Tensor] |
     if isinstance(part, TensorDataset):
         part = part.tensors
     if isinstance(part, Tensor | np.ndarray):
-        tokens = _tensor(part, where)
+        tokens = tensor(part, where)
         if tokens.is_floating_point():
             raise SamplesError(where, f"a tensor {tuple(tokens.shape)}", "give the pair of samples and targets")
         part = _shifted(tokens, where, context)
     if isinstance(part, tuple | list):
         if len(part) != 2:
             raise SamplesError(where, f"{len(part)} parts", "give the pair of samples and targets")
-        x, y = (_tensor(one, where) for one in part)
+        x, y = (tensor(one, where) for one in part)
         if x.dim() == 0 or len(x) != len(y):
             lengths = f"{len(x) if x.dim() else 'one number'} and {len(y) if y.dim() else 'one number'}"
             raise SamplesError(where, f"samples and targets of lengths {lengths}", "they belong together in pairs")
@@ -392,10 +303,10 @@ def _read(part: Any, where: str, context: int | None) -> tuple[Tensor, Tensor] |
             raise SamplesError(where, f"{len(y)} samples", "give two at least")
         if y.dim() == 2 and y.shape[1] == 1 and not y.is_floating_point():
             y = y[:, 0]
-        for tensor in (x, y):
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        for part_of in (x, y):
+            if part_of.is_floating_point() and not bool(torch.isfinite(part_of).all()):
                 raise SamplesError(where, "NaN or infinity", "leave such samples out, or fill them in")
-        return _floats(x), y.float() if y.is_floating_point() else y.long()
+        return floats(x), y.float() if y.is_floating_point() else y.long()
     if isinstance(part, IterableDataset):
         raise SamplesError(where, "an IterableDataset", "wrap it in a DataLoader")
     indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__") and not isinstance(part, str | bytes | Mapping)
@@ -403,15 +314,6 @@ def _read(part: Any, where: str, context: int | None) -> tuple[Tensor, Tensor] |
         found: Dataset[Any] = part
         return found
     raise SamplesError(where, f"a {type(part).__name__}, {short(part)}", "give tensors, a data set or a loader")
-
-
-def _tensor(given: Any, where: str) -> Tensor:
-    if isinstance(given, Tensor):
-        return given.detach()
-    try:
-        return torch.from_numpy(np.ascontiguousarray(given))
-    except (TypeError, ValueError) as error:
-        raise SamplesError(where, f"a {type(given).__name__}", f"is no tensor of numbers ({error})") from error
 
 
 def _shifted(tokens: Tensor, where: str, context: int | None) -> tuple[Tensor, Tensor]:
@@ -428,33 +330,18 @@ def _shifted(tokens: Tensor, where: str, context: int | None) -> tuple[Tensor, T
     return tokens[:, :-1], tokens[:, 1:]
 
 
-def _floats(x: Tensor) -> Tensor:
-    """Samples in the types that networks take: pixels of bytes from 0 to 1, single precision, integers of 64 bits."""
-    if x.dtype is torch.uint8 and x.dim() == 4:
-        return x.float() / 255
-    return x.float() if x.is_floating_point() or x.dtype is torch.bool else x.long()
-
-
-def _pair(given: Any, where: str) -> tuple[Tensor, Tensor]:
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise SamplesError(where, f"a {type(given).__name__}", "each item must be the pair of samples and targets")
-    x, y = (_tensor(one, where) for one in given)
-    return x, y
-
-
-def _dataset(part: Any) -> Any:
-    return part.dataset if isinstance(part, DataLoader) else part
-
-
 def _first(part: Any, where: str) -> tuple[Tensor, Tensor]:
     """A few samples and their targets, from the beginning; the generators of a loader stay as they were."""
-    if not isinstance(part, DataLoader):
-        part = DataLoader(part, min(2, len(part)), generator=torch.Generator())
-    with _seeded(part, 0), torch.random.fork_rng(devices=[]):
-        given = next(iter(part), None)
+    loader = part if isinstance(part, DataLoader) else DataLoader(part, 2, generator=torch.Generator())
+    try:
+        with seeded(loader, 0), torch.random.fork_rng(devices=[]):
+            given = next(iter(loader), None)
+    except Exception as error:
+        first = str(error).partition("\n")[0]
+        raise SamplesError(where, f"a {type(part).__name__} that raises {type(error).__name__}", first) from error
     if given is None:
         raise SamplesError(where, "nothing", "give two samples at least")
-    return _pair(given, where)
+    return pair(given, where)
 
 
 def _shapes(part: Any) -> tuple[Shape, Shape] | None:
