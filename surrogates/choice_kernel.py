@@ -47,7 +47,8 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         # Fits ask for the covariances of these points again and again: for one half of a symmetric matrix.
         self._points = features.double()
         self._below = torch.tril_indices(len(features), len(features), -1).unbind()
-        self._apart = self._squares(self._points, self._points)[:, *self._below]
+        first, second = self._below
+        self._apart = self._squares(self._points, self._points)[:, first, second]
         for number, apart in enumerate(self._apart):
             positive = apart[apart > 0]
             if len(positive):
@@ -95,12 +96,12 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         if not x1.requires_grad and torch.equal(x1, self._points) and torch.equal(x2, self._points):
             first, second = self._below
             found = torch.diag_embed(0.5 * self.variance.expand(len(x1)))
-            found = found.index_put((first, second), _Sum.apply(self._apart, *scales))
+            found = found.index_put((first, second), _sum(self._apart, *scales))
             return found + found.mT
         if not torch.is_grad_enabled() and x1.dim() == 2:
             return self._of_candidates(x1, x2, *scales)
         squares = self._squares(x1, x2)
-        return _Sum.apply(squares.flatten(1), *scales).reshape(squares.shape[1:])
+        return _sum(squares.flatten(1), *scales).reshape(squares.shape[1:])
 
     def _of_candidates(
         self, x1: torch.Tensor, x2: torch.Tensor, lengths: torch.Tensor, amplitudes: torch.Tensor, joint: torch.Tensor
@@ -163,6 +164,11 @@ class _Sum(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             squares = torch.addcmul(shared, amplitudes[:, None] * given, slopes) / lengthscales.square()[:, None]
         return squares, lengths, values @ given, (given @ together).reshape(joint.shape)
+
+
+def _sum(*given: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = _Sum.apply(*given)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _parts(arrays: torch.Tensor) -> list[slice]:

@@ -185,6 +185,7 @@ class PONAS(ProxyBO):
             self.stream("evolution", number),
             key=self.domain.identity,
             known=candidates.position,
+            climbs=2,
         )
 
     def features(self) -> ProxyFeatures:

@@ -128,7 +128,7 @@ class _Quadratic(_Mixed):
         away = self._distances(config)
         alone = sum(weight * away[name] ** 2 for name, weight in self._weights.items())
         pairs = sum(math.sqrt(self._weights[a] * self._weights[b]) * (away[a] + away[b]) ** 2 for a, b in self._pairs)
-        return alone + 0.5 * pairs
+        return float(alone + 0.5 * pairs)
 
 
 class Mixed6(_Quadratic):
@@ -158,7 +158,7 @@ class Mixed60(_Mixed):
         away, total = self._distances(config), sum(self._weights.values())
         far = sum(weight * away[name] ** 2 for name, weight in self._weights.items()) / total
         waves = sum(weight * math.cos(4 * math.pi * away[name]) for name, weight in self._weights.items()) / total
-        return 20.0 * (1.0 - math.exp(-math.sqrt(far))) + 0.5 * (1.0 - waves)
+        return float(20.0 * (1.0 - math.exp(-math.sqrt(far))) + 0.5 * (1.0 - waves))
 
 
 class Conditional(AnalyticFunction):

@@ -14,8 +14,8 @@ __all__ = ["climbed"]
 
 _SAMPLED, _PARENTS, _CHILDREN = 60, 10, 15
 """Where the search begins: random architectures, and mutants of the first parents."""
-_CLIMBERS, _CLIMBS, _STEPS, _MUTANTS = 4, 3, 5, 12
-"""Architectures that climb at a time, how often, and gradient steps and mutants of each."""
+_CLIMBERS, _STEPS, _MUTANTS = 4, 5, 12
+"""Architectures that climb at a time, and gradient steps and mutants of each."""
 _AGAIN = 0.4
 """The chance that a mutant is mutated once more."""
 
@@ -29,6 +29,7 @@ def climbed(
     key: Callable[[Architecture], Hashable],
     known: Container[Hashable] = (),
     number: int = 60,
+    climbs: int = 3,
 ) -> list[Architecture]:
     """Architectures with a high marginal acquisition.
 
@@ -43,6 +44,7 @@ def climbed(
         key: Two with the same key are one.
         known: Keys of those that are not wanted.
         number: Wanted.
+        climbs: How often gradient steps and mutations follow each other.
 
     Returns:
         The best of those that were scored, best first; none where all of them are known.
@@ -61,7 +63,7 @@ def climbed(
 
     children = [_mutant(space, parent, rng) for parent in parents[:_PARENTS] for _ in range(_CHILDREN)]
     add([*(space.sample(rng) for _ in range(_SAMPLED)), *children])
-    for _ in range(_CLIMBS if scored else 0):
+    for _ in range(climbs if scored else 0):
         climbers = best(_CLIMBERS)
         columns = [space.scale_columns(a) for a in climbers]
         free = np.zeros((len(climbers), space.vector_size), dtype=bool)
