@@ -26,6 +26,7 @@ from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.training import data_sets
 from po_nas.training.export import load_network, read_weights
 from po_nas.training.final import TrainConfig, train
+from po_nas.training.halving import Halving, Rungs
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.recipe import recipe
 from po_nas.training.records import EpochRecord, TrainingResult
@@ -278,6 +279,10 @@ def test_less_is_better_where_it_is():
     curve = tuple(EpochRecord(e, 1.0, 2.0, v, 0.1, 1, 10, 1.0, 1.0) for e, v in enumerate((3.0, 2.0, math.nan, 2.5), 1))
     assert TrainingResult(curve, None, None, None, 0, maximize=False).best.epoch == 2
     assert TrainingResult(curve, None, None, None, 0).best.epoch == 1
+    rungs = Rungs(Halving(first=1, eta=2), None, maximize=False)
+    assert [rungs.stop(key, curve[epoch]) is None for key, epoch in (("a", 0), ("b", 0))] == [True, True]
+    worse = EpochRecord(1, 1.0, 2.0, 4.0, 0.1, 1, 10, 1.0, 1.0)
+    assert rungs.stop("c", worse) is not None
     result = TrainingResult(curve[:2], 1.0, None, None, 0, maximize=False)
     assert TrainingResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
