@@ -1,4 +1,4 @@
-"""Public benchmark data for tests: never a download unless somebody fetched it before."""
+"""For all tests: settings of hypothesis, and public benchmark data, which are never downloaded."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from po_nas.benchmarks import data
 from po_nas.benchmarks.data.files import cache_folder
 from po_nas.errors import MissingDataError
+
+# A busy machine is slow to make examples, too.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ import math
 import sqlite3
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -45,7 +45,6 @@ batches = st.lists(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(batches)
 def test_whatever_comes_counts_never_fall_and_the_time_left_is_a_number(work):
     clock, told, meter = metered()
@@ -69,7 +68,6 @@ def test_whatever_comes_counts_never_fall_and_the_time_left_is_a_number(work):
     assert meter.scored.seconds == pytest.approx(sum(s for *_, s in everything), abs=1e-3)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(2, 40), st.floats(0.5, 100), st.floats(0, 1e4), st.integers(0, 100))
 def test_at_a_steady_rate_the_time_left_is_exact_from_the_second_score_on(count, each_s, start_s, kept):
     """Whatever the start took, and however many scores were on disk."""
