@@ -120,7 +120,12 @@ class Provenance:
         sources = tuple(sorted(known.sources, key=self._order.__getitem__))
         # A copy may have been repeated along new dimensions in front.
         same = used.shape[used.dim() - tensor.dim() :] == tensor.shape if used.dim() >= tensor.dim() else False
-        kept = tuple(d % tensor.dim() for d in operand.kept if -d <= tensor.dim()) if same else ()
+        kept: tuple[int, ...] = ()
+        channels = operand.channels
+        if same and len(operand.kept) == len(channels):
+            own = [k for k, d in enumerate(operand.kept) if -d <= tensor.dim()]
+            kept = tuple(operand.kept[k] % tensor.dim() for k in own)
+            channels = tuple(channels[k] for k in own)
         along = kept[0] if len(kept) == 1 else None
         use = WeightUse(
             self._key(base, sources) if name is None else name,
@@ -129,7 +134,7 @@ class Provenance:
             tuple(tensor.shape),
             tensor.stride(),
             int(tensor.storage_offset()) - int(base.storage_offset()),
-            operand.channels,
+            channels,
             along,
             kept,
             operand.convolution,
