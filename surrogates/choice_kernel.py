@@ -70,6 +70,30 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         return found
 
     @property
+    def scales(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Length scales (g,), amplitudes (g,) of the choices alone, and the amplitude (1,) of all together."""
+        return self._value("lengthscales"), self._value("amplitudes"), self._value("joint")
+
+    @scales.setter
+    def scales(self, given: tuple[torch.Tensor, ...]) -> None:
+        self.initialize(
+            **{
+                f"raw_{name}": getattr(self, f"raw_{name}_constraint").inverse_transform(value)
+                for name, value in zip(("lengthscales", "amplitudes", "joint"), given, strict=True)
+            }
+        )
+
+    @property
+    def places(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows and columns below the diagonal of the covariance of the training points, in the order of `below`."""
+        first, second = self._below
+        return first, second
+
+    def below(self, lengthscales: torch.Tensor, amplitudes: torch.Tensor, joint: torch.Tensor) -> torch.Tensor:
+        """Covariances of the training points below the diagonal, under other scales."""
+        return _sum(self._apart, lengthscales, amplitudes, joint)
+
+    @property
     def variance(self) -> torch.Tensor:
         """Prior variance of every point ()."""
         return self._value("amplitudes").sum() + self._value("joint").sum()
@@ -92,7 +116,7 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         """Covariances (…, n, m) of points (…, n, d) and (…, m, d); (…, n) of pairs if `diag`."""
         if diag:
             return self.variance.expand(x1.shape[:-1])
-        scales = self._value("lengthscales"), self._value("amplitudes"), self._value("joint")
+        scales = self.scales
         if not x1.requires_grad and torch.equal(x1, self._points) and torch.equal(x2, self._points):
             first, second = self._below
             found = torch.diag_embed(0.5 * self.variance.expand(len(x1)))

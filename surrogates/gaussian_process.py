@@ -22,6 +22,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 
 from po_nas.switches import default_switches, plain
 from surrogates.candidate_kernels import matern
+from surrogates.choice_fit import fit_by_choice
 from surrogates.choice_kernel import ChoiceKernel
 from surrogates.isolation import single_thread
 
@@ -90,10 +91,13 @@ class ArchitectureGP(SingleTaskGP):
             with warnings.catch_warnings():
                 # Stopping at the iteration limit is intended.
                 warnings.simplefilter("ignore")
-                fit_gpytorch_mll(
-                    ExactMarginalLogLikelihood(self.likelihood, self),
-                    optimizer_kwargs={"options": {"maxiter": _ITERATIONS}},
-                )
+                if len(self.covar_module.kernels) == 1 and isinstance(self.covar_module.kernels[0], ChoiceKernel):
+                    fit_by_choice(self, self.covar_module.kernels[0], _ITERATIONS)
+                else:
+                    fit_gpytorch_mll(
+                        ExactMarginalLogLikelihood(self.likelihood, self),
+                        optimizer_kwargs={"options": {"maxiter": _ITERATIONS}},
+                    )
             fitted = True
         except (ModelFittingError, NotPSDError, NanError, RuntimeError) as error:
             self.load_state_dict(before)

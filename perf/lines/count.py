@@ -25,9 +25,9 @@ HERE = Path(__file__).parent
 TASK = "from task import train"
 SCRIPTS = {
     "po_nas": ("po-nas", "yes"),
-    "optuna": ("Optuna", "yes, by `if`"),
-    "neps": ("NePS", "no: both are always drawn"),
-    "syne_tune": ("Syne Tune", "no: both are always drawn"),
+    "optuna": ("Optuna", "by `if`"),
+    "neps": ("NePS", "both are drawn, one is dropped"),
+    "syne_tune": ("Syne Tune", "both are drawn, one is dropped"),
 }
 
 

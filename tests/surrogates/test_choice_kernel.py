@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from botorch.fit import fit_gpytorch_mll
+from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from surrogates.choice_kernel import ChoiceKernel, _Sum
 from surrogates.gaussian_process import ArchitectureGP
@@ -107,3 +109,23 @@ def test_every_way_to_compute_it_gives_the_same():
         quick = k.forward(new, train)
         assert torch.allclose(k.forward(train, train), k.forward(train, train.clone() + 1e-300), atol=1e-7)
     torch.testing.assert_close(quick, k.forward(new, train).detach(), atol=1e-7, rtol=0)
+
+
+def test_the_fit_is_botorchs():
+    rng = np.random.default_rng(3)
+    x = torch.tensor(rng.random((25, 7)))
+    y = torch.sin(4 * x[:, 0]) + x[:, 4] + 0.1 * torch.tensor(rng.normal(size=25))
+    y = (y - y.mean()) / y.std()
+    found = []
+    for by_botorch in (False, True):
+        gp = ArchitectureGP(x, y, [7], GROUPS)
+        likelihood = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        if by_botorch:
+            fit_gpytorch_mll(likelihood)
+        else:
+            assert gp.fit()
+        gp.train()
+        with torch.no_grad():
+            found.append((likelihood(gp(x), y).item(), gp.covar_module.kernels[0].scales[0]))
+    assert abs(found[0][0] - found[1][0]) < 1e-3
+    torch.testing.assert_close(found[0][1], found[1][1].detach(), rtol=0.05, atol=0.02, check_dtype=False)
