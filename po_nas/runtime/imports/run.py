@@ -121,10 +121,8 @@ def import_evaluations(
     higher = _direction(called, found, maximize)
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     chosen, left_out = _chosen(found, where or {})
-    # What the evaluations are selected by has been dealt with.
-    translation = Translation(
-        found_space, rename, (*ignored, *(n for n in where or {} if n not in (rename or {}))), fill
-    )
+    # What the evaluations are selected by may be a choice, and need not be one.
+    translation = Translation(found_space, rename, ignored, fill, others=(where or {}).keys())
     translation.look_at(one.values for one in chosen)
     groups: dict[str, list[tuple[Evaluation, Architecture]]] = {}
     for one in chosen:
