@@ -20,6 +20,8 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 IGNORED = -100
 """The target of positions that do not count, as in torch."""
+_ROUNDING = 1e-12
+"""Share of a sum of squares in double precision that may be due to rounding."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,11 @@ class Classification(Task):
         if outputs.dim() != 2 or len(outputs) != len(targets) or outputs.shape[1] < (self.num_classes or 2):
             raise NetworkOutputError(tuple(outputs.shape), f"logits {expected}")
         # Where it is known, that of the data has been looked at.
-        if self.num_classes is None and int(targets.max()) >= outputs.shape[1]:
-            raise NetworkOutputError(tuple(outputs.shape), f"a column for class {int(targets.max())}")
+        if self.num_classes is None:
+            low, high = int(targets.min()), int(targets.max())
+            if low < 0 or high >= outputs.shape[1]:
+                found = low if low < 0 else high
+                raise NetworkOutputError(tuple(outputs.shape), f"classes from 0 on, and a column for class {found}")
 
     def loss(self, recipe: Recipe) -> LossFunction:
         """The recipe's."""
@@ -123,6 +128,9 @@ class NextToken(Task):
 
         def loss(outputs: Tensor, targets: Tensor) -> Tensor:
             counts = targets != IGNORED
+            if not counts.any():
+                # The mean of no position is no number; such a batch teaches nothing.
+                return 0 * outputs.sum()
             mean: Tensor = inner(outputs[counts], targets[counts])
             return mean
 
@@ -187,7 +195,9 @@ class Regression(Task):
         if self.of == "rmse":
             return float((lost / max(1, samples)).mean().sqrt())
         spread = second - first.square() / max(1, samples)
-        return float((1 - lost / spread).mean()) if bool((spread > 0).all()) else float("nan")
+        # Of equal targets, rounding leaves a little.
+        varies = bool((spread > _ROUNDING * second).all())
+        return float((1 - lost / spread).mean()) if varies else float("nan")
 
 
 _METRICS = {

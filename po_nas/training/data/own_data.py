@@ -127,7 +127,9 @@ class OwnData:
         for where, part in self.parts.items():
             if not isinstance(part, tuple) or part[which].is_floating_point():
                 return None
-            counted = part[which][part[which] != IGNORED] if which else part[which]
+            counted = part[which]
+            if which and self.kind_of_task == "next_token":
+                counted = counted[counted != IGNORED]
             if counted.numel():
                 low, high = int(counted.min()), int(counted.max())
                 limit = _LARGEST if self.classes is None else self.classes

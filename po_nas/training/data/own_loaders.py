@@ -125,7 +125,7 @@ class TorchLoader:
             x, y = pair(given, self._of)
             if self._num_classes is not None:
                 # On a GPU a class that there is not would end the process.
-                counted = y[y != IGNORED]
+                counted = y[y != IGNORED] if y.dim() > 1 else y
                 low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
                 if low < 0 or high >= self._num_classes:
                     remedy = f"classes and tokens are 0 to {self._num_classes - 1}"
