@@ -281,7 +281,6 @@ def resume(
         raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
     if isinstance(objective, Training):
         objective = objective.on(space_of_run(record, space), folder=trainings_folder(path))
-        check_same_training(record, objective)
     if objective is not None and not isinstance(objective, Objective):
         found, metric = space_of_run(record, space), metric_of_run(record)
         objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))
@@ -289,7 +288,10 @@ def resume(
         check_unchanged(config, objective)
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs, _network_of(objective))
+    own = objective is not None or config.objective is not None
     named, objective = objective is None, make_objective(config, path, objective)
+    if own:
+        check_same_training(record, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
     set_up_scoring(config, objective, executor)

@@ -274,6 +274,22 @@ def test_metrics_are_those_of_the_textbook_however_batches_are_cut():
         assert task.loss(recipe("own"))(outputs, targets).dim() == 0
 
 
+def test_r2_of_equal_targets_is_no_number():
+    task = Regression()
+    for size in range(2, 40):
+        targets = torch.full((size,), 0.1 * size)
+        assert math.isnan(task.value(task.sums(torch.arange(float(size)), targets), size)), size
+    far = torch.arange(40.0) + 10_000
+    assert task.value(task.sums(far, far), 40) == 1
+
+
+def test_a_batch_without_tokens_that_count_teaches_nothing():
+    logits = torch.ones(2, 3, 5, requires_grad=True)
+    loss = NextToken(5).loss(recipe("own"))(logits, torch.full((2, 3), -100))
+    loss.backward()
+    assert (float(loss.detach()), float(logits.grad.abs().sum())) == (0, 0)
+
+
 def test_less_is_better_where_it_is():
     curve = tuple(EpochRecord(e, 1.0, 2.0, v, 0.1, 1, 10, 1.0, 1.0) for e, v in enumerate((3.0, 2.0, math.nan, 2.5), 1))
     assert TrainingResult(curve, None, None, None, 0, maximize=False).best.epoch == 2
@@ -326,6 +342,11 @@ def test_classes_that_there_are_not_fail_the_trial():
     unknown.network(lambda width: nn.Linear(6, 2))
     outcome = Training(loader(), loader(False), **FAST).on(unknown).evaluate(first(unknown), seed=1)
     assert outcome.failure.startswith("NetworkOutputError: ")
+    # -100 is ignored by torch's loss, and would be a wrong prediction to the accuracy.
+    unlabelled = DataLoader(TensorDataset(X, Y.where(Y > 0, -100)), 16)
+    for space, options in ((PERCEPTRONS, {"num_classes": 3}), (unknown, {})):
+        outcome = Training(unlabelled, loader(False), **options, **FAST).on(space).evaluate(first(space), seed=1)
+        assert outcome.failure is not None
 
 
 # -- searches -----------------------------------------------------------------------------------------------------
@@ -355,6 +376,8 @@ def test_a_search_is_gone_on_with_on_the_same_data_alone(tmp_path, monkeypatch):
     for other, key in (
         (Training((X + 1, Y), test=(X[:20], Y[:20]), halving={"first": 1, "eta": 2}, **FAST), "data"),
         (Training((X, Y), test=(X[:20], Y[:20]), epochs=3, device="cpu"), "recipe.epochs"),
+        (Training((X, Y), test=(X[:20], Y[:20]), samples=50, halving={"first": 1, "eta": 2}, **FAST), "dataset"),
+        (Training((X, Y), test=(X[:20], Y[:20]), **FAST), "early_stopping"),
     ):
         with raised(ConfigError, key=key):
             po_nas.resume(tmp_path / "killed", objective=other, space=PERCEPTRONS)
@@ -412,7 +435,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         "x = torch.arange(80.0).reshape(40, 2)\n"
         "learning = po_nas.Training((x, torch.arange(40) % 2), epochs=1, device='cpu')\n"
     )
-    from po_nas.runtime.api import make_objective
+    from po_nas.runtime.api import make_objective, run_search
     from po_nas.runtime.config import search_config
 
     plugin = str(tmp_path / "plugged_training.py")
@@ -429,6 +452,12 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         assert objective.evaluate(first(objective.space), seed=0).failure is None
         assert list((tmp_path / "artifacts/trainings").glob("*/seed0-*/result.json"))
         assert "train/plugged/digits" in benchmarks.names("train/plugged/*")
+        run = tmp_path / "run"
+        run_search(search_config({**settings, "plugins": [plugin]}), run)
+        module = load_plugin(plugin)
+        module.learning = Training((torch.arange(80.0).reshape(40, 2), torch.arange(40) % 2), epochs=2, device="cpu")
+        with raised(ConfigError, key="recipe.epochs"):
+            po_nas.resume(run, trust=True)
     finally:
         spaces.registry.remove("plugged")
 
@@ -442,6 +471,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training((X, Y[:5])), SamplesError, {"where": "train"}),
         (lambda: Training((X * math.nan, Y)), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y - 1)), SamplesError, {"where": "train"}),
+        (lambda: Training((X, Y.where(Y > 0, -100))), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y), (X, Y + 4), num_classes=3), SamplesError, {"where": "validation"}),
         (lambda: Training((X, Y), (X[:, :3], Y)), SamplesError, {"where": "validation"}),
         (lambda: Training(X), SamplesError, {"where": "train"}),
