@@ -278,7 +278,10 @@ class TrainingObjective(Objective):
     def _outcome(self, result: TrainingResult, parameters: int) -> Outcome:
         best, last = result.best, result.last
         if best is None or best.validation is None or last is None:
-            return Outcome.failed("the training has no validated epoch", result.seconds)
+            reason = "the training has no validated epoch"
+            if last is not None:
+                reason = f"the {self.metric.name} was {last} after the last epoch, and finite after none"
+            return Outcome.failed(reason, result.seconds)
         curve = {f"validation_epoch_{r.epoch}": r.validation for r in result.validated if r.validation is not None}
         metrics = {
             "validation_last": last,

@@ -485,6 +485,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training((X, X[:, :2].long().abs())), SamplesError, {"where": "train"}),
         (lambda: Training("digitz"), UnknownNameError, {"suggestion": "digits"}),
         (lambda: Training((X, Y), task="classify"), UnknownNameError, {"suggestion": "classification"}),
+        (lambda: Training((X, X[:, 0]), (X[:9], torch.ones(9))), SamplesError, {"where": "validation"}),
         (lambda: Training((X, Y), metric="f1"), UnknownNameError, {"name": "f1"}),
         (lambda: Training((X, Y), recipe="owm"), UnknownNameError, {"suggestion": "own"}),
         (lambda: Training((X, Y), epoch=3), ConfigError, {"key": "epoch"}),

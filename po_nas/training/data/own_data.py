@@ -19,7 +19,7 @@ from po_nas.training.data.images import stratified
 from po_nas.training.data.opened import Loader, Shape, TrainingData
 from po_nas.training.data.own_loaders import TensorLoader, TorchLoader, dataset_of, floats, length, pair, seeded, tensor
 from po_nas.training.recipe import Augmentation, Recipe
-from po_nas.training.task import IGNORED, Task, task_of
+from po_nas.training.task import IGNORED, Regression, Task, task_of
 
 __all__ = ["OwnData", "own_data_settings"]
 
@@ -193,7 +193,14 @@ class OwnData:
                 raise SamplesError("validation", "None", "is needed beside a data set or loader")
             if recipe.validation == 0:
                 raise ConfigError("validation", 0, "a search needs validation samples")
-            self._split(train, recipe)
+            validation: Any = self._split(train, recipe)[1]
+        else:
+            validation = self.parts["validation"]
+        if isinstance(self.task, Regression) and self.task.of == "r2" and isinstance(validation, tuple):
+            targets = validation[1].reshape(len(validation[1]), -1)
+            if bool((targets == targets[0]).all(0).any()):
+                remedy = "R² compares errors with how they vary; give others, or metric='rmse'"
+                raise SamplesError("validation", "targets that are all equal", remedy)
 
     def open(self, recipe: Recipe, device: torch.device, samples: int | None, workers: int) -> TrainingData:
         """The data, on the device as far as they are tensors; `samples` keeps that many of the training samples."""
