@@ -104,6 +104,9 @@ def import_evaluations(
         study: Which study of an Optuna file; may be left out where it holds one alone.
         cost: A column of a table with seconds.
 
+    Returns:
+        How many evaluations are in the run, and what was left out and why.
+
     Raises:
         ConfigError: For an argument that cannot be used, and a source that is none of these.
         ImportFileError: For a file or folder that cannot be read as what it should be.
