@@ -493,6 +493,8 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training(TOKENS, context=9, num_classes=5), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y), validation=0.0), ConfigError, {"key": "validation"}),
         (lambda: Training("digits", (X, Y)), ConfigError, {"key": "validation"}),
+        (lambda: Training((X, Y), data="images"), ConfigError, {"key": "data", "value": "images"}),
+        (lambda: Training("cifar10", data="/nowhere/cifar"), MissingImagesError, {"dataset": "cifar10"}),
         (lambda: Training((X, X[:, 0]), loss="focal"), ConfigError, {"key": "loss"}),
         (lambda: Training((X, Y), augmentation={"flip": True}), ConfigError, {"key": "augmentation"}),
         (lambda: Training((X, Y), network={"widht": 3}).on(PERCEPTRONS), ConfigError, {"value": 3}),
