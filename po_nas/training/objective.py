@@ -155,7 +155,7 @@ class TrainingObjective(Objective):
         self._name, self._feedback, self._made = name, feedback, made
         if chosen.validation == 0 and isinstance(data, ImageFiles):
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
-        data.check(chosen)
+        data.check(chosen, options.samples)
         self._tuned = _tuned(space)
         if "batch" in self._tuned and isinstance(data, OwnData) and data.has_own_batches:
             raise ConfigError("batch", "", "is a choice of the space, but batches are those of a DataLoader")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.core.objective import Metric
-from po_nas.errors import ConfigError, NetworkOutputError, UnknownNameError
+from po_nas.errors import ConfigError, NetworkOutputError, SamplesError, UnknownNameError
 from po_nas.training.recipe import DEFAULT, Recipe, loss_of
 
 __all__ = ["Classification", "LossFunction", "NextToken", "Regression", "Task", "task_of"]
@@ -40,7 +40,10 @@ class Task(ABC):
 
     @abstractmethod
     def check(self, outputs: Tensor, targets: Tensor) -> None:
-        """Raise `NetworkOutputError` for outputs of a shape that says nothing of the targets."""
+        """Raise `NetworkOutputError` for outputs of a shape that says nothing of the targets.
+
+        `SamplesError` for targets that are none of the task, where the data could not be looked at before.
+        """
 
     @abstractmethod
     def loss(self, recipe: Recipe) -> LossFunction:
@@ -78,9 +81,10 @@ class Classification(Task):
         # Where it is known, that of the data has been looked at.
         if self.num_classes is None:
             low, high = int(targets.min()), int(targets.max())
-            if low < 0 or high >= outputs.shape[1]:
-                found = low if low < 0 else high
-                raise NetworkOutputError(tuple(outputs.shape), f"classes from 0 on, and a column for class {found}")
+            if low < 0:
+                raise SamplesError("given", f"class {low}", "classes are numbered from 0")
+            if high >= outputs.shape[1]:
+                raise NetworkOutputError(tuple(outputs.shape), f"a column for class {high}")
 
     def loss(self, recipe: Recipe) -> LossFunction:
         """The recipe's."""

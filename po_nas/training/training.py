@@ -81,7 +81,7 @@ class Training:
         if "batch" in settings and getattr(self._source, "has_own_batches", False):
             raise ConfigError("batch", settings["batch"], "is that of your DataLoader; set it there")
         # Now, not when the search has begun.
-        self._source.check(self._chosen(""))
+        self._source.check(self._chosen(""), self._options.samples)
 
     def _read(self) -> Any:
         from po_nas.training.data.layouts import locate

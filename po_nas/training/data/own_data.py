@@ -178,8 +178,11 @@ class OwnData:
                 digest.update(one.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def check(self, recipe: Recipe) -> None:
-        """Refuse a recipe that these data cannot be trained by; `ConfigError` and `SamplesError`."""
+    def check(self, recipe: Recipe, samples: int | None = None) -> None:
+        """Refuse a recipe, and a number of training samples, that these data cannot be trained by.
+
+        Raises `ConfigError` and `SamplesError`.
+        """
         train, a = self.parts["train"], recipe.augmentation
         self.task.loss(recipe)
         if a != Augmentation():
@@ -188,6 +191,10 @@ class OwnData:
                 raise ConfigError("augmentation", a.model_dump(exclude_defaults=True), remedy)
             if any(a.jitter):
                 raise ConfigError("augmentation.jitter", a.jitter, "is for image sets; change colours in your data set")
+        if isinstance(train, tuple):
+            train = self._kept(train, recipe, samples)
+        elif samples is not None:
+            raise ConfigError("samples", samples, "is for tensors; hand over a smaller data set")
         if "validation" not in self.parts:
             if not isinstance(train, tuple):
                 raise SamplesError("validation", "None", "is needed beside a data set or loader")
@@ -207,13 +214,9 @@ class OwnData:
         parts = dict(self.parts)
         train = parts["train"]
         if isinstance(train, tuple):
-            if samples is not None and samples < len(train[1]):
-                _, kept = self._rows(train[1], samples / len(train[1]), recipe.split_seed, "share of samples")
-                train = parts["train"] = train[0][kept], train[1][kept]
+            train = parts["train"] = self._kept(train, recipe, samples)
             if "validation" not in parts:
                 parts["train"], parts["validation"] = self._split(train, recipe)
-        elif samples is not None:
-            raise ConfigError("samples", samples, "is for tensors; hand over a smaller data set")
         floating = self.shapes[1][1].is_floating_point
 
         def loader(where: str) -> Loader:
@@ -233,6 +236,13 @@ class OwnData:
         return TrainingData(
             loader("train"), loader("validation"), lambda: loader("test") if "test" in parts else None, self.task
         )
+
+    def _kept(self, train: tuple[Tensor, Tensor], recipe: Recipe, samples: int | None) -> tuple[Tensor, Tensor]:
+        """So many of the training samples, every class its share."""
+        if samples is None or samples >= len(train[1]):
+            return train
+        _, kept = self._rows(train[1], samples / len(train[1]), recipe.split_seed, "share of samples")
+        return train[0][kept], train[1][kept]
 
     def _split(
         self, train: tuple[Tensor, Tensor], recipe: Recipe

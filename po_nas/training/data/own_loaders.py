@@ -149,11 +149,15 @@ def seeded(loader: DataLoader[Any], seed: int) -> Iterator[None]:
 def tensor(given: Any, where: str) -> Tensor:
     """A tensor of what is one, or becomes one as an array; `SamplesError` for anything else."""
     if isinstance(given, Tensor):
-        return given.detach()
-    try:
-        return torch.from_numpy(np.ascontiguousarray(given))
-    except (TypeError, ValueError) as error:
-        raise SamplesError(where, f"a {type(given).__name__}", f"is no tensor of numbers ({error})") from error
+        found = given.detach()
+    else:
+        try:
+            found = torch.from_numpy(np.ascontiguousarray(given))
+        except (TypeError, ValueError) as error:
+            raise SamplesError(where, f"a {type(given).__name__}", f"is no tensor of numbers ({error})") from error
+    if found.is_complex():
+        raise SamplesError(where, f"complex numbers {tuple(found.shape)}", "give real ones: torch.view_as_real")
+    return found
 
 
 def floats(x: Tensor) -> Tensor:
