@@ -49,6 +49,10 @@ class Task(ABC):
     def loss(self, recipe: Recipe) -> LossFunction:
         """The mean loss of outputs and targets under a recipe; `ConfigError` for a loss that is none of this task."""
 
+    def share(self, part: Tensor, batch: Tensor) -> Tensor | float:
+        """The weight of the mean loss of a part of a batch in that of the whole batch, from the targets of both."""
+        return len(part) / len(batch)
+
     @abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What a batch adds to the sums that `value` reads; on the device."""
@@ -139,6 +143,11 @@ class NextToken(Task):
             return mean
 
         return loss
+
+    def share(self, part: Tensor, batch: Tensor) -> Tensor | float:
+        """The share of the positions that count."""
+        counted: Tensor = (part != IGNORED).sum() / (batch != IGNORED).sum().clamp_min(1)
+        return counted
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Right ones, positions that count, and the negative logarithms of probabilities, (3,)."""

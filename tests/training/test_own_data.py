@@ -24,6 +24,7 @@ from po_nas.proxy_scores.own_networks import LeftOutWarning
 from po_nas.registry import load_plugin
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.training import data_sets
+from po_nas.training.data import TrainingData
 from po_nas.training.export import load_network, read_weights
 from po_nas.training.final import TrainConfig, train
 from po_nas.training.objective import TrainingObjective
@@ -288,6 +289,25 @@ def test_a_batch_without_tokens_that_count_teaches_nothing():
     loss = NextToken(5).loss(recipe("own"))(logits, torch.full((2, 3), -100))
     loss.backward()
     assert (float(loss.detach()), float(logits.grad.abs().sum())) == (0, 0)
+
+
+def test_a_batch_in_parts_is_the_same_step_though_positions_do_not_count():
+    tokens = torch.randint(5, (8, 4), generator=torch.Generator().manual_seed(2))
+    tokens[:3] = -100
+    tokens[4, 1:] = -100
+    found = []
+    for parts in (1, 2, 3):
+        network = nn.Linear(4, 5)
+        nn.init.constant_(network.weight, 0.1)
+        nn.init.constant_(network.bias, 0.0)
+        data = TrainingData(range(8), None, lambda: None, NextToken(5))
+        trainer = Trainer(network, data, recipe("own"), seed=0, device=torch.device("cpu"))
+        trainer._parts = parts
+        loss, _ = trainer._step(torch.arange(128.0).reshape(8, 4, 4) / 100, tokens)
+        found.append((float(loss), network.weight.grad.clone()))
+    for loss, gradient in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        torch.testing.assert_close(gradient, found[0][1])
 
 
 def test_less_is_better_where_it_is():
