@@ -279,6 +279,7 @@ def resume(
     if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
         way = f"po_nas.resume({str(path)!r}, objective=…), or po_nas.Session.resume({str(path)!r})"
         raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
+    own = config.objective is not None if objective is None else not isinstance(objective, Objective)
     if isinstance(objective, Training):
         objective = objective.on(space_of_run(record, space), folder=trainings_folder(path))
     if objective is not None and not isinstance(objective, Objective):
@@ -288,7 +289,6 @@ def resume(
         check_unchanged(config, objective)
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs, _network_of(objective))
-    own = objective is not None or config.objective is not None
     named, objective = objective is None, make_objective(config, path, objective)
     if own:
         check_same_training(record, objective)
