@@ -330,7 +330,7 @@ class TrainingMemoryError(TrainingError, MemoryError):
 
 
 class SamplesError(TrainingError, ValueError):
-    """Samples of the user's own that nothing can be trained on; `where` is train, validation or test."""
+    """Samples that nothing can be trained on; `where` is train, validation, test, or given (any of them)."""
 
     def __init__(self, where: str, found: str, remedy: str) -> None:
         self.where, self.found, self.remedy = where, found, remedy

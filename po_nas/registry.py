@@ -221,13 +221,15 @@ def _origin(point: EntryPoint) -> str:
 def takes_old_names(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function whose arguments, by new names, had the old ones of `names` in the version before.
 
-    An argument under its old name is taken with a `RenamedWarning`.
+    An argument under its old name is taken with a `RenamedWarning`. One that is given by both names is a `TypeError`.
     """
 
     def decorator(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> T:
             for old in names.keys() & kwargs.keys():
+                if names[old] in kwargs:
+                    raise TypeError(f"{function.__name__}() got {names[old]!r} and {old!r}, its old name")
                 warnings.warn(RenamedWarning("argument", old, names[old]), stacklevel=2)
                 kwargs[names[old]] = kwargs.pop(old)
             return function(*args, **kwargs)

@@ -24,6 +24,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from proxies.channels_last import avoid_channels_last
 from proxies.operators import Call
+from proxies.relus import as_fill
 from proxies.weight_product import (
     WeightProduct,
     einsum_labels,
@@ -133,7 +134,7 @@ class AttentionRecorder(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
-        keywords = keywords or {}
+        function, keywords = as_fill(function, arguments), keywords or {}
         if function is functional.multi_head_attention_forward:
             with self:
                 return _OPEN_ATTENTION(*arguments, **keywords)

@@ -14,6 +14,7 @@ from po_nas.errors import UnsupportedModuleError
 from proxies.dataflow import Dataflow
 from proxies.operators import Call
 from proxies.recording import Captured, Watch
+from proxies.relus import as_fill
 
 __all__ = ["NonlinearCall", "Nonlinearities", "of_samples"]
 
@@ -69,7 +70,7 @@ class Nonlinearities(Watch):
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
-        keywords = keywords or {}
+        function, keywords = as_fill(function, arguments), keywords or {}
         first = arguments[0] if arguments else keywords.get("input")
         given = self.comparisons.rectified(Call(function, arguments, keywords))
         if given is None and function in _FUNCTIONS:

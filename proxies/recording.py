@@ -33,7 +33,7 @@ from proxies.operators import (
 )
 from proxies.patterns import pack
 from proxies.provenance import Provenance, WeightUse
-from proxies.relus import PLAIN, Comparisons
+from proxies.relus import PLAIN, Comparisons, as_fill
 from proxies.state import State, first_tensor
 
 __all__ = ["Captured", "Watch", "record"]
@@ -177,7 +177,7 @@ class Watch(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
-        keywords = keywords or {}
+        function, keywords = as_fill(function, arguments), keywords or {}
         given = [*tensors(arguments), *tensors(keywords)] if keywords else [*tensors(arguments)]
         if any(id(tensor) in self.originals for tensor in given):
             # A parameter that the module keeps in a second place.

@@ -12,7 +12,7 @@ from torch.utils.weak import TensorWeakRef
 
 from proxies.operators import Call, Kind
 
-__all__ = ["PLAIN", "Comparisons"]
+__all__ = ["PLAIN", "Comparisons", "as_fill"]
 
 PLAIN: frozenset[Callable[..., Any]] = frozenset({functional.relu, torch.relu, Tensor.relu})
 """ReLU itself, not in place unless its second argument says so."""
@@ -69,11 +69,20 @@ _CAST: frozenset[Callable[..., Any]] = frozenset(
 )
 
 
+def as_fill(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """``masked_fill_`` for ``x[mask] = number``, which is the same; any other function as it is."""
+    if function is not Tensor.__setitem__ or len(arguments) != 3:
+        return function
+    target, mask, value = arguments
+    same = isinstance(target, Tensor) and isinstance(mask, Tensor) and mask.shape == target.shape
+    return Tensor.masked_fill_ if same and mask.dtype == torch.bool and type(value) in (int, float) else function
+
+
 class Comparisons:
     """Finds ReLUs in a pass, whose calls it has to see in order.
 
     Those that are written out are maximum with zero, a choice between x and zero by the sign of x (`where`,
-    `masked_fill`), and x times whether it is positive. `kind` says what a tensor is made of.
+    `masked_fill`, ``x[x < 0] = 0``), and x times whether it is positive. `kind` says what a tensor is made of.
     """
 
     def __init__(self, kind: Kind) -> None:

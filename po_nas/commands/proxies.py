@@ -82,7 +82,7 @@ def score(
     import proxies
     from po_nas import networks, spaces
     from po_nas.core.settings import read_settings
-    from po_nas.networks.base import current_options
+    from po_nas.networks.base import classes_of, current_options
     from proxies.synthetic import synthetic_images
 
     found = spaces.get(space)
@@ -90,7 +90,7 @@ def score(
     known = networks.options(space)
     chosen = current_options(read_settings(None, tuple(option or ())), known)
     network = found.build(drawn, seed=seed, **chosen)
-    classes = chosen.get("num_classes") or known.get("num_classes") or 10
+    classes = classes_of(chosen, known) or 10
     batch = _read_batch(data, samples) if data else synthetic_images(samples, classes, size, seed=seed)
     scores = proxies.evaluate(network, batch, proxy or "*", seed=seed)
     if as_json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from proxies import Batch
 
-__all__ = ["OLD_OPTIONS", "Networks", "current_options", "known", "positive"]
+__all__ = ["OLD_OPTIONS", "Networks", "classes_of", "current_options", "known", "positive"]
 
 OLD_OPTIONS = {"classes": "num_classes"}
 """Names that options of networks have now, by those that they had in version 0.1."""
@@ -28,6 +28,12 @@ def current_options(given: Mapping[str, Any], names: Iterable[str]) -> dict[str,
     """Options by the names of today, with a `RenamedWarning` for old ones; one of `names` is no old name."""
     names = set(names)
     return renamed(given, {old: new for old, new in OLD_OPTIONS.items() if old not in names and new in names})
+
+
+def classes_of(*options: Mapping[str, Any]) -> int | None:
+    """The number of classes that the first of some options says, by its name of today or the old one; None for none."""
+    names = ("num_classes", *(old for old, new in OLD_OPTIONS.items() if new == "num_classes"))
+    return next((found for given in options for name in names if (found := given.get(name)) is not None), None)
 
 
 def positive(**values: object) -> None:
@@ -79,7 +85,7 @@ class Networks:
         known = self.options()
         # Networks that somebody registered may have the option by its old name.
         name = next((name for name in ("num_classes", "classes") if name in known), None)
-        count = num_classes or (known[name] if name else None) or 10
+        count = num_classes or classes_of(known) or 10
         return {name: count} if name else {}, synthetic_images(samples, count, size, seed=seed)
 
     def build(

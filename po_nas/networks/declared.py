@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DeclaredNetworks", "batch_of"]
 
+_OF_THE_DATA = {"num_classes": None, "in_channels": None}
+"""Options that follow from the data; a function with ``**rest`` takes them, too."""
+
 
 class DeclaredNetworks:
     """Implements `po_nas.spaces.networks.SpaceNetworks`; importing it does not import torch.
@@ -30,6 +34,8 @@ class DeclaredNetworks:
 
     def __init__(self, space: DeclaredSpace, function: Callable[..., Any], inputs: object) -> None:
         self._space, self._function, self._inputs = space, function, inputs
+        parameters = inspect.signature(function).parameters.values()
+        self._rest = _OF_THE_DATA if any(p.kind is p.VAR_KEYWORD for p in parameters) else {}
 
     def options(self) -> dict[str, Any]:
         """The parameters of the function that are no choices, with their defaults."""
@@ -51,10 +57,14 @@ class DeclaredNetworks:
         device: str | torch.device = "cpu",
         **chosen: Any,
     ) -> Module:
-        """The network of `architecture`, freshly initialised; see `po_nas.networks.build`."""
+        """The network of `architecture`, freshly initialised; see `po_nas.networks.build`.
+
+        `chosen` are parameters of the function that are no choices, and ``num_classes`` and ``in_channels`` where it
+        takes ``**rest``. A choice of that name goes first: it cannot be set.
+        """
         from po_nas.networks.layers import on_meta, seeded
 
-        known = self.options()
+        known = {**self._rest, **self.options()}
         for name in chosen:
             if name not in known:
                 raise UnknownNameError(f"option of {self._space.name} networks", name, known)

@@ -279,9 +279,9 @@ def resume(
     if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
         way = f"po_nas.resume({str(path)!r}, objective=…), or po_nas.Session.resume({str(path)!r})"
         raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
+    own = config.objective is not None if objective is None else not isinstance(objective, Objective)
     if isinstance(objective, Training):
         objective = objective.on(space_of_run(record, space), folder=trainings_folder(path))
-        check_same_training(record, objective)
     if objective is not None and not isinstance(objective, Objective):
         found, metric = space_of_run(record, space), metric_of_run(record)
         objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))
@@ -290,6 +290,8 @@ def resume(
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs, _network_of(objective))
     named, objective = objective is None, make_objective(config, path, objective)
+    if own:
+        check_same_training(record, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
     executor = make_executor(config, objective, named=named, out=path)
     set_up_scoring(config, objective, executor)

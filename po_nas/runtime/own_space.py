@@ -93,9 +93,14 @@ def trainings_folder(out: Path) -> Path:
 
 
 def check_same_training(record: Record, objective: Objective) -> None:
-    """Raise `ConfigError`, which names what changed, unless data and recipe are those that the run began with."""
+    """Raise `ConfigError`, which names what changed, unless data and recipe are those that the run began with.
+
+    Nothing is asked of objectives that do not train by a recipe.
+    """
     told = plain(objective.protocol())
-    for key in ("data", "recipe", "split"):
+    if "recipe" not in record.protocol and "recipe" not in told:
+        return
+    for key in ("data", "recipe", "split", "dataset", "early_stopping"):
         before, now = (flat({key: said.get(key)}) for said in (record.protocol, told))
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):

@@ -139,7 +139,7 @@ class Mixed6(_Quadratic):
 
 
 class Mixed20(_Quadratic):
-    """Twenty choices of all kinds: Σ w d² + Σ over pairs √(w w') (d + d')², d the distances from the best values."""
+    """Twenty choices of all kinds: Σ w d² + Σ over pairs √(w w') (d + d')² / 2, d the distances from the best."""
 
     name = "mixed20"
     size = 20

@@ -46,6 +46,12 @@ __all__ = [
     "WithAdapter",
 ]
 
+
+def _assigned(x: Tensor) -> Tensor:
+    x[x < 0] = 0
+    return x
+
+
 RELUS: dict[str, Callable[[Tensor], Tensor]] = {
     "functional.relu": functional.relu,
     "torch.relu": torch.relu,
@@ -60,6 +66,7 @@ RELUS: dict[str, Callable[[Tensor], Tensor]] = {
     "mask": lambda x: x * (x > 0),
     "mask of numbers": lambda x: (x >= 0).to(x.dtype) * x,
     "masked_fill": lambda x: x.masked_fill(~(x > 0), 0.0),
+    "assigned": _assigned,
     "threshold": lambda x: functional.threshold(x, 0.0, 0.0),
     "leaky, slope 0": lambda x: functional.leaky_relu(x, 0.0),
 }

@@ -155,7 +155,7 @@ class TrainingObjective(Objective):
         self._name, self._feedback, self._made = name, feedback, made
         if chosen.validation == 0 and isinstance(data, ImageFiles):
             raise ConfigError("training.recipe.validation", 0, "a search needs validation images")
-        data.check(chosen)
+        data.check(chosen, options.samples)
         self._tuned = _tuned(space)
         if "batch" in self._tuned and isinstance(data, OwnData) and data.has_own_batches:
             raise ConfigError("batch", "", "is a choice of the space, but batches are those of a DataLoader")
@@ -278,7 +278,10 @@ class TrainingObjective(Objective):
     def _outcome(self, result: TrainingResult, parameters: int) -> Outcome:
         best, last = result.best, result.last
         if best is None or best.validation is None or last is None:
-            return Outcome.failed("the training has no validated epoch", result.seconds)
+            reason = "the training has no validated epoch"
+            if last is not None:
+                reason = f"the {self.metric.name} was {last} after the last epoch, and finite after none"
+            return Outcome.failed(reason, result.seconds)
         curve = {f"validation_epoch_{r.epoch}": r.validation for r in result.validated if r.validation is not None}
         metrics = {
             "validation_last": last,

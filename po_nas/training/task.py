@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.core.objective import Metric
-from po_nas.errors import ConfigError, NetworkOutputError, UnknownNameError
+from po_nas.errors import ConfigError, NetworkOutputError, SamplesError, UnknownNameError
 from po_nas.training.recipe import DEFAULT, Recipe, loss_of
 
 __all__ = ["Classification", "LossFunction", "NextToken", "Regression", "Task", "task_of"]
@@ -20,6 +20,8 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 IGNORED = -100
 """The target of positions that do not count, as in torch."""
+_ROUNDING = 1e-12
+"""Share of a sum of squares in double precision that may be due to rounding."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,18 @@ class Task(ABC):
 
     @abstractmethod
     def check(self, outputs: Tensor, targets: Tensor) -> None:
-        """Raise `NetworkOutputError` for outputs of a shape that says nothing of the targets."""
+        """Raise `NetworkOutputError` for outputs of a shape that says nothing of the targets.
+
+        `SamplesError` for targets that are none of the task, where the data could not be looked at before.
+        """
 
     @abstractmethod
     def loss(self, recipe: Recipe) -> LossFunction:
         """The mean loss of outputs and targets under a recipe; `ConfigError` for a loss that is none of this task."""
+
+    def share(self, part: Tensor, batch: Tensor) -> Tensor | float:
+        """The weight of the mean loss of a part of a batch in that of the whole batch, from the targets of both."""
+        return len(part) / len(batch)
 
     @abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -74,8 +83,12 @@ class Classification(Task):
         if outputs.dim() != 2 or len(outputs) != len(targets) or outputs.shape[1] < (self.num_classes or 2):
             raise NetworkOutputError(tuple(outputs.shape), f"logits {expected}")
         # Where it is known, that of the data has been looked at.
-        if self.num_classes is None and int(targets.max()) >= outputs.shape[1]:
-            raise NetworkOutputError(tuple(outputs.shape), f"a column for class {int(targets.max())}")
+        if self.num_classes is None:
+            low, high = int(targets.min()), int(targets.max())
+            if low < 0:
+                raise SamplesError("given", f"class {low}", "classes are numbered from 0")
+            if high >= outputs.shape[1]:
+                raise NetworkOutputError(tuple(outputs.shape), f"a column for class {high}")
 
     def loss(self, recipe: Recipe) -> LossFunction:
         """The recipe's."""
@@ -123,10 +136,18 @@ class NextToken(Task):
 
         def loss(outputs: Tensor, targets: Tensor) -> Tensor:
             counts = targets != IGNORED
+            if not counts.any():
+                # The mean of no position is no number; such a batch teaches nothing.
+                return 0 * outputs.sum()
             mean: Tensor = inner(outputs[counts], targets[counts])
             return mean
 
         return loss
+
+    def share(self, part: Tensor, batch: Tensor) -> Tensor | float:
+        """The share of the positions that count."""
+        counted: Tensor = (part != IGNORED).sum() / (batch != IGNORED).sum().clamp_min(1)
+        return counted
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Right ones, positions that count, and the negative logarithms of probabilities, (3,)."""
@@ -187,7 +208,9 @@ class Regression(Task):
         if self.of == "rmse":
             return float((lost / max(1, samples)).mean().sqrt())
         spread = second - first.square() / max(1, samples)
-        return float((1 - lost / spread).mean()) if bool((spread > 0).all()) else float("nan")
+        # Of equal targets, rounding leaves a little.
+        varies = bool((spread > _ROUNDING * second).all())
+        return float((1 - lost / spread).mean()) if varies else float("nan")
 
 
 _METRICS = {

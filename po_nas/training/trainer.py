@@ -256,8 +256,9 @@ class Trainer:
                 self._check(side, targets)
                 other = self._loss(side, targets)
                 loss = loss + recipe.auxiliary_weight * other
-            self._scaler.scale(loss * (len(targets) / len(y))).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach() * len(targets)
+            share = self.data.task.share(targets, y)
+            self._scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * (share * len(y))
             sums.append(self.data.task.sums(outputs.detach(), targets))
         if recipe.clip is not None:
             self._scaler.unscale_(self._optimiser)

@@ -42,7 +42,8 @@ class Training:
         recipe: The name of a recipe (`po_nas.training.recipe.names`).
         settings: Settings of the recipe, such as ``epochs=5``, ``batch=32``, ``learning_rate=0.01``,
             ``optimizer="sgd"``, ``network={"drop_path": 0.1}``; and options of trainings, such as ``device="cpu"``,
-            ``halving={"first": 1, "eta": 3}``, ``samples``, ``workers``, ``tensorboard``, ``folder``.
+            ``halving={"first": 1, "eta": 3}``, ``samples``, ``workers``, ``tensorboard``, ``folder``, and ``data``, the
+            folder of a registered set of images.
 
     Raises:
         ConfigError: For settings that there are not, and values that cannot be used.
@@ -67,7 +68,7 @@ class Training:
         from po_nas.training.data_sets import recipes_of
         from po_nas.training.objective import TrainingOptions
 
-        own = set(TrainingOptions.model_fields) - {"recipe", "loss", "data"}
+        own = set(TrainingOptions.model_fields) - {"recipe", "loss"}
         options = {"workers": 0} | {name: settings.pop(name) for name in own & settings.keys()}
         self._options = validated(TrainingOptions, options)
         if isinstance(validation, float):
@@ -80,7 +81,7 @@ class Training:
         if "batch" in settings and getattr(self._source, "has_own_batches", False):
             raise ConfigError("batch", settings["batch"], "is that of your DataLoader; set it there")
         # Now, not when the search has begun.
-        self._source.check(self._chosen(""))
+        self._source.check(self._chosen(""), self._options.samples)
 
     def _read(self) -> Any:
         from po_nas.training.data.layouts import locate
@@ -88,16 +89,19 @@ class Training:
         from po_nas.training.data.own_data import OwnData, own_data_settings
         from po_nas.training.data_sets import ImageSet, made_by
 
-        train = self._given["train"]
+        train, folder = self._given["train"], self._options.data
+        made = made_by(train) if isinstance(train, str) else None
+        if folder is not None and not isinstance(made, ImageSet):
+            raise ConfigError("data", folder, "is the folder of a registered set of images in files")
         if not isinstance(train, str):
             return OwnData(**self._given)
-        made = made_by(train)
+        assert made is not None
         beside = {name: value for name, value in self._given.items() if name != "train" and value is not None}
         if beside:
             remedy = f"goes with samples of your own; {train} is a registered data set"
             raise ConfigError(next(iter(beside)), "", remedy)
         if isinstance(made, ImageSet):
-            return ImageFiles(made, locate(made))
+            return ImageFiles(made, locate(made, folder))
         return OwnData(**own_data_settings(made), name=train)
 
     def _chosen(self, space: str) -> Any:

@@ -16,6 +16,7 @@ from torch import nn
 
 from po_nas import networks, spaces
 from po_nas.errors import ConfigError, InvalidArchitectureError, RenamedWarning, UnknownNameError
+from po_nas.networks.base import classes_of
 from po_nas.spaces import Architecture
 from po_nas.spaces.pool import PoolSpace
 from proxies.counting import count_parameters
@@ -154,6 +155,13 @@ def test_the_old_name_of_the_number_of_classes(space):
     assert batch.labels.tolist() == [0, 1, 0, 1]
     with raised(ConfigError, key="classes", value=3):
         networks.build(cell, classes=3, num_classes=4)
+
+
+def test_the_number_of_classes_of_networks_that_kept_the_old_name():
+    assert classes_of({}, {"classes": 4}) == 4
+    assert classes_of({"classes": 5}, {"classes": 4}) == 5
+    assert classes_of({"num_classes": 6}, {"num_classes": 10}) == 6
+    assert classes_of({"size": 8}) is None
 
 
 @pytest.mark.parametrize(

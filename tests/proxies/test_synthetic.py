@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from po_nas.errors import ConfigError
+from po_nas.errors import ConfigError, RenamedWarning
 from proxies.synthetic import synthetic_images
 from tests.errors import raised
 
@@ -27,6 +27,13 @@ def test_the_images_look_like_images():
     assert correlation(images[..., 1:], images[..., :-1]) > 0.6  # neighbouring pixels
     assert correlation(images[:, 0], images[:, 1]) > 0.6  # channels
     assert correlation(images[0::4][:-1], images[0::4][1:]) > correlation(images[0::4], images[1::4]) + 0.1  # classes
+
+
+def test_an_argument_is_taken_by_its_old_name_alone():
+    with pytest.warns(RenamedWarning):
+        assert synthetic_images(3, classes=2, size=4).labels.tolist() == [0, 1, 0]
+    with pytest.raises(TypeError):
+        synthetic_images(3, classes=2, num_classes=5, size=4)
 
 
 def test_fewer_samples_than_classes():

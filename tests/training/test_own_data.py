@@ -24,6 +24,7 @@ from po_nas.proxy_scores.own_networks import LeftOutWarning
 from po_nas.registry import load_plugin
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.training import data_sets
+from po_nas.training.data import TrainingData
 from po_nas.training.export import load_network, read_weights
 from po_nas.training.final import TrainConfig, train
 from po_nas.training.halving import Halving, Rungs
@@ -275,6 +276,41 @@ def test_metrics_are_those_of_the_textbook_however_batches_are_cut():
         assert task.loss(recipe("own"))(outputs, targets).dim() == 0
 
 
+def test_r2_of_equal_targets_is_no_number():
+    task = Regression()
+    for size in range(2, 40):
+        targets = torch.full((size,), 0.1 * size)
+        assert math.isnan(task.value(task.sums(torch.arange(float(size)), targets), size)), size
+    far = torch.arange(40.0) + 10_000
+    assert task.value(task.sums(far, far), 40) == 1
+
+
+def test_a_batch_without_tokens_that_count_teaches_nothing():
+    logits = torch.ones(2, 3, 5, requires_grad=True)
+    loss = NextToken(5).loss(recipe("own"))(logits, torch.full((2, 3), -100))
+    loss.backward()
+    assert (float(loss.detach()), float(logits.grad.abs().sum())) == (0, 0)
+
+
+def test_a_batch_in_parts_is_the_same_step_though_positions_do_not_count():
+    tokens = torch.randint(5, (8, 4), generator=torch.Generator().manual_seed(2))
+    tokens[:3] = -100
+    tokens[4, 1:] = -100
+    found = []
+    for parts in (1, 2, 3):
+        network = nn.Linear(4, 5)
+        nn.init.constant_(network.weight, 0.1)
+        nn.init.constant_(network.bias, 0.0)
+        data = TrainingData(range(8), None, lambda: None, NextToken(5))
+        trainer = Trainer(network, data, recipe("own"), seed=0, device=torch.device("cpu"))
+        trainer._parts = parts
+        loss, _ = trainer._step(torch.arange(128.0).reshape(8, 4, 4) / 100, tokens)
+        found.append((float(loss), network.weight.grad.clone()))
+    for loss, gradient in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        torch.testing.assert_close(gradient, found[0][1])
+
+
 def test_less_is_better_where_it_is():
     curve = tuple(EpochRecord(e, 1.0, 2.0, v, 0.1, 1, 10, 1.0, 1.0) for e, v in enumerate((3.0, 2.0, math.nan, 2.5), 1))
     assert TrainingResult(curve, None, None, None, 0, maximize=False).best.epoch == 2
@@ -331,6 +367,11 @@ def test_classes_that_there_are_not_fail_the_trial():
     unknown.network(lambda width: nn.Linear(6, 2))
     outcome = Training(loader(), loader(False), **FAST).on(unknown).evaluate(first(unknown), seed=1)
     assert outcome.failure.startswith("NetworkOutputError: ")
+    # -100 is ignored by torch's loss, and would be a wrong prediction to the accuracy.
+    unlabelled = DataLoader(TensorDataset(X, Y.where(Y > 0, -100)), 16)
+    for space, options in ((PERCEPTRONS, {"num_classes": 3}), (unknown, {})):
+        outcome = Training(unlabelled, loader(False), **options, **FAST).on(space).evaluate(first(space), seed=1)
+        assert outcome.failure is not None
 
 
 # -- searches -----------------------------------------------------------------------------------------------------
@@ -360,6 +401,8 @@ def test_a_search_is_gone_on_with_on_the_same_data_alone(tmp_path, monkeypatch):
     for other, key in (
         (Training((X + 1, Y), test=(X[:20], Y[:20]), halving={"first": 1, "eta": 2}, **FAST), "data"),
         (Training((X, Y), test=(X[:20], Y[:20]), epochs=3, device="cpu"), "recipe.epochs"),
+        (Training((X, Y), test=(X[:20], Y[:20]), samples=50, halving={"first": 1, "eta": 2}, **FAST), "dataset"),
+        (Training((X, Y), test=(X[:20], Y[:20]), **FAST), "early_stopping"),
     ):
         with raised(ConfigError, key=key):
             po_nas.resume(tmp_path / "killed", objective=other, space=PERCEPTRONS)
@@ -417,7 +460,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         "x = torch.arange(80.0).reshape(40, 2)\n"
         "learning = po_nas.Training((x, torch.arange(40) % 2), epochs=1, device='cpu')\n"
     )
-    from po_nas.runtime.api import make_objective
+    from po_nas.runtime.api import make_objective, run_search
     from po_nas.runtime.config import search_config
 
     plugin = str(tmp_path / "plugged_training.py")
@@ -434,6 +477,12 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         assert objective.evaluate(first(objective.space), seed=0).failure is None
         assert list((tmp_path / "artifacts/trainings").glob("*/seed0-*/result.json"))
         assert "train/plugged/digits" in benchmarks.names("train/plugged/*")
+        run = tmp_path / "run"
+        run_search(search_config({**settings, "plugins": [plugin]}), run)
+        module = load_plugin(plugin)
+        module.learning = Training((torch.arange(80.0).reshape(40, 2), torch.arange(40) % 2), epochs=2, device="cpu")
+        with raised(ConfigError, key="recipe.epochs"):
+            po_nas.resume(run, trust=True)
     finally:
         spaces.registry.remove("plugged")
 
@@ -447,6 +496,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training((X, Y[:5])), SamplesError, {"where": "train"}),
         (lambda: Training((X * math.nan, Y)), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y - 1)), SamplesError, {"where": "train"}),
+        (lambda: Training((X, Y.where(Y > 0, -100))), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y), (X, Y + 4), num_classes=3), SamplesError, {"where": "validation"}),
         (lambda: Training((X, Y), (X[:, :3], Y)), SamplesError, {"where": "validation"}),
         (lambda: Training(X), SamplesError, {"where": "train"}),
@@ -460,6 +510,7 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training((X, X[:, :2].long().abs())), SamplesError, {"where": "train"}),
         (lambda: Training("digitz"), UnknownNameError, {"suggestion": "digits"}),
         (lambda: Training((X, Y), task="classify"), UnknownNameError, {"suggestion": "classification"}),
+        (lambda: Training((X, X[:, 0]), (X[:9], torch.ones(9))), SamplesError, {"where": "validation"}),
         (lambda: Training((X, Y), metric="f1"), UnknownNameError, {"name": "f1"}),
         (lambda: Training((X, Y), recipe="owm"), UnknownNameError, {"suggestion": "own"}),
         (lambda: Training((X, Y), epoch=3), ConfigError, {"key": "epoch"}),
@@ -467,6 +518,11 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         (lambda: Training(TOKENS, context=9, num_classes=5), SamplesError, {"where": "train"}),
         (lambda: Training((X, Y), validation=0.0), ConfigError, {"key": "validation"}),
         (lambda: Training("digits", (X, Y)), ConfigError, {"key": "validation"}),
+        (lambda: Training((X, Y), samples=4), ConfigError, {"key": "share of samples"}),
+        (lambda: Training(Pairs(), (X, Y), samples=4), ConfigError, {"key": "samples"}),
+        (lambda: Training((X.to(torch.cfloat), Y)), SamplesError, {"where": "train"}),
+        (lambda: Training((X, Y), data="images"), ConfigError, {"key": "data", "value": "images"}),
+        (lambda: Training("cifar10", data="/nowhere/cifar"), MissingImagesError, {"dataset": "cifar10"}),
         (lambda: Training((X, X[:, 0]), loss="focal"), ConfigError, {"key": "loss"}),
         (lambda: Training((X, Y), augmentation={"flip": True}), ConfigError, {"key": "augmentation"}),
         (lambda: Training((X, Y), network={"widht": 3}).on(PERCEPTRONS), ConfigError, {"value": 3}),

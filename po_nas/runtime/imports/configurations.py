@@ -6,7 +6,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -36,6 +36,7 @@ class Translation:
             for ``{}``.
         ignore: Names of the source that are no choices; ``*`` stands for any characters.
         fill: Values of choices that the source does not have.
+        others: Names of the source that may be there although they are no choices.
 
     Raises `ConfigError` for names that are none of the space.
     """
@@ -46,8 +47,9 @@ class Translation:
         rename: Mapping[str, str] | None = None,
         ignore: Sequence[str] = (),
         fill: Mapping[str, Any] | None = None,
+        others: Collection[str] = (),
     ) -> None:
-        self._space, self._ignore = space, tuple(ignore)
+        self._space, self._ignore, self._others = space, tuple(ignore), others
         self._rename = dict(rename or {})
         for old, new in self._rename.items():
             self._known("rename", new, f"{old}={new}")
@@ -84,10 +86,10 @@ class Translation:
             if any(fnmatchcase(name, pattern) for pattern in self._ignore):
                 continue
             place = self._place(name)
-            if place is None:
-                strange.append(name)
-            else:
+            if place is not None:
                 self._enter(places, place, value)
+            elif name not in self._others:
+                strange.append(name)
         if strange:
             raise InvalidArchitectureError(self._space.name, dict(values), self._strange(strange))
         try:

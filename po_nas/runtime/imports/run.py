@@ -104,6 +104,9 @@ def import_evaluations(
         study: Which study of an Optuna file; may be left out where it holds one alone.
         cost: A column of a table with seconds.
 
+    Returns:
+        How many evaluations are in the run, and what was left out and why.
+
     Raises:
         ConfigError: For an argument that cannot be used, and a source that is none of these.
         ImportFileError: For a file or folder that cannot be read as what it should be.
@@ -121,10 +124,8 @@ def import_evaluations(
     higher = _direction(called, found, maximize)
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     chosen, left_out = _chosen(found, where or {})
-    # What the evaluations are selected by has been dealt with.
-    translation = Translation(
-        found_space, rename, (*ignored, *(n for n in where or {} if n not in (rename or {}))), fill
-    )
+    # What the evaluations are selected by may be a choice, and need not be one.
+    translation = Translation(found_space, rename, ignored, fill, others=(where or {}).keys())
     translation.look_at(one.values for one in chosen)
     groups: dict[str, list[tuple[Evaluation, Architecture]]] = {}
     for one in chosen:

@@ -92,8 +92,8 @@ class ImageFiles:
         """Shapes and types of an image and of a label."""
         return ((3, self.kind.size, self.kind.size), torch.float32), ((), torch.int64)
 
-    def check(self, recipe: Recipe) -> None:
-        """Refuse a recipe that holds nothing out."""
+    def check(self, recipe: Recipe, samples: int | None = None) -> None:
+        """Refuse a recipe whose loss is none of classification; `ConfigError`. The images are not looked at."""
         self.task.loss(recipe)
 
     def open(self, recipe: Recipe, device: torch.device, samples: int | None, workers: int) -> TrainingData:

@@ -19,7 +19,7 @@ from po_nas.training.data.images import stratified
 from po_nas.training.data.opened import Loader, Shape, TrainingData
 from po_nas.training.data.own_loaders import TensorLoader, TorchLoader, dataset_of, floats, length, pair, seeded, tensor
 from po_nas.training.recipe import Augmentation, Recipe
-from po_nas.training.task import IGNORED, Task, task_of
+from po_nas.training.task import IGNORED, Regression, Task, task_of
 
 __all__ = ["OwnData", "own_data_settings"]
 
@@ -127,7 +127,9 @@ class OwnData:
         for where, part in self.parts.items():
             if not isinstance(part, tuple) or part[which].is_floating_point():
                 return None
-            counted = part[which][part[which] != IGNORED] if which else part[which]
+            counted = part[which]
+            if which and self.kind_of_task == "next_token":
+                counted = counted[counted != IGNORED]
             if counted.numel():
                 low, high = int(counted.min()), int(counted.max())
                 limit = _LARGEST if self.classes is None else self.classes
@@ -176,8 +178,11 @@ class OwnData:
                 digest.update(one.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def check(self, recipe: Recipe) -> None:
-        """Refuse a recipe that these data cannot be trained by; `ConfigError` and `SamplesError`."""
+    def check(self, recipe: Recipe, samples: int | None = None) -> None:
+        """Refuse a recipe, and a number of training samples, that these data cannot be trained by.
+
+        Raises `ConfigError` and `SamplesError`.
+        """
         train, a = self.parts["train"], recipe.augmentation
         self.task.loss(recipe)
         if a != Augmentation():
@@ -186,25 +191,32 @@ class OwnData:
                 raise ConfigError("augmentation", a.model_dump(exclude_defaults=True), remedy)
             if any(a.jitter):
                 raise ConfigError("augmentation.jitter", a.jitter, "is for image sets; change colours in your data set")
+        if isinstance(train, tuple):
+            train = self._kept(train, recipe, samples)
+        elif samples is not None:
+            raise ConfigError("samples", samples, "is for tensors; hand over a smaller data set")
         if "validation" not in self.parts:
             if not isinstance(train, tuple):
                 raise SamplesError("validation", "None", "is needed beside a data set or loader")
             if recipe.validation == 0:
                 raise ConfigError("validation", 0, "a search needs validation samples")
-            self._split(train, recipe)
+            validation: Any = self._split(train, recipe)[1]
+        else:
+            validation = self.parts["validation"]
+        if isinstance(self.task, Regression) and self.task.of == "r2" and isinstance(validation, tuple):
+            targets = validation[1].reshape(len(validation[1]), -1)
+            if bool((targets == targets[0]).all(0).any()):
+                remedy = "R² compares errors with how they vary; give others, or metric='rmse'"
+                raise SamplesError("validation", "targets that are all equal", remedy)
 
     def open(self, recipe: Recipe, device: torch.device, samples: int | None, workers: int) -> TrainingData:
         """The data, on the device as far as they are tensors; `samples` keeps that many of the training samples."""
         parts = dict(self.parts)
         train = parts["train"]
         if isinstance(train, tuple):
-            if samples is not None and samples < len(train[1]):
-                _, kept = self._rows(train[1], samples / len(train[1]), recipe.split_seed, "share of samples")
-                train = parts["train"] = train[0][kept], train[1][kept]
+            train = parts["train"] = self._kept(train, recipe, samples)
             if "validation" not in parts:
                 parts["train"], parts["validation"] = self._split(train, recipe)
-        elif samples is not None:
-            raise ConfigError("samples", samples, "is for tensors; hand over a smaller data set")
         floating = self.shapes[1][1].is_floating_point
 
         def loader(where: str) -> Loader:
@@ -224,6 +236,13 @@ class OwnData:
         return TrainingData(
             loader("train"), loader("validation"), lambda: loader("test") if "test" in parts else None, self.task
         )
+
+    def _kept(self, train: tuple[Tensor, Tensor], recipe: Recipe, samples: int | None) -> tuple[Tensor, Tensor]:
+        """So many of the training samples, every class its share."""
+        if samples is None or samples >= len(train[1]):
+            return train
+        _, kept = self._rows(train[1], samples / len(train[1]), recipe.split_seed, "share of samples")
+        return train[0][kept], train[1][kept]
 
     def _split(
         self, train: tuple[Tensor, Tensor], recipe: Recipe

@@ -125,7 +125,7 @@ class TorchLoader:
             x, y = pair(given, self._of)
             if self._num_classes is not None:
                 # On a GPU a class that there is not would end the process.
-                counted = y[y != IGNORED]
+                counted = y[y != IGNORED] if y.dim() > 1 else y
                 low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
                 if low < 0 or high >= self._num_classes:
                     remedy = f"classes and tokens are 0 to {self._num_classes - 1}"
@@ -149,11 +149,15 @@ def seeded(loader: DataLoader[Any], seed: int) -> Iterator[None]:
 def tensor(given: Any, where: str) -> Tensor:
     """A tensor of what is one, or becomes one as an array; `SamplesError` for anything else."""
     if isinstance(given, Tensor):
-        return given.detach()
-    try:
-        return torch.from_numpy(np.ascontiguousarray(given))
-    except (TypeError, ValueError) as error:
-        raise SamplesError(where, f"a {type(given).__name__}", f"is no tensor of numbers ({error})") from error
+        found = given.detach()
+    else:
+        try:
+            found = torch.from_numpy(np.ascontiguousarray(given))
+        except (TypeError, ValueError) as error:
+            raise SamplesError(where, f"a {type(given).__name__}", f"is no tensor of numbers ({error})") from error
+    if found.is_complex():
+        raise SamplesError(where, f"complex numbers {tuple(found.shape)}", "give real ones: torch.view_as_real")
+    return found
 
 
 def floats(x: Tensor) -> Tensor:

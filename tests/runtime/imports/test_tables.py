@@ -152,6 +152,15 @@ def test_names_are_mapped_ignored_selected_and_filled(tmp_path):
     assert json.loads(found.result.incumbent) == {"depth": 2, "lr": 0.01, "act": "gelu"}
 
 
+def test_selected_by_a_choice_and_by_a_name_like_a_pattern(tmp_path):
+    header = "depth,lr,act,momentum,run[1],acc"
+    lines = ["2,0.01,gelu,,a,0.9", "2,0.02,gelu,,b,0.8", "3,0.02,gelu,,a,0.7"]
+    found = read(
+        small_csv(tmp_path / "a.csv", *lines, header=header), tmp_path / "r", where={"depth": 2, "run[1]": "a"}
+    )
+    assert (found.evaluations, [one.where for one in found.left_out]) == (1, ["line 3", "line 4"])
+
+
 def test_unknown_names_are_all_told_at_once(tmp_path):
     with raised(NothingFitsError, "host", "time", "small"):
         read(small_csv(tmp_path / "a.csv", GOOD + ",1,2", header="depth,lr,act,momentum,acc,host,time"), tmp_path / "r")
