@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeclaredNetworks", "batch_of"]
 
-_OF_THE_DATA = {"num_classes": None, "in_channels": None}
+_OF_THE_DATA = ("num_classes", "in_channels")
 """Options that follow from the data; a function with ``**rest`` takes them, too."""
 
 
@@ -35,7 +35,8 @@ class DeclaredNetworks:
     def __init__(self, space: DeclaredSpace, function: Callable[..., Any], inputs: object) -> None:
         self._space, self._function, self._inputs = space, function, inputs
         parameters = inspect.signature(function).parameters.values()
-        self._rest = _OF_THE_DATA if any(p.kind is p.VAR_KEYWORD for p in parameters) else {}
+        takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self._rest = [name for name in _OF_THE_DATA if takes_rest and name not in space.choices]
 
     def options(self) -> dict[str, Any]:
         """The parameters of the function that are no choices, with their defaults."""
@@ -60,11 +61,11 @@ class DeclaredNetworks:
         """The network of `architecture`, freshly initialised; see `po_nas.networks.build`.
 
         `chosen` are parameters of the function that are no choices, and ``num_classes`` and ``in_channels`` where it
-        takes ``**rest``. A choice of that name goes first: it cannot be set.
+        takes ``**rest``.
         """
         from po_nas.networks.layers import on_meta, seeded
 
-        known = {**self._rest, **self.options()}
+        known = [*self.options(), *self._rest]
         for name in chosen:
             if name not in known:
                 raise UnknownNameError(f"option of {self._space.name} networks", name, known)

@@ -56,6 +56,9 @@ def test_the_function_gets_the_configuration():
     assert space.build(space.architecture_of(config), outputs=7)(torch.zeros(5, 6)).shape == (5, 7)
     with raised(UnknownNameError, name="output", suggestion="outputs"):
         space.build(space.architecture_of(config), output=7)
+    CALLS.clear()
+    space.build(space.architecture_of(config), num_classes=3)
+    assert [config | {"num_classes": 3}] == CALLS
     meta = space.build(space.architecture_of(config), device="meta")
     assert all(p.device.type == "meta" for p in meta.parameters())
 
