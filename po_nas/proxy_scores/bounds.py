@@ -116,8 +116,9 @@ def with_bounds(objective: Objective, given: Mapping[str, str], *, samples: int 
     """
     bounds = Bounds(given)
     declared = declared_space(objective.space)
-    for name in bounds.names if declared is not None else ():
-        if name in declared.choices:
+    choices = () if declared is None else declared.choices
+    for name in bounds.names:
+        if name in choices:
             remedy = "is a bound on a choice, not on a proxy; declare it: po_nas.declare(…, constraints=…)"
             raise ConfigError(f"constraints.{name}", given[name], remedy)
     known = objective.proxies
