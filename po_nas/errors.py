@@ -16,7 +16,7 @@ _WIDTH = 60
 
 
 def short(value: object) -> str:
-    """The `repr` of a value for a message: its beginning and end where it is long; a `Path` in full."""
+    """The `repr` of a value for a message, on one line: its beginning and end where it is long; a `Path` in full."""
     if isinstance(value, Path):
         return repr(str(value))
     try:
@@ -24,6 +24,7 @@ def short(value: object) -> str:
     except Exception as error:
         # A message about a bad value must not fail because of it.
         shown = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    shown = " ".join(line.strip() for line in shown.splitlines())
     return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 11]} … {shown[-8:]}"
 
 

@@ -42,6 +42,8 @@ class Batch:
             raise ProxyBatchError("*", f"labels must be a tensor or None, not {type(labels).__name__}", "labels")
         if arguments[0].dim() == 0 or len(arguments[0]) == 0:
             raise ProxyBatchError("*", f"inputs of shape {tuple(arguments[0].shape)} hold no sample", "inputs")
+        if any(a.is_meta for a in (*arguments, *(() if labels is None else (labels,)))):
+            raise ProxyBatchError("*", "tensors of the device 'meta' hold no numbers; give real ones", "inputs")
         if any(a.is_floating_point() and not bool(torch.isfinite(a).all()) for a in arguments):
             raise ProxyBatchError("*", "inputs hold NaN or infinity; no score would mean anything", "inputs")
         return cls(tuple(a.detach() for a in arguments), None if labels is None else labels.detach())

@@ -5,11 +5,18 @@ from __future__ import annotations
 from po_nas.core.searcher import Searcher
 from po_nas.registry import Registry
 
-__all__ = ["names", "register", "registry"]
+__all__ = ["name_of", "names", "register", "registry"]
 
 registry: Registry[type[Searcher]] = Registry("method", "po_nas.methods")
 register = registry.register
 names = registry.names
+
+
+def name_of(kind: type[Searcher]) -> str | None:
+    """The name that a class is registered under, None where it has none."""
+    place = f"{kind.__module__}:{kind.__qualname__}"
+    return next((entry.name for entry in registry.entries() if entry.target in (kind, place)), None)
+
 
 registry.declare(
     "po_nas.methods",

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from po_nas import methods
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.acquisition import acquisition_field, beta_field
@@ -69,7 +70,11 @@ class ProxyBO(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        require_proxies(self.domain, type(self).__name__, self.options.proxies)
+        require_proxies(self.domain, self._called, self.options.proxies)
+
+    @property
+    def _called(self) -> str:
+        return methods.name_of(type(self)) or type(self).__name__
 
     @abstractmethod
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
@@ -88,7 +93,7 @@ class ProxyBO(Searcher):
     def features(self) -> ProxyFeatures:
         """The candidates of this search, described."""
         o = self.options
-        candidates = scored_candidates(self.domain, self.seed, type(self).__name__, o.proxies, o.pool)
+        candidates = scored_candidates(self.domain, self.seed, self._called, o.proxies, o.pool)
         return self.domain.cache.get("features", (candidates,), None, lambda: ProxyFeatures.of(candidates))
 
     def _by_proxies(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
@@ -179,7 +184,7 @@ class GPProxies(ProxyBO):
             return base
         if self._extended is None or self._extended[0] is not base or self._extended[1] != tuple(outside):
             others = tuple(outside.values())
-            source = require_proxies(self.domain, type(self).__name__)
+            source = require_proxies(self.domain, self._called)
             candidates = base.candidates.extended(others, source.values(others, base.candidates.names))
             z = base.normaliser.transform(candidates.scores[len(base.candidates) :])
             self._extended = base, tuple(outside), base.extended(others, z, candidates)

@@ -115,6 +115,12 @@ def with_bounds(objective: Objective, given: Mapping[str, str], *, samples: int 
         InfeasibleError: When hardly any architecture is within the bounds.
     """
     bounds = Bounds(given)
+    declared = declared_space(objective.space)
+    choices = () if declared is None else declared.choices
+    for name in bounds.names:
+        if name in choices:
+            remedy = "is a bound on a choice, not on a proxy; declare it: po_nas.declare(…, constraints=…)"
+            raise ConfigError(f"constraints.{name}", given[name], remedy)
     known = objective.proxies
     source: ProxySource
     if known is not None and not isinstance(known, ComputedProxySource) and set(bounds.names) <= set(known.names):

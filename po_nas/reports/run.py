@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -127,6 +128,10 @@ class RunData:
         """The best finished trial by validation; the earliest of equals."""
         succeeded = (trial for trial in self.told if trial.validation is not None)
         return (max if self.maximize else min)(succeeded, key=attrgetter("validation"), default=None)
+
+    def failures(self) -> list[tuple[str, int]]:
+        """Reasons of failed evaluations and how many failed for each, the most frequent first."""
+        return Counter(trial.reason for trial in self.told if trial.reason is not None).most_common()
 
     def regret(self, validation: float | None) -> float | None:
         """Simple regret against the optimum of the task; None where either is unknown."""

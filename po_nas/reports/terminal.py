@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from po_nas import benchmarks
 from po_nas.reports.run import RunData
 from po_nas.runtime.escaping import terminal_text
 from po_nas.runtime.scoring import Scored
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from po_nas.runtime.api import Result
 
 __all__ = ["print_result", "print_status"]
+
+_REASONS = 3
+"""Reasons of failures that are printed."""
 
 
 def _number(value: float | None, unit: str = "") -> str:
@@ -50,6 +54,7 @@ def print_result(result: Result, run: RunData) -> None:
         f"{result.evaluations} evaluations ({result.failed} failed), {result.wall_s:.1f} s, of which "
         f"{result.overhead_s:.1f} s outside the objective; {cost}; {result.ended}",
     )
+    _say_failures(console, run)
 
 
 def print_status(run: RunData) -> None:
@@ -67,11 +72,31 @@ def print_status(run: RunData) -> None:
         regret = run.regret(best.validation)
         _say(
             console,
-            f"best {_number(best.validation, run.unit)} at trial {best.number}"
+            f"best {_number(best.validation, run.unit)} in evaluation {told.index(best) + 1}"
             + ("" if regret is None else f", regret {_number(regret, run.unit)}"),
         )
         _say(console, best.architecture)
-    _say(console, f"ended: {run.ended}" if run.ended else f"not finished; go on with: po-nas resume {run.directory}")
+    _say_failures(console, run)
+    _say(console, f"ended: {run.ended}" if run.ended else f"not finished; go on with: {_way_on(run)}")
+
+
+def _way_on(run: RunData) -> str:
+    """What resumes a run: the command, where the record says what evaluates, else Python."""
+    in_python = f"po_nas.resume({str(run.directory)!r}, objective=…), or po_nas.Session.resume({str(run.directory)!r})"
+    named = run.config.get("objective") is not None or run.config["benchmark"] in benchmarks.registry
+    return f"po-nas resume {run.directory}" if named else in_python
+
+
+def _say_failures(console: Console, run: RunData) -> None:
+    """Say why evaluations failed, and where their tracebacks are."""
+    reasons = run.failures()
+    for reason, count in reasons[:_REASONS]:
+        _say(console, f"failed {count} times: {reason}" if count > 1 else f"failed once: {reason}")
+    rest = sum(count for _, count in reasons[_REASONS:])
+    if rest:
+        _say(console, f"failed {rest} times for other reasons")
+    if reasons and any((run.directory / "artifacts").glob("trial-*/error.txt")):
+        _say(console, f"tracebacks: {run.directory / 'artifacts'}/trial-*/error.txt")
 
 
 def _scoring(scored: Scored) -> str:

@@ -50,7 +50,7 @@ from po_nas.runtime.run_directory import (
 )
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
-from po_nas.runtime.warm_start import WarmStart, from_json, gather, source_tasks, tell, to_json
+from po_nas.runtime.warm_start import WarmStart, directories, from_json, gather, source_tasks, tell, to_json
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.training import Training
 
@@ -91,7 +91,7 @@ def search(
     example_inputs: Any = None,
     constraints: Mapping[str, str] | None = None,
     training: Mapping[str, Any] | None = None,
-    warm_start: Sequence[str | Path] = (),
+    warm_start: str | Path | Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
     metrics: Sequence[str] | Mapping[str, Any] | None = None,
 ) -> Result:
@@ -119,8 +119,8 @@ def search(
             the first batch is taken; default: what the space brings.
         constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
         training: Options of benchmarks that train.
-        warm_start: Directories of earlier runs in the same space: evaluations of the same task are told to the method
-            and not made again, those of other tasks serve methods that use proxies as one more proxy.
+        warm_start: The directory of an earlier run in the same space, or several: evaluations of the same task are
+            told to the method and not made again, those of other tasks serve methods that use proxies as a proxy more.
         callbacks: Told of every step.
         metrics: The old name of `proxies`.
 
@@ -148,9 +148,9 @@ def search(
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
             **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in scores.items()},
-            "constraints": dict(constraints or {}),
+            "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
             "training": dict(training or {}),
-            "warm_start": [str(path) for path in warm_start],
+            "warm_start": directories(warm_start),
         },
     )
     own = None if isinstance(given, str) else given
@@ -171,8 +171,7 @@ def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | No
     kind = method if isinstance(method, type) else type(method)
     if not issubclass(kind, Searcher):
         raise ConfigError("method", kind.__qualname__, "is no Searcher; give a name, or a subclass")
-    registered = [entry.name for entry in methods.registry.entries() if entry.target is kind]
-    return {"name": registered[0] if registered else f"{kind.__module__}.{kind.__qualname__}", **options}, kind
+    return {"name": methods.name_of(kind) or f"{kind.__module__}.{kind.__qualname__}", **options}, kind
 
 
 def _given(

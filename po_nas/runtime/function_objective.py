@@ -233,7 +233,11 @@ def _number(value: Any, source: str, where: str = "") -> float:
         item = value.item()
     if isinstance(item, bool) or not isinstance(item, Real):
         raise ObjectiveValueError(source, _words(value) + where)
-    return float(item)
+    try:
+        return float(item)
+    except OverflowError:
+        remedy = "expected a number that a float can hold"
+        raise ObjectiveValueError(source, _words(value) + where, remedy) from None
 
 
 def _words(value: Any) -> str:
@@ -270,7 +274,8 @@ def _taken(function: Callable[..., Any], called: str) -> tuple[str, ...]:
         needed = p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         if needed and (p.name not in _PASSED or p.kind is p.POSITIONAL_ONLY):
             known = ", ".join(_PASSED)
-            raise ConfigError("objective", called, f"asks for {p.name}; beside the configuration there is {known}")
+            remedy = f"asks for {p.name}; the first argument is the configuration, a dict; by name there is {known}"
+            raise ConfigError("objective", called, remedy)
     if any(p.kind is p.VAR_KEYWORD for p in rest):
         return _PASSED
     named = {p.name for p in rest if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

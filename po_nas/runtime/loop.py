@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _TRACEBACK = 20_000
 """Characters of a traceback that go to the journal; the file under ``artifacts/`` has all of it."""
 
+_FAILED_FIRST = 3
+"""Failures with which a search begins before it says so at once."""
+
 
 class Loop:
     """One run of a search; `replay` what the journal holds, then `run` what is left of the budget.
@@ -246,6 +249,8 @@ class Loop:
         self.journal.append([event])
         self._settle(trial, outcome, objective_s)
         self._session_told += 1
+        if outcome.failure is not None and self.ledger.failed == self.ledger.told == _FAILED_FIRST:
+            _log.warning("the first %d evaluations failed, the last one: %s", _FAILED_FIRST, outcome.failure)
         self.notify("on_tell", trial, outcome, self.progress())
 
     def _settle(self, trial: Trial, outcome: Outcome, objective_s: float) -> None:

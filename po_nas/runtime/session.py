@@ -54,7 +54,7 @@ from po_nas.runtime.run_directory import (
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, result_of, write_start
 from po_nas.runtime.trial_errors import SessionEndedError, TrialError
 from po_nas.runtime.trusted_plugins import Trust, load_named
-from po_nas.runtime.warm_start import from_json, gather, to_json
+from po_nas.runtime.warm_start import directories, from_json, gather, to_json
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["AskedTrial", "Session"]
@@ -134,7 +134,7 @@ class Session:
         proxies: Proxies to compute for the method, or a mapping of all settings of proxies.
         example_inputs: What networks are scored on; default: what the space brings.
         constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
-        warm_start: Directories of earlier runs.
+        warm_start: The directory of an earlier run, or several.
         callbacks: Told of every step.
 
     Attributes:
@@ -160,7 +160,7 @@ class Session:
         proxies: Sequence[str] | Mapping[str, Any] = (),
         example_inputs: Any = None,
         constraints: Mapping[str, str] | None = None,
-        warm_start: Sequence[str | Path] = (),
+        warm_start: str | Path | Sequence[str | Path] = (),
         callbacks: Sequence[Callback] = (),
     ) -> None:
         if (space is None) == (benchmark is None):
@@ -181,8 +181,8 @@ class Session:
                 "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
                 "seed": seed,
                 "proxies": dict(proxies) if isinstance(proxies, Mapping) else {"compute": proxies},
-                "constraints": dict(constraints or {}),
-                "warm_start": [str(path) for path in warm_start],
+                "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
+                "warm_start": directories(warm_start),
             }
         )
         self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks)

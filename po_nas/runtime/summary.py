@@ -48,6 +48,8 @@ def info_of(config: SearchConfig, path: Path, objective: Objective) -> RunInfo:
 def finish(config: SearchConfig, directory: RunDirectory, loop: Loop, reason: str) -> Result:
     """Write the result of a run that is over, and what its method has learned; callbacks are told."""
     result = result_of(config, directory.path, loop, reason)
+    if result.evaluations and result.failed == result.evaluations:
+        _log.warning("every evaluation of %s failed; po-nas status says why", directory.path)
     directory.write_summary(plain(result.to_dict()))
     _write_explanation(loop.searcher, directory)
     loop.notify("on_end", result.to_dict())

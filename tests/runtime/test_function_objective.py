@@ -16,7 +16,9 @@ import po_nas
 from po_nas import spaces
 from po_nas.core.objective import Metric, Outcome
 from po_nas.errors import ConfigError
-from po_nas.runtime.function_objective import FunctionObjective, Report
+from po_nas.reports.run import load_run
+from po_nas.reports.terminal import print_status
+from po_nas.runtime.function_objective import FunctionObjective, Report, outcome_of_value
 from po_nas.runtime.trial_errors import ObjectiveValueError
 from tests.errors import raised
 
@@ -300,3 +302,43 @@ def test_other_executors_call_it_too(tmp_path, executor):
         found = search(tmp_path / f"run{number}", one, executor=settings, budget=2)
         assert found.evaluations == 2
         assert "PluginError" not in (tmp_path / f"run{number}/journal.jsonl").read_text()
+
+
+def test_a_search_that_only_fails_says_so_at_once_and_status_says_why(tmp_path, caplog, capsys):
+    def function(config):
+        raise KeyError("lr")
+
+    search(tmp_path / "run", function, budget=4)
+    assert [record.levelname for record in caplog.records if "KeyError" in record.getMessage()] == ["WARNING"]
+    run = load_run(tmp_path / "run")
+    ((reason, count),) = run.failures()
+    assert (count, "KeyError" in reason) == (4, True)
+    print_status(run)
+    assert reason in capsys.readouterr().out
+
+
+def test_status_of_a_function_names_the_way_on_that_works(tmp_path, capsys):
+    search(tmp_path / "run", lambda config: 1.0)
+    journal = tmp_path / "run" / "journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    print_status(load_run(tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert "po_nas.resume(" in said
+    assert "po-nas resume" not in said
+
+
+def test_one_directory_to_start_from_needs_no_list(tmp_path):
+    search(tmp_path / "first", train)
+    for number, given in enumerate((tmp_path / "first", str(tmp_path / "first"), [tmp_path / "first"])):
+        search(tmp_path / str(number), train, warm_start=given, budget=1)
+    assert len({trials(tmp_path / str(number))[0]["architecture"] for number in range(3)}) == 1
+
+
+def test_constraints_as_text_are_refused(tmp_path):
+    with raised(ConfigError, key="constraints"):
+        search(tmp_path / "run", train, constraints="params <= 5")
+
+
+def test_a_number_that_no_float_holds_is_no_value():
+    with raised(ObjectiveValueError):
+        outcome_of_value(10**400, Metric("validation"), "f")

@@ -19,12 +19,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal, Training, benchmarks, spaces
-from po_nas.errors import ConfigError, MissingImagesError, SamplesError, UnknownNameError
+from po_nas.errors import ConfigError, MissingImagesError, ProxyBatchError, SamplesError, UnknownNameError
 from po_nas.proxy_scores.own_networks import LeftOutWarning
 from po_nas.registry import load_plugin
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.training import data_sets
 from po_nas.training.data import TrainingData
+from po_nas.training.data.own_data import OwnData
 from po_nas.training.export import load_network, read_weights
 from po_nas.training.final import TrainConfig, train
 from po_nas.training.halving import Halving, Rungs
@@ -33,6 +34,7 @@ from po_nas.training.recipe import recipe
 from po_nas.training.records import EpochRecord, TrainingResult
 from po_nas.training.task import Classification, NextToken, Regression
 from po_nas.training.trainer import Trainer
+from proxies import Batch
 from tests.errors import raised
 
 ROOT = Path(__file__).parents[2]
@@ -554,3 +556,13 @@ def test_names_are_checked():
         po_nas.search(
             space=PERCEPTRONS, objective=Training((X, Y)), metric="f1", method="random", budget=1, out="nowhere"
         )
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_tensors_that_hold_no_numbers_are_refused(which):
+    given = [torch.ones(4, 2), torch.ones(4)]
+    given[which] = given[which].to("meta")
+    with raised(SamplesError):
+        OwnData(train=tuple(given)).parts  # noqa: B018
+    with raised(ProxyBatchError):
+        Batch.of((given[0], given[1]))

@@ -364,7 +364,9 @@ def choice_from_json(name: str, given: object) -> Choice:
     if isinstance(given, Choice):
         return given
     if not isinstance(given, Mapping):
-        raise DeclarationError(name, f"{short(given)} is no choice; write one of {', '.join(_KINDS)} with its values")
+        remedy = "give one of " + ", ".join(kind.__name__ for kind in _KINDS.values())
+        written = ", ".join(_KINDS)
+        raise DeclarationError(name, f"{short(given)} is no choice; {remedy} (in YAML {written}) with its values")
     kinds = [key for key in given if key in _KINDS]
     unknown = [key for key in given if key not in _KINDS and key not in _OPTIONS]
     if unknown:

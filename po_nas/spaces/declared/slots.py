@@ -167,7 +167,11 @@ class Layout:
                 )
             for value in values:
                 if choice.position(value) is None:
-                    raise DeclarationError(name, f"hangs on {other}={value!r}, a value that {other} does not have")
+                    texts = [v for v in getattr(choice, "values", ()) if isinstance(v, str)]
+                    near = suggest(value, texts) if isinstance(value, str) else None
+                    meant = "" if near is None else f"; did you mean {near!r}?"
+                    reason = f"exists with {other}={value!r}, a value that {other} does not have{meant}"
+                    raise DeclarationError(name, reason)
 
     def _conditions(self, name: str, path: tuple[int, ...]) -> Iterator[tuple[int, frozenset[int]]]:
         for depth, dimension in enumerate(self.dimensions[name]):

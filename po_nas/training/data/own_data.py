@@ -323,6 +323,8 @@ def _read(part: Any, where: str, context: int | None) -> tuple[Tensor, Tensor] |
         if y.dim() == 2 and y.shape[1] == 1 and not y.is_floating_point():
             y = y[:, 0]
         for part_of in (x, y):
+            if part_of.is_meta:
+                raise SamplesError(where, "tensors of the device 'meta'", "they hold no numbers; give real ones")
             if part_of.is_floating_point() and not bool(torch.isfinite(part_of).all()):
                 raise SamplesError(where, "NaN or infinity", "leave such samples out, or fill them in")
         return floats(x), y.float() if y.is_floating_point() else y.long()

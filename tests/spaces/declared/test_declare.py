@@ -7,7 +7,7 @@ import pytest
 
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal, spaces
-from po_nas.errors import DuplicateNameError
+from po_nas.errors import ConfigError, DuplicateNameError
 from po_nas.spaces.declared import Choice, DeclarationError, InfeasibleError
 from po_nas.spaces.declared.declaration import changes
 from tests.errors import raised
@@ -262,3 +262,17 @@ def test_an_edited_function_is_noticed():
     pair = [po_nas.declare("s", a=Int(1, 3), constraints=f).declaration() for f in (first, second)]
     assert changes(*pair) != []
     assert changes(pair[0], pair[0]) == []
+
+
+def test_a_bound_of_a_search_on_a_choice_is_said_to_belong_to_the_declaration(tmp_path):
+    space = declared(depth=Int(1, 4))
+    settings = {
+        "space": space,
+        "objective": lambda config: 1.0,
+        "method": "random",
+        "budget": 2,
+        "out": tmp_path / "run",
+    }
+    with raised(ConfigError, key="constraints.depth"):
+        po_nas.search(**settings, constraints={"depth": "<= 2"})
+    assert not (tmp_path / "run").exists()
