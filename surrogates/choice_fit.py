@@ -44,7 +44,7 @@ def fit_by_choice(model: SingleTaskGP, kernel: ChoiceKernel, iterations: int) ->
     ones = torch.ones_like(targets)
 
     def solved(logs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        scales = logs[:-1].exp().split(sizes)
+        scales = torch.split(logs[:-1].exp(), sizes)
         with torch.enable_grad():
             leaves = [scale.detach().requires_grad_() for scale in scales]
             below = kernel.below(*leaves)
@@ -89,7 +89,7 @@ def fit_by_choice(model: SingleTaskGP, kernel: ChoiceKernel, iterations: int) ->
         )
         logs = torch.as_tensor(found.x)
         _, _, constant, *_ = solved(logs)
-        kernel.scales = tuple(logs[:-1].exp().split(sizes))
+        kernel.scales = tuple(torch.split(logs[:-1].exp(), sizes))
         noise.noise = logs[-1].exp() + least
         model.mean_module.constant.fill_(float(constant))
     if not math.isfinite(found.fun):
