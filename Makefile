@@ -1,5 +1,6 @@
 # make search   a budgeted search on real data, no download
-# make test     the fast tests;  make test-slow   the slow ones;  make test TESTS=tests/proxies   some of them
+# make test     the fast tests;  make test TESTS=tests/proxies   some of them
+# make test-processes   those that start Python again;  make test-slow   the slow ones
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
 # make figures  the picture in the README
 PYTHON ?= python3
@@ -7,13 +8,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: search test test-slow lint format perf figures clean
+.PHONY: search test test-processes test-slow lint format perf figures clean
 
 search: $(VENV)/.core
 	$(BIN)/po-nas search configs/quickstart.yaml
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0 $(TESTS)
+
+test-processes: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'processes and not slow' -n auto --dist loadfile --max-worker-restart 0 $(TESTS)
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --timeout 1800 -o faulthandler_timeout=2400 $(TESTS)

@@ -83,6 +83,7 @@ def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
+@pytest.mark.processes
 def test_readme_proxy(tmp_path):
     example = next(b for b in blocks("README.md") if "@proxies.proxy(" in b)
     (tmp_path / "mean_gradient.py").write_text(example)
@@ -95,6 +96,7 @@ def test_readme_proxy(tmp_path):
     assert "mean_gradient" in found
 
 
+@pytest.mark.processes
 def test_readme_study(examples, tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     study = next(b for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "# file: study.yaml" in b)
@@ -109,6 +111,7 @@ def test_readme_study(examples, tmp_path):
     assert "| benchmark | evaluations | greedy | pwlnas | po_nas |" in tests
 
 
+@pytest.mark.processes
 def test_two_workers(tmp_path):
     (example,) = blocks("docs/distributed.md")
     (tmp_path / "two.py").write_text(example)
@@ -146,12 +149,14 @@ def test_the_options_of_every_executor_are_explained():
 KITS = ["test_greedy.py", "test_chains.py", "test_huber.py", "test_poly.py", "test_output_spread.py"]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("kits", [KITS, pytest.param(["test_background.py"], marks=pytest.mark.slow)])
 def test_the_examples_pass_their_kits(examples, kits):
     out = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *kits, cwd=examples)
     assert " passed" in out
 
 
+@pytest.mark.processes
 def test_the_examples_search(examples):
     po_nas = str(Path(sys.executable).with_name("po-nas"))
     plugins = ("--plugin", "chains.py", "--plugin", "chain_table.py", "--plugin", "greedy.py")
@@ -163,6 +168,7 @@ def test_the_examples_search(examples):
     assert run(sys.executable, "computed_scores.py", cwd=examples).strip()
 
 
+@pytest.mark.processes
 def test_ones_own_networks(tmp_path, monkeypatch, capsys):
     for block in blocks("docs/own_networks.md"):
         name = re.match(r"# file: (\S+)", block)
@@ -177,6 +183,7 @@ def test_ones_own_networks(tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"row 3 depth is 9, .*\n2 4\n", capsys.readouterr().out)
 
 
+@pytest.mark.processes
 def test_a_plug_in_benchmark_brings_scores_and_a_plug_in_space_has_them_computed(examples):
     po_nas = str(Path(sys.executable).with_name("po-nas"))
     settings = ("method=zero_cost", "method.fusion=single", "budget=3")

@@ -177,6 +177,7 @@ def command(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120)
 
 
+@pytest.mark.processes
 def test_installed_plugins_are_listed_loaded_and_checked(tmp_path):
     environment = installed(
         tmp_path / "site",
@@ -217,6 +218,7 @@ def test_installed_plugins_are_listed_loaded_and_checked(tmp_path):
     one_line(failed.stderr, "method 'wormy'", "orchard 2.5")
 
 
+@pytest.mark.processes
 def test_an_installed_plugin_that_takes_a_name(tmp_path):
     environment = installed(
         tmp_path / "one", "[po_nas.methods]\nrandom = orchard_methods:Shake\nshake = orchard_methods:Shake\n"

@@ -247,7 +247,7 @@ def test_failed_evaluations_are_nan(monkeypatch):
 # -- studies -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_results_do_not_depend_on_how_it_was_run(tmp_path):
     """In one process or two, with other labels, and seeds added later."""
     path = run_comparison(config(), tmp_path / "one")
@@ -470,6 +470,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.processes
 def test_a_killed_study_goes_on(tmp_path):
     script, out = tmp_path / "main.py", tmp_path / "out"
     script.write_text(_KILLED)

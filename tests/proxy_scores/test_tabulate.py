@@ -261,6 +261,7 @@ def test_agreement_with_published_scores(monkeypatch, tmp_path):
     assert "| params | 15,625 | 1.000 |" in (tmp_path / "agreement.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_makes_scores_differ(monkeypatch, tmp_path):
     benchmark = benchmarks.get("nasbench201/cifar10")
     values = np.stack([benchmark.extras["params"], np.where(np.arange(15_625) > 15_604, 1.0, np.nan)], axis=1)

@@ -15,6 +15,7 @@ class TestSimulated(ExecutorConformance):
     executor = "simulated"
 
 
+@pytest.mark.processes
 class TestProcess(ExecutorConformance):
     executor = "process"
 

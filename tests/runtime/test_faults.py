@@ -71,6 +71,7 @@ print(ended(forked(lambda: po_nas.resume(out, objective=objective))))
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("executor", "batch"), [("inline", 1), ("inline", 3), ("simulated", 3)])
 @pytest.mark.parametrize(("way", "code"), [("exit", 3), ("segfault", -signal.SIGSEGV)])
 def test_an_evaluation_that_ends_the_process_twice_has_failed(tmp_path, executor, batch, way, code):
@@ -190,6 +191,7 @@ for number in range(6):
 """
 
 
+@pytest.mark.processes
 def test_of_two_that_begin_at_once_one_wins(tmp_path):
     assert script(RACE, tmp_path).splitlines() == ["0 7"] * 6
     for number in range(6):
@@ -306,6 +308,7 @@ class Sleepy(RandomSearch):
 """
 
 
+@pytest.mark.processes
 def test_sigterm_ends_a_search_as_ctrl_c_does(tmp_path):
     (tmp_path / "sleepy_until_told.py").write_text(SLEEPY)
     settings = ["benchmark=nasbench201/cifar100", "method=sleepy_until_told", "budget=20"]

@@ -36,6 +36,7 @@ def start(out, method, executor, batch):
     return subprocess.Popen([sys.executable, "-c", _SCRIPT, str(out), method, executor, str(batch)])
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("method", "executor", "batch"),
     [
@@ -71,7 +72,10 @@ def test_sigkill_at_random_moments(tmp_path, method, executor, batch):
     }
 
 
-@pytest.mark.parametrize(("method", "executor", "batch"), [("gp_bo", "inline", 1), ("gp_bo", "simulated", 3)])
+@pytest.mark.parametrize(
+    ("method", "executor", "batch"),
+    [("gp_bo", "inline", 1), pytest.param("gp_bo", "simulated", 3, marks=pytest.mark.slow)],
+)
 def test_cut_anywhere(tmp_path, method, executor, batch):
     """The journal cut at any byte: the same trials come out."""
     settings = {
@@ -118,6 +122,7 @@ def test_a_short_ask_is_answered_before_the_next(tmp_path):
         assert trials(out) == trials(tmp_path / "whole"), f"cut after line {kept}"
 
 
+@pytest.mark.slow
 def test_batches_of_gp_bo_do_not_depend_on_torchs_generator(tmp_path):
     """BoTorch draws from torch's global generator in places; a resumed process has it in another state."""
     settings = {"benchmark": "nasbench201/imagenet16-120", "method": "gp_bo", "budget": 42, "batch": 4}

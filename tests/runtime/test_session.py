@@ -162,6 +162,7 @@ def test_a_wrong_trial_is_refused(tmp_path):
     assert asked.result.evaluations == 1
 
 
+@pytest.mark.processes
 def test_the_same_call_goes_on_and_so_does_resume(tmp_path):
     whole = session(tmp_path / "whole", method="gp_bo", budget=12)
     for trial in whole:

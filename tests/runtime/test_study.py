@@ -84,6 +84,7 @@ def test_a_part_that_raises_stops_no_other(tmp_path, workers):
     assert sorted(told[-1].failed) == [f"number {n}: ValueError: {n} wrong" for n in (1, 3)]
 
 
+@pytest.mark.processes
 def test_a_part_of_which_its_process_dies_stops_no_other(tmp_path):
     numbers = [Number(n) for n in range(6)]
     work = partial(dies, directory=tmp_path, deadly=(1, 4), late=(3,))
@@ -99,6 +100,7 @@ def test_a_part_is_tried_again_when_its_process_has_died(tmp_path):
     assert squares(tmp_path).to_pylist() == [0, 1, 4]
 
 
+@pytest.mark.processes
 def test_a_study_whose_every_part_dies_ends(tmp_path):
     work = partial(dies, directory=tmp_path, deadly=range(40))
     with open_study(tmp_path) as parts, pytest.raises(StudyError) as caught:

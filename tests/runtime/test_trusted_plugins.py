@@ -232,6 +232,7 @@ def po_nas_in(cwd, *arguments, **options):
     )  # fmt: skip
 
 
+@pytest.mark.processes
 def test_the_command_line_asks_nobody_who_is_not_there(tmp_path, theirs, code):
     study = code.with_name("study.yaml")
     study.write_text(f"benchmarks: nasbench201/cifar10\nmethods: random\nseeds: 2\nbudget: 4\nplugins: {code.name}\n")

@@ -101,7 +101,7 @@ def load(task, feedback):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_benchmark_of_a_plug_in_is_rebuilt_by_its_name(tmp_path):
     """It need not be picklable; the search and its resumption load the file in the workers."""
     (tmp_path / "there.py").write_text(PLUGIN)
@@ -122,8 +122,8 @@ def test_a_benchmark_of_a_plug_in_is_rebuilt_by_its_name(tmp_path):
     ("act", "budget", "options", "named"),
     [
         ("kill", 3, {}, "SIGKILL"),
-        pytest.param("exit", 1, {}, "code 9", marks=pytest.mark.slow),
-        pytest.param("stop", 1, {"silence_s": 1.6}, "1.6 s", marks=pytest.mark.slow),
+        pytest.param("exit", 1, {}, "code 9", marks=pytest.mark.processes),
+        pytest.param("stop", 1, {"silence_s": 1.6}, "1.6 s", marks=pytest.mark.processes),
     ],
 )
 def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budget, options, named):
@@ -144,7 +144,7 @@ def test_a_lost_worker_costs_an_attempt_and_no_trial(tmp_path, folder, act, budg
         assert not alive(first)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_trial_that_always_kills_its_worker_is_quarantined(tmp_path, folder):
     objective = SourceTask(folder, "kill", times=99)
     out = tmp_path / "run"
@@ -185,7 +185,7 @@ def test_a_retry_of_nothing_is_a_damaged_journal(tmp_path, folder):
     ("act", "options", "named"),
     [
         ("hang", {"timeout_s": 0.6}, ["timeout: ", "0.6 s"]),
-        pytest.param("eat", {"memory_mb": 300}, ["executor.memory_mb", "300"], marks=pytest.mark.slow),
+        pytest.param("eat", {"memory_mb": 300}, ["executor.memory_mb", "300"], marks=pytest.mark.processes),
     ],
 )
 def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, options, named):
@@ -202,7 +202,7 @@ def test_the_worker_of_a_trial_out_of_bounds_is_killed(tmp_path, folder, act, op
         assert not alive(pid)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_worker_whose_trial_raised_is_replaced(tmp_path, folder):
     """A CUDA error leaves a process in which nothing works any more."""
     objective = SourceTask(folder, "raise", times=99)
@@ -224,7 +224,7 @@ def test_an_objective_that_cannot_be_sent_costs_nothing(tmp_path, folder):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_worker_that_cannot_start_is_given_up_and_none_ends_the_search(tmp_path, folder, caplog):
     out = tmp_path / "run"
     with raised(ExecutorError, "OSError: ", f"po-nas resume {out}"):
@@ -245,7 +245,7 @@ po_nas.search(benchmark="nasbench_graph/proteins", method="random", budget=2, ou
 """
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_script_without_the_guard_is_told_so(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(_UNGUARDED)
@@ -270,6 +270,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.processes
 def test_a_killed_search_goes_on_and_leaves_no_workers(tmp_path, folder):
     out = tmp_path / "run"
     process = subprocess.Popen([sys.executable, "-c", _KILLED, str(out), str(folder)])

@@ -300,6 +300,7 @@ def test_the_worst_stop_and_the_best_go_on(tmp_path, kept):
     assert rungs.stop("d", curve([70.0])[0]) is None
 
 
+@pytest.mark.slow
 def test_a_search_with_halving_spends_fewer_epochs(tmp_path):
     training = TINY | {"recipe": SMALL | {"epochs": 3}, "halving": {"first": 1, "eta": 2}}
     found = po_nas.search(
@@ -461,6 +462,7 @@ def test_the_streamed_set_trains(tmp_path, monkeypatch):
     assert objective.report(cell)["test"] is not None
 
 
+@pytest.mark.slow
 def test_finished_searches_can_be_compared(tmp_path):
     """Test values of a search that trained are read from its directory."""
     from po_nas.compare.runs import read_runs

@@ -160,6 +160,7 @@ def test_a_finished_study_trains_nothing(small, done, monkeypatch):
     assert run_loss_study(small, directory).equals(table)
 
 
+@pytest.mark.processes
 def test_a_study_killed_between_cases_goes_on_and_gives_the_same(small, done, tmp_path):
     script = """
         import os, signal, sys
