@@ -41,6 +41,7 @@ def test_more_cells_begin_with_the_same():
     assert len(set(chosen_rows(500, 500, 3).tolist())) == 500
 
 
+@pytest.mark.slow
 def test_scores_and_their_agreement_with_the_table(tmp_path):
     wanted = recipe((21, ["params", "flops"]), (20, ["az_complexity"]))
     columns = scores(wanted, "images", tmp_path / "scores.sqlite")
