@@ -49,8 +49,18 @@ class Call:
             self.keywords[name] = value
 
     def run(self) -> Any:
-        """Call the function."""
-        return self.function(*self.arguments, **self.keywords)
+        """Call the function; a normalisation of one image with its positions in one dimension.
+
+        With one image, the backward pass of batch normalisation is wrong on CPUs where either of input and gradient is
+        stored channels last and the other is not (torch 2.13, all precisions; instance normalisation runs on it).
+        Sequences have no such layout.
+        """
+        image = self.get(0, "input") if self.function in ONE_IMAGE else None
+        if not isinstance(image, Tensor) or image.dim() < 4 or len(image) != 1:
+            return self.function(*self.arguments, **self.keywords)
+        call = Call(self.function, self.arguments, self.keywords)
+        call.put(0, "input", image.flatten(2))
+        return call.function(*call.arguments, **call.keywords).unflatten(2, image.shape[2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +268,9 @@ _RULES: dict[Function, _Rule] = {
         _refused,
     ),
 }
+
+ONE_IMAGE = {functional.batch_norm, torch.batch_norm, functional.instance_norm, torch.instance_norm}
+"""Normalisations of which `Call.run` takes care."""
 
 BATCH_NORMS = {
     functional.batch_norm: (1, 2, 3, 4, 5),
