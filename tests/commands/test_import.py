@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import po_nas
+from po_nas import spaces
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError
 from po_nas.registry import load_plugin
@@ -68,11 +69,14 @@ def test_a_table_becomes_a_run_that_status_report_and_export_show(table):
 def test_a_space_of_a_plug_in_with_constraints_in_code(table):
     plugin = table.parent / "own_imported_net.py"
     plugin.write_text(PLUGIN)
-    result = imported(table, "imported_net", "--plugin", plugin)
-    assert result.exit_code == 0, result.output
-    assert "2 evaluations" in result.output
-    assert "line 5" in result.output
-    assert load_plugin(str(plugin)) is not None
+    try:
+        result = imported(table, "imported_net", "--plugin", plugin)
+        assert result.exit_code == 0, result.output
+        assert "2 evaluations" in result.output
+        assert "line 5" in result.output
+        assert load_plugin(str(plugin)) is not None
+    finally:
+        spaces.registry.remove("imported_net")
 
 
 def test_values_that_are_missing_are_set(table):
