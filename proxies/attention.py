@@ -22,7 +22,6 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from proxies.channels_last import avoid_channels_last
 from proxies.operators import Call
 from proxies.relus import as_fill
 from proxies.weight_product import (
@@ -142,10 +141,7 @@ class AttentionRecorder(TorchFunctionMode):
             return self._fused(*arguments, **keywords)
         if getattr(function, "__name__", "") in _ACTIVATIONS:
             return self._activation(function, arguments, keywords)
-        call = Call(function, arguments, keywords)
-        if function is torch.conv2d:
-            avoid_channels_last(call)
-        result = call.run()
+        result = Call(function, arguments, keywords).run()
         if not _holds_tensors(result):
             return result
         tensors = list(_tensors((*arguments, *keywords.values())))

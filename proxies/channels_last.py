@@ -1,4 +1,4 @@
-"""Where the kernels for images stored channels last write past the end of their memory."""
+"""Where the kernels for images stored channels last are wrong on CPUs: they corrupt memory, or mix layouts up."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from proxies.operators import Call
-
-__all__ = ["avoid_channels_last", "corrupts_memory"]
+__all__ = ["corrupts_memory", "for_convolution", "mixes_layouts"]
 
 _VECTOR = 8
 """Channels in one AVX2 vector of float32."""
@@ -28,12 +26,21 @@ def corrupts_memory(weight_shape: Sequence[int], stride: int | Sequence[int]) ->
     return small and any(step != 1 for step in steps)
 
 
-def avoid_channels_last(call: Call) -> None:
-    """Store the images of a convolution in the common way where `corrupts_memory` says so."""
-    images, weight, stride = call.get(0, "input"), call.get(1, "weight"), call.get(3, "stride")
-    if images.device.type == "cpu" and images.dim() == 4 and corrupts_memory(weight.shape, stride or 1):
-        call.put(0, "input", _in_the_common_way(images))
-        call.put(1, "weight", _in_the_common_way(weight))
+def for_convolution(images: Tensor, weight: Tensor, stride: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Images and weight of a convolution, stored in the common way where `corrupts_memory` says so."""
+    if images.device.type == "cpu" and images.dim() == 4 and corrupts_memory(weight.shape, stride):
+        return _in_the_common_way(images), _in_the_common_way(weight)
+    return images, weight
+
+
+def mixes_layouts(images: Tensor) -> bool:
+    """Whether batch or instance normalisation must not be differentiated by positions in more than one dimension.
+
+    With one image, the backward pass of batch normalisation is wrong where either of input and gradient is stored
+    channels last and the other is not (torch 2.13, all precisions; instance normalisation runs on it). Sequences have
+    no such layout.
+    """
+    return images.dim() >= 4 and len(images) == 1
 
 
 def _in_the_common_way(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from proxies.layers import Layer, Layers, no_layers
 from proxies.operators import BATCH_NORMS, NORMS, POOLS, Call, tensors
 from proxies.provenance import WeightUse
 from proxies.recording import Captured, Watch, record
-from proxies.state import State, first_tensor
+from proxies.state import State, first_tensor, nodes
 
 __all__ = ["GaussianPass", "gaussian_pass"]
 
@@ -100,18 +100,8 @@ def _used(state: State, inputs: tuple[Tensor, ...]) -> tuple[list[Layer], frozen
 
 def _reached(output: Tensor | None) -> set[int]:
     """Identities of the leaves of the graph of a tensor."""
-    found: set[int] = set()
-    seen: set[Any] = set()
-    left: list[Any] = [None if output is None else output.grad_fn]
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found.add(id(node.variable))
-        left += [following for following, _ in node.next_functions]
-    return found
+    behind = nodes([] if output is None else [output])
+    return {id(node.variable) for node in behind if hasattr(node, "variable")}
 
 
 def _draw(layers: Sequence[Layer], normal: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:

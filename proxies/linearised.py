@@ -6,18 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.layers import Layers, no_layers, targets
-from proxies.operators import Call
+from proxies.operators import CHANNEL_NORMS, Call
 from proxies.provenance import WeightUse
 from proxies.recording import Watch, record
 from proxies.state import State, first_tensor
 
 __all__ = ["linearised_flow"]
-
-_LEFT_OUT = {functional.batch_norm, torch.batch_norm, functional.instance_norm, torch.instance_norm}
 
 
 class _Linearised(Watch):
@@ -28,7 +25,7 @@ class _Linearised(Watch):
         self._normalised, self._parameters = normalise, parameters
 
     def normalise(self, call: Call) -> Any:
-        if call.function in _LEFT_OUT and not self._normalised:
+        if call.function in CHANNEL_NORMS and not self._normalised:
             return call.get(0, "input")
         return call.run()
 

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.channels_last import for_convolution, mixes_layouts
 from proxies.weight_product import einsum_labels
 
 __all__ = [
     "BATCH_NORMS",
+    "CHANNEL_NORMS",
     "DROPOUTS",
     "NORMS",
     "POOLS",
@@ -49,18 +51,19 @@ class Call:
             self.keywords[name] = value
 
     def run(self) -> Any:
-        """Call the function; a normalisation of one image with its positions in one dimension.
-
-        With one image, the backward pass of batch normalisation is wrong on CPUs where either of input and gradient is
-        stored channels last and the other is not (torch 2.13, all precisions; instance normalisation runs on it).
-        Sequences have no such layout.
-        """
-        image = self.get(0, "input") if self.function in ONE_IMAGE else None
-        if not isinstance(image, Tensor) or image.dim() < 4 or len(image) != 1:
-            return self.function(*self.arguments, **self.keywords)
-        call = Call(self.function, self.arguments, self.keywords)
-        call.put(0, "input", image.flatten(2))
-        return call.function(*call.arguments, **call.keywords).unflatten(2, image.shape[2:])
+        """Call the function in a way that its kernels get right; the arguments stay what the module gave."""
+        call, shape = self, None
+        if self.function is torch.conv2d:
+            call = Call(self.function, self.arguments, self.keywords)
+            images, weight = self.get(0, "input"), self.get(1, "weight")
+            images, weight = for_convolution(images, weight, self.get(3, "stride") or 1)
+            call.put(0, "input", images)
+            call.put(1, "weight", weight)
+        elif self.function in CHANNEL_NORMS and mixes_layouts(images := self.get(0, "input")):
+            call, shape = Call(self.function, self.arguments, self.keywords), images.shape[2:]
+            call.put(0, "input", images.flatten(2))
+        result = call.function(*call.arguments, **call.keywords)
+        return result if shape is None else result.unflatten(2, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +272,8 @@ _RULES: dict[Function, _Rule] = {
     ),
 }
 
-ONE_IMAGE = {functional.batch_norm, torch.batch_norm, functional.instance_norm, torch.instance_norm}
-"""Normalisations of which `Call.run` takes care."""
+CHANNEL_NORMS = frozenset({functional.batch_norm, torch.batch_norm, functional.instance_norm, torch.instance_norm})
+"""Normalisations of each channel by itself."""
 
 BATCH_NORMS = {
     functional.batch_norm: (1, 2, 3, 4, 5),

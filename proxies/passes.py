@@ -29,7 +29,7 @@ from proxies.proxy_spec import closure
 from proxies.recording import Captured, Watch, record
 from proxies.sample_gradients import SampleGradients
 from proxies.samples import SampleRows
-from proxies.state import State
+from proxies.state import State, nodes
 
 __all__ = ["ActivationGradient", "Loss", "Passes"]
 
@@ -409,14 +409,6 @@ def _check_second_order(tensors: Sequence[Tensor]) -> None:
     Torch marks such a function by a node that fails when it is run. A gradient by the weights does not run it, and
     would silently lack its part.
     """
-    seen: set[Any] = set()
-    left: list[Any] = [t.grad_fn for t in tensors]
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented"):
-            reason = "a function of the module can be differentiated only once"
-            raise UnsupportedModuleError("*", reason, "second derivatives")
-        seen.add(node)
-        left += [following for following, _ in node.next_functions]
+    if any(node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented") for node in nodes(tensors)):
+        reason = "a function of the module can be differentiated only once"
+        raise UnsupportedModuleError("*", reason, "second derivatives")

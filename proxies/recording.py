@@ -15,7 +15,6 @@ from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.weak import TensorWeakRef
 
 from po_nas.errors import UnsupportedModuleError
-from proxies.channels_last import avoid_channels_last
 from proxies.dataflow import Dataflow
 from proxies.decomposed import DECOMPOSED
 from proxies.isolation import seeded
@@ -202,7 +201,7 @@ class Watch(TorchFunctionMode):
         elif self.weights and function in SUMS:
             result = self._add(call, merged)
         else:
-            result = _run(call)
+            result = call.run()
         self.comparisons.note(call, result)
         if not self.weights:
             return result
@@ -256,7 +255,7 @@ class Watch(TorchFunctionMode):
         else:
             found = operands(call, self.provenance.kind)
         if not found:
-            return _run(call)
+            return call.run()
         if self.differentiated and not torch.is_grad_enabled():
             _refuse_reentrant()
         given = [*tensors(call.arguments), *tensors(call.keywords)]
@@ -265,7 +264,7 @@ class Watch(TorchFunctionMode):
         self._has_bias = any(o.bias is not None and isinstance(call.get(*o.bias), Tensor) for o in found)
         for operand in found:
             uses.append(self._use(call, operand))
-        result = _run(call)
+        result = call.run()
         if not self.recording:
             return result
         index = len(self.captured.uses)
@@ -350,14 +349,6 @@ class Watch(TorchFunctionMode):
         # Weak, so that nothing lives longer than the module itself lets it.
         self._known[id(tensor)] = (TensorWeakRef(tensor), tensor._version, grad, TensorWeakRef(output), output._version)
         return output
-
-
-def _run(call: Call) -> Any:
-    """Call the function, a convolution on copies where kernels demand it; `call` keeps what the module gave."""
-    if call.function is torch.conv2d:
-        call = Call(call.function, call.arguments, call.keywords)
-        avoid_channels_last(call)
-    return call.run()
 
 
 def _saving_is_hooked() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from po_nas.errors import UnsupportedModuleError
 
-__all__ = ["State", "first_tensor"]
+__all__ = ["State", "first_tensor", "nodes"]
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -20,6 +20,19 @@ def first_tensor(value: Any) -> Tensor | None:
     if isinstance(value, tuple | list) and value:
         value = value[0]
     return value if isinstance(value, Tensor) else None
+
+
+def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:
+    """The nodes of the graph of some tensors, each once."""
+    seen: set[Any] = set()
+    left: list[Any] = [tensor.grad_fn for tensor in tensors]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        left += [following for following, _ in node.next_functions]
 
 
 class State:
