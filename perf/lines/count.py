@@ -61,7 +61,7 @@ def main() -> None:
         (
             name,
             lines(script),
-            "yes" if conditions == "yes" else conditions,
+            conditions,
             ran(script, pythons[script]) if script in pythons else "not run",
         )
         for script, (name, conditions) in SCRIPTS.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -250,6 +250,10 @@ class Searcher(ABC):
         if outcome.validation is None:
             return -np.inf
         return outcome.validation if self.domain.maximize else -outcome.validation
+
+    def best_first(self, told: Iterable[Observation]) -> list[Architecture]:
+        """The architectures of observations, the best by `score` first; equal ones in the order given."""
+        return [o.trial.architecture for o in sorted(told, key=lambda o: -self.score(o.outcome))]
 
     def is_seen(self, architecture: Architecture) -> bool:
         """Whether an evaluation of it has been asked for or told."""

@@ -138,12 +138,11 @@ class GPBO(Searcher):
     def _evolve(
         self, score: Score, observations: Sequence[Observation], rng: np.random.Generator
     ) -> list[Architecture]:
-        ranked = sorted(observations, key=lambda o: -self.score(o.outcome))
         found = evolve(
             self.domain.space,
             score,
             rng,
-            start=[o.trial.architecture for o in ranked[: self.options.population // 2]],
+            start=self.best_first(observations)[: self.options.population // 2],
             key=self.domain.identity,
             population=self.options.population,
             generations=self.options.generations,
@@ -154,11 +153,10 @@ class GPBO(Searcher):
         self, scorer: GPScorer, observations: Sequence[Observation], rng: np.random.Generator
     ) -> list[Architecture]:
         """Unseen architectures with high acquisition, where choices have names."""
-        ranked = [o.trial.architecture for o in sorted(observations, key=lambda o: -self.score(o.outcome))]
         found = climbed(
             self.domain.space,
             scorer,
-            ranked,
+            self.best_first(observations),
             rng,
             key=self.domain.identity,
             known=self.seen,

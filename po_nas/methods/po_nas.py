@@ -177,11 +177,10 @@ class PONAS(ProxyBO):
         """Architectures that improve most, by the choices alone; none that is a candidate already."""
         if sum(o.outcome.validation is not None for o in told) < 2:
             return []
-        ranked = [o.trial.architecture for o in sorted(told, key=lambda o: -self.score(o.outcome))]
         return climbed(
             self.domain.space,
             self._by_choice(number, told),
-            ranked,
+            self.best_first(told),
             self.stream("evolution", number),
             key=self.domain.identity,
             known=candidates.position,

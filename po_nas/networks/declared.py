@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from po_nas.errors import UnknownNameError, short
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.declared.errors import DeclarationError
+from po_nas.spaces.declared.signature import takes_rest
 from po_nas.spaces.declared.space import DeclaredSpace
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ class DeclaredNetworks:
 
     def __init__(self, space: DeclaredSpace, function: Callable[..., Any], inputs: object) -> None:
         self._space, self._function, self._inputs = space, function, inputs
-        parameters = inspect.signature(function).parameters.values()
-        takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        self._rest = [name for name in _OF_THE_DATA if takes_rest and name not in space.choices]
+        self._rest = [name for name in _OF_THE_DATA if takes_rest(function) and name not in space.choices]
 
     def options(self) -> dict[str, Any]:
         """The parameters of the function that are no choices, with their defaults."""

@@ -108,6 +108,8 @@ class _Network(nn.Module):
         channels: int,
         kinds: tuple[int, ...],
     ) -> None:
+        known("task of TransNAS-Bench-101", task, tuple(TASKS))
+        positive(channels=channels, in_channels=in_channels, num_classes=1 if num_classes is None else num_classes)
         super().__init__()
         self.tiles = _TILES if task == "jigsaw" else 0
         self.encoder = nn.Sequential(
@@ -168,7 +170,6 @@ class TransNASMicroNetwork(_Network):
         channels: int = 64,
         dead_edges: bool = False,
     ) -> None:
-        _check(task, num_classes, in_channels, channels)
         blocks = (
             _cell(architecture.code, inputs, outputs, stride, dead_edges)
             for inputs, outputs, stride in _shapes(_SKELETON, channels)
@@ -195,17 +196,11 @@ class TransNASMacroNetwork(_Network):
         in_channels: int = 3,
         channels: int = 64,
     ) -> None:
-        _check(task, num_classes, in_channels, channels)
         blocks = (
             BasicBlock(inputs, outputs, stride, _projection(inputs, outputs, stride))
             for inputs, outputs, stride in _shapes(architecture.code, channels)
         )
         super().__init__(blocks, task, num_classes, in_channels, channels, architecture.code)
-
-
-def _check(task: str, num_classes: int | None, in_channels: int, channels: int) -> None:
-    known("task of TransNAS-Bench-101", task, tuple(TASKS))
-    positive(channels=channels, in_channels=in_channels, num_classes=1 if num_classes is None else num_classes)
 
 
 def _shapes(kinds: tuple[int, ...], width: int) -> Iterator[tuple[int, int, int]]:

@@ -61,7 +61,7 @@ class TransferProxies(ProxySource):
     def _expected(self, told: SourceTask, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         everything = (*told.architectures, *architectures)
         encoder = NGramEncoder(self._space, told.architectures)
-        vectors = np.stack([self._space.encode_vector(architecture) for architecture in everything])
+        vectors = self._space.encode_vectors(everything)
         model = MarginalisedGP([Similarity(vectors), Similarity(encoder(everything).toarray())])
         scores = normal_scores(np.array(told.scores))
         with single_thread():

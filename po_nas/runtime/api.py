@@ -58,6 +58,7 @@ __all__ = [
     "Method",
     "Result",
     "check_options",
+    "common_settings",
     "make_executor",
     "make_objective",
     "make_searcher",
@@ -138,19 +139,15 @@ def search(
     if metrics is not None:
         scores["metrics"] = metrics
     chosen, kind = method_settings(method)
+    common = common_settings(chosen, budget, seed, constraints, warm_start, **scores)
     config = search_config(
         {
             "benchmark": given if isinstance(given, str) else given.name,
-            "method": chosen,
-            "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
-            "seed": seed,
+            **common,
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
-            **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in scores.items()},
-            "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
             "training": dict(training or {}),
-            "warm_start": directories(warm_start),
         },
     )
     own = None if isinstance(given, str) else given
@@ -159,6 +156,25 @@ def search(
 
 Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
 """A method by its name, with its options, or as a class or instance."""
+
+
+def common_settings(
+    method: Mapping[str, Any],
+    budget: int | Mapping[str, Any],
+    seed: int,
+    constraints: Mapping[str, str] | None,
+    warm_start: str | Path | Sequence[str | Path],
+    **proxies: Sequence[str] | Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a search and a session are configured by alike, from their arguments; `proxies` by the key they go by."""
+    return {
+        "method": method,
+        "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
+        "seed": seed,
+        **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
+        "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
+        "warm_start": directories(warm_start),
+    }
 
 
 def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | None]:

@@ -22,6 +22,7 @@ from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.api import (
     Method,
     check_options,
+    common_settings,
     make_executor,
     make_objective,
     make_searcher,
@@ -54,7 +55,7 @@ from po_nas.runtime.run_directory import (
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, result_of, write_start
 from po_nas.runtime.trial_errors import SessionEndedError, TrialError
 from po_nas.runtime.trusted_plugins import Trust, load_named
-from po_nas.runtime.warm_start import directories, from_json, gather, to_json
+from po_nas.runtime.warm_start import from_json, gather, to_json
 from po_nas.spaces.base import Architecture, Space
 
 __all__ = ["AskedTrial", "Session"]
@@ -174,17 +175,8 @@ class Session:
             assert benchmark is not None
             objective = benchmark
         chosen, kind = method_settings(method)
-        config = search_config(
-            {
-                "benchmark": benchmark if isinstance(benchmark, str) else objective.name,
-                "method": chosen,
-                "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
-                "seed": seed,
-                "proxies": dict(proxies) if isinstance(proxies, Mapping) else {"compute": proxies},
-                "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
-                "warm_start": directories(warm_start),
-            }
-        )
+        common = common_settings(chosen, budget, seed, constraints, warm_start, proxies=proxies)
+        config = search_config({"benchmark": benchmark if isinstance(benchmark, str) else objective.name, **common})
         self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks)
 
     @classmethod

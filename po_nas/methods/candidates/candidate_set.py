@@ -60,7 +60,7 @@ class ArchitectureEncodings:
     @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """Vector encodings (n, d)."""
-        return np.stack([self._space.encode_vector(a) for a in self._architectures])
+        return self._space.encode_vectors(self._architectures)
 
     def ngrams(self, length: int) -> NGramEncoder:
         """Counts of operation sequences of up to `length`, and the encoder of others by the same sequences."""

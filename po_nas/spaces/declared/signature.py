@@ -9,7 +9,7 @@ from typing import Any
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.spaces.declared.slots import Layout
 
-__all__ = ["check_signature", "choices_of", "options_of"]
+__all__ = ["check_signature", "choices_of", "options_of", "takes_rest"]
 
 
 def check_signature(space: str, function: Callable[..., Any], layout: Layout) -> None:
@@ -18,13 +18,12 @@ def check_signature(space: str, function: Callable[..., Any], layout: Layout) ->
         raise DeclarationError(f"network of {space}", f"{function!r} is no function")
     where = f"{getattr(function, '__qualname__', type(function).__qualname__)} of {space}"
     parameters = inspect.signature(function).parameters.values()
-    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named = _named(function)
     for p in parameters:
         if p.kind is p.POSITIONAL_ONLY and p.default is p.empty:
             raise DeclarationError(where, f"takes {p.name} by position; choices are passed by name")
     for name in layout.choices:
-        if name not in named and not takes_rest:
+        if name not in named and not takes_rest(function):
             raise DeclarationError(where, f"takes no {name}; use it, or add **rest for choices of the training")
         needed = name in named and named[name].default is inspect.Parameter.empty
         if needed and _may_be_absent(layout, name):
@@ -39,16 +38,23 @@ def check_signature(space: str, function: Callable[..., Any], layout: Layout) ->
 
 def options_of(function: Callable[..., Any], layout: Layout) -> dict[str, Any]:
     """The parameters of a function that are no choices, by name, with their defaults."""
-    parameters = inspect.signature(function).parameters.values()
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {p.name: p.default for p in parameters if p.kind in kinds and p.name not in layout.choices}
+    return {name: p.default for name, p in _named(function).items() if name not in layout.choices}
 
 
 def choices_of(function: Callable[..., Any], layout: Layout) -> frozenset[str]:
     """The choices that a function takes by name."""
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    named = {p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds}
-    return frozenset(named & layout.choices.keys())
+    return frozenset(_named(function).keys() & layout.choices.keys())
+
+
+def takes_rest(function: Callable[..., Any]) -> bool:
+    """Whether a function takes any name: it has ``**rest``."""
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
+def _named(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters that can be passed by name."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _may_be_absent(layout: Layout, name: str) -> bool:

@@ -18,7 +18,18 @@ from po_nas.training.data.images import Images
 from po_nas.training.data_sets import ImageSet
 from po_nas.training.recipe import Augmentation
 
-__all__ = ["ResidentLoader", "StreamedLoader"]
+__all__ = ["ResidentLoader", "StreamedLoader", "shuffled_rows"]
+
+
+def shuffled_rows(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """The numbers of `count` samples in a random order, `batch` at a time, on the device of the generator.
+
+    A last batch of a single sample is left out, for batch normalisation has no use for it.
+    """
+    for rows in torch.split(torch.randperm(count, generator=generator, device=generator.device), batch):
+        if len(rows) < 2:
+            return
+        yield rows
 
 
 class ResidentLoader:
@@ -42,17 +53,10 @@ class ResidentLoader:
         return len(self._labels)
 
     def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of augmented images (b, 3, h, w) and labels (b,) in a random order; `seed` decides everything.
-
-        A last batch of a single image is left out, for batch normalisation has no use for it.
-        """
+        """One epoch of augmented images (b, 3, h, w) and labels (b,) as `shuffled_rows` says; `seed` decides it."""
         a = self._augmentation
-        generator = torch.Generator(self._device)
-        generator.manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator, device=self._device)
-        for rows in torch.split(order, batch):
-            if len(rows) < 2:
-                return
+        generator = torch.Generator(self._device).manual_seed(seed)
+        for rows in shuffled_rows(len(self), batch, generator):
             images = crops(self._pixels, rows, a.crop, a.flip, generator)
             x = normalised(images, self._mean, self._std)
             if any(a.jitter):

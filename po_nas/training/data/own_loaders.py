@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from po_nas.errors import SamplesError
 from po_nas.training.data.augmentation import crops, cut_out
+from po_nas.training.data.loaders import shuffled_rows
 from po_nas.training.recipe import Augmentation
 from po_nas.training.task import IGNORED
 
@@ -40,14 +41,10 @@ class TensorLoader:
         return len(self._targets)
 
     def shuffled(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in a random order; `seed` decides everything. A last batch of one sample is left out."""
+        """One epoch as `shuffled_rows` says; `seed` decides everything."""
         a = self._augmentation
-        generator = torch.Generator(self._device)
-        generator.manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator, device=self._device)
-        for rows in torch.split(order, batch):
-            if len(rows) < 2:
-                return
+        generator = torch.Generator(self._device).manual_seed(seed)
+        for rows in shuffled_rows(len(self), batch, generator):
             if self._padded is None:
                 x = self._samples[rows]
             else:
