@@ -1,17 +1,44 @@
-"""For all tests: settings of hypothesis, and public benchmark data, which are never downloaded."""
+"""For all tests: settings of hypothesis, public benchmark data, which are never downloaded, and clean registries."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import losses
+import losses.classification
+import proxies
+import surrogates
+import surrogates.networks
+from po_nas import benchmarks, methods, networks, spaces
 from po_nas.benchmarks import data
 from po_nas.benchmarks.data.files import cache_folder
 from po_nas.errors import MissingDataError
+from po_nas.registry import Registry
+from po_nas.runtime import executors
+from po_nas.training import data_sets
+
+REGISTRIES: tuple[Registry[Any], ...] = tuple(
+    room.registry
+    for room in (
+        losses,
+        losses.classification,
+        proxies,
+        surrogates,
+        surrogates.networks,
+        benchmarks,
+        methods,
+        networks,
+        spaces,
+        executors,
+        data_sets,
+    )
+)
 
 # A busy machine is slow to make examples, too.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,3 +74,13 @@ def public_data(_data_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
                 pytest.skip(MissingDataError("this test", name).command)
 
     return need
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays_registered() -> Iterator[None]:
+    """A name left in a registry would be seen by every later test, and only by those that run after it."""
+    before = [set(registry.names()) for registry in REGISTRIES]
+    yield
+    left = {r.kind: r.names() for r in REGISTRIES}
+    new = {r.kind: sorted(set(left[r.kind]) - known) for r, known in zip(REGISTRIES, before, strict=True)}
+    assert not any(new.values()), {kind: names for kind, names in new.items() if names}
