@@ -81,6 +81,7 @@ def _with_progress(
 ) -> None:
     from po_nas.runtime.tracking import make
     from po_nas.runtime.tracking.console import ConsoleCallback
+    from po_nas.runtime.trial_errors import EvaluationsFailError
 
     callbacks: list[Callback] = [make(name, directory) for name in tracking if name != "console"]
     console = ConsoleCallback(directory)
@@ -89,6 +90,9 @@ def _with_progress(
     try:
         with _terminated_as_by_ctrl_c():
             result = run(callbacks)
+    except EvaluationsFailError as error:
+        print(f"po-nas: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         begun = (directory / "config.yaml").exists()
         hint = f"; nothing is lost, go on with: po-nas resume {directory}" if begun else " before the search began"
@@ -96,8 +100,14 @@ def _with_progress(
         raise typer.Exit(130) from None
     finally:
         console.close()
-    if quiet:
-        return
+    if not quiet:
+        _say_result(result, directory)
+    if result.evaluations and result.failed == result.evaluations:
+        raise typer.Exit(1)
+
+
+def _say_result(result: Result, directory: Path) -> None:
+    """Print what was found; make its figure and page."""
     from po_nas.reports.page import make_report
     from po_nas.reports.run import load_run
     from po_nas.reports.terminal import print_result

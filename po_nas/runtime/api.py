@@ -464,7 +464,8 @@ def _run(
     with Journal(directory.journal) as journal:
         events = journal.contents.events
         ledger = Ledger(config.budget)
-        loop = Loop(objective, searcher, executor, ledger, journal, callbacks, directory.save_details)
+        save = directory.save_details
+        loop = Loop(objective, searcher, executor, ledger, journal, callbacks, save, stop_on_failures=True)
         loop.replay(events)
         if events and events[-1]["event"] == "end":
             summary = read_summary(directory.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
 from po_nas.runtime.journal import SCHEMA, Event, EventSink
 from po_nas.runtime.scoring import Scored, ScoringMeter
+from po_nas.runtime.trial_errors import EvaluationsFailError
 
 __all__ = ["Loop", "scored_of"]
 
@@ -29,13 +31,14 @@ _TRACEBACK = 20_000
 """Characters of a traceback that go to the journal; the file under ``artifacts/`` has all of it."""
 
 _FAILED_FIRST = 3
-"""Failures with which a search begins before it says so at once."""
+"""A search that begins with as many failures for the same reason stops."""
 
 
 class Loop:
     """One run of a search; `replay` what the journal holds, then `run` what is left of the budget.
 
-    `save_details` is called with (trial number, traceback) when an evaluation failed with one.
+    `save_details` is called with (trial number, traceback) when an evaluation failed with one. With `stop_on_failures`
+    a run ends early that begins with evaluations that fail for the same reason.
     """
 
     def __init__(
@@ -47,15 +50,18 @@ class Loop:
         journal: EventSink,
         callbacks: Sequence[Callback] = (),
         save_details: Callable[[int, str], None] = lambda number, text: None,
+        *,
+        stop_on_failures: bool = False,
     ) -> None:
         self.objective, self.searcher, self.executor = objective, searcher, executor
         self.ledger, self.journal, self.callbacks = ledger, journal, callbacks
-        self.save_details = save_details
+        self.save_details, self._stop_on_failures = save_details, stop_on_failures
         executor.on_lost = self._lost
         self.incumbent: tuple[Trial, Outcome] | None = None
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
         self._session_told = 0
+        self._failures: dict[str, str] = {}
         self._answer_first = False
         self._meter = ScoringMeter(lambda progress: self.notify("on_score", progress))
         self._scored_before = self._scored_asked = Scored()
@@ -138,11 +144,21 @@ class Loop:
         self.journal.append([{"event": "end", "reason": reason, "elapsed_s": round(self.elapsed_s, 6)}])
 
     def run(self) -> str:
-        """Spend the budget. Returns why the search ended, in words."""
+        """Spend the budget. Returns why the search ended, in words.
+
+        Raises `EvaluationsFailError` where it stops on failures; what is pending is waited for first. A search that is
+        resumed after that goes on, until one more fails.
+        """
         self.executor.open()
         reason = None
         while True:
-            if reason is None and not self._answer_first:
+            stops = self._stop_on_failures and self._fails()
+            if stops and not self.searcher.pending and self._session_told:
+                remedy = (
+                    f"po-nas status {self.journal.path.parent} says where tracebacks are; mend the cause, then resume"
+                )
+                raise EvaluationsFailError(self.ledger.failed, next(iter(self._failures.values())), remedy)
+            if reason is None and not self._answer_first and not (stops and self.searcher.pending):
                 reason = self._ask()
             self._answer_first = False
             completed = self.executor.completed()
@@ -150,6 +166,10 @@ class Loop:
                 self._tell(done)
             if not completed and reason is not None:
                 return reason
+
+    def _fails(self) -> bool:
+        """Whether all evaluations failed so far, several, and for the same reason."""
+        return self.ledger.failed == self.ledger.told >= _FAILED_FIRST and len(self._failures) == 1
 
     def _ask(self) -> str | None:
         """Fill the free workers; the reason to stop asking, or None."""
@@ -249,13 +269,14 @@ class Loop:
         self.journal.append([event])
         self._settle(trial, outcome, objective_s)
         self._session_told += 1
-        if outcome.failure is not None and self.ledger.failed == self.ledger.told == _FAILED_FIRST:
-            _log.warning("the first %d evaluations failed, the last one: %s", _FAILED_FIRST, outcome.failure)
         self.notify("on_tell", trial, outcome, self.progress())
 
     def _settle(self, trial: Trial, outcome: Outcome, objective_s: float) -> None:
         self.searcher.tell(trial.number, outcome)
         self.ledger.charge(outcome.cost_s, objective_s, failed=outcome.failure is not None)
+        if outcome.failure is not None:
+            # Numbers, such as those of shapes and seconds, differ between failures of one kind.
+            self._failures[re.sub(r"\d+", "#", outcome.failure)] = outcome.failure
         if outcome.failure is None and (
             self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])
         ):

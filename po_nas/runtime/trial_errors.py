@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from po_nas.errors import PoNasError, short
 
-__all__ = ["ObjectiveValueError", "SessionEndedError", "TrialError"]
+__all__ = ["EvaluationsFailError", "ObjectiveValueError", "SessionEndedError", "TrialError"]
 
 
 class ObjectiveValueError(PoNasError, TypeError):
@@ -35,3 +35,14 @@ class SessionEndedError(PoNasError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"there is nothing more to ask for: {reason}")
+
+
+class EvaluationsFailError(PoNasError):
+    """All evaluations so far failed for the same reason, so that the search stopped; it may be resumed.
+
+    `count` is the number of them, `reason` that of the last one.
+    """
+
+    def __init__(self, count: int, reason: str, remedy: str) -> None:
+        self.count, self.reason, self.remedy = count, reason, remedy
+        super().__init__(f"all {count} evaluations failed alike, the last one: {reason}; {remedy}")

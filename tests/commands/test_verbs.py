@@ -402,3 +402,28 @@ def _params_alone(benchmark):
     column = np.asarray(benchmark.extras["params"])[:, None]
     table = ScoreTable(benchmark.name, ("params",), column, np.full_like(column, np.nan), "embedded", ())
     return dataclasses.replace(benchmark, scores={"published": lambda: table})
+
+
+def test_a_search_that_only_fails_exits_with_the_reason(tmp_path):
+    plugin = tmp_path / "own_failing.py"
+    plugin.write_text(
+        "import po_nas\n"
+        "@po_nas.declare\n"
+        "class own_failing:\n"
+        "    width = po_nas.Int(1, 90)\n"
+        "def train(config):\n"
+        "    raise RuntimeError(f'no data for {config[\"width\"]}')\n"
+        "def odd(config):\n"
+        "    raise RuntimeError('ab' if config['width'] % 2 else 'cd')\n"
+    )
+    try:
+        settings = ("--plugin", plugin, "space=own_failing", "method=random", "budget=30")
+        for function, evaluations in (("train", 3), ("odd", 30)):
+            out = tmp_path / function
+            result = invoke("search", *settings, f"objective={function}", "--quiet", "--out", out)
+            assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+            assert ("no data for" in result.stderr) == (function == "train")
+            status = invoke("status", out)
+            assert f"{evaluations}/30 evaluations, {evaluations} failed" in status.output
+    finally:
+        spaces.registry.remove("own_failing")

@@ -29,6 +29,7 @@ from po_nas.reports.run import load_run
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import load_config
 from po_nas.runtime.run_directory import RunDirectory
+from po_nas.runtime.trial_errors import EvaluationsFailError
 from po_nas.testing import ToyObjective
 from tests.errors import raised
 
@@ -275,10 +276,56 @@ def test_a_method_that_repeats_itself_or_has_nothing_is_told_so(tmp_path, again)
         methods.registry.remove("bad")
 
 
-def test_every_trial_failing_is_a_result_too(tmp_path):
-    toy = ToyObjective(spaces.get("transnas_micro"), fail_every=1)
-    result = po_nas.search(benchmark=toy, method="gp_bo", budget=14, out=tmp_path / "run")
+class Failing(ToyObjective):
+    """Fails at once, or not, in the words of `reason` of a number."""
+
+    def __init__(self, reason=None):
+        super().__init__(spaces.get("transnas_micro"))
+        self.reason, self.calls = reason, 0
+
+    def evaluate(self, architecture, *, seed, fidelity=None):
+        self.calls += 1
+        if self.reason is not None and (words := self.reason(self.calls)) is not None:
+            raise RuntimeError(words)
+        return super().evaluate(architecture, seed=seed, fidelity=fidelity)
+
+
+@pytest.mark.parametrize(("batch", "count"), [(1, 3), (4, 4)])
+def test_a_search_that_begins_with_failures_alike_stops_and_goes_on(tmp_path, batch, count):
+    toy = Failing(lambda call: f"shape ({call}, 8) does not fit")
+    search = {"method": "gp_bo", "budget": 14, "out": tmp_path / "run", "batch": batch}
+    with raised(EvaluationsFailError, count=count) as caught:
+        po_nas.search(benchmark=toy, **search)
+    assert f"({count}, 8)" in caught.value.reason
+    assert [e["event"] for e in trials(tmp_path / "run")].count("fail") == toy.calls == count
+    # Still the same: as many trials again as run at once, and it stops again.
+    with raised(EvaluationsFailError, count=count + batch):
+        po_nas.resume(tmp_path / "run", objective=toy)
+    result = po_nas.resume(tmp_path / "run", objective=Failing())
+    assert (result.evaluations, result.failed) == (14, count + batch)
+    assert result.validation is not None
+
+
+def test_a_search_that_was_killed_while_it_waited_stops_as_one_that_was_not(tmp_path):
+    toy = Failing(lambda call: "no")
+    with raised(EvaluationsFailError, count=4):
+        po_nas.search(benchmark=toy, method="random", budget=14, out=tmp_path / "run", batch=4)
+    journal = tmp_path / "run" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert '"fail"' in lines[-1]
+    journal.write_text("".join(lines[:-1]))
+    with raised(EvaluationsFailError, count=4):
+        po_nas.resume(tmp_path / "run", objective=toy)
+
+
+def test_failures_of_several_kinds_or_after_a_success_do_not_stop_a_search(tmp_path):
+    kinds = Failing(["one", "two", "three"].__getitem__).reason
+    result = po_nas.search(benchmark=Failing(lambda n: kinds(n % 3)), method="gp_bo", budget=14, out=tmp_path / "kinds")
     assert (result.evaluations, result.failed, result.incumbent, result.validation) == (14, 14, None, None)
+    result = po_nas.search(
+        benchmark=Failing(lambda n: None if n == 2 else "no"), method="random", budget=9, out=tmp_path / "one"
+    )
+    assert (result.evaluations, result.failed) == (9, 8)
 
 
 def test_minimised_metric(tmp_path):
