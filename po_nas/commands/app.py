@@ -22,6 +22,7 @@ from po_nas.commands import (
     losses,
     methods,
     plugins,
+    profile,
     proxies,
     run,
     spaces,
@@ -55,6 +56,7 @@ run.add_to(app)
 app.command()(export.export)
 app.command("import")(imports.import_evaluations)
 app.command()(train.train)
+app.command()(profile.profile)
 app.command()(compare.compare)
 for _group in (spaces, benchmarks, methods, losses, proxies, surrogates, study, data, configs, evolve):
     app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from po_nas.commands.config_files import config_path
+from po_nas.commands.example_network import SIZE, example_network, read_batch
 from po_nas.commands.options import Plugins, load_proxies
 from po_nas.commands.tables import ProgressBar, print_table
 from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from po_nas.proxy_scores.tabulate import Part
-    from proxies import Batch
 
-_DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: made-up images"
+_DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: what the space says"
 
 app = typer.Typer(help="Zero-cost proxies: scores without training, and how well they rank.", no_args_is_help=True)
 
@@ -69,7 +69,7 @@ def score(
         typer.Option("--proxy", "-p", callback=load_proxies, help="name, wildcard or evolved proxy .json (repeatable)"),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="size of the batch")] = 32,
-    size: Annotated[int, typer.Option(min=1, help="height and width of the images, pixels")] = 32,
+    size: Annotated[int | None, typer.Option(min=1, help=SIZE)] = None,
     data: Annotated[Path | None, typer.Option(help=_DATA)] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="key=value of the network")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of weights, images and scoring")] = 0,
@@ -77,43 +77,17 @@ def score(
     plugin: Plugins = None,
 ) -> None:
     """Score one architecture without training it."""
-    import numpy as np
-
     import proxies
-    from po_nas import networks, spaces
-    from po_nas.core.settings import read_settings
-    from po_nas.networks.base import classes_of, current_options
-    from proxies.synthetic import synthetic_images
 
-    found = spaces.get(space)
-    drawn = found.sample(np.random.default_rng(seed)) if architecture == "random" else found.from_string(architecture)
-    known = networks.options(space)
-    chosen = current_options(read_settings(None, tuple(option or ())), known)
-    network = found.build(drawn, seed=seed, **chosen)
-    classes = classes_of(chosen, known) or 10
-    batch = _read_batch(data, samples) if data else synthetic_images(samples, classes, size, seed=seed)
-    scores = proxies.evaluate(network, batch, proxy or "*", seed=seed)
+    found = example_network(space, architecture, samples=samples, size=size, data=data, options=option, seed=seed)
+    scores = proxies.evaluate(found.network, found.batch, proxy or "*", seed=seed)
     if as_json:
         print(json.dumps({name: scores.values.get(name) for name in proxies.expand(proxy or "*")}))
         return
-    print(found.to_string(drawn))
+    print(found.architecture)
     rows = [(name, f"{value:.6g}", "") for name, value in scores.values.items()]
     rows += [(name, "–", error.reason) for name, error in scores.errors.items()]
     print_table(("proxy", "score", "why there is none"), rows)
-
-
-def _read_batch(path: Path, samples: int) -> Batch:
-    import numpy as np
-    import torch
-
-    from proxies import Batch
-
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            inputs, labels = content["inputs"][:samples], content["labels"][:samples]
-    except (OSError, KeyError, ValueError) as error:
-        raise ConfigError("data", path, f"must be an .npz file with inputs and labels ({error})") from error
-    return Batch.of((torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))))
 
 
 @app.command()
@@ -207,7 +181,7 @@ def agree(
     from proxies import ScoreCache
 
     plan = load_recipe(config_path(recipe))
-    ways = score_agreement.conditions(plan, benchmark.partition("/")[2], _read_batch(data, 64) if data else None)
+    ways = score_agreement.conditions(plan, benchmark.partition("/")[2], read_batch(data, 64) if data else None)
     names = tuple(proxy or ("jacov", "epe_nas", "plain", "grasp", "grad_norm", "snip", "l2_norm"))
     with ScoreCache(cache) as store:
         rows = score_agreement.condition_table(benchmark, plan, names, ways, cells, store)

@@ -74,8 +74,17 @@ class Networks:
 
     def example_inputs(self, samples: int = 16, seed: int = 0, **task: Any) -> tuple[Mapping[str, Any], Batch]:
         """Options and a made-up batch; see `po_nas.spaces.base.Space.example_inputs`."""
-        inputs = self._images if self.inputs is None else self.inputs
-        return inputs(samples, seed, **current_options(task, inspect.signature(inputs).parameters))
+        return self._makes_inputs(samples, seed, **current_options(task, self.task_options))
+
+    @property
+    def task_options(self) -> frozenset[str]:
+        """What `example_inputs` takes beside `samples` and `seed`."""
+        parameters = inspect.signature(self._makes_inputs).parameters.values()
+        return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+    @property
+    def _makes_inputs(self) -> Callable[..., tuple[Mapping[str, Any], Batch]]:
+        return self._images if self.inputs is None else self.inputs
 
     def _images(
         self, samples: int, seed: int, *, num_classes: int | None = None, size: int = 32

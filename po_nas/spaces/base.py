@@ -206,6 +206,14 @@ class Space(ABC):
         return networks_of(self.name).build(architecture, **options)
 
     @property
+    def network_options(self) -> dict[str, Any]:
+        """What networks of this space can be built with, by name, and the defaults.
+
+        Raises `UnknownNameError` for a space without networks.
+        """
+        return networks_of(self.name).options()
+
+    @property
     def network_identity(self) -> str:
         """What tells the networks of this space from those of others, for keys of kept scores: its name."""
         return self.name

@@ -92,6 +92,11 @@ class DerivedSpace(Space):
         return self.base.build(architecture, **options)
 
     @property
+    def network_options(self) -> dict[str, Any]:
+        """Those of the base space."""
+        return self.base.network_options
+
+    @property
     def network_identity(self) -> str:
         """That of the base space."""
         return self.base.network_identity

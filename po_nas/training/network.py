@@ -18,22 +18,16 @@ from po_nas.training.data.opened import Shape
 from po_nas.training.recipe import Recipe
 from po_nas.training.task import Task
 
-__all__ = ["check_trainable", "current", "known_options", "network_options"]
+__all__ = ["check_trainable", "current", "network_options"]
 
 PREFIX = "recipe.network."
 _PROBED = 3
 
 
-def known_options(space: Space) -> dict[str, Any]:
-    """The options of the networks of a space, with their defaults."""
-    declared = declared_space(space)
-    return networks_of(space.name).options() if declared is None else declared.network_options
-
-
 def current(options: Mapping[str, Any], space: Space, *, auxiliary: bool = False) -> dict[str, Any]:
     """Options that were kept with weights, as networks of this version take them, with or without auxiliary head."""
     found = renamed(options, OLD_OPTIONS, warn=False)
-    return found | ({"auxiliary": auxiliary} if "auxiliary" in known_options(space) else {})
+    return found | ({"auxiliary": auxiliary} if "auxiliary" in space.network_options else {})
 
 
 def network_options(
@@ -60,7 +54,7 @@ def network_options(
         ConfigError: For an option that the networks of the space do not have, and an auxiliary head that they do not
             have, or that images are too small for.
     """
-    known, shape = known_options(space), recipe.network
+    known, shape = space.network_options, recipe.network
     for name, value in shape.options.items():
         if name not in known:
             listed = f"options of {space.name} networks: {', '.join(known) or 'none'}"
@@ -115,8 +109,8 @@ def check_trainable(
     rng = np.random.default_rng(0)
     # Other people's networks need not work without memory.
     ours = declared_space(space) is None and registry.entry(space.name).origin == "po-nas"
-    if ours and ("in_channels" not in known_options(space) or len(sample[0]) != 3):
-        taken = "images" if "in_channels" in known_options(space) else "graphs"
+    if ours and ("in_channels" not in space.network_options or len(sample[0]) != 3):
+        taken = "images" if "in_channels" in space.network_options else "graphs"
         raise ConfigError("space", space.name, _refused(sample, f"they take {taken}"))
     device = "meta" if ours else "cpu"
     problem: ConfigError | None = None

@@ -49,8 +49,8 @@ def refused(*arguments):
 
 
 VERBS = [
-    [], ["search"], ["resume"], ["repair"], ["status"], ["report"], ["export"], ["import"], ["plugins"], ["spaces"],
-    ["spaces", "list"],
+    [], ["search"], ["resume"], ["repair"], ["status"], ["report"], ["export"], ["import"], ["profile"], ["plugins"],
+    ["spaces"], ["spaces", "list"],
     ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
@@ -382,6 +382,45 @@ def test_score_an_architecture(tmp_path):
     assert re.search(r"^epe_nas\t-?\d", text, re.M)
     error = refused("proxies", "score", "nasbench201", "random", "--data", tmp_path / "none.npz", *small)
     check(error, ".npz", key="data", value=tmp_path / "none.npz")
+
+
+def test_profile_and_score_a_network():
+    small = ("-o", "cells=1", "-o", "channels=4", "--size", "8")
+    told = json.loads(
+        invoke("profile", "nasbench201", "random", *small, "--samples", "3", "--seconds", "0.01", "--json").output
+    )
+    assert told["samples"] == 3
+    assert told["latency_ms"] == told["median_ms"] > 0
+    assert told["memory_mb"] * 1e6 > 4 * told["params"]
+    network = spaces.get("nasbench201").build(
+        spaces.get("nasbench201").from_string(told["architecture"]), cells=1, channels=4
+    )
+    assert told["params"] == sum(p.numel() for p in network.parameters())
+    text = invoke("profile", "nasbench_graph", "random", "--seconds", "0.01").output
+    assert re.search(r"^latency\t[\d.e+-]+ ms\tmedian of a batch of \d+ on cpu, 1 threads", text, re.M)
+    check(refused("profile", "nasbench201", "random", "--device", "abacus"), "abacus", key="device", value="abacus")
+    check(refused("profile", "nasbench_graph", "random", "--size", "8"), "8", key="size", value=8)
+
+
+def test_a_declared_space_is_profiled_and_scored(tmp_path):
+    plugin = tmp_path / "own_profiled.py"
+    plugin.write_text(
+        "import po_nas, torch\n"
+        "@po_nas.declare\n"
+        "class own_profiled:\n"
+        "    width = po_nas.Int(1, 90)\n"
+        "@own_profiled.network(example_inputs=torch.ones(5, 7))\n"
+        "def build(width, bias=True):\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(7, width, bias), torch.nn.Linear(width, 2, bias))\n"
+    )
+    try:
+        own = ("own_profiled", '{"width": 9}', "--plugin", plugin, "-o", "bias=false", "--json")
+        told = json.loads(invoke("profile", *own, "--seconds", "0.01").output)
+        assert (told["params"], told["flops"], told["samples"]) == (81, 81, 5)
+        assert json.loads(invoke("proxies", "score", *own, "-p", "params").output) == {"params": 81}
+        check(refused("proxies", "score", *own, "--size", "8"), "8", key="size", value=8)
+    finally:
+        spaces.registry.remove("own_profiled")
 
 
 def test_correlate(tmp_path, monkeypatch):
