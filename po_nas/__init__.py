@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from po_nas._version import __version__
 from po_nas.errors import PoNasError
+from po_nas.packages import check_packages
 
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result, resume, search
@@ -29,6 +30,9 @@ __all__ = [
     "resume",
     "search",
 ]
+
+
+check_packages()
 
 
 def __dir__() -> list[str]:

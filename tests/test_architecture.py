@@ -19,7 +19,7 @@ PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 FLOORS = (
     ("po_nas._version", "po_nas.files", "po_nas.switches"),
     ("po_nas.errors",),
-    ("po_nas.registry", "po_nas.formula", "po_nas.source_code"),
+    ("po_nas.registry", "po_nas.formula", "po_nas.source_code", "po_nas.packages"),
     ("losses", "proxies"),
     ("surrogates",),
     ("po_nas.spaces",),
