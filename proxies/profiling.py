@@ -21,7 +21,7 @@ from po_nas.switches import default_switches
 from proxies.batch import Batch, BatchLike
 from proxies.isolation import Snapshot, seeded
 
-__all__ = ["Latency", "measure_latency", "peak_memory"]
+__all__ = ["Latency", "evaluating", "measure_latency", "peak_memory"]
 
 _LEAST = 5
 """Timed passes at least, however long one takes."""
@@ -71,7 +71,7 @@ def measure_latency(
         raise ConfigError("threads", threads, "must be at least 1")
     if not 0 < seconds < float("inf"):
         raise ConfigError("seconds", seconds, "must be a positive number")
-    with _running(module, batch, seed) as inputs:
+    with evaluating(module, batch, seed) as inputs:
         device = _device(module, inputs)
         if device.type == "meta":
             raise UnsupportedModuleError("latency", "on the device 'meta' nothing is computed", "numbers")
@@ -104,7 +104,7 @@ def peak_memory(module: nn.Module, batch: BatchLike, *, seed: int = 0) -> float:
     Raises:
         UnsupportedModuleError: For a module that cannot run on the batch.
     """
-    with _running(module, batch, seed) as inputs:
+    with evaluating(module, batch, seed) as inputs:
         watch = _Storages((*module.parameters(), *module.buffers(), *inputs))
         with watch:
             module(*inputs)
@@ -137,7 +137,7 @@ class _Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def _running(module: nn.Module, batch: BatchLike, seed: int) -> Iterator[tuple[Tensor, ...]]:
+def evaluating(module: nn.Module, batch: BatchLike, seed: int = 0) -> Iterator[tuple[Tensor, ...]]:
     """The module in evaluation mode, without gradients, as a fresh interpreter computes; yields what it is called with.
 
     All is put back. What the module raises is an `UnsupportedModuleError`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from po_nas.errors import UnknownNameError, short
+from po_nas.errors import ProxyBatchError, UnknownNameError, short
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.spaces.declared.signature import takes_rest
@@ -89,14 +89,30 @@ class DeclaredNetworks:
 def batch_of(given: Any) -> Batch:
     """A batch from inputs, a pair of inputs and labels, or what yields batches (a data loader): then the first.
 
-    A tensor is inputs without labels. Raises `ProxyBatchError` for anything else.
+    A tensor is inputs without labels. Arrays of numpy are taken as tensors, their real numbers in single precision.
+    Raises `ProxyBatchError` for anything else.
     """
     from torch import Tensor
 
     from proxies import Batch
 
+    given = _tensors(given)
     if isinstance(given, Iterable) and not isinstance(given, Batch | Tensor | tuple | list | str):
-        given = next(iter(given), None)
+        given = _tensors(next(iter(given), None))
     if isinstance(given, tuple | list) and len(given) == 1:
         (given,) = given
     return Batch.of((given, None) if isinstance(given, Tensor) else given)
+
+
+def _tensors(given: Any) -> Any:
+    """The same with tensors in place of numpy's arrays, also in tuples and lists."""
+    import numpy as np
+    import torch
+
+    if isinstance(given, tuple | list):
+        return type(given)(map(_tensors, given)) if type(given) in (tuple, list) else given
+    if not isinstance(given, np.ndarray):
+        return given
+    if given.dtype.kind not in "fiub":
+        raise ProxyBatchError("*", f"an array of {given.dtype} holds no numbers", "inputs")
+    return torch.tensor(given, dtype=torch.float32 if given.dtype.kind == "f" else torch.int64)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from po_nas.core.objective import Objective, ObjectiveWrapper
+from po_nas.errors import ProxyBatchError, UnsupportedModuleError
 from po_nas.networks.declared import batch_of
 from po_nas.proxy_scores.combined import with_computed_proxies
 from po_nas.proxy_scores.computed import ComputedProxies
@@ -18,6 +19,8 @@ from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.spaces.declared.space import DeclaredSpace
 from po_nas.spaces.derived import DerivedSpace
+from proxies.batch import BatchLike
+from proxies.profiling import evaluating
 
 __all__ = ["LeftOutWarning", "buildable", "declared_space", "with_example_inputs", "with_own_proxies"]
 
@@ -82,6 +85,24 @@ def buildable(space: Space, options: Mapping[str, Any] | None = None) -> list[Ar
     return drawn
 
 
+def _check_inputs(space: Space, drawn: Sequence[Architecture], options: Mapping[str, Any], batch: BatchLike) -> None:
+    """Raise `ProxyBatchError` with the reason where the networks of all these architectures raise on the batch."""
+    reason = ""
+    for architecture in drawn:
+        try:
+            network = space.build(architecture, **options)
+            with evaluating(network, batch) as inputs:
+                network(*inputs)
+        except UnsupportedModuleError as error:
+            reason = f"{error.reason}, for {space.to_string(architecture)}"
+        except Exception:
+            _log.debug("%s cannot be built", architecture, exc_info=True)
+        else:
+            return
+    if reason:
+        raise ProxyBatchError("*", f"the example inputs do not fit the networks of {space.name}: {reason}", "inputs")
+
+
 def with_own_proxies(
     objective: Objective, names: str | Sequence[str], *, samples: int, cache: str | Path | None, workers: int
 ) -> Objective:
@@ -89,11 +110,13 @@ def with_own_proxies(
 
     A proxy that fails for each of three sampled architectures is left out with a `LeftOutWarning`; when all are, the
     objective is the one that was given. Raises `DeclarationError` for a space without networks or example inputs, and
-    for a function that builds none of the three.
+    for a function that builds none of the three; `ProxyBatchError` for inputs on which none of the three can run.
     """
     options, batch = objective.example_inputs(samples)
     probe = ComputedProxies(objective.space, names, batch, network=options)
-    scores = probe.values(buildable(objective.space, options), probe.names)
+    drawn = buildable(objective.space, options)
+    _check_inputs(objective.space, drawn, options, batch)
+    scores = probe.values(drawn, probe.names)
     kept = [name for name, column in zip(probe.names, scores.T, strict=True) if np.isfinite(column).any()]
     for name in probe.names:
         if name not in kept:

@@ -134,7 +134,13 @@ def test_what_is_a_batch():
     assert torch.equal(batch_of((x, y)).labels, y)
     assert torch.equal(batch_of(loader).inputs[0], x[:2])
     assert torch.equal(batch_of([x]).inputs[0], x)
-    for wrong in (3, "x", [], (x, y, y), iter([])):
+    for array, kind in ((x.double().numpy(), torch.float32), (y.numpy().astype("i4"), torch.int64)):
+        [found] = batch_of(array).inputs
+        assert found.dtype is kind
+        assert torch.equal(found, torch.tensor(array).to(kind))
+    assert torch.equal(batch_of((x.numpy(), y.numpy())).labels, y)
+    assert torch.equal(batch_of(iter([(x.numpy(), y.numpy())])).inputs[0], x)
+    for wrong in (3, "x", [], (x, y, y), iter([]), np.array(["x"]), (np.array([None]), y)):
         with pytest.raises(ProxyBatchError):
             batch_of(wrong)
 

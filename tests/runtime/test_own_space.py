@@ -164,6 +164,7 @@ def test_bad_calls_are_refused_before_anything_is_spent(tmp_path):
         (UnknownNameError, {"space": "no_such_space", "objective": train}),
         (ConfigError, {"benchmark": "nasbench201/cifar10", "example_inputs": INPUTS}),
         (ProxyBatchError, {**mine, "example_inputs": "x"}),
+        (ProxyBatchError, {**mine, "example_inputs": torch.ones(4, 9), "proxies": ["params", "synflow"]}),
         (DeclarationError, {**mine, "proxies": ["params"]}),
         (DeclarationError, {**scored, "space": declared(), "proxies": ["params"]}),
         (DeclarationError, {**scored, "space": broken, "proxies": ["params"]}),
