@@ -99,16 +99,19 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
         return self._value("amplitudes").sum() + self._value("joint").sum()
 
     def _squares(self, x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
-        """Squared distances (g, …, n, m) by choice, in squared units."""
+        """Squared distances (g, …, n, m) by choice, in squared units.
+
+        Of differences, so that equal points are at distance 0 exactly: the rounding of products would become the unit
+        of a choice that all training points have in common, and such distances are those of no points at all.
+        """
         found = []
         if len(self._single):
             first, second = (x[..., self._single].movedim(-1, 0).contiguous() for x in (x1, x2))
             found.append((first.unsqueeze(-1) - second.unsqueeze(-2)).square())
         for columns in self._several:
-            first, second = x1[..., columns], x2[..., columns]
-            products = first @ second.mT
-            lengths = first.square().sum(-1).unsqueeze(-1) + second.square().sum(-1).unsqueeze(-2)
-            found.append((lengths - 2.0 * products).clamp_min(0.0).unsqueeze(0))
+            pairs = zip(x1[..., columns].unbind(-1), x2[..., columns].unbind(-1), strict=True)
+            squares = [(a.unsqueeze(-1) - b.unsqueeze(-2)).square() for a, b in pairs]
+            found.append(torch.stack(squares).sum(0, keepdim=True))
         together = found[0] if len(found) == 1 else torch.cat(found)
         return together / self._units.reshape(-1, *([1] * (together.dim() - 1)))
 
@@ -145,7 +148,11 @@ class ChoiceKernel(Kernel):  # type: ignore[misc]
             part = slice(start, min(start + step, count))
             add((first[part, :, None] - second[part, None, :]).square_(), amplitudes[part])
         for number, columns in enumerate(self._several, count):
-            apart = torch.cdist(x1[:, columns] * scales[number], x2[:, columns] * scales[number])
+            apart = torch.cdist(
+                x1[:, columns] * scales[number],
+                x2[:, columns] * scales[number],
+                compute_mode="donot_use_mm_for_euclid_dist",
+            )
             add(apart.square_()[None], amplitudes[number : number + 1])
         return found + joint * _correlations(total.div_(len(scales)))
 

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from botorch.fit import fit_gpytorch_mll
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from surrogates.choice_kernel import ChoiceKernel, _Sum
 from surrogates.gaussian_process import ArchitectureGP
@@ -57,6 +59,29 @@ def test_covariances_are_positive_semidefinite():
     covariance = kernel()(a).to_dense().detach()
     torch.testing.assert_close(covariance, covariance.mT)
     assert torch.linalg.eigvalsh(covariance).min() > -1e-8
+
+
+@given(st.integers(0, 10_000), st.sets(st.integers(0, len(GROUPS) - 1), min_size=1), st.floats(1e-3, 1e3))
+@settings(max_examples=40)
+def test_a_choice_that_all_points_have_in_common_changes_nothing(seed, common, size):
+    """Whatever rounding there is, that of a constant is not taken for distances: covariances stay positive definite."""
+    x, new = points(25, seed), points(6, seed + 1)
+    for number in common:
+        x[:, GROUPS[number]] = size * points(1, seed + 2)[0, GROUPS[number]]
+    k = ChoiceKernel(x, GROUPS)
+    covariance = k(x).to_dense().detach()
+    assert torch.linalg.eigvalsh(covariance).min() > -1e-8
+    bare = x.clone()
+    for number in common:
+        bare[:, GROUPS[number]] = 0.0
+    torch.testing.assert_close(covariance, ChoiceKernel(bare, GROUPS)(bare).to_dense().detach())
+    for number in common:
+        new[:, GROUPS[number]] = x[0, GROUPS[number]]
+    with torch.no_grad():
+        joined = torch.cat([x, new])
+        whole = k(joined, joined).to_dense()
+    torch.testing.assert_close(whole, k(joined).to_dense().detach())
+    assert torch.linalg.eigvalsh(whole).min() > -1e-8
 
 
 def test_marginals_are_botorchs():
