@@ -149,6 +149,13 @@ for _suite, _space in (
         "2210.03230",
         *("suite_zero", *(f"{_suite}-{data}" for data in ("ninapro", "svhn", "scifar100"))),
     )
+_declare(
+    "benchmarks.nasbench_mr:load",
+    BenchmarkSpec("nasbench_mr", dataset="nasbench_mr", scores=("published",)),
+    "2,507 multi-resolution networks on the task {task}",
+    "2103.13253",
+    *("nasbench_mr", "cls-50-1000", "cls-50-100", "cls-10-1000", "cls-10c", "seg", "seg-4x", "video", "video-p"),
+)
 for _data, *_feedbacks in (
     ("digits", "digits"),
     ("fashion-mnist", "ponas", "pwlnas"),

@@ -28,6 +28,7 @@ registry.declare(
         "arXiv 2206.09166",
     ),
     ("darts", "darts:DARTSSpace", "normal and reduction cell, 8 edges each, 7 operations", "arXiv 1806.09055"),
+    ("nasbench_mr", "nasbench_mr:NASBenchMRSpace", "4 stages, up to 4 resolutions, 27 integers", "arXiv 2103.13253"),
 )
 
 

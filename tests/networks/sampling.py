@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "transnas_micro": {"channels": 4, "num_classes": 5},
     "transnas_macro": {"channels": 4, "num_classes": 5},
     "darts": {"channels": 4, "cells": 3, "num_classes": 5},
+    "nasbench_mr": {"channel_divisor": 8, "num_classes": 5},
     "nasbench_graph": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
     "nasbench_graph_proteins": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
 }

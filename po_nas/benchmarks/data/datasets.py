@@ -57,6 +57,10 @@ _DATASETS = {
             *("suite_zero", "suite_zero:columns", "2210.03230"),
             "NAS-Bench-Suite-Zero: up to 13 proxies with their seconds on 28 small problems",
         ),
+        (
+            *("nasbench_mr", "nasbench_mr:columns", "2103.13253"),
+            "NAS-Bench-MR: 2,507 multi-resolution networks, 8 tasks; academic use by its README",
+        ),
     )
 }
 
