@@ -1,7 +1,8 @@
-"""Tabular benchmarks: a task whose every answer has been recorded."""
+"""Benchmarks that train nothing: tables, tasks whose every answer has been recorded, and what describes them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from po_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
 from po_nas.proxy_scores.table import RecordedProxies, Rows, ScoreTable
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Benchmark", "Description", "Feedback", "spearman"]
+__all__ = ["Benchmark", "Described", "Description", "Feedback", "spearman"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Description:
     report: str
     architectures: int
     pool: str
-    optimum_validation: tuple[float, str]
+    optimum_validation: tuple[float, str] | None
     optimum_test: tuple[float, str] | None
     ceiling_test: float | None
     ceiling_test_rank: int | None
@@ -64,8 +65,16 @@ class Description:
     """Names and units of what else is recorded of every architecture; `Benchmark.report` looks it up."""
 
 
+class Described(Objective):
+    """A task whose every answer is on record or predicted: an evaluation trains nothing, and there is a description."""
+
+    @abstractmethod
+    def describe(self) -> Description:
+        """Everything there is to say about the task."""
+
+
 @dataclass(frozen=True, eq=False)
-class Benchmark(Objective):
+class Benchmark(Described):
     """A table of one task under one feedback.
 
     `space` is what a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.

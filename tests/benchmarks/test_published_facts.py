@@ -12,7 +12,7 @@ from po_nas.benchmarks.data.nasbench201_rows import flops, parameters
 from po_nas.errors import InvalidArchitectureError, MissingDataError
 from tests.errors import raised
 
-ON_FILES = [e.name for e in benchmarks.registry.entries() if e.spec.dataset]
+ON_FILES = [e.name for e in benchmarks.registry.entries() if e.spec.dataset and not e.spec.surrogate]
 
 # name, feedback: best validation, its test, the rank of that, best test, rho, rho in the best tenth
 FACTS = {

@@ -61,6 +61,10 @@ _DATASETS = {
             *("nasbench_mr", "nasbench_mr:columns", "2103.13253"),
             "NAS-Bench-MR: 2,507 multi-resolution networks, 8 tasks; academic use by its README",
         ),
+        (
+            *("hwgpt", "hwgpt:columns", "2405.10299"),
+            "HW-GPT-Bench: predictors of perplexity, sizes and memory of language models at 3 scales",
+        ),
     )
 }
 
