@@ -167,6 +167,15 @@ for _scale, _loader, _most in (("s", "small", "191 M"), ("m", "medium", "506 M")
         "2405.10299",
         *(f"hwgpt_{_scale}", "openwebtext"),
     )
+for _pool, _kind in (("autoformer", "AutoFormer's"), ("autoformer_2", "AutoFormer's"), ("pit", "PiT's")):
+    _declare(
+        "benchmarks.vit_bench:load",
+        BenchmarkSpec("vit_pit" if _pool == "pit" else "vit_autoformer", dataset="vit_bench", scores=("own",)),
+        f"100 vision transformers of {_kind} kind, test accuracy: {{task}}",
+        "2312.09059",
+        *("vit_bench", *(f"{_pool}-{_data}_kd" for _data in ("c100", "flower", "chaoyang"))),
+        *(f"{_pool}-{_data}_base" for _data in ("c100", "flower", "chaoyang") if _pool != "autoformer_2"),
+    )
 for _data, *_feedbacks in (
     ("digits", "digits"),
     ("fashion-mnist", "ponas", "pwlnas"),

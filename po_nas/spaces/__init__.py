@@ -37,6 +37,8 @@ registry.declare(
     ("hwgpt_s", "hwgpt:small", "GPT, 10 to 12 layers, 1.9e12 architectures", "arXiv 2405.10299", *_DECLARED),
     ("hwgpt_m", "hwgpt:medium", "GPT, 22 to 24 layers, 5.4e23 architectures", "arXiv 2405.10299", *_DECLARED),
     ("hwgpt_l", "hwgpt:large", "GPT, 34 to 36 layers, 1.5e35 architectures", "arXiv 2405.10299", *_DECLARED),
+    ("vit_autoformer", "vit_bench:autoformer", "ViT, 12 to 14 layers, 1.1e9", "arXiv 2312.09059", *_DECLARED),
+    ("vit_pit", "vit_bench:pit", "ViT with pooling, 3 stages, 1,600", "arXiv 2312.09059", *_DECLARED),
 )
 
 

@@ -19,12 +19,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "darts": {"channels": 4, "cells": 3, "num_classes": 5},
     "nasbench_mr": {"channel_divisor": 8, "num_classes": 5},
     "hwgpt_s": {"vocabulary": 5, "context": 6},
+    "vit_autoformer": {"image_size": 8, "patch": 4, "num_classes": 5},
+    "vit_pit": {"image_size": 8, "patch": 4, "num_classes": 5},
     "nasbench_graph": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
     "nasbench_graph_proteins": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
 }
 WORDS = ["hwgpt_s"]
 IMAGES = [name for name in SMALL if "graph" not in name and name not in WORDS]
-_NARROW: dict[str, dict[str, Any]] = {"hwgpt_s": {"embedding": 192}}
+_NARROW: dict[str, dict[str, Any]] = {"hwgpt_s": {"embedding": 192}, "vit_pit": {"head_size": 16}}
 """Choices that keep the networks of some spaces small."""
 
 

@@ -65,6 +65,10 @@ _DATASETS = {
             *("hwgpt", "hwgpt:columns", "2405.10299"),
             "HW-GPT-Bench: predictors of perplexity, sizes and memory of language models at 3 scales",
         ),
+        (
+            *("vit_bench", "vit_bench:columns", "2312.09059"),
+            "ViT-Bench-101: test accuracies of 3 x 100 vision transformers on 3 small image data sets",
+        ),
     )
 }
 
