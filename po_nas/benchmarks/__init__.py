@@ -176,6 +176,13 @@ for _pool, _kind in (("autoformer", "AutoFormer's"), ("autoformer_2", "AutoForme
         *("vit_bench", *(f"{_pool}-{_data}_kd" for _data in ("c100", "flower", "chaoyang"))),
         *(f"{_pool}-{_data}_base" for _data in ("c100", "flower", "chaoyang") if _pool != "autoformer_2"),
     )
+_declare(
+    "benchmarks.nasbench_bert:load",
+    BenchmarkSpec("nasbench_bert", dataset="nasbench_bert", scores=("published",)),
+    "491 encoders of text, pre-trained, mean of the tasks of {task}",
+    "2306.00288",
+    *("nasbench_bert", "glue"),
+)
 for _data, *_feedbacks in (
     ("digits", "digits"),
     ("fashion-mnist", "ponas", "pwlnas"),

@@ -39,6 +39,7 @@ registry.declare(
     ("hwgpt_l", "hwgpt:large", "GPT, 34 to 36 layers, 1.5e35 architectures", "arXiv 2405.10299", *_DECLARED),
     ("vit_autoformer", "vit_bench:autoformer", "ViT, 12 to 14 layers, 1.1e9", "arXiv 2312.09059", *_DECLARED),
     ("vit_pit", "vit_bench:pit", "ViT with pooling, 3 stages, 1,600", "arXiv 2312.09059", *_DECLARED),
+    ("nasbench_bert", "nasbench_bert:encoders", "encoders of 2 or 4 layers, 1.1e7", "arXiv 2306.00288", *_DECLARED),
 )
 
 

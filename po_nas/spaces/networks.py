@@ -39,6 +39,7 @@ for _name, _target, _summary, _reference in (
     ("hwgpt_l", "hwgpt:NETWORKS", "decoder-only transformers", "arXiv 2405.10299"),
     ("vit_autoformer", "vit_bench:AUTOFORMER_NETWORKS", "vision transformers", "arXiv 2312.09059"),
     ("vit_pit", "vit_bench:PIT_NETWORKS", "vision transformers with pooling", "arXiv 2312.09059"),
+    ("nasbench_bert", "nasbench_bert:NETWORKS", "encoders of text", "arXiv 2306.00288"),
     ("nasbench_graph", "nasbench_graph:NETWORKS", "graph neural networks", "arXiv 2206.09166"),
     ("nasbench_graph_proteins", "nasbench_graph:NETWORKS", "graph neural networks", "arXiv 2206.09166"),
 ):

@@ -11,7 +11,7 @@ from po_nas.training import data_sets
 __all__ = ["entry_of", "names"]
 
 _FAMILY = "train/"
-_NO_DATA = ("nasbench_graph", "nasbench_graph_proteins", "hwgpt_s", "hwgpt_m", "hwgpt_l")
+_NO_DATA = ("nasbench_graph", "nasbench_graph_proteins", "hwgpt_s", "hwgpt_m", "hwgpt_l", "nasbench_bert")
 """Spaces whose networks take graphs or words, of which there is no data set."""
 
 

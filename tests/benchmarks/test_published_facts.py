@@ -106,7 +106,10 @@ def test_every_architecture_has_its_row(name, public_data):
         assert benchmark.evaluate(architecture).validation == benchmark.validation[row]
         sampled = benchmark.space.sample(rng)
         assert benchmark.evaluate(sampled).failure is None
-    assert set(benchmark.extras) == set(benchmark.units)
+    assert set(benchmark.extras) <= set(benchmark.units) <= {*benchmark.extras, *benchmark.measured}
+    first = benchmark.rows.architecture(0)
+    told = {name: column[0] for name, column in benchmark.measured.items()}
+    assert benchmark.evaluate(first).metrics == {"validation": benchmark.validation[0], **told}
 
 
 def test_rows_agree_with_the_files_they_came_from(public_data):

@@ -21,10 +21,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "hwgpt_s": {"vocabulary": 5, "context": 6},
     "vit_autoformer": {"image_size": 8, "patch": 4, "num_classes": 5},
     "vit_pit": {"image_size": 8, "patch": 4, "num_classes": 5},
+    "nasbench_bert": {"vocabulary": 5, "context": 6, "first_feed_forward": 8, "num_classes": 5},
     "nasbench_graph": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
     "nasbench_graph_proteins": {"features": 6, "hidden": 8, "num_classes": 5, "dropout": 0.5},
 }
-WORDS = ["hwgpt_s"]
+WORDS = ["hwgpt_s", "nasbench_bert"]
 IMAGES = [name for name in SMALL if "graph" not in name and name not in WORDS]
 _NARROW: dict[str, dict[str, Any]] = {"hwgpt_s": {"embedding": 192}, "vit_pit": {"head_size": 16}}
 """Choices that keep the networks of some spaces small."""
@@ -33,6 +34,10 @@ _NARROW: dict[str, dict[str, Any]] = {"hwgpt_s": {"embedding": 192}, "vit_pit": 
 def architecture(space: str, seed: int) -> Architecture:
     found = spaces.get(space)
     sampled = found.sample(np.random.default_rng(seed))
+    if space == "nasbench_mr":
+        # One module in each stage.
+        code = [1 if at in (2, 5, 10, 17) else value for at, value in enumerate(sampled.code)]
+        return Architecture(space, tuple(code))
     if space in _NARROW:
         assert isinstance(found, DeclaredSpace)
         sampled = found.architecture_of(found.config_of(sampled) | _NARROW[space])

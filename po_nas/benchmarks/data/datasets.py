@@ -69,6 +69,10 @@ _DATASETS = {
             *("vit_bench", "vit_bench:columns", "2312.09059"),
             "ViT-Bench-101: test accuracies of 3 x 100 vision transformers on 3 small image data sets",
         ),
+        (
+            *("nasbench_bert", "nasbench_bert:columns", "2306.00288"),
+            "NAS-Bench-BERT: GLUE scores, seconds and 14 proxies of 500 trainings of encoders",
+        ),
     )
 }
 
