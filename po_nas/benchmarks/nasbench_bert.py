@@ -27,8 +27,8 @@ _NOTES = (
     "data by A. Serianni and J. Kalita under CC-BY-4.0; encoders trained twice were averaged here",
 )
 _SCORED = (
-    "scores and scored_params are of networks of width 256 and feed-forward width 1,024, whatever the architecture: they "
-    "cannot tell widths apart"
+    "scores and scored_params are of networks of width 256 and feed-forward width 1,024, whatever the architecture: "
+    "they cannot tell widths apart"
 )
 
 
