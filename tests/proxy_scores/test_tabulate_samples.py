@@ -22,7 +22,10 @@ TEXTS = {
     "sample": 3,
     "tasks": {
         "classes": {
-            **{"tokens": 5, "vocabulary": 11, "num_classes": 3, "samples": 2},
+            "tokens": 5,
+            "vocabulary": 11,
+            "num_classes": 3,
+            "samples": 2,
             "options": {"context": 5, "first_feed_forward": 8},
         }
     },
