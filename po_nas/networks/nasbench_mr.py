@@ -66,9 +66,10 @@ class NASBenchMRNetwork(nn.Module):
         self.body = nn.Sequential(*body)
         self.head = _convolution(1, sum(widths), last)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Conv2d(last, num_classes, 1)
+        dense = task == "segmentation"
+        self.classifier: nn.Module = nn.Conv2d(last, num_classes, 1) if dense else nn.Linear(last, num_classes)
         for part in self.modules():
-            if isinstance(part, nn.Conv2d):
+            if isinstance(part, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,8 +78,8 @@ class NASBenchMRNetwork(nn.Module):
         dense = self.task == "segmentation"
         size = branches[0 if dense else -1].shape[-2:]
         joined: Tensor = self.head(torch.cat([_resized(branch, size) for branch in branches], dim=1))
-        logits: Tensor = self.classifier(joined if dense else self.pool(joined))
-        return logits if dense else logits.flatten(1)
+        logits: Tensor = self.classifier(joined if dense else self.pool(joined).flatten(1))
+        return logits
 
 
 def _convolution(kernel: int, inputs: int, outputs: int, stride: int = 1, active: bool = True) -> nn.Sequential:
@@ -154,4 +155,4 @@ class _Module(nn.Module):
         return [branch(x) for branch, x in zip(self.branches, self.fusion(branches), strict=True)]
 
 
-NETWORKS = Networks(NASBenchMRNetwork, smallest=lambda options: 32)
+NETWORKS = Networks(NASBenchMRNetwork, smallest=lambda options: 8)

@@ -21,6 +21,8 @@ from proxies.synthetic import synthetic_images
 __all__ = ["AUTOFORMER_NETWORKS", "PIT_NETWORKS", "AutoFormerNetwork", "PiTNetwork"]
 
 _DEVIATION = 0.02
+_PATCHES = 14
+"""Patches beside each other in the benchmark's images of 224 pixels."""
 
 
 class _Attention(nn.Module):
@@ -66,17 +68,21 @@ def _learned(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=_DEVIATION))
 
 
-def _check(image_size: int, patch: int, **others: int) -> None:
-    positive(image_size=image_size, patch=patch, **others)
-    if image_size < patch:
-        raise ConfigError("image_size", image_size, f"must be at least that of a patch, {patch} pixels")
+def _patch(image_size: int, patch: int | None, **others: int) -> int:
+    """Pixels of a patch, by default a fourteenth of the image; `ConfigError` for sizes that do not fit."""
+    positive(image_size=image_size, patch=1 if patch is None else patch, **others)
+    found = max(image_size // _PATCHES, 1) if patch is None else patch
+    if image_size < found:
+        raise ConfigError("image_size", image_size, f"must be at least that of a patch, {found} pixels")
+    return found
 
 
 class AutoFormerNetwork(nn.Module):
     """A vision transformer of AutoFormer's kind: images (b, in_channels, image_size, image_size) to logits.
 
-    Patches without overlap, a class token, learned positions, blocks with heads and an MLP ratio each, logits (b,
-    num_classes) from the class token. Heads split the width, so that their number changes no number of parameters.
+    Patches of `patch` pixels without overlap (default: a fourteenth of the image, 16 in the benchmark), a class token,
+    learned positions, blocks with heads and an MLP ratio each, logits (b, num_classes) from the class token. Heads
+    split the width, so that their number changes no number of parameters.
 
     References: Wei et al., Auto-Prox, AAAI 2024, arXiv 2312.09059; Chen et al., AutoFormer, ICCV 2021, arXiv
     2107.00651.
@@ -89,9 +95,9 @@ class AutoFormerNetwork(nn.Module):
         num_classes: int = 100,
         in_channels: int = 3,
         image_size: int = 224,
-        patch: int = 16,
+        patch: int | None = None,
     ) -> None:
-        _check(image_size, patch, num_classes=num_classes, in_channels=in_channels)
+        patch = _patch(image_size, patch, num_classes=num_classes, in_channels=in_channels)
         super().__init__()
         config = spaces.get(architecture.space).config_of(architecture)
         width = config["width"]
@@ -133,8 +139,9 @@ class _Pooling(nn.Module):
 class PiTNetwork(nn.Module):
     """A pooling-based vision transformer: images (b, in_channels, image_size, image_size) to logits (b, num_classes).
 
-    Patches that overlap by half, learned positions, a class token, three stages of blocks; between them the resolution
-    is halved and the width may grow. Logits come from the class token.
+    Patches of `patch` pixels that overlap by half (default: a fourteenth of the image, 16 in the benchmark), learned
+    positions, a class token, three stages of blocks; between them the resolution is halved and the width may grow.
+    Logits come from the class token.
 
     References: Wei et al., Auto-Prox, AAAI 2024, arXiv 2312.09059; Heo et al., Rethinking Spatial Dimensions of Vision
     Transformers, ICCV 2021, arXiv 2103.16302.
@@ -147,9 +154,9 @@ class PiTNetwork(nn.Module):
         num_classes: int = 100,
         in_channels: int = 3,
         image_size: int = 224,
-        patch: int = 16,
+        patch: int | None = None,
     ) -> None:
-        _check(image_size, patch, num_classes=num_classes, in_channels=in_channels)
+        patch = _patch(image_size, patch, num_classes=num_classes, in_channels=in_channels)
         super().__init__()
         config = spaces.get(architecture.space).config_of(architecture)
         heads = stages_of(config["heads"])
@@ -186,10 +193,5 @@ def _images(samples: int, seed: int, *, num_classes: int = 100, size: int = 224)
     return options, synthetic_images(samples, num_classes, size, seed=seed)
 
 
-def _smallest(options: Mapping[str, Any]) -> int:
-    patch = options.get("patch", 16)
-    return patch if isinstance(patch, int) else 1
-
-
-AUTOFORMER_NETWORKS = Networks(AutoFormerNetwork, _images, _smallest)
-PIT_NETWORKS = Networks(PiTNetwork, _images, _smallest)
+AUTOFORMER_NETWORKS = Networks(AutoFormerNetwork, _images)
+PIT_NETWORKS = Networks(PiTNetwork, _images)

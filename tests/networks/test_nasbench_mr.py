@@ -22,14 +22,13 @@ def recorded_way(network: nn.Module, images: torch.Tensor) -> int:
 
     def count(layer, inputs, output):
         nonlocal total
-        if isinstance(layer, nn.Conv2d):
-            per_output = layer.in_channels * layer.kernel_size[0] ** 2
-            total += output.numel() * per_output + (output.numel() if layer.bias is not None else 0)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            total += output.numel() * layer.weight[0].numel() + (output.numel() if layer.bias is not None else 0)
         else:
             total += 2 * output.numel()
 
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
             layer.register_forward_hook(count)
     network(images)
     return total

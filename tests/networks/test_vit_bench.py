@@ -61,4 +61,4 @@ def test_resolutions_of_pooling(size):
 def test_images_smaller_than_a_patch():
     for space in (AUTOFORMER, PIT):
         with raised(ConfigError, key="image_size", value=8):
-            networks.build(space.sample(np.random.default_rng(0)), device="meta", image_size=8)
+            networks.build(space.sample(np.random.default_rng(0)), device="meta", image_size=8, patch=16)
