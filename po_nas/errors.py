@@ -230,12 +230,12 @@ class IncompleteObjectiveError(PoNasError, TypeError):
 
 
 class NotATableError(DataError, TypeError):
-    """A benchmark whose architectures are trained was asked for what only a table has."""
+    """A benchmark whose architectures are trained, or whose values are predicted, was asked for what a table has."""
 
-    def __init__(self, benchmark: str) -> None:
+    def __init__(self, benchmark: str, instead: str = "trains its architectures") -> None:
         self.benchmark = benchmark
         super().__init__(
-            f"benchmark {benchmark!r} trains its architectures and has no table; it can be searched "
+            f"benchmark {benchmark!r} {instead} and has no table; it can be searched "
             f"(po-nas search benchmark={benchmark} …), not read"
         )
 

@@ -16,7 +16,7 @@ from po_nas.errors import ConfigError, NotATableError, UnknownNameError
 from po_nas.registry import Entry, Registry
 
 if TYPE_CHECKING:
-    from po_nas.benchmarks.base import Benchmark
+    from po_nas.benchmarks.base import Benchmark, Described
     from po_nas.core.objective import Objective
     from po_nas.proxy_scores.table import ScoreTable
 
@@ -24,6 +24,7 @@ __all__ = [
     "BenchmarkSpec",
     "Loader",
     "get",
+    "looked_up",
     "names",
     "objective",
     "objective_of",
@@ -44,7 +45,8 @@ class BenchmarkSpec:
 
     `space` names its search space, `feedbacks` the presets it offers (the first is the default), `dataset` the public
     data set that it needs (None: it comes with the installation). `trained` benchmarks have no table: every evaluation
-    is a training. `scores` says which tables of proxy scores a table comes with: of po-nas itself (``own``), or
+    is a training. Those of a `surrogate` are predictions, for any architecture of the space; it has no table either.
+    `scores` says which tables of proxy scores a table comes with: of po-nas itself (``own``), or
     ``published``.
     """
 
@@ -52,6 +54,7 @@ class BenchmarkSpec:
     feedbacks: tuple[str, ...] = ("full",)
     dataset: str | None = None
     trained: bool = False
+    surrogate: bool = False
     scores: tuple[Origin, ...] = ()
 
 
@@ -149,6 +152,37 @@ for _suite, _space in (
         "2210.03230",
         *("suite_zero", *(f"{_suite}-{data}" for data in ("ninapro", "svhn", "scifar100"))),
     )
+_declare(
+    "benchmarks.nasbench_mr:load",
+    BenchmarkSpec("nasbench_mr", dataset="nasbench_mr", scores=("published",)),
+    "2,507 multi-resolution networks on the task {task}",
+    "2103.13253",
+    *("nasbench_mr", "cls-50-1000", "cls-50-100", "cls-10-1000", "cls-10c", "seg", "seg-4x", "video", "video-p"),
+)
+for _scale, _loader, _most in (("s", "small", "191 M"), ("m", "medium", "506 M"), ("l", "large", "1.07 G")):
+    _declare(
+        f"benchmarks.hwgpt:load_{_loader}",
+        BenchmarkSpec(f"hwgpt_{_scale}", dataset="hwgpt", surrogate=True),
+        f"GPTs of up to {_most} parameters, predicted perplexity on {{task}}",
+        "2405.10299",
+        *(f"hwgpt_{_scale}", "openwebtext"),
+    )
+for _pool, _kind in (("autoformer", "AutoFormer's"), ("autoformer_2", "AutoFormer's"), ("pit", "PiT's")):
+    _declare(
+        "benchmarks.vit_bench:load",
+        BenchmarkSpec("vit_pit" if _pool == "pit" else "vit_autoformer", dataset="vit_bench", scores=("own",)),
+        f"100 vision transformers of {_kind} kind, test accuracy: {{task}}",
+        "2312.09059",
+        *("vit_bench", *(f"{_pool}-{_data}_kd" for _data in ("c100", "flower", "chaoyang"))),
+        *(f"{_pool}-{_data}_base" for _data in ("c100", "flower", "chaoyang") if _pool != "autoformer_2"),
+    )
+_declare(
+    "benchmarks.nasbench_bert:load",
+    BenchmarkSpec("nasbench_bert", dataset="nasbench_bert", scores=("published",)),
+    "491 encoders of text, pre-trained, mean of the tasks of {task}",
+    "2306.00288",
+    *("nasbench_bert", "glue"),
+)
 for _data, *_feedbacks in (
     ("digits", "digits"),
     ("fashion-mnist", "ponas", "pwlnas"),
@@ -201,11 +235,21 @@ def objective_of(
 def get(name: str, feedback: str | None = None) -> Benchmark:
     """Load the table `name` under a feedback preset (default: its first).
 
+    Raises what `objective` raises, and `NotATableError` for a benchmark that trains or predicts.
+    """
+    if spec_of(registry.entry(name)).surrogate:
+        raise NotATableError(name, "predicts its values")
+    return cast("Benchmark", looked_up(name, feedback))
+
+
+def looked_up(name: str, feedback: str | None = None) -> Described:
+    """Load the benchmark `name`, a table or a surrogate, under a feedback preset (default: its first).
+
     Raises what `objective` raises, and `NotATableError` for a benchmark that trains.
     """
     if trains(name):
         raise NotATableError(name)
-    return cast("Benchmark", objective(name, feedback))
+    return cast("Described", objective(name, feedback))
 
 
 def scored(origin: Origin) -> list[str]:

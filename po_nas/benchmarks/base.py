@@ -1,7 +1,8 @@
-"""Tabular benchmarks: a task whose every answer has been recorded."""
+"""Benchmarks that train nothing: tables, tasks whose every answer has been recorded, and what describes them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from po_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
 from po_nas.proxy_scores.table import RecordedProxies, Rows, ScoreTable
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Benchmark", "Description", "Feedback", "spearman"]
+__all__ = ["Benchmark", "Described", "Description", "Feedback", "spearman"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Description:
     report: str
     architectures: int
     pool: str
-    optimum_validation: tuple[float, str]
+    optimum_validation: tuple[float, str] | None
     optimum_test: tuple[float, str] | None
     ceiling_test: float | None
     ceiling_test_rank: int | None
@@ -64,14 +65,23 @@ class Description:
     """Names and units of what else is recorded of every architecture; `Benchmark.report` looks it up."""
 
 
+class Described(Objective):
+    """A task whose every answer is on record or predicted: an evaluation trains nothing, and there is a description."""
+
+    @abstractmethod
+    def describe(self) -> Description:
+        """Everything there is to say about the task."""
+
+
 @dataclass(frozen=True, eq=False)
-class Benchmark(Objective):
+class Benchmark(Described):
     """A table of one task under one feedback.
 
     `space` is what a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.
     `rows` finds the row of an architecture. Columns are (n,) float64 arrays: the search signal `validation` (NaN for
     an architecture known to fail), the report metric `test` (or None), `cost_s` in seconds (or None), and `extras`
-    (parameters in millions, latency in ms, …) with their `units`.
+    (parameters in millions, latency in ms, …) with their `units`. `measured` are other results of the same evaluations
+    (another accuracy), which an evaluation tells and nobody knows before.
 
     `proxies` are recorded proxy scores, or any other source of them. `scores` are the tables that are recorded, read
     when first asked for: ``own`` by po-nas, ``published`` by others; the first of them is the default of `proxies`.
@@ -87,6 +97,7 @@ class Benchmark(Objective):
     test: NDArray[np.float64] | None = None
     cost_s: NDArray[np.float64] | None = None
     extras: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     test_description: str = "unknown"
     cost_description: str = "unknown"
@@ -100,8 +111,8 @@ class Benchmark(Objective):
     def __post_init__(self) -> None:
         if self.proxies is None and self.scores:
             object.__setattr__(self, "proxies", RecordedProxies(self.rows, next(iter(self.scores.values()))))
-        columns = {"validation": self.validation, "test": self.test, "cost_s": self.cost_s, **self.extras}
-        for name, column in columns.items():
+        columns = {"validation": self.validation, "test": self.test, "cost_s": self.cost_s}
+        for name, column in {**columns, **self.extras, **self.measured}.items():
             if column is None:
                 continue
             if column.shape != (len(self.rows),):
@@ -120,7 +131,8 @@ class Benchmark(Objective):
         """Look the search signal up. The table averages runs, so `seed` is not used; there is one fidelity."""
         row = self.row(architecture)
         cost = 0.0 if self.cost_s is None else float(self.cost_s[row])
-        return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost)
+        others = {name: float(column[row]) for name, column in self.measured.items()}
+        return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost, **others)
 
     @property
     def costs_known(self) -> bool:
@@ -138,7 +150,7 @@ class Benchmark(Objective):
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
         row = self.row(architecture)
         found = {"test": None if self.test is None else _number(self.test[row])}
-        return found | {name: _number(column[row]) for name, column in self.extras.items()}
+        return found | {name: _number(column[row]) for name, column in {**self.extras, **self.measured}.items()}
 
     def identity(self, architecture: Architecture) -> Hashable:
         """What one evaluation is of: the row. Architectures that share a row need not be evaluated twice."""
@@ -211,7 +223,7 @@ class Benchmark(Objective):
             cost=self.cost_description,
             reference=self.reference,
             notes=self.notes,
-            extras=tuple((name, self.units.get(name, "")) for name in self.extras),
+            extras=tuple((name, self.units.get(name, "")) for name in (*self.extras, *self.measured)),
         )
 
 

@@ -19,7 +19,15 @@ from po_nas.proxy_scores.table import ScoreTable
 from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.categorical import CategoricalSpace
 
-__all__ = ["SUITE", "SUITE_SOURCE", "EnumerationRows", "ListedRows", "published_table", "with_seconds"]
+__all__ = [
+    "SUITE",
+    "SUITE_SOURCE",
+    "EnumerationRows",
+    "ListedRows",
+    "counted_table",
+    "published_table",
+    "with_seconds",
+]
 
 
 class EnumerationRows:
@@ -98,3 +106,10 @@ def published_table(
     missing = np.full(len(values), np.nan)
     seconds = np.stack([columns.get(f"{column}_s", missing) for column in chosen.values()], axis=1)
     return ScoreTable(benchmark, tuple(chosen), values, seconds, source, (*notes, _FAILURES, _SIGNS))
+
+
+def counted_table(benchmark: str, columns: Mapping[str, NDArray[np.float64]]) -> ScoreTable:
+    """What can be counted without building a network, such as parameters, as proxy scores: columns (rows,) by name."""
+    values = np.stack(list(columns.values()), axis=1)
+    note = "counted for all architectures: none is NaN"
+    return ScoreTable(benchmark, tuple(columns), values, np.full(values.shape, np.nan), "counted by po-nas", (note,))

@@ -7,7 +7,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,16 @@ NUMPY: Mapping[tuple[str, str], Any] = _numpy_globals()
 _PLAIN: Mapping[tuple[str, str], Any] = {("collections", "OrderedDict"): OrderedDict}
 
 
+Stored = Callable[[Any], Any]
+"""Gives what a pickle names and does not hold, by what it calls it."""
+
+
 class _AllowListUnpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, name: Path | str, allowed: Mapping[tuple[str, str], Any]) -> None:
+    def __init__(
+        self, file: io.BytesIO, name: Path | str, allowed: Mapping[tuple[str, str], Any], stored: Stored | None
+    ) -> None:
         super().__init__(file)
-        self._name, self._allowed = name, {**_PLAIN, **NUMPY, **allowed}
+        self._name, self._allowed, self._stored = name, {**_PLAIN, **NUMPY, **allowed}, stored
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -112,17 +118,22 @@ class _AllowListUnpickler(pickle.Unpickler):
             raise UnsafePickleError(self._name, f"{module}.{name}") from None
 
     def persistent_load(self, pid: Any) -> Any:
+        if self._stored is not None:
+            return self._stored(pid)
         raise UnsafePickleError(self._name, f"a persistent object {pid!r}")
 
 
-def read_pickle_bytes(data: bytes, name: Path | str, allowed: Mapping[tuple[str, str], Any] = NUMPY) -> Any:
+def read_pickle_bytes(
+    data: bytes, name: Path | str, allowed: Mapping[tuple[str, str], Any] = NUMPY, stored: Stored | None = None
+) -> Any:
     """Unpickle `data` with nothing but plain containers, numpy arrays and the extra `allowed` globals.
 
-    `allowed` maps (module, attribute) to the stand-in that is used. Raises `UnsafePickleError` when the pickle asks
+    `allowed` maps (module, attribute) to the stand-in that is used, `stored` gives what the pickle refers to outside of
+    itself (default: nothing may be). Raises `UnsafePickleError` when the pickle asks
     for anything else and `DataError` when it is damaged; in neither case has any of its code run.
     """
     try:
-        return _AllowListUnpickler(io.BytesIO(data), name, allowed).load()
+        return _AllowListUnpickler(io.BytesIO(data), name, allowed, stored).load()
     except UnsafePickleError:
         raise
     except Exception as error:

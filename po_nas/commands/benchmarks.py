@@ -46,7 +46,7 @@ def describe(
     if benchmarks.trains(name):
         _describe_training(dict(benchmarks.objective(name, feedback).protocol()), as_json)
         return
-    d = benchmarks.get(name, feedback).describe()
+    d = benchmarks.looked_up(name, feedback).describe()
     if as_json:
         print(json.dumps(asdict(d), indent=2, ensure_ascii=False))
         return

@@ -249,13 +249,15 @@ def tabulate(
     packaged: Annotated[bool, typer.Option(help="take the scores that come with the package, compute the rest")] = True,
     plugin: Plugins = None,
 ) -> None:
-    """Score a whole search space and write the table."""
+    """Score a whole search space, the architectures of a benchmark, or a sample of either, and write the table."""
+    from po_nas import benchmarks
     from po_nas.proxy_scores import packaged as shipped
-    from po_nas.proxy_scores.tabulate import collect, load_recipe, take_over
+    from po_nas.proxy_scores.tabulate import collect, load_recipe, scored_space, take_over
     from po_nas.proxy_scores.tabulate import compute as compute_scores
     from proxies import ScoreCache
 
     plan = load_recipe(config_path(recipe))
+    space = scored_space(plan, None if plan.benchmark is None else benchmarks.get(plan.benchmark).space)
     target = out or Path(f"{plan.space}_scores.npz")
     table = shipped.packaged(plan.space) if packaged else None
     with ScoreCache(cache) as store:
@@ -263,9 +265,9 @@ def tabulate(
             take_over(plan, table, store)
         if compute:
             with ProgressBar("scores", f"the scores are in {cache}") as bar:
-                compute_scores(plan, store, workers=workers, parts=parts, progress=partial(_show, bar))
+                compute_scores(plan, store, workers=workers, parts=parts, progress=partial(_show, bar), space=space)
         target.parent.mkdir(parents=True, exist_ok=True)
-        collect(plan, store, parts=parts, computing=compute).write(target)
+        collect(plan, store, parts=parts, computing=compute, space=space).write(target)
     print(target)
 
 

@@ -30,7 +30,7 @@ Row = dict[str, Any]
 @lru_cache(maxsize=2)
 def load_objective(name: str, feedback: str | None, proxies: ProxiesConfig) -> Objective:
     """A benchmark with the proxies that are computed for it, kept by this process: cells of one follow each other."""
-    return with_computed(benchmarks.get(name, feedback), proxies)
+    return with_computed(benchmarks.looked_up(name, feedback), proxies)
 
 
 def run_cell(cell: Cell) -> list[Row]:

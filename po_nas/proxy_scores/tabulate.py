@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,24 +18,29 @@ import proxies
 from po_nas import networks, spaces
 from po_nas._version import __version__
 from po_nas.core.settings import Settings, read_settings, validated
+from po_nas.errors import ConfigError
 from po_nas.networks.base import OLD_OPTIONS
 from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.pool import PoolSpace
 from proxies.cache import CacheKey
 from proxies.synthetic import synthetic_images
 from proxies.synthetic_graph import synthetic_graph
+from proxies.synthetic_tokens import synthetic_tokens
 
 __all__ = [
     "GraphSet",
     "ImageSet",
     "Part",
     "ScoreRecipe",
+    "TextSet",
     "classes_of",
     "collect",
     "compute",
     "load_recipe",
     "rounded",
     "score_sample",
+    "scored_space",
     "take_over",
 ]
 
@@ -54,6 +59,7 @@ class ImageSet(Settings):
     num_classes: PositiveInt
     size: PositiveInt = Field(description="height and width, pixels")
     samples: PositiveInt = Field(description="images in the batch")
+    options: Mapping[str, int | float | str] = Field(default={}, description="further options of the network")
 
     def batch(self, seed: int) -> proxies.Batch:
         """The images and labels."""
@@ -62,7 +68,28 @@ class ImageSet(Settings):
     @property
     def network(self) -> dict[str, Any]:
         """What the network is built with."""
-        return {"num_classes": self.num_classes}
+        return {"num_classes": self.num_classes, **self.options}
+
+
+class TextSet(Settings):
+    """Made-up texts; labels are classes, or the next words where there are none, and the network has no classes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    tokens: PositiveInt = Field(description="words of a text")
+    vocabulary: PositiveInt
+    samples: PositiveInt = Field(description="texts in the batch")
+    num_classes: PositiveInt | None = None
+    options: Mapping[str, int | float | str] = Field(default={}, description="further options of the network")
+
+    def batch(self, seed: int) -> proxies.Batch:
+        """The texts and labels."""
+        return synthetic_tokens(self.samples, self.tokens, self.vocabulary, self.num_classes, seed=seed)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What the network is built with."""
+        classes = {} if self.num_classes is None else {"num_classes": self.num_classes}
+        return {"vocabulary": self.vocabulary, **classes, **self.options}
 
 
 class GraphSet(Settings):
@@ -94,11 +121,16 @@ class ScoreRecipe(BaseModel):
     `parts` are lists of proxies that are computed together, in the order in which they are worth having: all tasks get
     the first list before any gets the second. A score is computed for one architecture of each class of isomorphic
     ones, except for those `per_architecture`, which see operations that are connected to nothing.
+
+    With a `benchmark`, whose space is `space`, the architectures are those of its table, in the order of its rows. With
+    a `sample` they are so many of them, at random by `seed`, in their order; a space that cannot be listed needs one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     space: str
-    tasks: Mapping[str, ImageSet | GraphSet]
+    benchmark: str | None = None
+    sample: Annotated[int, Field(ge=2)] | None = None
+    tasks: Mapping[str, ImageSet | GraphSet | TextSet]
     parts: tuple[tuple[str, ...], ...]
     per_architecture: tuple[str, ...] = ()
     init_seed: int = 0
@@ -127,6 +159,33 @@ class Part:
 def load_recipe(path: Path) -> ScoreRecipe:
     """Read a recipe; `ConfigError` that names what is wrong."""
     return validated(ScoreRecipe, read_settings(path, ()))
+
+
+def scored_space(recipe: ScoreRecipe, table: Space | None = None) -> Space:
+    """The architectures of a recipe, as a space that can be enumerated.
+
+    `table` is the space of its benchmark, where it names one. Raises `ConfigError` for a benchmark on another space, a
+    sample that is larger than what there is, and a space that cannot be listed without a sample.
+    """
+    space = spaces.get(recipe.space) if table is None else table
+    if space.name != recipe.space:
+        raise ConfigError("space", recipe.space, f"is not that of {recipe.benchmark}, {space.name}")
+    if recipe.sample is None:
+        if not space.enumerable:
+            raise ConfigError("sample", None, f"is missing: {space.name} has too many architectures to score them all")
+        return space
+    if space.size is not None and recipe.sample > space.size:
+        raise ConfigError("sample", recipe.sample, f"is more than the {space.size:,} architectures that there are")
+    rng = np.random.default_rng(recipe.seed)
+    if space.enumerable:
+        every = list(space.enumerate())
+        chosen = [every[k] for k in np.sort(rng.permutation(len(every))[: recipe.sample])]
+    else:
+        drawn: dict[Architecture, None] = {}
+        while len(drawn) < recipe.sample:
+            drawn[space.sample(rng)] = None
+        chosen = list(drawn)
+    return PoolSpace(space, chosen)
 
 
 def classes_of(space: Space) -> tuple[list[Architecture], NDArray[np.int64]]:
@@ -158,12 +217,14 @@ def compute(
     workers: int = 1,
     parts: int | None = None,
     progress: Callable[[Part, int], None] = lambda part, done: None,
+    space: Space | None = None,
 ) -> None:
     """Compute what the cache lacks of the first `parts` parts of a recipe (default: all of it).
 
-    Stopped at any time, it goes on where it was. `progress` is told after every architecture.
+    Stopped at any time, it goes on where it was. `progress` is told after every architecture. `space` has the
+    architectures (default: `scored_space`).
     """
-    space = spaces.get(recipe.space)
+    space = space or scored_space(recipe)
     firsts, _ = classes_of(space)
     everything = list(space.enumerate()) if recipe.per_architecture else []
     for part, items in _parts(recipe, firsts, everything, parts):
@@ -221,7 +282,8 @@ def take_over(recipe: ScoreRecipe, table: OwnScores, cache: proxies.ScoreCache) 
     """
     made = table.made_by
     theirs = validated(ScoreRecipe, {**made["recipe"], "parts": [], "per_architecture": []})
-    if (theirs.space, theirs.init_seed, theirs.seed) != (recipe.space, recipe.init_seed, recipe.seed):
+    decisive = ("space", "benchmark", "sample", "init_seed", "seed")
+    if any(getattr(theirs, name) != getattr(recipe, name) for name in decisive):
         return 0
     space = spaces.get(recipe.space)
     firsts, _ = classes_of(space)
@@ -281,7 +343,12 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.floating]:
 
 
 def collect(
-    recipe: ScoreRecipe, cache: proxies.ScoreCache, *, parts: int | None = None, computing: bool = True
+    recipe: ScoreRecipe,
+    cache: proxies.ScoreCache,
+    *,
+    parts: int | None = None,
+    computing: bool = True,
+    space: Space | None = None,
 ) -> OwnScores:
     """The table of the scores in the cache, rounded to 16 significant bits.
 
@@ -289,7 +356,7 @@ def collect(
     fails again is NaN. With `computing` off it is NaN at once, and a score that fewer than nine in ten architectures
     have is left out: what is done first is not a random sample.
     """
-    space = spaces.get(recipe.space)
+    space = space or scored_space(recipe)
     firsts, belongs = classes_of(space)
     everything = list(space.enumerate()) if recipe.per_architecture else []
     tasks: dict[str, dict[str, NDArray[np.floating]]] = {task: {} for task in recipe.tasks}
@@ -310,5 +377,7 @@ def collect(
         "proxies": {name: proxies.spec(name).version for name in chosen},
         "directions": {name: proxies.spec(name).direction for name in chosen},
     }
+    if recipe.sample is not None:
+        origin["architectures"] = [space.to_string(architecture) for architecture in space.enumerate()]
     classes = belongs.astype(np.min_scalar_type(len(firsts)))
     return OwnScores(recipe.space, classes, tasks, json.dumps(origin, sort_keys=True))

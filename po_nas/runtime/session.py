@@ -170,7 +170,7 @@ class Session:
         if space is not None:
             objective = _Told(space_of(space), Metric(metric, "", maximize))
         elif isinstance(benchmark, str):
-            objective = benchmarks.get(benchmark)
+            objective = benchmarks.looked_up(benchmark)
         else:
             assert benchmark is not None
             objective = benchmark
@@ -205,7 +205,7 @@ class Session:
         if benchmark is not None:
             objective = benchmark
         elif record.config.benchmark in benchmarks.registry:
-            objective = benchmarks.get(record.config.benchmark, record.config.feedback)
+            objective = benchmarks.looked_up(record.config.benchmark, record.config.feedback)
         else:
             objective = _Told(space_of_run(record, space), metric_of_run(record))
         session = cls.__new__(cls)

@@ -28,6 +28,18 @@ registry.declare(
         "arXiv 2206.09166",
     ),
     ("darts", "darts:DARTSSpace", "normal and reduction cell, 8 edges each, 7 operations", "arXiv 1806.09055"),
+    ("nasbench_mr", "nasbench_mr:NASBenchMRSpace", "4 stages, up to 4 resolutions, 27 integers", "arXiv 2103.13253"),
+)
+_DECLARED = ((), "declared")
+"""Tags and spec of spaces that are made of named choices."""
+registry.declare(
+    "po_nas.spaces",
+    ("hwgpt_s", "hwgpt:small", "GPT, 10 to 12 layers, 1.9e12 architectures", "arXiv 2405.10299", *_DECLARED),
+    ("hwgpt_m", "hwgpt:medium", "GPT, 22 to 24 layers, 5.4e23 architectures", "arXiv 2405.10299", *_DECLARED),
+    ("hwgpt_l", "hwgpt:large", "GPT, 34 to 36 layers, 1.5e35 architectures", "arXiv 2405.10299", *_DECLARED),
+    ("vit_autoformer", "vit_bench:autoformer", "ViT, 12 to 14 layers, 1.1e9", "arXiv 2312.09059", *_DECLARED),
+    ("vit_pit", "vit_bench:pit", "ViT with pooling, 3 stages, 1,600", "arXiv 2312.09059", *_DECLARED),
+    ("nasbench_bert", "nasbench_bert:encoders", "encoders of 2 or 4 layers, 1.1e7", "arXiv 2306.00288", *_DECLARED),
 )
 
 

@@ -33,6 +33,13 @@ for _name, _target, _summary, _reference in (
     ("transnas_micro", "transnas:MICRO_NETWORKS", "10 cells, 7 tasks", "arXiv 2105.11871"),
     ("transnas_macro", "transnas:MACRO_NETWORKS", "4 to 6 modules of 2 blocks, 7 tasks", "arXiv 2105.11871"),
     ("darts", "darts:NETWORKS", "20 cells for CIFAR, 14 for ImageNet", "arXiv 1806.09055"),
+    ("nasbench_mr", "nasbench_mr:NETWORKS", "4 stages of parallel resolutions, 2 heads", "arXiv 2103.13253"),
+    ("hwgpt_s", "hwgpt:NETWORKS", "decoder-only transformers", "arXiv 2405.10299"),
+    ("hwgpt_m", "hwgpt:NETWORKS", "decoder-only transformers", "arXiv 2405.10299"),
+    ("hwgpt_l", "hwgpt:NETWORKS", "decoder-only transformers", "arXiv 2405.10299"),
+    ("vit_autoformer", "vit_bench:AUTOFORMER_NETWORKS", "vision transformers", "arXiv 2312.09059"),
+    ("vit_pit", "vit_bench:PIT_NETWORKS", "vision transformers with pooling", "arXiv 2312.09059"),
+    ("nasbench_bert", "nasbench_bert:NETWORKS", "encoders of text", "arXiv 2306.00288"),
     ("nasbench_graph", "nasbench_graph:NETWORKS", "graph neural networks", "arXiv 2206.09166"),
     ("nasbench_graph_proteins", "nasbench_graph:NETWORKS", "graph neural networks", "arXiv 2206.09166"),
 ):

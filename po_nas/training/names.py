@@ -11,15 +11,15 @@ from po_nas.training import data_sets
 __all__ = ["entry_of", "names"]
 
 _FAMILY = "train/"
-_GRAPHS = ("nasbench_graph", "nasbench_graph_proteins")
-"""Spaces whose networks take graphs, of which there is no data set."""
+_NO_DATA = ("nasbench_graph", "nasbench_graph_proteins", "hwgpt_s", "hwgpt_m", "hwgpt_l", "nasbench_bert")
+"""Spaces whose networks take graphs or words, of which there is no data set."""
 
 
 def names() -> list[str]:
     """What is listed: networks for images on image sets, declared spaces and those of plug-ins on all data sets."""
     found = []
     for space in spaces.registry.entries():
-        if space.name in _GRAPHS or not (space.name in networks or space.spec == "declared"):
+        if space.name in _NO_DATA or not (space.name in networks or space.spec == "declared"):
             continue
         for dataset in data_sets.registry.entries():
             if space.origin != "po-nas" or isinstance(dataset.target, data_sets.ImageSet):

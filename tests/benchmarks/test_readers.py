@@ -12,15 +12,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from po_nas import spaces
 from po_nas.benchmarks.data.nasbench101 import packed_graphs, unpack
-from po_nas.benchmarks.data.nasbench201 import read_torch_file
 from po_nas.benchmarks.data.nasbench201_rows import row_of_string, row_of_tuple
 from po_nas.benchmarks.data.store import without_failures
 from po_nas.benchmarks.data.text_files import integers, read_archive, read_csv, tuple_text
+from po_nas.benchmarks.data.torch_files import read_torch_file, read_torch_weights
 from po_nas.benchmarks.data.transnas import complete, features
 from po_nas.benchmarks.unpickle import read_frame, read_pickle_bytes
 from po_nas.errors import DataError, UnsafePickleError
@@ -49,7 +50,11 @@ def in_torch_zip(data, name):
     return read_torch_file(zipped({"archive/data.pkl": data}), name)
 
 
-@pytest.mark.parametrize("read", [read_pickle_bytes, read_frame, in_torch_zip])
+def in_weights(data, name):
+    return read_torch_weights(zipped({"archive/data.pkl": data}), name)
+
+
+@pytest.mark.parametrize("read", [read_pickle_bytes, read_frame, in_torch_zip, in_weights])
 def test_a_hostile_pickle_is_refused_and_does_not_run(read, tmp_path):
     marker = tmp_path / "it-ran"
     payload = pickle.dumps({"data": Hostile(os.mkdir, str(marker))})
@@ -156,10 +161,57 @@ def test_a_torch_file_with_a_storage_is_refused():
         in_torch_zip(buffer.getvalue(), "x.pt")
 
 
+@pytest.mark.parametrize("read", [read_torch_file, read_torch_weights])
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", zipped({"archive/version": "3"})])
-def test_a_damaged_torch_file_is_a_data_error(content):
+def test_a_damaged_torch_file_is_a_data_error(content, read):
     with raised(DataError, "x.pt"):
-        read_torch_file(content, "x.pt")
+        read(content, "x.pt")
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def test_weights_are_those_that_torch_reads():
+    layer = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1)).state_dict()
+    found = read_torch_weights(saved(layer), "x.pth")
+    assert list(found) == list(layer)
+    for name, weights in layer.items():
+        np.testing.assert_array_equal(found[name], weights.numpy())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": torch.zeros(2, 3).T},
+        {"a": torch.zeros(4)[1:]},
+        {"a": torch.zeros(4)[:2]},
+        {"a": 1.0},
+        [torch.zeros(2)],
+    ],
+)
+def test_weights_that_are_not_stored_plainly(value):
+    with raised(DataError, "x.pth"):
+        read_torch_weights(saved(value), "x.pth")
+
+
+def test_weights_of_another_precision_and_other_objects():
+    for value, wanted in (({"a": torch.zeros(2, dtype=torch.float64)}, "torch.DoubleStorage"), (Path("x"), None)):
+        with raised(UnsafePickleError, **({} if wanted is None else {"wanted": wanted})):
+            read_torch_weights(saved(value), "x.pth")
+
+
+def test_a_storage_that_is_shorter_than_it_says():
+    whole = zipfile.ZipFile(io.BytesIO(saved({"a": torch.zeros(4)})))
+    members = {name: whole.read(name) for name in whole.namelist()}
+    (numbers,) = (name for name in members if name.endswith("/data/0"))
+    for content in (members[numbers][:-4], members[numbers] + bytes(4), b""):
+        with raised(DataError, "x.pth"):
+            read_torch_weights(zipped(members | {numbers: content}), "x.pth")
+    with raised(DataError, "x.pth"):
+        read_torch_weights(zipped({name: c for name, c in members.items() if name != numbers}), "x.pth")
 
 
 def test_an_archive_of_scores():

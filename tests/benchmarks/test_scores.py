@@ -67,6 +67,8 @@ def test_scores_are_aligned_with_their_benchmark(name, public_data):
     assert any("NaN" in note for note in table.notes)
     # The benchmark lists parameters too: equal in nearly every row only if both have the same order of rows. (The
     # wheel behind nasbench201 has other counts for 204 cells.)
+    if name == "nasbench_bert/glue":
+        return  # what is listed there is of other networks: see its own tests
     same = np.isclose(table.column("params"), benchmark.extras["params"], atol=5e-6, equal_nan=True)
     assert (~same).sum() <= 204 * name.startswith("nasbench201")
 

@@ -77,7 +77,7 @@ def test_distances_to_references_are_exact(name):
     assert first.shape[1] == second.shape[1]
     assert (first[:, -1] == 0).all()
     assert (second[:, -1] > 0).any(), "some of the others must have something new"
-    count = [operation_ngrams(space.operation_graph(a), 3) for a in (*references, *others)]
+    count = [operation_ngrams(space.sequence_graph(a), 3) for a in (*references, *others)]
     for r, row in enumerate(first):
         for o, other in enumerate(second):
             a, b = count[r], count[len(references) + o]

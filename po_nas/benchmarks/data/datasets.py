@@ -57,6 +57,22 @@ _DATASETS = {
             *("suite_zero", "suite_zero:columns", "2210.03230"),
             "NAS-Bench-Suite-Zero: up to 13 proxies with their seconds on 28 small problems",
         ),
+        (
+            *("nasbench_mr", "nasbench_mr:columns", "2103.13253"),
+            "NAS-Bench-MR: 2,507 multi-resolution networks, 8 tasks; academic use by its README",
+        ),
+        (
+            *("hwgpt", "hwgpt:columns", "2405.10299"),
+            "HW-GPT-Bench: predictors of perplexity, sizes and memory of language models at 3 scales",
+        ),
+        (
+            *("vit_bench", "vit_bench:columns", "2312.09059"),
+            "ViT-Bench-101: test accuracies of 3 x 100 vision transformers on 3 small image data sets",
+        ),
+        (
+            *("nasbench_bert", "nasbench_bert:columns", "2306.00288"),
+            "NAS-Bench-BERT: GLUE scores, seconds and 14 proxies of 500 trainings of encoders",
+        ),
     )
 }
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +12,11 @@ from po_nas.benchmarks.data.files import files_of
 from po_nas.benchmarks.data.nasbench201_rows import CELLS, arrange, flops, parameters, row_of_string, row_of_tuple
 from po_nas.benchmarks.data.store import Column, Read, numbers, without_failures
 from po_nas.benchmarks.data.text_files import SUITE, read_archive, read_csv
+from po_nas.benchmarks.data.torch_files import read_torch_file
 from po_nas.benchmarks.unpickle import read_frame, read_pickle_bytes
 from po_nas.errors import DataError
 
-__all__ = ["columns", "hardware_columns", "load_hardware", "load_public", "read_torch_file"]
+__all__ = ["columns", "hardware_columns", "load_hardware", "load_public"]
 
 _SETS = {"c10": "cifar10", "c100": "cifar100", "in16": "ImageNet16-120"}
 
@@ -146,18 +144,3 @@ def hardware_columns(read: Read) -> Iterator[Column]:
         if record.name.startswith(stem):
             values = arrange(rows_by_index, read_torch_file(read(record.name), record.name))
             yield numbers(f"lat_help_{record.name.removeprefix(stem).removesuffix('.pt')}", values, "hardware", "ms")
-
-
-def read_torch_file(data: bytes, name: str) -> Any:
-    """The object in a file that ``torch.save`` wrote, without torch.
-
-    Only numbers, strings, lists and dictionaries are read: a tensor, or anything else that is named by a global or by
-    a storage, raises `UnsafePickleError`; a damaged file raises `DataError`.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            member = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
-            content = archive.read(member)
-    except (zipfile.BadZipFile, StopIteration) as error:
-        raise DataError(f"{name}: not a torch file; fetch it again") from error
-    return read_pickle_bytes(content, name)
