@@ -101,7 +101,7 @@ def read_limits(metric: Metric, key: str, text: str, suffix: Callable[[str], str
     found = tuple(_limit(metric, key, text, part, suffix) for part in text.split(","))
     low = max((limit for limit in found if not limit.upper), key=lambda limit: limit.value, default=None)
     high = min((limit for limit in found if limit.upper), key=lambda limit: limit.value, default=None)
-    if low and high and not (low.value < high.value or (low.value == high.value and "<=" == high.comparison)):
+    if low and high and not (low.value < high.value or (low.value == high.value and high.comparison == "<=")):
         raise ConfigError(key, text, f"no value is {low.comparison} {low.value:g} and {high.comparison} {high.value:g}")
     return found
 

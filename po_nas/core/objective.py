@@ -254,6 +254,7 @@ for _name in (
     # Their types are those of `Objective`.
     setattr(ObjectiveWrapper, _name, property(attrgetter(f"objective.{_name}")))
 
+
 class _Older(ObjectiveWrapper):
     """An object that is no subclass of `Objective` and knows nothing of several metrics, as in version 0.1."""
 

@@ -102,9 +102,7 @@ class MethodOptions(Settings):
 Known: TypeAlias = Callable[[Sequence[Architecture], Sequence[str]], Mapping[str, NDArray[np.float64]]]
 
 
-def _nothing_known(
-    architectures: Sequence[Architecture], names: Sequence[str]
-) -> Mapping[str, NDArray[np.float64]]:
+def _nothing_known(architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
     return {}
 
 
@@ -133,7 +131,7 @@ class Domain:
     proxies: ProxySource | None = None
     source_tasks: tuple[SourceTask, ...] = ()
     cache: SharedCache = field(default_factory=SharedCache, compare=False, repr=False)
-    goals: Goals = Goals()
+    goals: Goals = field(default_factory=Goals)
     known: Known = _nothing_known
 
 
@@ -269,13 +267,17 @@ class Searcher(ABC):
 
         What breaks a limit is below everything that has kept them so far, the lower the farther it is beyond.
         """
-        if outcome.validation is None:
-            return -np.inf
-        if self.domain.goals.measured_limits:
+        if outcome.validation is not None and self.domain.goals.measured_limits:
             violation = float(self.domain.goals.violations([outcome.metrics])[0])
             if violation > 0:
                 worst, spread = self._worst_feasible()
                 return worst - spread * (1.0 - 0.5 / (1.0 + violation))
+        return self.signal(outcome)
+
+    def signal(self, outcome: Outcome) -> float:
+        """The search signal, oriented so that higher is better, whatever the limits; minus infinity for a failure."""
+        if outcome.validation is None:
+            return -np.inf
         return outcome.validation if self.domain.maximize else -outcome.validation
 
     def _worst_feasible(self) -> tuple[float, float]:

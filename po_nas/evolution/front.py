@@ -49,7 +49,7 @@ def pareto_scores(losses: F64, violations: F64 | None = None) -> F64:
         for number, members in enumerate(NonDominatedSorting().do(points)):
             # Less than one front apart, the least crowded first.
             crowding = get_crowding_function("cd").do(points[members])
-            found[members] = -number - 0.5 + 0.5 * np.nan_to_num(crowding / (1.0 + crowding), nan=1.0)
+            found[members] = -number - 0.5 + 0.5 * (1.0 - 1.0 / (1.0 + crowding))
             place = -float(number) - 1.0
         scores[kept] = found[inverse]
     broken = np.flatnonzero(np.isfinite(losses).all(axis=1) & (beyond > 0))

@@ -172,7 +172,7 @@ class _WithGoals(ObjectiveWrapper):
         return self._space is not self.objective.space
 
     @cached_property
-    def distinct(self) -> int | None:  # type: ignore[override]
+    def distinct(self) -> int | None:
         """The number of different evaluations in the list of the space; None where there is no list."""
         if not self._restricted:
             return self.objective.distinct
@@ -181,7 +181,7 @@ class _WithGoals(ObjectiveWrapper):
         return len({self.objective.identity(architecture) for architecture in self._space.members})
 
     @cached_property
-    def optimum_validation(self) -> tuple[float, Architecture] | None:  # type: ignore[override]
+    def optimum_validation(self) -> tuple[float, Architecture] | None:
         """The best search signal within the limits; None where a table does not tell."""
         if not self._goals.limits:
             return self.objective.optimum_validation
@@ -199,7 +199,7 @@ class _WithGoals(ObjectiveWrapper):
         return float(table.columns[SIGNAL][row]), table.architecture(row)
 
     @property
-    def optimum_test(self) -> tuple[float, Architecture] | None:  # type: ignore[override]
+    def optimum_test(self) -> tuple[float, Architecture] | None:
         """Not known within limits."""
         return None if self._goals.limits else self.objective.optimum_test
 

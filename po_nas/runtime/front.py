@@ -65,7 +65,9 @@ class Yardstick:
         if not told:
             return cls(Goals())
         metrics = tuple(Metric(**metric) for metric in told["objectives"])
-        limits = tuple(Limit(Metric(**limit["metric"]), limit["comparison"], limit["value"]) for limit in told["limits"])
+        limits = tuple(
+            Limit(Metric(**limit["metric"]), limit["comparison"], limit["value"]) for limit in told["limits"]
+        )
         rows, goals = told.get("true_front"), Goals(metrics, limits)
         signs = np.array([metric.sign for metric in metrics])
         return _measured(goals, None if rows is None else np.array(rows, dtype=np.float64) * signs)

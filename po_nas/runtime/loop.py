@@ -261,9 +261,7 @@ class Loop:
         self.ledger.charge(outcome.cost_s, objective_s, failed=outcome.failure is not None)
         self.told.append((trial, outcome))
         kept = outcome.failure is None and self.searcher.domain.goals.feasible(outcome.metrics)
-        if kept and (
-            self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])
-        ):
+        if kept and (self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])):
             self.incumbent = (trial, outcome)
 
     def _lost(self, lost: Lost) -> None:

@@ -64,8 +64,8 @@ class Result:
     objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
     With several objectives the result is the `front`: the trials that no other dominates, each with ``trial`` (its
     number), ``architecture``, ``objectives`` (values by name) and ``test``, the best by validation, which is also the
-    `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the true
-    front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
+    `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the
+    true front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
     `scoring_s` are the real seconds that the search waited for proxy scores, `scores_computed` of which were computed
     and `scores_kept` found on disk; recorded scores are not counted.
     """

@@ -203,7 +203,8 @@ class Session:
         """The session of a run directory, with what its record says.
 
         `space`, `benchmark`, `method`, `example_inputs` and `known_metrics` must be given where the session had some
-        that have no registered name. `trust` is that of `po_nas.resume`. Raises `RunDirectoryError` when there is no run.
+        that have no registered name. `trust` is that of `po_nas.resume`. Raises `RunDirectoryError` when there is no
+        run.
         """
         path = Path(out).absolute()
         record = read_record(path)

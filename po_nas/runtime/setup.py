@@ -51,13 +51,17 @@ def with_current_options(config: SearchConfig, kind: type[Searcher] | None = Non
 
 
 def make_objective(
-    config: SearchConfig, out: Path | None = None, given: Objective | None = None, functions: KnownFunctions | None = None
+    config: SearchConfig,
+    out: Path | None = None,
+    given: Objective | None = None,
+    functions: KnownFunctions | None = None,
 ) -> Objective:
     """The objective that a configuration names, or the `given` one, with the proxies that are to be computed, or one
     of its proxies as the search signal, and with its objectives and limits.
 
-    `functions` know metrics without an evaluation, beside those that the configuration names. Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
-    directory `out`, unless ``training.folder`` names a place.
+    `functions` know metrics without an evaluation, beside those that the configuration names. Plug-ins are loaded;
+    worker processes call this too. One that trains keeps curves and checkpoints in the run directory `out`, unless
+    ``training.folder`` names a place.
     """
     options = config.training
     if given is None and config.objective is not None:

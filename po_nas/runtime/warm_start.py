@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 class WarmStart:
     """What one run has told: `told` are architectures as strings and their search signals, None for failures.
 
-    `same` says that the task and its protocol are those of the search that is started. `metrics` are the further metrics
-    of each of those that were told; a record of before there were any has none.
+    `same` says that the task and its protocol are those of the search that is started. `metrics` are the further
+    metrics of each of those that were told; a record of before there were any has none.
     """
 
     task: str
@@ -161,8 +161,6 @@ def from_json(text: str) -> tuple[WarmStart, ...]:
     """What `to_json` wrote."""
     rows = json.loads(text)
     return tuple(
-        WarmStart(
-            **{**row, "told": tuple((a, v) for a, v in row["told"]), "metrics": tuple(row.get("metrics", ()))}
-        )
+        WarmStart(**{**row, "told": tuple((a, v) for a, v in row["told"]), "metrics": tuple(row.get("metrics", ()))})
         for row in rows
     )

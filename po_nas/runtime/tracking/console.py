@@ -113,7 +113,9 @@ class ConsoleCallback(Callback):
         if progress.front:
             parts.append(f"front {progress.front}")
             if progress.true_hypervolume:
-                parts.append(f"hypervolume {(progress.hypervolume or 0.0) / progress.true_hypervolume:.3f} of the true one")
+                parts.append(
+                    f"hypervolume {(progress.hypervolume or 0.0) / progress.true_hypervolume:.3f} of the true one"
+                )
             else:
                 parts.append(f"hypervolume {progress.hypervolume:.4g}")
         if progress.failed:
