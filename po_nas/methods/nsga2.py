@@ -69,7 +69,7 @@ class NSGA2(Searcher):
         return Proposal(self.draw_unseen(rng), "random")
 
     def _population(self, size: int) -> Any:
-        """What has survived before the generation of the next trial: a function of the trials before that generation."""
+        """What has survived when the generation of the next trial begins."""
         start = self.initial_trials(size)
         generation = max(self.asked - start, 0) // size
         ends = [start + number * size for number in range(generation + 1)]

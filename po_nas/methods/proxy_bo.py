@@ -55,7 +55,10 @@ class ProxyBO(Searcher):
     """Bayesian optimisation whose model sees encodings and proxy scores of a list of candidates.
 
     The list is the whole space where it can be enumerated, else a sample. The initial design is picked by the mean rank
-    of the trusted proxies, spread over the space, and at random. Subclasses say what the model is made of.
+    of the trusted proxies, spread over the space, and at random. With several objectives the acquisition function is
+    the noisy expected hypervolume improvement, whatever the option says; limits on what only an evaluation tells
+    multiply it by the probability that they are kept (`po_nas.methods.objectives`). Subclasses say what the model is
+    made of.
     """
 
     Options: ClassVar[type[MethodOptions]] = ProxyBOOptions
