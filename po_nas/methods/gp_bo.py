@@ -202,7 +202,8 @@ class GPBO(Searcher):
         both = tuple(csr_array(vstack(pair, format="csr")) for pair in zip(encode(evaluated), features, strict=True))
         losses = np.concatenate([known_values(self.domain, evaluated), known])
         posterior = self._posterior(encode, both, rng)
-        values = front_values(self, posterior, losses, range(len(evaluated)), rng)[len(evaluated) :]
+        first = len(evaluated)
+        values = front_values(self, posterior, losses, range(first), rng, [first + k for k in gone])[first:]
         values[gone] = -np.inf
         place = argmax_random_ties(values, rng)
         return Proposal(self.draw_unseen(rng), "random") if place is None else Proposal(choices[place], "acquisition")

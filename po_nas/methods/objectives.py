@@ -38,6 +38,8 @@ _CHEBYSHEV = 0.05
 """Weight of the sum in the augmented Chebyshev scalarisation."""
 _SHORTLIST = 300
 """Candidates of which the expected hypervolume improvement is computed."""
+_OPTIMISM = (0.5, 2.0)
+"""They are those that would add most if they were so many standard deviations better than expected."""
 _DRAWS = {2: 64}
 _DRAWS_OF_MORE = 8
 """Posterior samples of the front: with three objectives it takes long to divide what it dominates into boxes."""
@@ -120,12 +122,13 @@ def front_values(
     known: F64,
     baseline: Sequence[int],
     rng: np.random.Generator,
+    closed: Sequence[int] = (),
 ) -> F64:
     """How much each of m candidates may add to the front, on a log scale (m,); minus infinity for most.
 
     The noisy expected hypervolume improvement, times the probability that the limits are kept. It is computed for the
-    candidates that add most if they are better than expected. Objectives that are known have no variance; those that
-    are modelled are on the scale of the model and are turned back, so that the hypervolume is that of the values as
+    candidates that would add most if they were better than expected. Objectives that are known have no variance; those
+    that are modelled are on the scale of the model and are turned back, so that the hypervolume is that of the values as
     they are told. Candidates are taken to be independent of each other and of what was evaluated, given the
     observations.
 
@@ -136,6 +139,7 @@ def front_values(
         baseline: Places of the candidates that were evaluated, in the order of the observations of the posterior, and
             then of those that are pending.
         rng: One number is drawn.
+        closed: Places of further candidates that are not to be proposed.
     """
     goals, m = searcher.domain.goals, len(known)
     k, seed = len(goals.objectives), int(rng.integers(2**31))
@@ -163,9 +167,11 @@ def front_values(
     front = expected[kept][front_of(-expected[kept])]
     reference = -reference_point(-front)
     extent = front.max(axis=0) - reference
-    open_ = np.setdiff1d(np.arange(m), baseline)
-    points = [told(mean[open_] + optimism * deviation[open_]) / extent for optimism in (0.5, 2.0)]
-    listed = open_[promising(points, np.exp(feasible[open_]), front / extent, reference / extent, _SHORTLIST)]
+    free = np.setdiff1d(np.arange(m), [*baseline, *closed])
+    if not len(free):
+        return np.full(m, -np.inf)
+    points = [told(mean[free] + optimism * deviation[free]) / extent for optimism in _OPTIMISM]
+    listed = free[promising(points, np.exp(feasible[free]), front / extent, reference / extent, _SHORTLIST)]
     draws = _DRAWS.get(k, _DRAWS_OF_MORE)
     normal = normal_draws(draws, k, seed)[:, None]
     others = np.random.default_rng(seed).normal(size=(draws, len(kept), k))

@@ -148,7 +148,8 @@ class ProxyBO(Searcher):
             known = self.domain.cache.get(
                 "known", (candidates,), goals, lambda: known_values(self.domain, candidates.architectures)
             )
-            values = front_values(self, told, known, [*observed, *waiting], rng)
+            gone = candidates.positions(self.seen)
+            values = front_values(self, told, known, [*observed, *waiting], rng, gone)
         else:
             values = self._values(self.predict(features, rng), rng, self._feasible_places(candidates))
             if goals.measured_limits:
