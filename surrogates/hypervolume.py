@@ -47,9 +47,10 @@ class _Drawn(Model):
 class _All(MCSampler):
     """Takes every sample of a `_Drawn`, in its order, so that points are sampled together."""
 
-    def forward(self, posterior: EnsemblePosterior) -> torch.Tensor:
+    def forward(self, posterior: Any) -> torch.Tensor:
         """The samples (s, …, q, k)."""
-        return posterior.values.movedim(-3, 0)
+        samples: torch.Tensor = posterior.values.movedim(-3, 0)
+        return samples
 
     def _update_base_samples(self, posterior: Any, base_sampler: MCSampler) -> None:
         """There are none to take over: the samples are those of the model."""
@@ -84,7 +85,7 @@ def promising(points: Sequence[F64], weights: F64, front: F64, reference: F64, n
         step = max(1, _CELLS // len(lower))
         gains = [
             (torch.minimum(part[:, None], upper) - lower).clamp_min(0.0).prod(-1).sum(-1)
-            for part in torch.as_tensor(given).split(step)
+            for part in torch.split(torch.as_tensor(given), step)
         ]
         order = np.argsort(-torch.cat(gains).numpy() * weights, kind="stable")
         chosen.append(order[: number // len(points)])

@@ -128,8 +128,8 @@ def front_values(
 
     The noisy expected hypervolume improvement, times the probability that the limits are kept. It is computed for the
     candidates that would add most if they were better than expected. Objectives that are known have no variance; those
-    that are modelled are on the scale of the model and are turned back, so that the hypervolume is that of the values as
-    they are told. Candidates are taken to be independent of each other and of what was evaluated, given the
+    that are modelled are on the scale of the model and are turned back, so that the hypervolume is that of the values
+    as they are told. Candidates are taken to be independent of each other and of what was evaluated, given the
     observations.
 
     Args:
@@ -192,7 +192,7 @@ def scalarised(losses: F64, rng: np.random.Generator) -> F64:
     """
     low, high = losses.min(axis=0), losses.max(axis=0)
     weighted = rng.dirichlet(np.ones(losses.shape[1])) * (losses - low) / np.where(high > low, high - low, 1.0)
-    return -(weighted.max(axis=1) + _CHEBYSHEV * weighted.sum(axis=1))
+    return np.asarray(-weighted.max(axis=1) - _CHEBYSHEV * weighted.sum(axis=1), dtype=np.float64)
 
 
 def children(

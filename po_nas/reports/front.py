@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from pymoo.mcdm.pseudo_weights import PseudoWeights
 
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.reports.figures import COLOURS
@@ -139,4 +138,8 @@ def preferred(run: RunData, index: int | None, weights: Mapping[str, float]) -> 
     if len(differing) < 2:
         return front[0]
     wanted = np.array([weights.get(names[place], 0.0) / total for place in differing])
-    return front[int(PseudoWeights(wanted).do(losses[:, differing]))]
+    chosen = losses[:, differing]
+    # pymoo's needs a module that SciPy is about to drop.
+    shares = (chosen.max(axis=0) - chosen) / np.ptp(chosen, axis=0)
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    return front[int(np.abs(shares - wanted).sum(axis=1).argmin())]
