@@ -64,7 +64,8 @@ class GPScorer:
     `features` describe the n evaluated architectures, `targets` (n,) are their values, `pending` those under
     evaluation. Distances within a block are divided by the median distance between evaluated architectures. `groups`
     are the columns of the last block by named choice, where it has them (`surrogates.choice_kernel`). `fitted` is False
-    when the likelihood could not be maximised (a `FitFallbackWarning` has said so). Randomness: one integer of `rng`,
+    when the likelihood could not be maximised (a `FitFallbackWarning` has said so). `improved` are the places of the
+    evaluated ones that are to be improved upon, default: all. Randomness: one integer of `rng`,
     the seed of the quasi-random samples and of what BoTorch draws.
 
     References: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, NeurIPS 2023,
@@ -81,6 +82,7 @@ class GPScorer:
         acquisition: JointAcquisition = "logei",
         beta: float = 4.0,
         groups: Sequence[Sequence[int]] = (),
+        improved: Sequence[int] | None = None,
     ) -> None:
         self._features, self._pending, self._groups = features, pending, groups
         self._scales = [_median_distance(block) for block in features]
@@ -92,7 +94,8 @@ class GPScorer:
             self.fitted = self._model.fit()
         self._model.requires_grad_(False)
         # The observations are noisy: the incumbent is the best posterior mean, not the luckiest value.
-        self._incumbent = self._model.marginals(self._distances(features, features))[0].max()
+        means = self._model.marginals(self._distances(features, features))[0]
+        self._incumbent = means.max() if improved is None else means[list(improved)].max()
 
     def similarity(self, vectors: NDArray[np.float64]) -> LearnedSimilarity:
         """The kernel as it was fitted, over candidates (m, d). For features that are one block of named choices."""
@@ -107,6 +110,29 @@ class GPScorer:
             return self._upper_bound(self._model, self._features, features)
         found = self._model.marginals(self._distances(features, self._features))
         return _array(marginal_values("logei", *found, self._incumbent, self._beta))
+
+    @default_switches()
+    @single_thread()
+    @torch.no_grad()
+    def posterior(self, features: Blocks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation (m,) of each of m candidates.
+
+        Pending ones are taken to have been observed at their mean.
+        """
+        model, known = self._with_pending()
+        mean, variance = model.marginals(self._distances(features, known))
+        return _array(mean), _array(variance.sqrt())
+
+    def _with_pending(self) -> tuple[ArchitectureGP, Blocks]:
+        """The model, and what it was told, with pending ones observed at their posterior mean."""
+        if not self._pending[0].shape[0]:
+            return self._model, self._features
+        believed = self._model.marginals(self._distances(self._pending, self._features))[0]
+        pairs = zip(self._features, self._pending, strict=True)
+        known = tuple(csr_array(vstack(pair, format="csr")) for pair in pairs)
+        model = self._fresh_model(known, torch.cat([self._targets, believed]))
+        model.load_state_dict(self._model.state_dict())
+        return model.eval(), known
 
     @default_switches()
     @single_thread()
@@ -147,12 +173,7 @@ class GPScorer:
         if self._acquisition == "ucb":
             if not waiting:
                 return self.marginal(features)
-            believed = self._model.marginals(self._distances(self._pending, self._features))[0]
-            pairs = zip(self._features, self._pending, strict=True)
-            known = tuple(csr_array(vstack(pair, format="csr")) for pair in pairs)
-            model = self._fresh_model(known, torch.cat([self._targets, believed]))
-            model.load_state_dict(self._model.state_dict())
-            return self._upper_bound(model.eval(), known, features)
+            return self._upper_bound(*self._with_pending(), features)
         with seeded(self._seed), warnings.catch_warnings():
             # Jitter on a nearly singular covariance of the samples is harmless.
             warnings.simplefilter("ignore", NumericalWarning)

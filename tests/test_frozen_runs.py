@@ -38,7 +38,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = Path(__file__).with_name("frozen_runs.json")
 STUDIES = {name: ROOT / "configs" / "studies" / f"{name}.yaml" for name in ("frozen_runs", "frozen_runs_batch")}
-EVERYWHERE = ("random", "regularized_evolution", "local_search", "zero_cost")
+EVERYWHERE = ("random", "regularized_evolution", "mo_regularized_evolution", "nsga2", "local_search", "zero_cost")
 """Methods without a model. (Of the others po_nas_paper alone was seen to differ without AVX-512.)"""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.objective import Metric, Objective, Outcome
+from po_nas.core.goals import SIGNAL
+from po_nas.core.objective import Metric, Objective, Outcome, Recorded
 from po_nas.core.proxy_source import ProxySource
 from po_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
 from po_nas.proxy_scores.table import RecordedProxies, Rows, ScoreTable
@@ -159,6 +160,27 @@ class Benchmark(Described):
     @property
     def distinct(self) -> int | None:
         return len(self.validation)
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What is recorded beside the search signal.
+
+        `extras` are known without an evaluation, and less of them is better. `measured` are as the search signal is.
+        """
+        found = {name: Metric(name, self.units.get(name, ""), maximize=False, known=True) for name in self.extras}
+        better = self.metric.maximize
+        return found | {name: Metric(name, self.units.get(name, ""), better) for name in self.measured}
+
+    def known(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        for name in names:
+            if name not in self.extras:
+                raise UnknownNameError(f"metric of {self.name}", name, self.extras)
+        rows = np.array([self.row(architecture) for architecture in architectures], dtype=np.intp)
+        return {name: self.extras[name][rows] for name in names}
+
+    @property
+    def recorded(self) -> Recorded:
+        return Recorded({SIGNAL: self.validation, **self.extras, **self.measured}, self.rows.architecture)
 
     @cached_property
     def _best_first(self) -> NDArray[np.intp]:

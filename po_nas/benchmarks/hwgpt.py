@@ -86,6 +86,11 @@ class HWGPTBenchmark(Described):
         return _UNITS
 
     @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """`units` are known without an evaluation, and less of them is better."""
+        return {name: Metric(name, unit, maximize=False, known=True) for name, unit in _UNITS.items()}
+
+    @property
     def distinct(self) -> int | None:
         """The size of the space."""
         return self._space.size

@@ -80,7 +80,7 @@ def describe(
         ("Spearman, validation and test", number(d.spearman)),
         ("same, best tenth by validation", number(d.spearman_top_tenth)),
         ("cost", d.cost),
-        ("also recorded", ", ".join(f"{name} ({unit})" if unit else name for name, unit in d.extras) or "nothing"),
+        ("known without an evaluation", ", ".join(f"{n} ({unit})" if unit else n for n, unit in d.extras) or "nothing"),
         ("reference", d.reference),
         *(("note", note) for note in d.notes),
     ]

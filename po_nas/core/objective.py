@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -12,28 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.core.goals import Goals, Metric
 from po_nas.core.proxy_source import ProxySource
-from po_nas.errors import IncompleteObjectiveError
+from po_nas.errors import IncompleteObjectiveError, UnknownNameError
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Metric", "Objective", "ObjectiveWrapper", "Outcome", "complete"]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """The quantity that a search maximises or minimises: its name, unit ("%", "", "s") and direction."""
-
-    name: str
-    unit: str = "%"
-    maximize: bool = True
+__all__ = ["Metric", "Objective", "ObjectiveWrapper", "Outcome", "Recorded", "complete"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one evaluation: metrics and cost, or the reason of a failure.
 
-    `metrics["validation"]` is the search signal, the only number a searcher acts on. `cost_s` is what the evaluation
-    cost in seconds (recorded training time for tables, measured time for trainings).
+    `metrics["validation"]` is the search signal. It is the only number that a searcher acts on, unless the search has
+    `Goals`: then all objectives and limited metrics are in `metrics`, and it acts on them. `cost_s` is what the
+    evaluation cost in seconds (recorded training time for tables, measured time for trainings).
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +60,19 @@ class Outcome:
         return self.metrics.get("validation")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """What a table has on record.
+
+    Attributes:
+        columns: Values (rows,) by the name of the metric, the search signal included; NaN where there is none.
+        architecture: The architecture of a row.
+    """
+
+    columns: Mapping[str, NDArray[np.float64]]
+    architecture: Callable[[int], Architecture]
+
+
 class Objective(ABC):
     """A benchmark task, a training, or a function of the user's: the one thing that knows accuracies.
 
@@ -77,6 +83,11 @@ class Objective(ABC):
         name: ``family/task``, as printed.
         space: What searchers propose from; for a benchmark that covers a part of a space, that part.
         metric: What is optimised.
+        metrics: Further metrics of every architecture, by name (default: none). A search may have them as objectives
+            and limits. Those that are `Metric.known` are told by `known`, the others by `evaluate`.
+        more_metrics: Whether outcomes may have metrics that `metrics` does not list (default: no), as those of a
+            function of the user's have.
+        goals: What the search is for; default: the search signal alone. A search with objectives and limits sets it.
         proxies: Where proxy scores of the architectures come from; None (default) where there are none.
         costs_known: Whether `Outcome.cost_s` means anything (default: yes). Where it does not, a budget in seconds of
             cost is refused.
@@ -84,6 +95,7 @@ class Objective(ABC):
             (default) where there are whole evaluations only.
         distinct: Number of distinct identities; None (default) when there is no end of them.
         validation: Search signals (rows,) of a table, NaN for a failure; None (default) where nothing is recorded.
+        recorded: All that a table has on record, by which true fronts are found; None (default) where there is none.
         optimum_validation: Best search signal there is and an architecture that has it; None (default) where unknown.
         optimum_test: Best report metric there is and an architecture that has it; None (default) where unknown.
     """
@@ -100,7 +112,23 @@ class Objective(ABC):
         @abstractmethod
         def metric(self) -> Metric: ...
         @property
+        def metrics(self) -> Mapping[str, Metric]:
+            return {}
+
+        @property
+        def more_metrics(self) -> bool:
+            return False
+
+        @property
+        def goals(self) -> Goals:
+            return Goals()
+
+        @property
         def proxies(self) -> ProxySource | None:
+            return None
+
+        @property
+        def recorded(self) -> Recorded | None:
             return None
 
         @property
@@ -127,7 +155,10 @@ class Objective(ABC):
         def optimum_test(self) -> tuple[float, Architecture] | None:
             return None
     else:
-        proxies = distinct = validation = optimum_validation = optimum_test = None
+        proxies = distinct = validation = recorded = optimum_validation = optimum_test = None
+        metrics: Mapping[str, Metric] = {}
+        goals = Goals()
+        more_metrics = False
         costs_known = True
         fidelities = ()
 
@@ -141,6 +172,19 @@ class Objective(ABC):
         Called by the run loop after the search has chosen, never by a method.
         """
         return {"test": None}
+
+    def known(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Values (n,) by name of metrics that are `Metric.known`, of n architectures; NaN where there is none."""
+        if names:
+            raise UnknownNameError("metric that is known without an evaluation", names[0], ())
+        return {}
+
+    def completed(self, architecture: Architecture, outcome: Outcome) -> Outcome:
+        """An outcome of this architecture with the metrics that `goals` asks for and that are known.
+
+        A failure where one that had to be measured is missing.
+        """
+        return outcome
 
     def identity(self, architecture: Architecture) -> Hashable:
         """What one evaluation is of; searchers never spend two evaluations on one identity.
@@ -187,6 +231,12 @@ class ObjectiveWrapper(Objective):
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
         return self.objective.report(architecture)
 
+    def known(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        return self.objective.known(architectures, names)
+
+    def completed(self, architecture: Architecture, outcome: Outcome) -> Outcome:
+        return self.objective.completed(architecture, outcome)
+
     def identity(self, architecture: Architecture) -> Hashable:
         return self.objective.identity(architecture)
 
@@ -197,16 +247,34 @@ class ObjectiveWrapper(Objective):
         return self.objective.example_inputs(samples)
 
 
-for _name in ("proxies", "costs_known", "fidelities", "distinct", "validation", "optimum_validation", "optimum_test"):
+for _name in (
+    *("metrics", "more_metrics", "goals", "proxies", "costs_known", "fidelities", "distinct", "validation", "recorded"),
+    *("optimum_validation", "optimum_test"),
+):
     # Their types are those of `Objective`.
     setattr(ObjectiveWrapper, _name, property(attrgetter(f"objective.{_name}")))
 
+
+class _Older(ObjectiveWrapper):
+    """An object that is no subclass of `Objective` and knows nothing of several metrics, as in version 0.1."""
+
+    metrics: Mapping[str, Metric] = {}
+    more_metrics = False
+    goals = Goals()
+    recorded = None
+    known = Objective.known
+    completed = Objective.completed
+
+
 _REQUIRED = ("name", "space", "metric", "evaluate")
-_OPTIONAL = tuple(name for name in vars(ObjectiveWrapper) if not name.startswith("_") and name not in _REQUIRED)
+_NEWER = tuple(name for name in vars(_Older) if not name.startswith("_"))
+_OPTIONAL = tuple(
+    name for name in vars(ObjectiveWrapper) if not name.startswith("_") and name not in _REQUIRED + _NEWER
+)
 
 
 def complete(objective: Objective) -> Objective:
-    """The same objective; one that is no subclass of `Objective` will do if it has all that one has.
+    """The same objective; one that is no subclass of `Objective` will do if it has all that one had in version 0.1.
 
     Raises `IncompleteObjectiveError`, which names what is missing.
     """
@@ -214,4 +282,5 @@ def complete(objective: Objective) -> Objective:
     for name in needed:
         if not hasattr(objective, name):
             raise IncompleteObjectiveError(type(objective).__name__, name)
-    return objective
+    older = not isinstance(objective, Objective) and not all(hasattr(objective, name) for name in _NEWER)
+    return _Older(objective) if older else objective

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from po_nas.core.goals import Goals
 from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.settings import Settings
@@ -97,6 +99,13 @@ class MethodOptions(Settings):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Known: TypeAlias = Callable[[Sequence[Architecture], Sequence[str]], Mapping[str, NDArray[np.float64]]]
+
+
+def _nothing_known(architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Domain:
     """What a searcher may know: the space, the de-duplication key, the direction, and what helps.
@@ -110,6 +119,8 @@ class Domain:
         proxies: Proxy scores of architectures, None where there are none.
         source_tasks: Evaluations on other tasks, for transfer.
         cache: What searches share; one for all searches of a process, or a fresh one.
+        goals: Objectives and limits, where there is more than the search signal.
+        known: Values (n,) by name of metrics that are known without an evaluation, as `Objective.known`.
     """
 
     space: Space
@@ -120,6 +131,8 @@ class Domain:
     proxies: ProxySource | None = None
     source_tasks: tuple[SourceTask, ...] = ()
     cache: SharedCache = field(default_factory=SharedCache, compare=False, repr=False)
+    goals: Goals = field(default_factory=Goals)
+    known: Known = _nothing_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,8 @@ class Searcher(ABC):
       objective has switched.
     * A failed trial is an observation without a search signal; it counts, and its architecture is not proposed again.
     * Telling a trial the same outcome twice changes nothing; telling it another one is an error.
-    * `score` turns a search signal into "higher is better"; methods never look at the direction themselves.
+    * `score` turns a search signal into "higher is better"; methods never look at the direction themselves. What breaks
+      a limit scores below all that keep them.
     * Warm-start observations are observations: an initial design counts them, `initial_design_done` says how.
     * Randomness that is not that of one proposal comes from `stream`, by a name of its own.
     """
@@ -153,6 +167,8 @@ class Searcher(ABC):
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     supports_transfer: ClassVar[bool] = False
     """Whether it makes use of `Domain.source_tasks`."""
+    supports_objectives: ClassVar[bool] = False
+    """Whether it searches for a front where `Domain.goals` has several objectives."""
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         self.domain = domain
@@ -163,6 +179,7 @@ class Searcher(ABC):
         self._custom: list[Observation] = []
         self._seen: set[Hashable] = set()
         self._next = 0
+        self._limited: tuple[int, float, float] = (-1, 0.0, 1.0)
 
     @abstractmethod
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -246,10 +263,31 @@ class Searcher(ABC):
         return [o for o in self.observations if o.outcome.validation is not None]
 
     def score(self, outcome: Outcome) -> float:
-        """The search signal, oriented so that higher is better; minus infinity for a failure."""
+        """The search signal, oriented so that higher is better; minus infinity for a failure.
+
+        What breaks a limit is below everything that has kept them so far, the lower the farther it is beyond.
+        """
+        if outcome.validation is not None and self.domain.goals.measured_limits:
+            violation = float(self.domain.goals.violations([outcome.metrics])[0])
+            if violation > 0:
+                worst, spread = self._worst_feasible()
+                return worst - spread * (1.0 - 0.5 / (1.0 + violation))
+        return self.signal(outcome)
+
+    def signal(self, outcome: Outcome) -> float:
+        """The search signal, oriented so that higher is better, whatever the limits; minus infinity for a failure."""
         if outcome.validation is None:
             return -np.inf
         return outcome.validation if self.domain.maximize else -outcome.validation
+
+    def _worst_feasible(self) -> tuple[float, float]:
+        """The lowest score among observations that keep all limits, and the distance from the highest (or 1)."""
+        told = len(self._told) + len(self._custom)
+        if self._limited[0] != told:
+            kept = [o.outcome for o in self.successes if self.domain.goals.feasible(o.outcome.metrics)]
+            scores = [self.score(outcome) for outcome in kept] or [0.0]
+            self._limited = told, min(scores), (max(scores) - min(scores)) or 1.0
+        return self._limited[1:]
 
     def best_first(self, told: Iterable[Observation]) -> list[Architecture]:
         """The architectures of observations, the best by `score` first; equal ones in the order given."""

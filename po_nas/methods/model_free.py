@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from po_nas.core.searcher import MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
+from po_nas.methods.objectives import pareto_best_first
+from po_nas.spaces.base import Architecture
 
-__all__ = ["LocalSearch", "RandomSearch", "RegularizedEvolution"]
+__all__ = ["LocalSearch", "MORegularizedEvolution", "RandomSearch", "RegularizedEvolution"]
 
 
 class RandomSearch(Searcher):
@@ -20,6 +24,8 @@ class RandomSearch(Searcher):
     References: Li and Talwalkar, Random Search and Reproducibility for Neural Architecture Search, UAI 2019,
     arXiv 1902.07638.
     """
+
+    supports_objectives = True
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         return Proposal(self.draw_unseen(rng), "random")
@@ -97,10 +103,29 @@ class RegularizedEvolution(Searcher):
         if not self.initial_design_done(population, successes=1):
             return Proposal(self.draw_unseen(rng), "initial")
         rivals = rng.choice(len(alive), size=min(sample, len(alive)), replace=False)
-        parent = max((alive[i] for i in sorted(rivals)), key=lambda o: self.score(o.outcome))
-        mutant = parent.trial.architecture
+        mutant = self._parent([alive[i] for i in sorted(rivals)])
         for _ in range(_MUTATIONS):
             mutant = self.domain.space.mutate(mutant, rng)
             if not self.is_seen(mutant):
                 return Proposal(mutant, "evolution")
         return Proposal(self.draw_unseen(rng), "random")
+
+    def _parent(self, rivals: Sequence[Observation]) -> Architecture:
+        """The winner of a tournament."""
+        return max(rivals, key=lambda o: self.score(o.outcome)).trial.architecture
+
+
+class MORegularizedEvolution(RegularizedEvolution):
+    """Regularised evolution for several objectives: a tournament is won by the order of NSGA-II among the rivals.
+
+    That is by the number of the front, then by crowding distance; what breaks a limit loses to what keeps all of them.
+    With one objective it is `RegularizedEvolution`.
+
+    References: Real et al., AAAI 2019, arXiv 1802.01548 (ageing); Deb et al., IEEE Transactions on Evolutionary
+    Computation 6(2), 2002 (order).
+    """
+
+    supports_objectives = True
+
+    def _parent(self, rivals: Sequence[Observation]) -> Architecture:
+        return pareto_best_first(self, rivals)[0]

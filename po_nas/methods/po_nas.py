@@ -21,6 +21,7 @@ from po_nas.methods.candidates.candidate_set import CandidateSet, require_proxie
 from po_nas.methods.candidates.choice_search import climbed
 from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from po_nas.methods.objectives import children, observed_losses, pareto_best_first, scalarised
 from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
 from po_nas.spaces.base import Architecture
 from proxies.fusion import redundant
@@ -34,6 +35,8 @@ from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 __all__ = ["PONAS", "Cluster", "clusters"]
 
 _CLUSTERS = 6
+_BRED = 10
+"""Architectures that join the candidates before each trial where there are several objectives."""
 _DESCRIBED = 300
 """Members of a cluster that are counted for its name."""
 
@@ -115,6 +118,10 @@ class PONAS(ProxyBO):
     model has one kernel more, that of the named choices with the scales that the observations tell, and what joins the
     candidates is what a Gaussian process with that kernel alone would evaluate (as in ``gp_bo``).
 
+    With several objectives there is such a model of each that an evaluation must tell, and the acquisition function is
+    the noisy expected hypervolume improvement (`po_nas.methods.objectives.front_values`); what joins the candidates are
+    mutants and children of the front.
+
     This replaces the paper's network, which has no uncertainty and needs tens of evaluations, and its greedy argmax;
     ``po_nas_paper`` is the method as published. `trust` tells the weights of any candidate.
 
@@ -166,7 +173,7 @@ class PONAS(ProxyBO):
         if self._scorer is None or self._scorer[:2] != (number, key):
             space = self.domain.space
             vectors = csr_array(space.encode_vectors([o.trial.architecture for o in told]))
-            signal = impute_failures(np.array([self.score(o.outcome) for o in told]))
+            signal = impute_failures(np.array([self.signal(o.outcome) for o in told]))
             nothing = (csr_array((0, space.vector_size)),)
             rng = self.stream("acquisition", number)
             fitted = GPScorer((vectors,), clipped_scores(signal), nothing, rng, groups=space.vector_groups)
@@ -177,15 +184,40 @@ class PONAS(ProxyBO):
         """Architectures that improve most, by the choices alone; none that is a candidate already."""
         if sum(o.outcome.validation is not None for o in told) < 2:
             return []
+        rng = self.stream("evolution", number)
+        if self.domain.goals.several:
+            return self._bred(candidates, told, rng)
         return climbed(
             self.domain.space,
             self._by_choice(number, told),
             self.best_first(told),
-            self.stream("evolution", number),
+            rng,
             key=self.domain.identity,
             known=candidates.position,
             climbs=2,
         )
+
+    def _bred(
+        self, candidates: CandidateSet, told: Sequence[Observation], rng: np.random.Generator
+    ) -> list[Architecture]:
+        """With several objectives: mutants of the front, and what one random weighting of the objectives would choose.
+
+        Choices alone tell the latter; where they have no names there are mutants only.
+        """
+        space, known = self.domain.space, candidates.position
+        found = children(self, told, known, _BRED // 2 if space.vector_groups else _BRED, rng)
+        if not space.vector_groups:
+            return found
+        succeeded = [o for o in told if o.outcome.validation is not None]
+        losses, _ = observed_losses(self, succeeded)
+        vectors = csr_array(space.encode_vectors([o.trial.architecture for o in succeeded]))
+        nothing = (csr_array((0, space.vector_size)),)
+        targets = clipped_scores(scalarised(losses, rng))
+        scorer = GPScorer((vectors,), targets, nothing, rng, groups=space.vector_groups)
+        parents = pareto_best_first(self, succeeded)
+        climbers = climbed(space, scorer, parents, rng, key=self.domain.identity, known=known, number=_BRED, climbs=2)
+        keys = {self.domain.identity(a) for a in found}
+        return [*found, *(a for a in climbers if self.domain.identity(a) not in keys)][:_BRED]
 
     def features(self) -> ProxyFeatures:
         """The candidates, with what evolution and evaluations have added by now."""
@@ -200,7 +232,7 @@ class PONAS(ProxyBO):
 
     @cached_property
     def _evolution(self) -> CandidateEvolution:
-        source = self._climbed if self.domain.space.vector_groups else None
+        source = self._climbed if self.domain.space.vector_groups or self.domain.goals.several else None
         return CandidateEvolution(self, self._base.candidates, self.options, self._predicted, source)
 
     def _extended(self, candidates: CandidateSet) -> ProxyFeatures:

@@ -15,11 +15,12 @@ from po_nas import methods
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.acquisition import acquisition_field, beta_field
-from po_nas.methods.candidates.candidate_set import POOL_OPTION, require_proxies, scored_candidates
+from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from po_nas.methods.objectives import Marginal, Posterior, front_values, known_values, log_feasibility
 from surrogates.acquisition import MarginalAcquisition, argmax_random_ties, marginal_values
 from surrogates.isolation import single_thread
-from surrogates.labels import impute_failures
+from surrogates.labels import Scale, impute_failures, log_error_scale
 from surrogates.marginalised_gp import MarginalisedGP, Mixture, ModelHypothesis, Priors
 
 __all__ = ["GPProxies", "ProxyBO", "ProxyBOOptions", "log_error"]
@@ -46,26 +47,23 @@ class ProxyBOOptions(MethodOptions):
 
 
 def log_error(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Targets (n,) for a Gaussian process: minus the logarithm of the distance to the best, standardised.
-
-    Accuracies have a long tail of failures and a dense top. Distances are in interquartile ranges, plus 0.3 so that
-    the noise at the top is not blown up as ranks would; what is 2.5 deviations below the mean is no worse than that.
-    """
-    quartiles = np.percentile(y, [25, 75])
-    spread = float(quartiles[1] - quartiles[0]) or float(np.ptp(y)) or 1.0
-    found = -np.log((y.max() - y) / spread + 0.3)
-    return np.asarray(np.maximum((found - found.mean()) / (found.std() or 1.0), -2.5), dtype=np.float64)
+    """Targets (n,) for a Gaussian process, as `surrogates.labels.log_error_scale` has them."""
+    return log_error_scale(y).targets
 
 
 class ProxyBO(Searcher):
     """Bayesian optimisation whose model sees encodings and proxy scores of a list of candidates.
 
     The list is the whole space where it can be enumerated, else a sample. The initial design is picked by the mean rank
-    of the trusted proxies, spread over the space, and at random. Subclasses say what the model is made of.
+    of the trusted proxies, spread over the space, and at random. With several objectives the acquisition function is
+    the noisy expected hypervolume improvement, whatever the option says; limits on what only an evaluation tells
+    multiply it by the probability that they are kept (`po_nas.methods.objectives`). Subclasses say what the model is
+    made of.
     """
 
     Options: ClassVar[type[MethodOptions]] = ProxyBOOptions
     supports_transfer = True
+    supports_objectives = True
     options: ProxyBOOptions
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
@@ -114,25 +112,73 @@ class ProxyBO(Searcher):
         self, features: ProxyFeatures, rng: np.random.Generator, told: Sequence[Observation] | None = None
     ) -> Mixture:
         """The model's predictions for all candidates, given what was `told` (default: all) and what is pending."""
-        candidates, told = features.candidates, self.observations if told is None else told
-        known = [o for o in told if self.domain.identity(o.trial.architecture) in candidates.position]
-        observed = [candidates.position[self.domain.identity(o.trial.architecture)] for o in known]
-        waiting = candidates.positions(self.domain.identity(t.architecture) for t in self.pending.values())
-        scores = impute_failures(np.array([self.score(o.outcome) for o in known]))
+        known, observed, waiting = self._placed(features.candidates, self.observations if told is None else told)
+        scores = impute_failures(np.array([self.signal(o.outcome) for o in known]))
         return self.model(features).predict(observed, log_error(scores), rng, waiting)
 
+    def _placed(
+        self, candidates: CandidateSet, told: Sequence[Observation]
+    ) -> tuple[list[Observation], list[int], list[int]]:
+        """The observations that are among the candidates, their places, and those of what is pending."""
+        known = [o for o in told if self.domain.identity(o.trial.architecture) in candidates.position]
+        observed = [candidates.position[self.domain.identity(o.trial.architecture)] for o in known]
+        return (
+            known,
+            observed,
+            candidates.positions(self.domain.identity(t.architecture) for t in self.pending.values()),
+        )
+
+    def _posterior(self, features: ProxyFeatures, rng: np.random.Generator) -> Posterior:
+        """What predicts a metric for all candidates."""
+        known, observed, waiting = self._placed(features.candidates, self.successes)
+
+        def posterior(scale: Scale) -> Marginal:
+            mixture = self.model(features).predict(observed, scale.targets, rng, waiting)
+            mean = mixture.mean
+            variance = mixture.weights @ (mixture.variances + mixture.means.square()) - mean.square()
+            return _array(mean), _array(variance.clamp_min(1e-12).sqrt())
+
+        return Posterior(known, posterior)
+
     def _acquire(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
-        candidates = features.candidates
-        values = self._values(self.predict(features, rng), rng)
+        candidates, goals = features.candidates, self.domain.goals
+        if goals.several:
+            told = self._posterior(features, rng)
+            _, observed, waiting = self._placed(candidates, told.observations)
+            known = self.domain.cache.get(
+                "known", (candidates,), goals, lambda: known_values(self.domain, candidates.architectures)
+            )
+            gone = candidates.positions(self.seen)
+            values = front_values(self, told, known, [*observed, *waiting], rng, gone)
+        else:
+            values = self._values(self.predict(features, rng), rng, self._feasible_places(candidates))
+            if goals.measured_limits:
+                values = values + log_feasibility(self, self._posterior(features, rng))
         values[candidates.positions(self.seen)] = -np.inf
         place = argmax_random_ties(values, rng)
         if place is None:
             return Proposal(self.draw_unseen(rng), "random")
         return Proposal(candidates.architectures[place], "acquisition")
 
-    def _values(self, predicted: Mixture, rng: np.random.Generator) -> NDArray[np.float64]:
-        """The acquisition function (m,), averaged over the hyperparameters of the model."""
+    def _feasible_places(self, candidates: CandidateSet) -> list[int] | None:
+        """Places of the observed candidates that keep all limits; None where all do."""
+        if not self.domain.goals.measured_limits:
+            return None
+        kept = [o for o in self.successes if self.domain.goals.feasible(o.outcome.metrics)]
+        return self._placed(candidates, kept)[1]
+
+    def _values(
+        self, predicted: Mixture, rng: np.random.Generator, feasible: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """The acquisition function (m,), averaged over the hyperparameters of the model.
+
+        `feasible` are the places of what is to be improved upon, by default all that was observed. Where nothing keeps
+        the limits yet there is nothing to improve upon, and all candidates are alike.
+        """
         o, weights = self.options, predicted.weights
+        if feasible is not None and not feasible:
+            return np.zeros(predicted.means.shape[1])
+        against = list(predicted.observed) if feasible is None else list(feasible)
         if o.acquisition == "greedy":
             return _array(predicted.mean)
         if o.acquisition == "thompson":
@@ -142,7 +188,7 @@ class ProxyBO(Searcher):
         values = torch.stack(
             [
                 # The observations are noisy: the incumbent is the best mean, not the luckiest value.
-                marginal_values(o.acquisition, mean, variance, mean[list(predicted.observed)].max(), o.beta)
+                marginal_values(o.acquisition, mean, variance, mean[against].max(), o.beta)
                 for mean, variance in zip(predicted.means, predicted.variances, strict=True)
             ]
         )

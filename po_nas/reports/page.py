@@ -16,6 +16,7 @@ from po_nas.core.settings import flat
 from po_nas.errors import RunDirectoryError
 from po_nas.reports.architecture_svg import cells, draw_graph
 from po_nas.reports.figures import draw_regret, draw_trust, save_figure
+from po_nas.reports.front import draw_front, hypervolume_text
 from po_nas.reports.run import RunData, TrialData, load_run
 from po_nas.runtime.escaping import html_text, without_formulas
 from po_nas.runtime.trusted_plugins import Trust
@@ -61,7 +62,8 @@ def render_page(run: RunData) -> str:
     """
     config, best = run.config, run.incumbent()
     title = f"{config['method']['name']} on {config['benchmark']}"
-    sections = [_cards(run, best), _section("Search", f'<div class="plot wide" tabindex="0">{_plot(run)}</div>')]
+    sections = [_cards(run, best), *_front(run)]
+    sections.append(_section("Search", f'<div class="plot wide" tabindex="0">{_plot(run)}</div>'))
     if best is not None:
         sections.append(_section("Architecture found", _architecture(run, best)))
     if (trust := run.trust()) is not None:
@@ -124,6 +126,15 @@ def _cards(run: RunData, best: TrialData | None) -> str:
             ("waited for proxy scores", _number(scored.seconds, "s", 1)),
             ("proxy scores computed, from disk", f"{scored.computed:,}, {scored.kept:,}"),
         ]
+    front = run.front()
+    if front:
+        cards.append(("trials on the front", str(len(front))))
+        if run.yardstick.true_volume:
+            share = run.hypervolumes()[-1] / run.yardstick.true_volume
+            cards.append(("hypervolume, of that of the true front", f"{share:.4f}"))
+    broken = sum(not t.feasible for t in told)
+    if broken:
+        cards.append(("evaluations that break a limit", str(broken)))
     failed = sum(t.reason is not None for t in told)
     if failed:
         cards.append(("failed evaluations", str(failed)))
@@ -142,6 +153,30 @@ def _plot(run: RunData) -> str:
     if not run.told:
         return "<p>No evaluation is complete yet.</p>"
     return _svg(lambda: draw_regret(run), "validation and regret of the incumbent over evaluations")
+
+
+def _front(run: RunData) -> list[str]:
+    """The front as a picture and a table, where there are several objectives."""
+    front, objectives = run.front(), run.yardstick.goals.objectives
+    if not front:
+        return []
+    plot = _svg(lambda: draw_front(run), "the front found and the true one, and the hypervolume over evaluations")
+    header = ("index", "#", *(f"{m.label}, {'max' if m.maximize else 'min'}" for m in objectives), "architecture")
+    rows = []
+    for index, t in enumerate(front):
+        cells = "".join(f"<td>{t.metrics[m.name]:.5g}</td>" for m in objectives)
+        rows.append(
+            f"<tr><td>{index}</td><td>{t.number}</td>{cells}<td><code>{html_text(t.architecture)}</code></td></tr>"
+        )
+    head = "".join(f"<th scope='col'>{html_text(title)}</th>" for title in header)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return [
+        _section(
+            "Front",
+            f'<div class="plot wide" tabindex="0">{plot}</div><p class="dim">{html_text(hypervolume_text(run))}</p>'
+            f'<div class="wide" tabindex="0">{table}</div>',
+        )
+    ]
 
 
 def _trust(trust: Mapping[str, Any]) -> str:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from po_nas.core.goals import Goals
+from po_nas.errors import RunDirectoryError, described
+from po_nas.evolution.front import front_of, hypervolume
+from po_nas.runtime.front import Yardstick
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.loop import scored_of
 from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
@@ -55,7 +61,8 @@ class _Trust(BaseModel):
 class TrialData:
     """One trial: what was asked, and what came of it (None while pending).
 
-    `reason` is set for a failure; `completed` counts completions in the order of the journal.
+    `reason` is set for a failure; `completed` counts completions in the order of the journal. `feasible` is False where
+    a limit is broken.
     """
 
     number: int
@@ -68,6 +75,8 @@ class TrialData:
     elapsed_s: float | None = None
     reason: str | None = None
     completed: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    feasible: bool = True
 
     @property
     def finished(self) -> bool:
@@ -89,6 +98,8 @@ class RunData:
     ended: str | None
     scored: Scored = field(default_factory=Scored)
     """What was spent on proxy scores up to the last trial that was asked for."""
+    yardstick: Yardstick = field(default_factory=lambda: Yardstick(Goals()))
+    """Objectives and limits, and the true front where it is known."""
 
     def trust(self) -> Mapping[str, Any] | None:
         """The weights of proxies that the method came to, None where it has none or they are damaged."""
@@ -121,13 +132,38 @@ class RunData:
     def incumbents(self) -> list[float | None]:
         """Best validation after each finished trial, in the order of completion; None before the first success."""
         best = max if self.maximize else min
-        told = (trial.validation for trial in self.told)
+        told = (trial.validation if trial.feasible else None for trial in self.told)
         return list(accumulate(told, lambda *two: best((value for value in two if value is not None), default=None)))
 
     def incumbent(self) -> TrialData | None:
-        """The best finished trial by validation; the earliest of equals."""
-        succeeded = (trial for trial in self.told if trial.validation is not None)
+        """The best finished trial by validation that keeps all limits; the earliest of equals."""
+        succeeded = (trial for trial in self.told if trial.validation is not None and trial.feasible)
         return (max if self.maximize else min)(succeeded, key=attrgetter("validation"), default=None)
+
+    def front(self) -> list[TrialData]:
+        """The trials that no other dominates, the best by the first objective first; none with one objective."""
+        kept = self._kept(self.told)
+        return [kept[place] for place in front_of(self.losses(kept))] if self.yardstick.goals.several else []
+
+    def losses(self, trials: Sequence[TrialData]) -> NDArray[np.float64]:
+        """Values (n, k) of the objectives of trials that succeeded, turned so that lower is better."""
+        return self.yardstick.goals.losses([trial.metrics for trial in trials])
+
+    def hypervolumes(self) -> list[float]:
+        """The hypervolume after each finished trial, by the reference point of the whole run."""
+        told = self.told
+        losses = self.losses(self._kept(told))
+        if not len(losses):
+            return [0.0] * len(told)
+        reference, curve = self.yardstick.reference_of(losses), []
+        for number in range(1, len(told) + 1):
+            kept = self.losses(self._kept(told[:number]))
+            curve.append(hypervolume(kept[front_of(kept)], reference))
+        return curve
+
+    @staticmethod
+    def _kept(trials: Iterable[TrialData]) -> list[TrialData]:
+        return [trial for trial in trials if trial.validation is not None and trial.feasible]
 
     def failures(self) -> list[tuple[str, int]]:
         """Reasons of failed evaluations and how many failed for each, the most frequent first."""
@@ -140,9 +176,13 @@ class RunData:
             return None
         return float(optimum - validation if self.maximize else validation - optimum)
 
-    def winner(self) -> dict[str, Any] | None:
-        """The incumbent as JSON: space, string, code, and where it comes from; None without a success."""
-        trial = self.incumbent()
+    def winner(self, trial: TrialData | None = None) -> dict[str, Any] | None:
+        """The incumbent, or another trial, as JSON: space, string, code, and where it comes from.
+
+        None without a success.
+        """
+        best = self.incumbent()
+        trial = best if trial is None else trial
         if trial is None:
             return None
         from po_nas import spaces
@@ -158,8 +198,19 @@ class RunData:
             "seed": self.config["seed"],
             "trial": trial.number,
             "validation": trial.validation,
-            "test": None if self.summary is None else self.summary["test"],
+            "test": self._test(trial, best),
+            **({"objectives": {n: trial.metrics[n] for n in names}} if (names := self.yardstick.goals.names) else {}),
         }
+
+    def _test(self, trial: TrialData, best: TrialData | None) -> float | None:
+        """The report metric of the incumbent or of a trial of the front, where it is known."""
+        if self.summary is None:
+            return None
+        if best is not None and trial.number == best.number:
+            return self.summary["test"]  # type: ignore[no-any-return]
+        return next(
+            (row.get("test") for row in self.summary.get("front", ()) if row.get("trial") == trial.number), None
+        )
 
 
 def load_run(directory: Path, trust: Trust = False) -> RunData:
@@ -174,6 +225,10 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
     path = directory / "journal.jsonl"
     events = read_journal(path).events if path.exists() else ()
     summary = read_summary(directory)
+    try:
+        yardstick = Yardstick.from_json(record.goals)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunDirectoryError(directory, f"its config.yaml cannot be read (goals: {described(error)})") from error
     asked: dict[int, dict[str, Any]] = {}
     ended, scored = None, Scored()
     for completed, event in enumerate(events):
@@ -182,8 +237,11 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
             asked[event["number"]]["ask_s"] = event.get("ask_s", 0.0)
             scored += scored_of(event)
         elif event["event"] in {"tell", "fail"}:
+            metrics = event.get("metrics", {})
             asked[event["number"]] |= {
-                "validation": event.get("metrics", {}).get("validation"),
+                "validation": metrics.get("validation"),
+                "metrics": metrics,
+                "feasible": not metrics or yardstick.goals.feasible(metrics),
                 "reason": event.get("reason"),
                 "cost_s": event["cost_s"],
                 **{k: event.get(k) for k in ("clock_s", "elapsed_s")},
@@ -201,4 +259,5 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         summary=None if summary is None else summary.to_dict(),
         ended=ended,
         scored=scored,
+        yardstick=yardstick,
     )

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from po_nas import benchmarks
+from po_nas.reports.front import hypervolume_text
 from po_nas.reports.run import RunData
 from po_nas.runtime.escaping import terminal_text
 from po_nas.runtime.scoring import Scored
@@ -43,8 +44,10 @@ def print_result(result: Result, run: RunData) -> None:
         table.add_row("regret", _number(result.regret_validation), _number(result.regret_test))
     console = Console(highlight=False)
     console.print()
-    console.print(Text(terminal_text(result.incumbent or "no evaluation succeeded"), style="bold"), soft_wrap=True)
+    none = "no evaluation keeps the limits" if result.infeasible else "no evaluation succeeded"
+    console.print(Text(terminal_text(result.incumbent or none), style="bold"), soft_wrap=True)
     console.print(table)
+    _print_front(console, run)
     _say(console, f"{label}: {run.protocol.get('report', 'unknown')}")
     if run.scored.computed + run.scored.kept:
         _say(console, _scoring(run.scored))
@@ -76,8 +79,29 @@ def print_status(run: RunData) -> None:
             + ("" if regret is None else f", regret {_number(regret, run.unit)}"),
         )
         _say(console, best.architecture)
+    _print_front(console, run)
     _say_failures(console, run)
     _say(console, f"ended: {run.ended}" if run.ended else f"not finished; go on with: {_way_on(run)}")
+
+
+def _print_front(console: Console, run: RunData) -> None:
+    """Print limits that were broken, the front and its hypervolume, where there are objectives and limits."""
+    broken = sum(not trial.feasible for trial in run.told)
+    if broken:
+        limits = " and ".join(limit.text for limit in run.yardstick.goals.measured_limits)
+        _say(console, f"{broken} evaluations break a limit: {limits}")
+    front, goals = run.front(), run.yardstick.goals
+    if not front:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("front", "trial", *(f"{m.label}, {'max' if m.maximize else 'min'}" for m in goals.objectives)):
+        table.add_column(terminal_text(title), justify="right")
+    for index, trial in enumerate(front):
+        values = [f"{trial.metrics[name]:.5g}" for name in goals.names]
+        table.add_row(str(index), str(trial.number), *values)
+    console.print(table)
+    _say(console, hypervolume_text(run))
+    _say(console, f"one of them as a file: po-nas export {run.directory} --index N, or --prefer {goals.names[1]}")
 
 
 def _way_on(run: RunData) -> str:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from po_nas import benchmarks, methods
-from po_nas.benchmarks.data.files import cache_folder
-from po_nas.core.objective import Metric, Objective, complete
-from po_nas.core.proxy_source import ComputedProxySource
-from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
-from po_nas.core.settings import renamed, validated
+from po_nas.core.goals import SIGNAL
+from po_nas.core.objective import Metric, Objective
+from po_nas.core.searcher import Searcher
 from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
-from po_nas.proxy_scores.bounds import with_bounds
-from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies
-from po_nas.proxy_scores.own_networks import declared_space, with_example_inputs, with_own_proxies
-from po_nas.registry import load_plugin
-from po_nas.runtime import executors
+from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
-from po_nas.runtime.config import MethodConfig, ProxiesConfig, SearchConfig, search_config
-from po_nas.runtime.executors.base import Executor, ExecutorOptions
-from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
-from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective, check_importable
+from po_nas.runtime.config import SearchConfig, search_config
+from po_nas.runtime.executors.base import Executor
+from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective
 from po_nas.runtime.journal import Journal
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.own_space import (
@@ -33,7 +25,6 @@ from po_nas.runtime.own_space import (
     check_unchanged,
     evaluations_folder,
     metric_of_run,
-    own_objective,
     recorded_space,
     space_of,
     space_of_run,
@@ -48,9 +39,20 @@ from po_nas.runtime.run_directory import (
     read_summary,
     read_warm_start,
 )
+from po_nas.runtime.setup import (
+    KnownFunctions,
+    check_options,
+    make_executor,
+    make_objective,
+    make_searcher,
+    objective_of_worker,
+    set_up_scoring,
+    with_computed,
+    with_current_options,
+)
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
-from po_nas.runtime.warm_start import WarmStart, directories, from_json, gather, source_tasks, tell, to_json
+from po_nas.runtime.warm_start import directories, from_json, gather, to_json
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.training import Training
 
@@ -90,7 +92,9 @@ def search(
     executor: str | Mapping[str, Any] = "inline",
     proxies: Sequence[str] | Mapping[str, Any] = (),
     example_inputs: Any = None,
+    objectives: Mapping[str, str] | None = None,
     constraints: Mapping[str, str] | None = None,
+    known_metrics: KnownFunctions | None = None,
     training: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
@@ -118,7 +122,11 @@ def search(
         proxies: Proxies to compute for the method, or a mapping of all settings of proxies (`metrics` is the old name).
         example_inputs: What networks of your own are scored on: inputs, inputs and labels, or a data loader, of which
             the first batch is taken; default: what the space brings.
-        constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
+        objectives: What is optimised where there is more than one thing: ``max`` or ``min`` by the name of the metric,
+            ``{"validation": "max", "params": "min"}``; ``validation`` is the search signal.
+        constraints: Limits on metrics, ``{"params": "<= 3e5"}``. What is beyond a limit on something that is known
+            without an evaluation is never proposed; what only an evaluation tells is learned from the evaluations.
+        known_metrics: Metrics that a function of the configuration knows without an evaluation, by name.
         training: Options of benchmarks that train.
         warm_start: The directory of an earlier run in the same space, or several: evaluations of the same task are
             told to the method and not made again, those of other tasks serve methods that use proxies as a proxy more.
@@ -130,7 +138,8 @@ def search(
         RunDirectoryError: When `out` holds a run already.
     """
     path = Path(out).absolute()
-    given = _given(benchmark, space, objective, Metric(metric, "", maximize), path)
+    said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
+    given = _given(benchmark, space, objective, Metric(metric, "", maximize if said is None else said == "max"), path)
     if example_inputs is not None:
         if isinstance(given, str):
             raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")
@@ -139,7 +148,7 @@ def search(
     if metrics is not None:
         scores["metrics"] = metrics
     chosen, kind = method_settings(method)
-    common = common_settings(chosen, budget, seed, constraints, warm_start, **scores)
+    common = common_settings(chosen, budget, seed, objectives, constraints, warm_start, **scores)
     config = search_config(
         {
             "benchmark": given if isinstance(given, str) else given.name,
@@ -151,7 +160,7 @@ def search(
         },
     )
     own = None if isinstance(given, str) else given
-    return run_search(config, path, callbacks=callbacks, objective=own, kind=kind)
+    return run_search(config, path, callbacks=callbacks, objective=own, kind=kind, known_metrics=known_metrics)
 
 
 Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
@@ -162,6 +171,7 @@ def common_settings(
     method: Mapping[str, Any],
     budget: int | Mapping[str, Any],
     seed: int,
+    objectives: Mapping[str, str] | None,
     constraints: Mapping[str, str] | None,
     warm_start: str | Path | Sequence[str | Path],
     **proxies: Sequence[str] | Mapping[str, Any],
@@ -172,6 +182,7 @@ def common_settings(
         "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
         "seed": seed,
         **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
+        "objectives": dict(objectives) if isinstance(objectives, Mapping) else objectives or {},
         "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
         "warm_start": directories(warm_start),
     }
@@ -230,14 +241,18 @@ def run_search(
     callbacks: Sequence[Callback] = (),
     objective: Objective | None = None,
     kind: type[Searcher] | None = None,
+    known_metrics: KnownFunctions | None = None,
 ) -> Result:
-    """Run a search from a checked configuration; `objective` and `kind` in place of what has no registered name."""
+    """Run a search from a checked configuration; `objective` and `kind` in place of what has no registered name.
+
+    `known_metrics` are those of `search`.
+    """
     # Whatever an objective does to the working directory, this is where the run is.
     out = out.absolute()
     _refuse_used(out)
     load_chosen(config.plugins)
     check_options(config, kind)
-    named, objective = objective is None, make_objective(config, out, objective)
+    named, objective = objective is None and not known_metrics, make_objective(config, out, objective, known_metrics)
     config = config.model_copy(update={"space": recorded_space(objective, config.space)})
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, plain(protocol_of(objective)))
@@ -263,6 +278,7 @@ def resume(
     objective: Objective | Training | Callable[..., Any] | None = None,
     space: SpaceLike | None = None,
     example_inputs: Any = None,
+    known_metrics: KnownFunctions | None = None,
     method: type[Searcher] | Searcher | None = None,
     trust: Trust = False,
 ) -> Result:
@@ -276,6 +292,7 @@ def resume(
         space: Where it was started with a function, and a space that has no registered name: that one. A declared space
             without networks and constraints in code is in the record.
         example_inputs: Where it was started with some: those.
+        known_metrics: Where it was started with some: those.
         method: Where it was started with a class or instance that has no registered name: that one.
         trust: Loads the plug-ins that the run names although they are not known here; otherwise that is an
             `UntrustedPluginError`. Plug-ins of a search that this user started are known, until they are edited.
@@ -304,7 +321,7 @@ def resume(
         check_unchanged(config, objective)
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs, _network_of(objective))
-    named, objective = objective is None, make_objective(config, path, objective)
+    named, objective = objective is None and not known_metrics, make_objective(config, path, objective, known_metrics)
     if own:
         check_same_training(record, objective)
     earlier = from_json(read_warm_start(path)) if config.warm_start else ()
@@ -316,141 +333,6 @@ def resume(
             return _run(config, directory, objective, searcher, executor, callbacks)
     finally:
         executor.close()
-
-
-def with_current_options(config: SearchConfig, kind: type[Searcher] | None = None) -> SearchConfig:
-    """The configuration of a record with the method's options by their names of today."""
-    kind = kind or methods.registry.get(config.method.name)
-    recorded = renamed(config.method.options, kind.Options.old_names(), warn=False)
-    return config.model_copy(update={"method": MethodConfig(name=config.method.name, **recorded)})
-
-
-def make_objective(config: SearchConfig, out: Path | None = None, given: Objective | None = None) -> Objective:
-    """The objective that a configuration names, or the `given` one, with the proxies that are to be computed, or one
-    of its proxies as the search signal.
-
-    Plug-ins are loaded; worker processes call this too. One that trains keeps curves and checkpoints in the run
-    directory `out`, unless ``training.folder`` names a place.
-    """
-    options = config.training
-    if given is None and config.objective is not None:
-        given = own_objective(config, out)
-    if given is None:
-        entry = benchmarks.registry.entry(config.benchmark)
-        if out is not None and benchmarks.spec_of(entry).trained:
-            options = {"folder": str(trainings_folder(out.absolute())), **options}
-        given = benchmarks.objective_of(entry, config.feedback, options)
-    found = with_computed(complete(given), config.proxies)
-    return with_bounds(found, config.constraints, samples=config.proxies.samples) if config.constraints else found
-
-
-def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
-    """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
-    if wanted.compute:
-        make = with_computed_proxies if declared_space(given.space) is None else with_own_proxies
-        given = make(given, wanted.compute, samples=wanted.samples, cache=wanted.cache or None, workers=wanted.workers)
-    return given if wanted.objective is None else ProxyObjective(given, wanted.objective)
-
-
-def check_options(config: SearchConfig, kind: type[Searcher] | None = None) -> None:
-    """Check the options of the method (`kind` where it has no registered name) and of the executor.
-
-    Nothing is loaded or started for it. Raises `UnknownNameError` for a name, `ConfigError` for an option.
-    """
-    _method_of(config, kind)
-    _executor_of(config)
-
-
-def _method_of(config: SearchConfig, kind: type[Searcher] | None) -> tuple[type[Searcher], MethodOptions]:
-    kind = kind or methods.registry.get(config.method.name)
-    return kind, validated(kind.Options, config.method.options, prefix="method.")
-
-
-def _executor_of(config: SearchConfig) -> tuple[type[Executor], ExecutorOptions]:
-    kind = executors.registry.get(config.executor.name)
-    return kind, validated(kind.Options, config.executor.options, prefix="executor.")
-
-
-def make_searcher(
-    config: SearchConfig,
-    objective: Objective,
-    earlier: Sequence[WarmStart] = (),
-    cache: SharedCache | None = None,
-    kind: type[Searcher] | None = None,
-) -> Searcher:
-    """The configured method over an objective's space; it has been told nothing but what `earlier` runs found.
-
-    `kind` is the class of a method that has no registered name. Whoever makes many searchers of one objective hands
-    the same `cache` to all of them, default: a fresh one. Raises `ConfigError` when the earlier runs are of other tasks
-    and the method cannot learn from them.
-    """
-    kind, options = _method_of(config, kind)
-    domain = Domain(
-        objective.space,
-        objective.identity,
-        objective.metric.maximize,
-        config.budget.max_evaluations,
-        objective.distinct,
-        objective.proxies,
-        source_tasks(earlier, objective.space),
-        SharedCache() if cache is None else cache,
-    )
-    if domain.source_tasks and not kind.supports_transfer:
-        able = ", ".join(name for name in methods.registry.names() if methods.registry.get(name).supports_transfer)
-        raise ConfigError(
-            "warm_start",
-            domain.source_tasks[0].task,
-            f"{config.method.name} learns from runs of the same task alone; from others do: {able}",
-        )
-    searcher = kind(domain, seed=config.seed, options=options)
-    tell(earlier, searcher)
-    return searcher
-
-
-def make_executor(
-    config: SearchConfig, objective: Objective, *, named: bool = True, out: Path | None = None
-) -> Executor:
-    """The configured executor of an objective; nothing is started yet.
-
-    Args:
-        config: The search; its ``batch`` is the number of workers where the executor's options say nothing else.
-        objective: What is evaluated.
-        named: Whether workers build the objective anew from `config`; otherwise (the caller handed in an object that
-            has no name) the object itself is sent to them.
-        out: The run directory, where there is one.
-
-    Raises `ConfigError` for its options, and for an object that cannot be sent.
-    """
-    kind, options = _executor_of(config)
-    if kind.remote and not kind.by_value:
-        check_importable(objective)
-    out = None if out is None else out.absolute()
-    rebuild = partial(objective_of_worker, config, out) if named else None
-    return kind(ObjectiveWorkload(objective, rebuild), workers=config.batch, options=options, out=out)
-
-
-def objective_of_worker(config: SearchConfig, out: Path | None) -> Objective:
-    """What `make_objective` makes, in another process, where plug-ins are not loaded yet."""
-    for plugin in config.plugins:
-        load_plugin(plugin)
-    # Scores go to the process of the search, which keeps them.
-    unkept = config.proxies.model_copy(update={"cache": False})
-    return make_objective(config.model_copy(update={"proxies": unkept}), out)
-
-
-def set_up_scoring(config: SearchConfig, objective: Objective, executor: Executor) -> None:
-    """Have proxy scores that cost time kept on disk, and computed by the executor's workers beside its trials.
-
-    The latter does not change where it has none outside of this process, or where ``proxies.workers`` wants processes
-    of this machine. Nothing changes where scores are on record.
-    """
-    source = objective.proxies
-    if not isinstance(source, ComputedProxySource):
-        return
-    if config.proxies.cache is not False:
-        source.keep_in(config.proxies.cache or str(cache_folder() / "scores.sqlite"))
-    if executor.remote and config.proxies.workers == 1:
-        source.compute_by(Scorer(executor, objective.space))
 
 
 def _run(

@@ -31,7 +31,8 @@ class Progress:
     """Where a run stands after an evaluation. Seconds are real seconds since the start, earlier sessions included.
 
     `eta_s` is what the evaluations that are left will take, with the scoring of proxies that goes with each, if any;
-    the one long scoring with which a search begins is not expected again.
+    the one long scoring with which a search begins is not expected again. Where there are several objectives, `front`
+    is the number of trials that no other dominates, and `hypervolume` theirs; else they are None.
     """
 
     evaluations: int
@@ -43,6 +44,9 @@ class Progress:
     elapsed_s: float
     overhead_s: float
     eta_s: float | None
+    front: int | None = None
+    hypervolume: float | None = None
+    true_hypervolume: float | None = None
 
 
 class Callback:
@@ -78,6 +82,8 @@ class ScalarCallback(Callback):
             "regret": progress.regret_validation,
             "overhead_s": progress.overhead_s,
             "cost_s": progress.cost_s,
+            "front": progress.front,
+            "hypervolume": progress.hypervolume,
         }
         known = {name: value for name, value in values.items() if value is not None}
         self.log(known, trial.number, progress.elapsed_s)

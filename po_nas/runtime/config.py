@@ -99,6 +99,10 @@ class ProxiesConfig(BaseModel):
     objective: str | None = None
 
 
+def _direction(value: Any) -> Any:
+    return {"maximize": "max", "minimize": "min"}.get(value, value) if isinstance(value, str) else value
+
+
 _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """One name may be given without brackets: ``tracking=tensorboard``."""
 
@@ -145,8 +149,14 @@ class SearchConfig(Settings):
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
     proxies: ProxiesConfig = Field(ProxiesConfig(), description="proxies to compute for the method")
+    objectives: dict[str, Annotated[Literal["max", "min"], BeforeValidator(_direction)]] = Field(
+        {}, description="what is optimised, where it is more than the search signal: objectives.params=min"
+    )
     constraints: dict[str, str] = Field(
-        {}, description="bounds on proxies that restrict what is proposed, such as constraints.params='<= 300'"
+        {}, description="limits on metrics: constraints.params='<= 300'; what is known to break one is not proposed"
+    )
+    known_metrics: dict[str, str] = Field(
+        {}, description="metrics known without an evaluation, each by a function of a plug-in: known_metrics.size=size"
     )
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"

@@ -75,6 +75,8 @@ class FunctionObjective(Objective):
         self._name = name or f"{space.name}/{self._called}"
         self._taken = _taken(function, self._called)
 
+    more_metrics = True
+
     def __reduce__(self) -> tuple[Any, ...]:
         rest = {"metric": self._metric, "name": self._name, "folder": self._folder}
         return _restored, (self._space, *_address(self._function), rest)

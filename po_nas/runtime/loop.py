@@ -19,6 +19,7 @@ from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, Progress, RunInfo
 from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
+from po_nas.runtime.front import front_trials, yardstick_of
 from po_nas.runtime.journal import SCHEMA, Event, EventSink
 from po_nas.runtime.scoring import Scored, ScoringMeter
 from po_nas.runtime.trial_errors import EvaluationsFailError
@@ -58,6 +59,8 @@ class Loop:
         self.save_details, self._stop_on_failures = save_details, stop_on_failures
         executor.on_lost = self._lost
         self.incumbent: tuple[Trial, Outcome] | None = None
+        self.yardstick = yardstick_of(objective)
+        self.told: list[tuple[Trial, Outcome]] = []
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
         self._session_told = 0
@@ -277,9 +280,9 @@ class Loop:
         if outcome.failure is not None:
             # Numbers, such as those of shapes and seconds, differ between failures of one kind.
             self._failures[re.sub(r"\d+", "#", outcome.failure)] = outcome.failure
-        if outcome.failure is None and (
-            self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])
-        ):
+        self.told.append((trial, outcome))
+        kept = outcome.failure is None and self.searcher.domain.goals.feasible(outcome.metrics)
+        if kept and (self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])):
             self.incumbent = (trial, outcome)
 
     def _lost(self, lost: Lost) -> None:
@@ -303,6 +306,10 @@ class Loop:
             # What comes back with every trial is expected again, the long scoring of the candidates is not.
             spent = time.perf_counter() - self._started - self._longest_scoring_s
             eta = max(0.0, spent) / self._session_told * (limit - self.ledger.told)
+        front = volume = None
+        if self.yardstick.goals.several:
+            trials, losses = front_trials(self.told, self.yardstick.goals)
+            front, volume = len(trials), self.yardstick.hypervolume(losses)
         return Progress(
             evaluations=self.ledger.told,
             failed=self.ledger.failed,
@@ -313,6 +320,9 @@ class Loop:
             elapsed_s=elapsed,
             overhead_s=max(0.0, elapsed - self.ledger.objective_s / self.executor.parallel),
             eta_s=eta,
+            front=front,
+            hypervolume=volume,
+            true_hypervolume=self.yardstick.true_volume,
         )
 
     def notify(self, hook: str, *arguments: Any) -> None:

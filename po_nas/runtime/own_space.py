@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas import spaces
+from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective
 from po_nas.core.settings import flat
 from po_nas.errors import ConfigError, UnknownNameError
@@ -27,6 +28,7 @@ __all__ = [
     "check_same_training",
     "check_unchanged",
     "evaluations_folder",
+    "function_of_plugins",
     "metric_of_run",
     "own_objective",
     "recorded_space",
@@ -53,7 +55,7 @@ def space_of(given: SpaceLike, plugins: tuple[str, ...] = ()) -> Space:
         if isinstance(space, DeclaredSpace):
             _check(told, space)
             if given.get("network") is not None:
-                space.network(_function("space.network", given["network"], plugins))
+                space.network(function_of_plugins("space.network", given["network"], plugins))
     else:
         space = spaces.get(given) if isinstance(given, str) else given
     if not isinstance(space, Space):
@@ -140,14 +142,15 @@ def own_objective(config: SearchConfig, out: Path | None = None) -> Objective:
     if config.space is None or config.objective is None:
         raise ConfigError("space", "", "is missing; a search for the best of a function needs a space")
     space = space_of(config.space, config.plugins)
-    function = _function("objective", config.objective, config.plugins)
+    function = function_of_plugins("objective", config.objective, config.plugins)
     if isinstance(function, Training):
         return function.on(space, folder=None if out is None else trainings_folder(out))
     folder = None if out is None else evaluations_folder(out)
-    return FunctionObjective(space, function, name=config.benchmark, folder=folder)
+    metric = Metric(SIGNAL, "", config.objectives.get(SIGNAL, "max") == "max")
+    return FunctionObjective(space, function, metric=metric, name=config.benchmark, folder=folder)
 
 
-def _function(key: str, name: str, plugins: tuple[str, ...]) -> Any:
+def function_of_plugins(key: str, name: str, plugins: tuple[str, ...]) -> Any:
     """The function or `Training` of that name in one of the plug-ins; the last one that has it counts."""
     known: dict[str, Any] = {}
     for plugin in plugins:

@@ -9,7 +9,7 @@ import platform
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -62,6 +62,10 @@ class Result:
     search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
     against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
     objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
+    With several objectives the result is the `front`: the trials that no other dominates, each with ``trial`` (its
+    number), ``architecture``, ``objectives`` (values by name) and ``test``, the best by validation, which is also the
+    `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the
+    true front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
     `scoring_s` are the real seconds that the search waited for proxy scores, `scores_computed` of which were computed
     and `scores_kept` found on disk; recorded scores are not counted.
     """
@@ -90,6 +94,11 @@ class Result:
     scores_computed: int = 0
     scores_kept: int = 0
     scoring_s: float = 0.0
+    infeasible: int = 0
+    front: list[dict[str, Any]] = field(default_factory=list)
+    hypervolume: float | None = None
+    hypervolume_true: float | None = None
+    reference_point: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary."""
@@ -141,13 +150,21 @@ class RunDirectory:
         self._lock.release()
 
     def write_config(
-        self, config: SearchConfig, protocol: Mapping[str, Any], optimum: Mapping[str, float | None]
+        self,
+        config: SearchConfig,
+        protocol: Mapping[str, Any],
+        optimum: Mapping[str, float | None],
+        goals: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the resolved configuration, the protocol, the task's optima (for reports) and the versions in use."""
+        """Write the resolved configuration, the protocol, the task's optima (for reports) and the versions in use.
+
+        `goals` are the objectives and limits as reports read them, with the true front.
+        """
         record = {
             "search": config.model_dump(mode="json"),
             "protocol": dict(protocol),
             "optimum": dict(optimum),
+            **({"goals": dict(goals)} if goals else {}),
             "versions": versions(_VERSIONS),
         }
         _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
@@ -247,13 +264,17 @@ def read_summary(path: Path) -> Result | None:
 
 
 class Record(BaseModel):
-    """What ``config.yaml`` holds: the resolved configuration, the protocol, the task's optima, versions in use."""
+    """What ``config.yaml`` holds: the resolved configuration, the protocol, the task's optima, versions in use.
+
+    Where there are objectives or limits, `goals` has them, and the true front.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     search: dict[str, Any]
     protocol: dict[str, Any] = {}
     optimum: dict[str, float | None] = {}
+    goals: dict[str, Any] = {}
     versions: dict[str, str] = {}
 
     @cached_property

@@ -13,23 +13,14 @@ from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from po_nas import benchmarks
+from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.settings import flat
 from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, PoNasError, described
 from po_nas.proxy_scores.own_networks import with_example_inputs
-from po_nas.runtime.api import (
-    Method,
-    check_options,
-    common_settings,
-    make_executor,
-    make_objective,
-    make_searcher,
-    method_settings,
-    set_up_scoring,
-    with_current_options,
-)
+from po_nas.runtime.api import Method, common_settings, method_settings
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, search_config
@@ -52,8 +43,17 @@ from po_nas.runtime.run_directory import (
     read_summary,
     read_warm_start,
 )
+from po_nas.runtime.setup import (
+    KnownFunctions,
+    check_options,
+    make_executor,
+    make_objective,
+    make_searcher,
+    set_up_scoring,
+    with_current_options,
+)
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, result_of, write_start
-from po_nas.runtime.trial_errors import SessionEndedError, TrialError
+from po_nas.runtime.trial_errors import ObjectiveValueError, SessionEndedError, TrialError
 from po_nas.runtime.trusted_plugins import Trust, load_named
 from po_nas.runtime.warm_start import from_json, gather, to_json
 from po_nas.spaces.base import Architecture, Space
@@ -84,6 +84,8 @@ class AskedTrial:
 
 class _Told(Objective):
     """An objective whose evaluations somebody else makes."""
+
+    more_metrics = True
 
     def __init__(self, space: Space, metric: Metric) -> None:
         self._space, self._metric = space, metric
@@ -134,7 +136,10 @@ class Session:
         maximize: Whether higher is better.
         proxies: Proxies to compute for the method, or a mapping of all settings of proxies.
         example_inputs: What networks are scored on; default: what the space brings.
-        constraints: Bounds on proxies, ``{"params": "<= 3e5"}``: nothing beyond them is proposed.
+        objectives: ``max`` or ``min`` by the name of the metric, where there are several, as in `po_nas.search`; a dict
+            is told then.
+        constraints: Limits on metrics, ``{"params": "<= 3e5"}``, as in `po_nas.search`.
+        known_metrics: Metrics that a function of the configuration knows without an evaluation, by name.
         warm_start: The directory of an earlier run, or several.
         callbacks: Told of every step.
 
@@ -160,7 +165,9 @@ class Session:
         maximize: bool = True,
         proxies: Sequence[str] | Mapping[str, Any] = (),
         example_inputs: Any = None,
+        objectives: Mapping[str, str] | None = None,
         constraints: Mapping[str, str] | None = None,
+        known_metrics: KnownFunctions | None = None,
         warm_start: str | Path | Sequence[str | Path] = (),
         callbacks: Sequence[Callback] = (),
     ) -> None:
@@ -168,16 +175,17 @@ class Session:
             raise ConfigError("space", "", "or a benchmark must be given, one of the two")
         objective: Objective
         if space is not None:
-            objective = _Told(space_of(space), Metric(metric, "", maximize))
+            said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
+            objective = _Told(space_of(space), Metric(metric, "", maximize if said is None else said == "max"))
         elif isinstance(benchmark, str):
             objective = benchmarks.looked_up(benchmark)
         else:
             assert benchmark is not None
             objective = benchmark
         chosen, kind = method_settings(method)
-        common = common_settings(chosen, budget, seed, constraints, warm_start, proxies=proxies)
+        common = common_settings(chosen, budget, seed, objectives, constraints, warm_start, proxies=proxies)
         config = search_config({"benchmark": benchmark if isinstance(benchmark, str) else objective.name, **common})
-        self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks)
+        self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks, known_metrics)
 
     @classmethod
     def resume(
@@ -188,13 +196,15 @@ class Session:
         benchmark: Objective | None = None,
         method: type[Searcher] | Searcher | None = None,
         example_inputs: Any = None,
+        known_metrics: KnownFunctions | None = None,
         callbacks: Sequence[Callback] = (),
         trust: Trust = False,
     ) -> Self:
         """The session of a run directory, with what its record says.
 
-        `space`, `benchmark`, `method` and `example_inputs` must be given where the session had some that have no
-        registered name. `trust` is that of `po_nas.resume`. Raises `RunDirectoryError` when there is no run.
+        `space`, `benchmark`, `method`, `example_inputs` and `known_metrics` must be given where the session had some
+        that have no registered name. `trust` is that of `po_nas.resume`. Raises `RunDirectoryError` when there is no
+        run.
         """
         path = Path(out).absolute()
         record = read_record(path)
@@ -209,7 +219,8 @@ class Session:
         else:
             objective = _Told(space_of_run(record, space), metric_of_run(record))
         session = cls.__new__(cls)
-        session._open(with_current_options(record.config, kind), objective, path, kind, example_inputs, callbacks)
+        config = with_current_options(record.config, kind)
+        session._open(config, objective, path, kind, example_inputs, callbacks, known_metrics)
         return session
 
     def _open(
@@ -220,6 +231,7 @@ class Session:
         kind: type[Searcher] | None,
         example_inputs: Any,
         callbacks: Sequence[Callback],
+        known_metrics: KnownFunctions | None,
     ) -> None:
         earlier_session = _OPEN.get(path)
         if earlier_session is not None:
@@ -227,7 +239,7 @@ class Session:
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs)
         check_options(config, kind)
-        objective = make_objective(config, path, objective)
+        objective = make_objective(config, path, objective, known_metrics)
         config = config.model_copy(update={"space": recorded_space(objective)})
         config.budget.check(objective.distinct, costs_known=objective.costs_known)
         self._config, self._path, self._objective = config, path, objective
@@ -325,7 +337,11 @@ class Session:
         cost_s = seconds if cost_s is None else cost_s
         details = None
         if failure is None:
-            outcome = outcome_of_value(value, self._objective.metric, "the caller", cost_s=cost_s)
+            told = outcome_of_value(value, self._objective.metric, "the caller", cost_s=cost_s)
+            outcome = self._objective.completed(found.architecture, told)
+            if outcome.failure is not None and told.failure is None:
+                wanted = ", ".join(self._objective.goals.measured_names)
+                raise ObjectiveValueError("the caller", f"of {wanted} not all", outcome.failure)
         elif value is not None:
             raise TrialError(found.number, "has a value, or a failure, not both")
         else:

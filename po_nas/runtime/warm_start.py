@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from po_nas.core.objective import Outcome
+from po_nas.core.goals import SIGNAL
+from po_nas.core.objective import Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import SourceTask
 from po_nas.errors import ConfigError, InvalidArchitectureError, RunDirectoryError
@@ -26,13 +27,15 @@ _log = logging.getLogger(__name__)
 class WarmStart:
     """What one run has told: `told` are architectures as strings and their search signals, None for failures.
 
-    `same` says that the task and its protocol are those of the search that is started.
+    `same` says that the task and its protocol are those of the search that is started. `metrics` are the further
+    metrics of each of those that were told; a record of before there were any has none.
     """
 
     task: str
     same: bool
     maximize: bool
     told: tuple[tuple[str, float | None], ...]
+    metrics: tuple[Mapping[str, float], ...] = ()
 
 
 def directories(given: str | Path | Sequence[str | Path]) -> list[str]:
@@ -58,7 +61,7 @@ def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> t
         if imported and theirs.get("direction") != protocol.get("direction"):
             remedy = f"was imported to {theirs.get('direction')}, this search is to {protocol.get('direction')}"
             raise ConfigError("warm_start", path, remedy)
-        told = _inside(path, _told(path), space)
+        told, metrics = _inside(path, *_told(path), space)
         if sum(value is not None for _, value in told) < 2:
             raise RunDirectoryError(
                 path, "has told fewer than two evaluations of this space; there is nothing to start from"
@@ -67,42 +70,48 @@ def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> t
         same = imported or _current(theirs) == _current(protocol)
         if not same and any(task == other.task and not other.same for other in found):
             raise ConfigError("warm_start", path, f"is the second run on {task}; give one run of each other task")
-        found.append(WarmStart(task, same, theirs.get("direction") != "minimize", told))
+        found.append(WarmStart(task, same, theirs.get("direction") != "minimize", told, metrics))
     return tuple(found)
 
 
 def _current(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """A protocol in the names of this version."""
-    return {"proxies" if name == "metrics" else name: value for name, value in protocol.items()}
+    """What tells one task from another in a protocol, in the names of this version: not what its best is sought for."""
+    kept = {name: value for name, value in protocol.items() if name not in ("objectives", "constraints")}
+    return {"proxies" if name == "metrics" else name: value for name, value in kept.items()}
 
 
-def _told(path: Path) -> tuple[tuple[str, float | None], ...]:
+_Told = tuple[tuple[str, float | None], ...]
+_Metrics = tuple[Mapping[str, float], ...]
+
+
+def _told(path: Path) -> tuple[_Told, _Metrics]:
     asked: dict[int, str] = {}
     told: list[tuple[str, float | None]] = []
+    metrics: list[Mapping[str, float]] = []
     for event in read_journal(path / "journal.jsonl").events:
         if event["event"] == "ask":
             asked[event["number"]] = event["architecture"]
         elif event["event"] in {"tell", "fail"}:
-            value = event.get("metrics", {}).get("validation")
+            others = dict(event.get("metrics", {}))
+            value = others.pop(SIGNAL, None)
             told.append((asked[event["number"]], None if value is None else float(value)))
-    return tuple(told)
+            metrics.append(others)
+    return tuple(told), tuple(metrics)
 
 
-def _inside(
-    path: Path, told: tuple[tuple[str, float | None], ...], space: Space
-) -> tuple[tuple[str, float | None], ...]:
+def _inside(path: Path, told: _Told, metrics: _Metrics, space: Space) -> tuple[_Told, _Metrics]:
     """What was told of architectures of the space."""
     found, reason = [], ""
-    for text, value in told:
+    for place, (text, _) in enumerate(told):
         try:
             space.from_string(text)
         except InvalidArchitectureError as error:
             reason = reason or str(error)
         else:
-            found.append((text, value))
+            found.append(place)
     if reason:
         _log.warning("%s: %d of %d evaluations are left out; %s", path, len(told) - len(found), len(told), reason)
-    return tuple(found)
+    return tuple(told[place] for place in found), tuple(metrics[place] for place in found)
 
 
 def source_tasks(runs: Sequence[WarmStart], space: Space) -> tuple[SourceTask, ...]:
@@ -117,16 +126,30 @@ def source_tasks(runs: Sequence[WarmStart], space: Space) -> tuple[SourceTask, .
     return tuple(found)
 
 
-def tell(runs: Sequence[WarmStart], searcher: Searcher) -> None:
-    """Tell a new searcher the evaluations of its own task; they are not counted, and not proposed again."""
+def tell(runs: Sequence[WarmStart], searcher: Searcher, objective: Objective) -> None:
+    """Tell a new searcher the evaluations of its own task; they are not counted, and not proposed again.
+
+    What is known of the architectures without an evaluation is added. Those that lack another metric that the search
+    has as an objective or limits are left out, with a line in the log.
+    """
+    lacking = ""
     for run in runs:
-        for text, value in run.told if run.same else ():
+        metrics = run.metrics or ({},) * len(run.told)
+        for (text, value), others in zip(run.told, metrics, strict=True) if run.same else ():
             architecture = searcher.domain.space.from_string(text)
-            if not searcher.is_seen(architecture):
-                outcome = (
-                    Outcome.failed("it failed in an earlier run", 0.0) if value is None else Outcome.ok(value, 0.0)
-                )
-                searcher.tell_custom(architecture, outcome)
+            if searcher.is_seen(architecture):
+                continue
+            outcome = Outcome.failed("it failed in an earlier run", 0.0)
+            if value is not None:
+                wanted = objective.goals.measured_names
+                kept = {name: number for name, number in others.items() if name in wanted}
+                outcome = objective.completed(architecture, Outcome.ok(value, 0.0, **kept))
+                if outcome.failure is not None:
+                    lacking = outcome.failure
+                    continue
+            searcher.tell_custom(architecture, outcome)
+    if lacking:
+        _log.warning("evaluations of an earlier run are left out: %s", lacking)
 
 
 def to_json(runs: Sequence[WarmStart]) -> str:
@@ -137,4 +160,7 @@ def to_json(runs: Sequence[WarmStart]) -> str:
 def from_json(text: str) -> tuple[WarmStart, ...]:
     """What `to_json` wrote."""
     rows = json.loads(text)
-    return tuple(WarmStart(**{**row, "told": tuple((a, value) for a, value in row["told"])}) for row in rows)
+    return tuple(
+        WarmStart(**{**row, "told": tuple((a, v) for a, v in row["told"]), "metrics": tuple(row.get("metrics", ()))})
+        for row in rows
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from po_nas import methods, spaces
+from po_nas.core.goals import Goals, Limit
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.trial import Trial
@@ -18,21 +20,41 @@ from po_nas.testing.switches import switched
 __all__ = ["SearcherConformance", "ToyObjective"]
 
 
+_SECOND = Metric("second", "", maximize=False)
+_SIZE = Metric("size", "", maximize=False, known=True)
+
+
 class ToyObjective(Objective):
     """A smooth objective over any space, known without data: higher is better, the optimum is not known.
 
-    The value of an architecture is a fixed random linear function of its vector encoding plus an interaction.
+    The value of an architecture is a fixed random linear function of its vector encoding plus an interaction. With
+    `several` there are two more objectives that are minimised: ``second``, another such function, and ``size``, which
+    is known without an evaluation. With `limited` half of the space or so is beyond a limit on ``second``.
     """
 
     name: str
     space: Space
     metric: Metric
+    metrics: Mapping[str, Metric]
+    goals: Goals
 
-    def __init__(self, space: Space, *, maximize: bool = True, fail_every: int | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        maximize: bool = True,
+        fail_every: int | None = None,
+        several: bool = False,
+        limited: bool = False,
+    ) -> None:
         self.space = space
         self.name = f"toy/{space.name}"
         self.metric = Metric("toy score", "", maximize)
-        self._weights = np.random.default_rng(0).normal(size=space.vector_size)
+        self.metrics = {metric.name: metric for metric in (_SECOND, _SIZE)}
+        signal = Metric("validation", "", maximize)
+        limits = (Limit(_SECOND, "<=", 0.0),) if limited else ()
+        self.goals = Goals((signal, _SECOND, _SIZE) if several else (), limits)
+        self._weights, self._others = np.random.default_rng(0).normal(size=(2, space.vector_size))
         self._fail_every = fail_every
         self._evaluated = 0
 
@@ -47,7 +69,20 @@ class ToyObjective(Objective):
         self._evaluated += 1
         if self._fail_every and self._evaluated % self._fail_every == 0:
             return Outcome.failed("it was the turn of a failure")
-        return Outcome.ok(self.value(architecture), cost_s=1.0 + self.space.encode_vector(architecture).sum() % 3)
+        vector = self.space.encode_vector(architecture)
+        found = Outcome.ok(self.value(architecture), cost_s=1.0 + vector.sum() % 3)
+        if not self.goals.several and not self.goals.limits:
+            return found
+        others = {"second": float((vector - 0.25) @ self._others), "size": float(self._size(architecture))}
+        return Outcome({**found.metrics, **others}, found.cost_s)
+
+    def known(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """The size, whatever is asked for."""
+        return {name: np.array([self._size(a) for a in architectures], dtype=np.float64) for name in names}
+
+    def _size(self, architecture: Architecture) -> float:
+        vector = self.space.encode_vector(architecture)
+        return float(vector @ np.arange(1.0, len(vector) + 1.0))
 
     def protocol(self) -> dict[str, Any]:
         """The direction is all there is to say."""
@@ -75,7 +110,11 @@ class SearcherConformance:
     def searcher(self, objective: ToyObjective, seed: int) -> Searcher:
         """A fresh searcher."""
         kind = methods.registry.get(self.method)
-        domain = Domain(objective.space, objective.identity, objective.metric.maximize, self.budget)
+        domain = Domain(
+            *(objective.space, objective.identity, objective.metric.maximize, self.budget),
+            goals=objective.goals,
+            known=objective.known,
+        )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
     def _run(
@@ -214,6 +253,31 @@ class SearcherConformance:
             if firsts[0] != firsts[1]:
                 return
         raise AssertionError(f"the first trial is the same whatever {self.budget} warm-start observations say")
+
+    def test_several_objectives(self) -> None:
+        """A method that says so searches for a front; it can be resumed, and failures do not stop it.
+
+        Others need not know of several objectives: whoever sets a search up refuses them.
+        """
+        if not self.searcher(ToyObjective(self.space()), 0).supports_objectives:
+            return
+        undisturbed = self._run(18, several=True, fail_every=5)
+        assert self._run(18, several=True, fail_every=5, restart_at=frozenset({self.budget - 2})) == undisturbed
+        assert len({self.space().canonical(t.architecture) for t, _ in undisturbed}) == self.budget
+
+    def test_limits_on_what_only_an_evaluation_tells(self) -> None:
+        """What breaks a limit scores below all that keep it, and the search can be resumed."""
+        undisturbed = self._run(19, limited=True)
+        assert self._run(19, limited=True, restart_at=frozenset({self.budget - 2})) == undisturbed
+        objective = ToyObjective(self.space(), limited=True)
+        searcher = self.searcher(objective, 19)
+        goals = searcher.domain.goals
+        for trial, outcome in undisturbed:
+            searcher.restore(trial)
+            searcher.tell(trial.number, outcome)
+        kept = [searcher.score(o) for _, o in undisturbed if goals.feasible(o.metrics)]
+        broken = [searcher.score(o) for _, o in undisturbed if not goals.feasible(o.metrics)]
+        assert not kept or not broken or max(broken) < min(kept)
 
     def test_switches_of_torch_do_not_matter(self) -> None:
         """Neither gradients nor precision, autocast or the default device; a search leaves them as they are."""

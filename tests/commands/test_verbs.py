@@ -149,7 +149,7 @@ def test_benchmarks_describe():
 def test_benchmarks_describe_as_json():
     described = json.loads(invoke("benchmarks", "describe", "nasbench201/imagenet16-120", "--json").output)
     assert "accuracy" in described["metric"].pop("name")
-    assert described["metric"] == {"unit": "%", "maximize": True}
+    assert described["metric"] == {"unit": "%", "maximize": True, "known": False}
     assert described["optimum_validation"][0] == pytest.approx(46.7333, abs=1e-4)
     assert described["architectures"] == 15_625
     assert described["optimum_test"] is None

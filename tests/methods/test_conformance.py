@@ -19,6 +19,16 @@ class TestRegularizedEvolution(SearcherConformance):
     options = MappingProxyType({"population": 6, "sample": 3})
 
 
+class TestMORegularizedEvolution(SearcherConformance):
+    method = "mo_regularized_evolution"
+    options = MappingProxyType({"population": 6, "sample": 3})
+
+
+class TestNSGA2(SearcherConformance):
+    method = "nsga2"
+    options = MappingProxyType({"population": 5})
+
+
 class TestLocalSearch(SearcherConformance):
     method = "local_search"
     options = MappingProxyType({"initial": 3})

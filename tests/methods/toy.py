@@ -46,7 +46,12 @@ class MetricConformance(SearcherConformance):
         kind = methods.registry.get(self.method)
         space = objective.space
         source = ToyMetrics(space, self.names, gap=7)
-        domain = Domain(space, objective.identity, objective.metric.maximize, self.budget, proxies=source)
+        domain = Domain(
+            *(space, objective.identity, objective.metric.maximize, self.budget),
+            proxies=source,
+            goals=objective.goals,
+            known=objective.known,
+        )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
 

@@ -110,6 +110,14 @@ class ConsoleCallback(Callback):
             parts = [f"best {progress.incumbent_validation:.4g} {unit}".rstrip()]
         if progress.regret_validation is not None:
             parts.append(f"regret {progress.regret_validation:.3g}")
+        if progress.front:
+            parts.append(f"front {progress.front}")
+            if progress.true_hypervolume:
+                parts.append(
+                    f"hypervolume {(progress.hypervolume or 0.0) / progress.true_hypervolume:.3f} of the true one"
+                )
+            else:
+                parts.append(f"hypervolume {progress.hypervolume:.4g}")
         if progress.failed:
             parts.append(f"{progress.failed} failed")
         parts.append(f"{progress.elapsed_s:.1f} s")

@@ -18,15 +18,19 @@ class DeclarationError(PoNasError, ValueError):
 
 
 class InfeasibleError(DeclarationError):
-    """Constraints that hardly anything fulfils: of `drawn` configurations `passed` did."""
+    """Constraints that hardly anything fulfils: of `drawn` configurations `passed` did; `counted` says that those are
+    all there are."""
 
-    def __init__(self, space: str, constraints: Sequence[str], passed: int, drawn: int) -> None:
+    def __init__(
+        self, space: str, constraints: Sequence[str], passed: int, drawn: int, *, counted: bool = False
+    ) -> None:
         self.space, self.constraints, self.passed, self.drawn = space, tuple(constraints), passed, drawn
-        self.share = passed / drawn
+        self.share, self.counted = passed / drawn, counted
+        these = "architectures that there are" if counted else "drawn configurations"
         super().__init__(
             f"constraints of {space}",
-            f"{passed} of {drawn:,} drawn configurations ({self.share:.2%}) fulfil {', '.join(constraints)}; loosen "
-            "them, or narrow the choices to where they hold",
+            f"{passed} of {drawn:,} {these} ({self.share:.2%}) fulfil {', '.join(constraints)}; loosen "
+            f"them{'' if counted else ', or narrow the choices to where they hold'}",
         )
 
 
