@@ -27,7 +27,7 @@ from proxies.evolved.proxy import EvolvedProxy, find
 from proxies.evolved.reference import Reference, fit
 from proxies.shelf import Shelf
 
-__all__ = ["ComputedProxies", "Inputs"]
+__all__ = ["ComputedProxies", "Inputs", "networks_key"]
 
 _log = logging.getLogger(__name__)
 
@@ -279,18 +279,7 @@ class ComputedProxies(ComputedProxySource):
     @property
     def _networks(self) -> str:
         """What tells the networks, and what computes their scores, from others."""
-        import torch
-
-        try:
-            found = networks_of(self._space.name)
-        except UnknownNameError:
-            builder: object = type(self._space)
-        else:
-            builder = found.network if isinstance(found, Networks) else found
-        options = json.dumps(dict(self._inputs[0]), sort_keys=True, default=str)
-        code = code_hash(type(self._space), builder, ComputedProxies, ScoreCache)
-        kernels = torch.backends.cpu.get_cpu_capability()
-        return f"{self._space.network_identity} {options} code {code} torch {torch.__version__} {kernels}"
+        return networks_key(self._space, self._inputs[0], ComputedProxies, ScoreCache)
 
     @cached_property
     def _inputs(self) -> Inputs:
@@ -300,6 +289,26 @@ class ComputedProxies(ComputedProxySource):
         """For another process: it computes there, and what it computes is kept by whoever asks."""
         kept = self._path if callable(self._batch) else None
         return {**self.__dict__, "_compute": None, "_watch": _unwatched, "_opened": None, "_path": kept}
+
+
+def networks_key(space: Space, options: Mapping[str, Any], *code: object) -> str:
+    """What tells networks, and what is computed on them, from others: for the keys of what is kept.
+
+    Space, options, `code` and that of the networks, the version of torch and the instructions of the processor that it
+    uses.
+    """
+    import torch
+
+    try:
+        found = networks_of(space.name)
+    except UnknownNameError:
+        builder: object = type(space)
+    else:
+        builder = found.network if isinstance(found, Networks) else found
+    told = json.dumps(dict(options), sort_keys=True, default=str)
+    hashed = code_hash(type(space), builder, *code)
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return f"{space.network_identity} {told} code {hashed} torch {torch.__version__} {kernels}"
 
 
 def _unwatched(step: ScoringStep) -> None:

@@ -95,6 +95,7 @@ def search(
     objectives: Mapping[str, str] | None = None,
     constraints: Mapping[str, str] | None = None,
     known_metrics: KnownFunctions | None = None,
+    latency: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
@@ -127,6 +128,8 @@ def search(
         constraints: Limits on metrics, ``{"params": "<= 3e5"}``. What is beyond a limit on something that is known
             without an evaluation is never proposed; what only an evaluation tells is learned from the evaluations.
         known_metrics: Metrics that a function of the configuration knows without an evaluation, by name.
+        latency: How the metric ``latency`` (ms) is measured where an objective or limit is on it and none is on record:
+            ``device``, ``threads``, ``samples`` of the batch, ``seconds``. So is ``memory`` (MB) counted.
         training: Options of benchmarks that train.
         warm_start: The directory of an earlier run in the same space, or several: evaluations of the same task are
             told to the method and not made again, those of other tasks serve methods that use proxies as a proxy more.
@@ -156,6 +159,7 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
+            "latency": dict(latency or {}),
             "training": dict(training or {}),
         },
     )

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PlainValidator,
+    PositiveFloat,
     PositiveInt,
     model_validator,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ERRORS",
     "NAMED",
     "ExecutorConfig",
+    "LatencyConfig",
     "MethodConfig",
     "ProxiesConfig",
     "SearchConfig",
@@ -99,6 +101,19 @@ class ProxiesConfig(BaseModel):
     objective: str | None = None
 
 
+class LatencyConfig(BaseModel):
+    """How the metric `latency`, the median time of a forward pass in ms, is measured where none is on record.
+
+    On `device` (``cuda:1``), with so many `threads` of the processor, for a batch of `samples`, for `seconds`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    device: str = "cpu"
+    threads: PositiveInt = 1
+    samples: PositiveInt = 1
+    seconds: PositiveFloat = 0.5
+
+
 def _direction(value: Any) -> Any:
     return {"maximize": "max", "minimize": "min"}.get(value, value) if isinstance(value, str) else value
 
@@ -157,6 +172,9 @@ class SearchConfig(Settings):
     )
     known_metrics: dict[str, str] = Field(
         {}, description="metrics known without an evaluation, each by a function of a plug-in: known_metrics.size=size"
+    )
+    latency: LatencyConfig = Field(
+        LatencyConfig(), description="how the metric latency is measured where none is on record: latency.device=cuda"
     )
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"

@@ -16,6 +16,7 @@ from po_nas.core.settings import renamed, validated
 from po_nas.errors import ConfigError
 from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies
 from po_nas.proxy_scores.goals import with_goals
+from po_nas.proxy_scores.measured import LatencySettings, with_measured
 from po_nas.proxy_scores.own_networks import declared_space, with_own_proxies
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
@@ -78,8 +79,10 @@ def make_objective(
         name: function_of_plugins(f"known_metrics.{name}", function, config.plugins)
         for name, function in config.known_metrics.items()
     }
+    latency = LatencySettings(**config.latency.model_dump())
+    names = [name for name in (*config.objectives, *config.constraints) if name not in {**named, **(functions or {})}]
     return with_goals(
-        found,
+        with_measured(found, names, latency, cache_folder() / "latency.sqlite"),
         config.objectives,
         config.constraints,
         functions={**named, **(functions or {})},

@@ -1,0 +1,153 @@
+"""What the network of an architecture costs: its latency on this machine, measured; the memory of its tensors."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from po_nas.core.goals import Metric
+from po_nas.core.objective import Objective, ObjectiveWrapper, Outcome
+from po_nas.errors import ConfigError, ScoreCacheError, UnsupportedModuleError
+from po_nas.proxy_scores.computed import networks_key
+from po_nas.spaces.base import Architecture
+from proxies.batch import Batch
+from proxies.cache import CacheKey, ScoreCache
+from proxies.profiling import measure_latency, peak_memory
+
+__all__ = ["LatencySettings", "with_measured"]
+
+_log = logging.getLogger(__name__)
+
+LATENCY = Metric("latency", "ms", maximize=False)
+MEMORY = Metric("memory", "MB", maximize=False, known=True)
+
+
+class LatencySettings(NamedTuple):
+    """Where latency is measured and for how long, see `proxies.profiling.measure_latency`; `samples` of a batch."""
+
+    device: str
+    threads: int
+    samples: int
+    seconds: float
+
+
+def with_measured(objective: Objective, wanted: Iterable[str], settings: LatencySettings, path: Path) -> Objective:
+    """The same objective with the metrics ``latency`` and ``memory``, as far as they are wanted and it has none such.
+
+    Memory is known without an evaluation. Latency is measured where the evaluation runs, once for an architecture: it
+    is kept in a file, for each machine and setting.
+
+    Args:
+        objective: Any whose space has networks.
+        wanted: Names of metrics, which may have the unit at their end.
+        settings: For the latency.
+        path: The file of latencies (SQLite, local disk).
+
+    Raises:
+        ConfigError: For a device that is not here.
+    """
+    source = objective.proxies
+    have = {*objective.metrics, *(() if source is None else source.names)}
+    asked = {name.removesuffix(f"_{metric.unit.lower()}") for metric in (LATENCY, MEMORY) for name in wanted}
+    added = [metric for metric in (LATENCY, MEMORY) if metric.name in asked - have]
+    if not added:
+        return objective
+    if LATENCY in added:
+        _device(settings.device)
+    return _Measured(objective, added, settings, path)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError("latency.device", name, "is no device of this machine") from error
+    return device
+
+
+class _Measured(ObjectiveWrapper):
+    """An objective whose networks are built to learn what they cost."""
+
+    def __init__(self, objective: Objective, added: Sequence[Metric], settings: LatencySettings, path: Path) -> None:
+        super().__init__(objective)
+        self._added, self._settings, self._path = {metric.name: metric for metric in added}, settings, path
+        self._memory: dict[Architecture, float] = {}
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        return {**self.objective.metrics, **self._added}
+
+    def known(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        own = MEMORY.name in names and MEMORY.name in self._added
+        found = dict(self.objective.known(architectures, [n for n in names if not (own and n == MEMORY.name)]))
+        if own:
+            found[MEMORY.name] = np.array([self._memory_of(a) for a in architectures], dtype=np.float64)
+        return found
+
+    def _memory_of(self, architecture: Architecture) -> float:
+        if architecture not in self._memory:
+            network, batch = self._network(architecture, "meta")
+            try:
+                self._memory[architecture] = peak_memory(network, batch)
+            except UnsupportedModuleError:
+                # Some operators have no shapes without numbers.
+                network, batch = self._network(architecture, "cpu")
+                self._memory[architecture] = peak_memory(network, batch)
+        return self._memory[architecture]
+
+    def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
+        outcome = self.objective.evaluate(architecture, seed=seed, fidelity=fidelity)
+        wanted = LATENCY.name in self._added and isinstance(outcome, Outcome) and outcome.failure is None
+        if not wanted or LATENCY.name in outcome.metrics:
+            return outcome
+        try:
+            latency = self._latency_of(architecture)
+        except UnsupportedModuleError as error:
+            return Outcome.failed(f"latency: {error.reason}", outcome.cost_s)
+        return Outcome({**outcome.metrics, LATENCY.name: latency}, outcome.cost_s)
+
+    def _latency_of(self, architecture: Architecture) -> float:
+        """The one that is kept, or a new one, ms."""
+        settings = self._settings
+        network, batch = self._network(architecture, settings.device)
+
+        def measured() -> float:
+            return measure_latency(network, batch, threads=settings.threads, seconds=settings.seconds).median_ms
+
+        key = self._key(architecture, batch)
+        try:
+            with ScoreCache(self._path) as cache:
+                if cache.get(key) is None:
+                    cache.put({key: measured()})
+                # Another process may have been first.
+                return float(cache.get(key) or math.nan)
+        except ScoreCacheError as error:
+            _log.warning("latencies are not kept: %s", error)
+            return measured()
+
+    def _network(self, architecture: Architecture, device: str) -> tuple[torch.nn.Module, Batch]:
+        samples = self._settings.samples
+        options, given = self.example_inputs(samples)
+        network: torch.nn.Module = self.space.build(architecture, **options)
+        batch = Batch.of(given)
+        if all(len(x) == len(batch) for x in batch.inputs):
+            batch = Batch(tuple(x[:samples] for x in batch.inputs))
+        return network.to(device), batch.to(torch.device(device), torch.float32)
+
+    def _key(self, architecture: Architecture, batch: Batch) -> CacheKey:
+        settings = self._settings
+        networks = networks_key(self.space, self.example_inputs(settings.samples)[0], measure_latency)
+        where = torch.device(settings.device)
+        machine = platform.node() if where.type == "cpu" else torch.cuda.get_device_name(where)
+        shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in batch.inputs)
+        how = f"{shapes}, {settings.threads} threads, {settings.seconds:g} s, {where} of {machine}"
+        return CacheKey(networks, self.space.to_string(architecture), LATENCY.name, 1, "0/0", how, "float32")
