@@ -55,12 +55,14 @@ MODELS: Mapping[str, Model] = {
     "encodings_alone": Model("encodings alone", proxies=False),
     "best_weighting": Model("oracle: best fixed weighting", order="weighting"),
     "any_function": Model("oracle: any function of the proxies", order="function"),
-    "any_function_believed": Model("the same, believed outright", order="function", believed=True),
-    "any_function_first": Model("the same, first picks too", order="function", first=True),
+    "any_function_believed": Model("oracle: any function, believed outright", order="function", believed=True),
+    "any_function_first": Model("oracle: any function, first picks too", order="function", first=True),
     "architecture_weights": Model("oracle: weights per architecture", order="architecture_weights"),
-    "architecture_weights_believed": Model("the same, believed outright", order="architecture_weights", believed=True),
+    "architecture_weights_believed": Model(
+        "oracle: weights per architecture, believed outright", order="architecture_weights", believed=True
+    ),
     "everything": Model("oracle: encodings and proxies", order="everything"),
-    "everything_believed": Model("the same, believed outright", order="everything", believed=True),
+    "everything_believed": Model("oracle: encodings and proxies, believed outright", order="everything", believed=True),
 }
 """The models by name. An oracle is `gp_proxies` with another order in its prior mean."""
 

@@ -75,21 +75,12 @@ def _line(panel: Axes, results: FusionResults, kind: str, model: str, tasks: lis
     mean = np.array([difference.mean for difference in known.values()])
     half = np.nan_to_num([difference.half for difference in known.values()])
     colour, believed = PALETTE[place % len(PALETTE)], MODELS[model].believed or MODELS[model].first
-    label = _label(model)
+    label = MODELS[model].title.replace("`", "")
     (line,) = panel.plot(x, mean, color=colour, lw=1.5, marker="o", ms=3, label=legend_text(label))
     if believed:
         line.set_dashes(DASHES[1])
     if len(tasks) > 2 and len(results.tasks) == len(tasks):
         panel.fill_between(x, mean - half, mean + half, color=colour, alpha=0.12, lw=0)
-
-
-def _label(model: str) -> str:
-    """A model in a legend, where no line stands above it."""
-    title = MODELS[model].title.replace("`", "")
-    if not title.startswith("the same"):
-        return title
-    plain = next(m for m in MODELS.values() if m.order == MODELS[model].order and not (m.believed or m.first))
-    return f"{plain.title}{title.removeprefix('the same')}"
 
 
 def _ceiling(results: FusionResults) -> Figure:

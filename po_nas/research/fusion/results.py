@@ -18,6 +18,8 @@ __all__ = ["Difference", "FusionResults"]
 F64 = NDArray[np.float64]
 _FEWEST_SEEDS = 6
 """Seeds below which no paired test of one task can be below 5 %."""
+_LEAST_GAIN = 0.05
+"""Of the baseline's regret: less than that is no gain of which a share can be told."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,16 @@ class FusionResults:
         return sum(sign < 0 for sign in signs), sum(sign > 0 for sign in signs)
 
     def realised(self, kind: str, model: str, oracle: str, at: int, tasks: Sequence[str]) -> float | None:
-        """What a model gains over the baseline as a share of what an oracle gains; None where that gains nothing.
+        """What a model gains over the baseline as a share of what an oracle gains, in regret summed over tasks.
 
-        Regret, summed over tasks.
+        None where the oracle gains less than 5 % of the baseline's regret.
         """
         gains = [self.difference(kind, name, at, "regret", tasks) for name in (model, oracle)]
-        if gains[0] is None or gains[1] is None or gains[1].mean >= 0:
+        if gains[0] is None or gains[1] is None:
             return None
-        return gains[0].mean / gains[1].mean
+        least = _LEAST_GAIN * float(np.mean(self.level(kind, self.config.baseline, at, "regret", tasks)))
+        gained = -gains[1].mean
+        return None if gained <= least else -gains[0].mean / gained
 
     def figure_of(self, order: str, measure: str, task: str) -> float:
         """A figure of an order of a task; NaN where there is none."""

@@ -47,7 +47,8 @@ def fusion_tables(results: FusionResults) -> list[Table]:
     """All tables that the rows allow."""
     found = [_differences(results, kind, "regret") for kind in _KINDS if results.models(kind)]
     found += [_by_group(results, kind) for kind in _KINDS if results.models(kind) and len(results.groups) > 1]
-    found += [_realised(results), _orders(results), _ceiling(results)]
+    found += [_realised(results, kind) for kind in _KINDS if results.models(kind)]
+    found += [_orders(results), _ceiling(results)]
     found += [_differences(results, kind, "scaled_regret") for kind in _KINDS if results.models(kind)]
     found += [_differences(results, "ranking", measure) for measure in ("spearman", "kendall")]
     return [table for table in found if table.rows]
@@ -138,20 +139,23 @@ def _by_group(results: FusionResults, kind: str) -> Table:
     return Table(f"{kind}_by_space", f"{_what(kind, 'regret')}, space by space", header, rows, note, labels=2)
 
 
-def _realised(results: FusionResults) -> Table:
-    kind = "search" if {"po_nas", "any_function"} <= set(results.models("search")) else "ranking"
+def _realised(results: FusionResults, kind: str) -> Table:
+    numbers, oracle = results.numbers(kind), "any_function"
     rows = []
-    if {"po_nas", "any_function"} <= set(results.models(kind)):
-        for group, tasks in [*results.groups.items(), ("all", results.tasks)]:
-            shares = [results.realised(kind, "po_nas", "any_function", at, tasks) for at in results.numbers(kind)]
-            cells = ["–" if share is None else f"{100 * share:.0f} %" for share in shares]
-            rows.append(["all" if group == "all" else group_title(group), *cells])
-    title = f"Share of the gain of any function of the proxies that `po_nas` has ({_KINDS[kind]})"
+    if {"po_nas", oracle} <= set(results.models(kind)):
+        groups = {group_title(group): tasks for group, tasks in results.groups.items()}
+        for title, tasks in (groups | {"all": results.tasks}).items():
+            shares = [results.realised(kind, "po_nas", oracle, at, tasks) for at in numbers]
+            rows.append([title, *("–" if share is None else f"{100 * share:.0f} %" for share in shares)])
+    unit = _KINDS[kind]
+    header = ["space", *(f"{at} {unit}" if at == numbers[0] else str(at) for at in numbers)]
     note = (
         f"Both gains are in regret over {MODELS[results.config.baseline].title}, summed over tasks; negative: `po_nas` "
-        "is worse than that; –: the oracle gains nothing there. A quotient of two noisy differences: read it with them."
+        "is worse than that; –: the oracle gains less than 5 % of the level there, too little for a share. Even so it "
+        "is a quotient of two noisy differences: read it with these."
     )
-    return Table("realised", title, ["space", *map(str, results.numbers(kind))], rows, note)
+    title = f"Share of what any function of the proxies gains that `po_nas` gains, after so many {unit}"
+    return Table(f"realised_{kind}", title, header, rows, note)
 
 
 def _interval(values: Sequence[float], digits: int = 3) -> str:
@@ -179,26 +183,23 @@ def _orders(results: FusionResults) -> Table:
 
 
 def _ceiling(results: FusionResults) -> Table:
+    orders = {
+        "function": "any function of the proxies",
+        "architecture_weights": "weights per architecture",
+        "encodings": "any function of the encodings",
+        "everything": "of both",
+    }
     rows = []
     for task in results.tasks:
         known = [results.figure_of("task", name, task) for name in ("candidates", "proxies")]
-        ranks = [
-            results.figure_of(name, "rank of the optimum", task) for name in ("function", "encodings", "everything")
-        ]
+        ranks = [results.figure_of(name, "rank of the optimum", task) for name in orders]
         rho, regret = (results.figure_of("everything", name, task) for name in ("spearman", "regret"))
-        rows.append([task, *(f"{v:,.0f}" for v in known), *(f"{r:,.0f}" for r in ranks), f"{rho:.2f}", f"{regret:.3f}"])
-    header = [
-        "task",
-        "candidates",
-        "proxies",
-        "any function of the proxies",
-        "of the encodings",
-        "of both",
-        "ρ of both",
-    ]
+        rows.append([task, *(f"{v:,.0f}" for v in (*known, *ranks)), f"{rho:.2f}", f"{regret:.3f}"])
+    header = ["task", "candidates", "proxies", *orders.values(), "ρ of the last", "its regret"]
     note = (
-        "Where an order that knows 80 % of all labels puts the candidate with the best search signal: where that is "
-        "far from 1, the best of a table is above all a lucky training, and how soon a search finds it says little. "
-        f"Last columns: rank correlation of the third order with the truth, regret of the best of its first {TOP}."
+        "Where orders that know 80 % of all labels put the candidate with the best search signal. Where all of them "
+        "put it far from 1, its value is luck of the training, or due to what neither encodings nor proxies say: how "
+        "soon a search finds it is luck too. Last columns: rank correlation of the last order with the truth, and the "
+        f"regret of the best of its first {TOP}."
     )
-    return Table("ceiling", "What noise allows: the rank of the optimum", [*header, "its ρ", "its regret"], rows, note)
+    return Table("ceiling", "What noise allows: the rank of the optimum", header, rows, note)

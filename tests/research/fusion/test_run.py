@@ -23,6 +23,7 @@ from po_nas.research.fusion.models import searcher
 from po_nas.research.fusion.report import make_fusion_report, write_fusion_page
 from po_nas.research.fusion.results import FusionResults
 from po_nas.research.fusion.run import run_fusion_study
+from po_nas.research.fusion.tables import fusion_tables
 from po_nas.research.fusion.task_pool import TaskPool, tasks_of_runs
 from tests.errors import raised
 
@@ -323,6 +324,7 @@ def test_differences_by_hand(small):
     assert found.p == pytest.approx(1.0)
     assert results.realised("ranking", "po_nas", "any_function_believed", 4, ["g/a"]) == pytest.approx(0.2 / 0.4)
     assert results.realised("ranking", "po_nas", "po_nas", 4, ["g/b"]) is None
+    assert results.realised("ranking", "po_nas", "gp_proxies", 4, ["g/a"]) is None
     assert results.better_and_worse("ranking", "po_nas", 4) is None
     lines = [json.loads(line) for line in results.json_lines().splitlines()]
     assert {"kind": "ranking", "task": "g/a", "model": "po_nas", "measure": "regret", "seeds": 2,
@@ -340,6 +342,8 @@ def test_report(small, done, tmp_path):
     assert {path.stem for path in figures} == {"ranking", "search", "ceiling"}
     assert all(path.stat().st_size > 5000 for path in figures)
     assert len(lines.read_text().splitlines()) > 50
+    for table in fusion_tables(FusionResults.of(done[1], small)):
+        assert {len(row) for row in table.rows} == {len(table.header)}
     for words in ("any function of the proxies", "weights per architecture", "60 candidates", "seeds 0 to 1"):
         assert words in text
     assert "nan" not in text
