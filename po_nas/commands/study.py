@@ -56,7 +56,8 @@ def fusion(
         table = run_fusion_study(config, out, workers, bar.update, plugin or ())
     files = make_fusion_report(table, config, out)
     print(f"results  {out / 'results.parquet'}")
-    print("\n".join(f"{'figure' if path.suffix == '.png' else path.stem.partition('_')[0]:<9}{path}" for path in files))
+    for path in files:
+        print(f"{ {'.png': 'figure', '.jsonl': 'means'}.get(path.suffix, 'tables'):<9}{path}")
     if markdown is not None:
         command = " ".join(["po-nas study fusion", *(settings or ()), "--markdown", str(markdown)])
         write_fusion_page(out, markdown, command)
