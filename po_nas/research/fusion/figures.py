@@ -45,7 +45,7 @@ def _differences(results: FusionResults, kind: str) -> Figure:
         shown += [(group_title(group), tasks) for group, tasks in results.groups.items()]
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = panels(rows, columns, 3.9 * columns + 0.4, 2.8 * rows + 1.2)
+    figure, axes = panels(rows, columns, 3.4 * columns + 0.4, 2.5 * rows + 1.2)
     numbers = results.numbers(kind)
     for panel, (title, tasks) in zip(axes.flat, shown, strict=False):
         levels = [results.level(kind, baseline, at, "regret", tasks) for at in numbers]

@@ -151,7 +151,7 @@ def _realised(results: FusionResults, kind: str) -> Table:
     header = ["space", *(f"{at} {unit}" if at == numbers[0] else str(at) for at in numbers)]
     note = (
         f"Both gains are in regret over {MODELS[results.config.baseline].title}, summed over tasks; negative: `po_nas` "
-        "is worse than that; –: the oracle gains less than 5 % of the level there, too little for a share. Even so it "
+        "is worse than that; –: the oracle gains less than 10 % of the level there, too little for a share. Even so it "
         "is a quotient of two noisy differences: read it with these."
     )
     title = f"Share of what any function of the proxies gains that `po_nas` gains, after so many {unit}"
