@@ -341,7 +341,8 @@ def test_report(small, done, tmp_path):
     assert {path.name for path in (lines, *figures)} == {path.name for path in (tmp_path / "results/page").iterdir()}
     assert {path.stem for path in figures} == {"ranking", "search", "ceiling"}
     assert all(path.stat().st_size > 5000 for path in figures)
-    assert len(lines.read_text().splitlines()) > 50
+    # Regret of three and five models on two tasks; two figures of seven orders on each.
+    assert len(lines.read_text().splitlines()) == 2 * (3 + 5) + 2 * 2 * 7
     for table in fusion_tables(FusionResults.of(done[1], small)):
         assert {len(row) for row in table.rows} == {len(table.header)}
     for words in ("any function of the proxies", "weights per architecture", "60 candidates", "seeds 0 to 1"):
