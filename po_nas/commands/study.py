@@ -38,6 +38,32 @@ def losses(
         print(f"page     {markdown}")
 
 
+@app.command()
+def fusion(
+    settings: Annotated[list[str] | None, settings_argument("seeds=4")] = None,
+    out: Annotated[Path, typer.Option(help="directory of the study; an unfinished one goes on")] = Path("runs/fusion"),
+    workers: Annotated[int, typer.Option(min=1, help="processes of one thread each")] = 1,
+    markdown: Annotated[Path | None, typer.Option(help="also put tables and figures into this page")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Fusion: what oracles of the best use of proxies gain over the models as they are, on tables or finished runs."""
+    from po_nas.research.fusion.design import load_fusion_study
+    from po_nas.research.fusion.report import make_fusion_report, write_fusion_page
+    from po_nas.research.fusion.run import run_fusion_study
+
+    config = load_fusion_study(*split_settings(settings))
+    with ProgressBar("parts") as bar:
+        table = run_fusion_study(config, out, workers, bar.update, plugin or ())
+    files = make_fusion_report(table, config, out)
+    print(f"results  {out / 'results.parquet'}")
+    for path in files:
+        print(f"{ {'.png': 'figure', '.jsonl': 'means'}.get(path.suffix, 'tables'):<9}{path}")
+    if markdown is not None:
+        command = " ".join(["po-nas study fusion", *(settings or ()), "--markdown", str(markdown)])
+        write_fusion_page(out, markdown, command)
+        print(f"page     {markdown}")
+
+
 @app.command("evolved-proxies")
 def evolved_proxies(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="see configs/studies/evolved_proxies*.yaml")],

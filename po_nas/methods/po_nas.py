@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_array
 
@@ -89,12 +89,10 @@ Weights = Literal["architecture", "global", "equal"]
 
 
 _PRIORS = Priors(noise=(-1.5, 1.0))
-"""More noise than `gp_proxies` assumes: chosen, as the smaller start, on seeds that no table of the docs uses."""
+"""More noise than `gp_proxies` assumes: chosen on seeds that no table of the docs uses."""
 
 
 class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
-    initial: PositiveInt = Field(4, description="size of the initial design")
-    initial_by_proxy: NonNegativeInt = Field(2, description="how many of it the proxies pick; the others are random")
     weights: Weights = Field(
         "architecture",
         description="weights of the proxies: of each architecture its own, one vector for all, or equal ones",

@@ -34,8 +34,8 @@ class ProxyBOOptions(MethodOptions):
 
     deprecated: ClassVar[Mapping[str, str]] = {"by_metrics": "initial_by_proxy", "metrics": "proxies"}
 
-    initial: PositiveInt = Field(6, description="size of the initial design")
-    initial_by_proxy: NonNegativeInt = Field(3, description="how many of it the proxies pick; the others are random")
+    initial: PositiveInt = Field(4, description="size of the initial design")
+    initial_by_proxy: NonNegativeInt = Field(2, description="how many of it the proxies pick; the others are random")
     proxies: tuple[str, ...] | None = Field(
         None, description="names of the proxies; default: all that half of the candidates have"
     )

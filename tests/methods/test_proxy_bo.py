@@ -6,9 +6,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from po_nas import spaces
+from po_nas import methods, spaces
 from po_nas.errors import ProxiesUnavailableError, UnknownNameError
-from po_nas.methods.proxy_bo import log_error
+from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions, log_error
 from tests.methods.toy import MetricConformance, ToyMetrics, drive, with_metrics
 
 SPACE = spaces.get("transnas_micro")
@@ -84,6 +84,19 @@ def test_the_first_picks_are_those_of_the_metrics_and_spread():
     assert np.mean([np.mean(every < value(t.architecture)) for t in trials[:3]]) > 0.9
     first, second = (t.architecture for t in trials[:2])
     assert SPACE.edit_distance(first, second) > 1
+
+
+def test_every_method_starts_from_the_same_initial_design():
+    """What the models are worth cannot be seen where they start differently."""
+    metrics, value = linear(np.ones(3))
+    kinds = {e.name: methods.registry.get(e.name) for e in methods.registry.entries()}
+    ours = [name for name, kind in kinds.items() if issubclass(kind, ProxyBO)]
+    assert set(ours) == {"gp_proxies", "po_nas"}
+    design = ProxyBOOptions.model_validate({}).initial
+    for seed in range(3):
+        starts = [drive(with_metrics(name, SPACE, metrics, seed=seed), value, design) for name in ours]
+        first, *others = [[(t.origin, t.architecture) for t in trials] for trials in starts]
+        assert all(other == first for other in others)
 
 
 def test_failures_are_the_worst_value_and_are_learnt_from():

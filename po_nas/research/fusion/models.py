@@ -1,0 +1,83 @@
+"""The models of the study: those of the package as they are, and the same with an oracle's order as prior mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.core.searcher import Domain, Proposal
+from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from po_nas.methods.po_nas import PONAS
+from po_nas.methods.proxy_bo import GPProxies, ProxyBO, ProxyBOOptions
+from po_nas.research.fusion.design import Model
+from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
+
+__all__ = ["searcher"]
+
+F64 = NDArray[np.float64]
+_BELIEVED = Priors(means=(0.5, 0.75, 1.0))
+
+
+class _GivenOrder(GPProxies):
+    """`GPProxies` whose prior mean is a given order of the candidates (m,)."""
+
+    def __init__(self, domain: Domain, *, seed: int, options: ProxyBOOptions, order: F64, model: Model) -> None:
+        super().__init__(domain, seed=seed, options=options)
+        self._order, self._model = order, model
+
+    def features(self) -> ProxyFeatures:
+        base = super().features()
+        return self.domain.cache.get(
+            "features of an order", (base, self._order), None, lambda: replace(base, fused=self._order)
+        )
+
+    def _by_proxies(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+        return super()._by_proxies(features if self._model.first else super().features(), rng)
+
+    def model(self, features: ProxyFeatures) -> MarginalisedGP:
+        if not self._model.believed:
+            return super().model(features)
+
+        def make() -> MarginalisedGP:
+            parts = features.similarities
+            hypotheses = (
+                ModelHypothesis(parts[:-1], mean=True, probability=0.5),
+                ModelHypothesis(parts, mean=True, probability=0.5),
+            )
+            return MarginalisedGP(parts, features.fused, _BELIEVED, hypotheses)
+
+        return self.domain.cache.get("believed model", (features,), None, make)
+
+
+class _EncodingsAlone(GPProxies):
+    """`GPProxies` that sees no proxy; those pick their part of the initial design all the same."""
+
+    def model(self, features: ProxyFeatures) -> MarginalisedGP:
+        def make() -> MarginalisedGP:
+            parts = features.similarities[:-1]
+            return MarginalisedGP(parts, None, Priors(), (ModelHypothesis(parts, mean=False, probability=1.0),))
+
+        return self.domain.cache.get("encodings alone", (features,), None, make)
+
+
+def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], order: F64 | None = None) -> ProxyBO:
+    """A search by one of the study's models.
+
+    Args:
+        model: The model.
+        domain: The candidates.
+        seed: Of the search.
+        design: Size of the initial design, and how many of it the proxies pick.
+        order: The order (m,) that `model` asks for, of all candidates in their order.
+    """
+    given = {"initial": design[0], "initial_by_proxy": design[1]}
+    if model.method == "po_nas":
+        return PONAS(domain, seed=seed, options=PONAS.Options.model_validate(given))
+    options = ProxyBOOptions.model_validate(given)
+    if not model.proxies:
+        return _EncodingsAlone(domain, seed=seed, options=options)
+    if order is None:
+        return GPProxies(domain, seed=seed, options=options)
+    return _GivenOrder(domain, seed=seed, options=options, order=order, model=model)
