@@ -22,7 +22,7 @@ from po_nas.core.searcher import Domain, Searcher, SharedCache
 from po_nas.core.trial import Trial
 from po_nas.methods import registry
 from po_nas.proxy_scores.goals import with_goals
-from po_nas.runtime.front import front_trials, yardstick_of
+from po_nas.runtime.front import front_measure_of, front_trials
 
 METHODS = ("random", "nsga2", "mo_regularized_evolution", "gp_bo", "gp_proxies", "po_nas")
 TASKS = ("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120")
@@ -44,7 +44,7 @@ def searcher(objective: Objective, method: str, seed: int, budget: int) -> Searc
 
 def shares(objective: Objective, method: str, seed: int, at: Sequence[int]) -> list[float]:
     """Hypervolumes after so many evaluations, of that of the true front."""
-    yardstick, search = yardstick_of(objective), searcher(objective, method, seed, max(at))
+    front_measure, search = front_measure_of(objective), searcher(objective, method, seed, max(at))
     told, found = [], []
     for number in range(1, max(at) + 1):
         (trial,) = search.ask()
@@ -53,7 +53,7 @@ def shares(objective: Objective, method: str, seed: int, at: Sequence[int]) -> l
         told.append((trial, outcome))
         if number in at:
             _, losses = front_trials(told, objective.goals)
-            found.append(yardstick.hypervolume(losses) / (yardstick.true_volume or 1.0))
+            found.append(front_measure.hypervolume(losses) / (front_measure.true_volume or 1.0))
     return found
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,9 +51,7 @@ def search(
         # Its own configuration is the user's; the record of a run may be somebody else's.
         load_named(config.plugins, path, trust_of(trust))
     directory = out or _new_directory(config.benchmark, config.method.name, config.seed)
-    _with_progress(
-        directory, config.tracking, quiet, lambda callbacks: run_search(config, directory, callbacks=callbacks)
-    )
+    _with_progress(directory, config.tracking, quiet, partial(run_search, config, directory))
 
 
 def resume(directory: _RunDirectory, plugin: Plugins = None, trust: Trusted = False, quiet: _Quiet = False) -> None:
@@ -61,8 +60,8 @@ def resume(directory: _RunDirectory, plugin: Plugins = None, trust: Trusted = Fa
     from po_nas.runtime.run_directory import read_config
 
     tracking = read_config(directory).tracking
-    trusted = trust_of(trust)
-    _with_progress(directory, tracking, quiet, lambda callbacks: go_on(directory, callbacks=callbacks, trust=trusted))
+    go = partial(go_on, directory, trust=trust_of(trust), progress=False)
+    _with_progress(directory, tracking, quiet, go)
 
 
 def repair(
@@ -76,9 +75,7 @@ def repair(
     print(f"kept     {kept}\nlines    {to_line}\ngo on    po-nas resume {directory}")
 
 
-def _with_progress(
-    directory: Path, tracking: tuple[str, ...], quiet: bool, run: Callable[[list[Callback]], Result]
-) -> None:
+def _with_progress(directory: Path, tracking: tuple[str, ...], quiet: bool, run: Callable[..., Result]) -> None:
     from po_nas.runtime.tracking import make
     from po_nas.runtime.tracking.console import ConsoleCallback
     from po_nas.runtime.trial_errors import EvaluationsFailError
@@ -89,7 +86,7 @@ def _with_progress(
         callbacks.append(console)
     try:
         with _terminated_as_by_ctrl_c():
-            result = run(callbacks)
+            result = run(callbacks=callbacks)
     except EvaluationsFailError as error:
         print(f"po-nas: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -22,7 +22,7 @@ def draw_front(run: RunData) -> Figure:
     What was evaluated, the front of it, and the table's true front where it is known. With more than two objectives
     fronts are drawn as points, for they are no line in two of them.
     """
-    objectives, front = run.yardstick.goals.objectives, run.front()
+    objectives, front = run.front_measure.goals.objectives, run.front()
     figure = Figure(figsize=(4.0 * len(objectives), 3.9), layout="constrained")
     panels = figure.subplots(1, len(objectives), squeeze=False)[0]
     for place, axis in enumerate(panels[:-1], 1):
@@ -37,7 +37,7 @@ def draw_front(run: RunData) -> Figure:
 
 
 def _draw_panel(axis: Axes, run: RunData, front: list[TrialData], place: int) -> None:
-    objectives = run.yardstick.goals.objectives
+    objectives = run.front_measure.goals.objectives
     first, other = objectives[0], objectives[place]
     told = [trial for trial in run.told if trial.validation is not None]
     for label, chosen, colour, mark in (
@@ -49,8 +49,8 @@ def _draw_panel(axis: Axes, run: RunData, front: list[TrialData], place: int) ->
             axis.scatter(x, y, s=12, color=colour, marker=mark, lw=0.8, zorder=2, label=label)
     line = len(objectives) == 2
     points = np.array([[t.metrics[other.name], t.metrics[first.name]] for t in front]).reshape(-1, 2)
-    if run.yardstick.true is not None:
-        true = run.yardstick.true[:, [place, 0]] * (other.sign, first.sign)
+    if run.front_measure.true is not None:
+        true = run.front_measure.true[:, [place, 0]] * (other.sign, first.sign)
         true = true[np.argsort(true[:, 0], kind="stable")]
         axis.plot(*true.T, "--" if line else ".", color=COLOURS["optimum"], ms=3, lw=1.2, zorder=3, label="true front")
     if len(points):
@@ -67,11 +67,11 @@ def _draw_panel(axis: Axes, run: RunData, front: list[TrialData], place: int) ->
 def _focus(axis: Axes, run: RunData, front: list[TrialData], place: int) -> None:
     """Show what is around the fronts: evaluations far from them would squeeze them to nothing."""
     losses = run.losses(front)
-    if run.yardstick.true is not None:
-        losses = np.concatenate([losses, run.yardstick.true])
+    if run.front_measure.true is not None:
+        losses = np.concatenate([losses, run.front_measure.true])
     if not len(losses):
         return
-    objectives = run.yardstick.goals.objectives
+    objectives = run.front_measure.goals.objectives
     for which, limits in ((place, axis.set_xlim), (0, axis.set_ylim)):
         shown = losses[:, which] * objectives[which].sign
         low, high = float(shown.min()), float(shown.max())
@@ -80,7 +80,7 @@ def _focus(axis: Axes, run: RunData, front: list[TrialData], place: int) -> None
 
 
 def _draw_hypervolume(axis: Axes, run: RunData) -> None:
-    curve, true = run.hypervolumes(), run.yardstick.true_volume
+    curve, true = run.hypervolumes(), run.front_measure.true_volume
     shown = [volume / true for volume in curve] if true else curve
     axis.step(range(1, len(shown) + 1), shown, where="post", color=COLOURS["line"])
     if true:
@@ -92,14 +92,18 @@ def _draw_hypervolume(axis: Axes, run: RunData) -> None:
 
 def hypervolume_text(run: RunData) -> str:
     """The hypervolume of a run, its reference point, and the share of that of the true front, in words."""
-    yardstick, volume = run.yardstick, (run.hypervolumes() or [0.0])[-1]
+    front_measure, volume = run.front_measure, (run.hypervolumes() or [0.0])[-1]
     kept = [trial for trial in run.told if trial.validation is not None and trial.feasible]
     if not kept:
         return "hypervolume 0, nothing keeps the limits yet"
-    point = yardstick.by_name(yardstick.reference_of(run.losses(kept)))
+    point = front_measure.by_name(front_measure.reference_of(run.losses(kept)))
     said = ", ".join(f"{name} {value:.5g}" for name, value in point.items())
     text = f"hypervolume {volume:.5g} (reference point {said})"
-    return f"{text}, {volume / yardstick.true_volume:.4f} of that of the true front" if yardstick.true_volume else text
+    return (
+        f"{text}, {volume / front_measure.true_volume:.4f} of that of the true front"
+        if front_measure.true_volume
+        else text
+    )
 
 
 def preferred(run: RunData, index: int | None, weights: Mapping[str, float]) -> TrialData:
@@ -114,7 +118,7 @@ def preferred(run: RunData, index: int | None, weights: Mapping[str, float]) -> 
 
     Source: pseudo-weights, Deb, Multi-Objective Optimization Using Evolutionary Algorithms, Wiley 2001.
     """
-    front, names = run.front(), run.yardstick.goals.names
+    front, names = run.front(), run.front_measure.goals.names
     if not front:
         key, value = ("index", index) if index is not None else ("prefer", ", ".join(weights))
         raise ConfigError(key, value, "is of a front; this run has one objective, or nothing on its front yet")

@@ -129,8 +129,8 @@ def _cards(run: RunData, best: TrialData | None) -> str:
     front = run.front()
     if front:
         cards.append(("trials on the front", str(len(front))))
-        if run.yardstick.true_volume:
-            share = run.hypervolumes()[-1] / run.yardstick.true_volume
+        if run.front_measure.true_volume:
+            share = run.hypervolumes()[-1] / run.front_measure.true_volume
             cards.append(("hypervolume, of that of the true front", f"{share:.4f}"))
     broken = sum(not t.feasible for t in told)
     if broken:
@@ -157,7 +157,7 @@ def _plot(run: RunData) -> str:
 
 def _front(run: RunData) -> list[str]:
     """The front as a picture and a table, where there are several objectives."""
-    front, objectives = run.front(), run.yardstick.goals.objectives
+    front, objectives = run.front(), run.front_measure.goals.objectives
     if not front:
         return []
     plot = _svg(lambda: draw_front(run), "the front found and the true one, and the hypervolume over evaluations")

@@ -17,7 +17,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from po_nas.core.goals import Goals
 from po_nas.errors import RunDirectoryError, described
 from po_nas.evolution.front import front_of, hypervolume
-from po_nas.runtime.front import Yardstick
+from po_nas.runtime.front import FrontMeasure
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.loop import scored_of
 from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
@@ -98,7 +98,7 @@ class RunData:
     ended: str | None
     scored: Scored = field(default_factory=Scored)
     """What was spent on proxy scores up to the last trial that was asked for."""
-    yardstick: Yardstick = field(default_factory=lambda: Yardstick(Goals()))
+    front_measure: FrontMeasure = field(default_factory=lambda: FrontMeasure(Goals()))
     """Objectives and limits, and the true front where it is known."""
 
     def trust(self) -> Mapping[str, Any] | None:
@@ -143,11 +143,11 @@ class RunData:
     def front(self) -> list[TrialData]:
         """The trials that no other dominates, the best by the first objective first; none with one objective."""
         kept = self._kept(self.told)
-        return [kept[place] for place in front_of(self.losses(kept))] if self.yardstick.goals.several else []
+        return [kept[place] for place in front_of(self.losses(kept))] if self.front_measure.goals.several else []
 
     def losses(self, trials: Sequence[TrialData]) -> NDArray[np.float64]:
         """Values (n, k) of the objectives of trials that succeeded, turned so that lower is better."""
-        return self.yardstick.goals.losses([trial.metrics for trial in trials])
+        return self.front_measure.goals.losses([trial.metrics for trial in trials])
 
     def hypervolumes(self) -> list[float]:
         """The hypervolume after each finished trial, by the reference point of the whole run."""
@@ -155,7 +155,7 @@ class RunData:
         losses = self.losses(self._kept(told))
         if not len(losses):
             return [0.0] * len(told)
-        reference, curve = self.yardstick.reference_of(losses), []
+        reference, curve = self.front_measure.reference_of(losses), []
         for number in range(1, len(told) + 1):
             kept = self.losses(self._kept(told[:number]))
             curve.append(hypervolume(kept[front_of(kept)], reference))
@@ -199,7 +199,11 @@ class RunData:
             "trial": trial.number,
             "validation": trial.validation,
             "test": self._test(trial, best),
-            **({"objectives": {n: trial.metrics[n] for n in names}} if (names := self.yardstick.goals.names) else {}),
+            **(
+                {"objectives": {n: trial.metrics[n] for n in names}}
+                if (names := self.front_measure.goals.names)
+                else {}
+            ),
         }
 
     def _test(self, trial: TrialData, best: TrialData | None) -> float | None:
@@ -226,7 +230,7 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
     events = read_journal(path).events if path.exists() else ()
     summary = read_summary(directory)
     try:
-        yardstick = Yardstick.from_json(record.goals)
+        front_measure = FrontMeasure.from_json(record.goals)
     except (KeyError, TypeError, ValueError) as error:
         raise RunDirectoryError(directory, f"its config.yaml cannot be read (goals: {described(error)})") from error
     asked: dict[int, dict[str, Any]] = {}
@@ -241,7 +245,7 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
             asked[event["number"]] |= {
                 "validation": metrics.get("validation"),
                 "metrics": metrics,
-                "feasible": not metrics or yardstick.goals.feasible(metrics),
+                "feasible": not metrics or front_measure.goals.feasible(metrics),
                 "reason": event.get("reason"),
                 "cost_s": event["cost_s"],
                 **{k: event.get(k) for k in ("clock_s", "elapsed_s")},
@@ -259,5 +263,5 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         summary=None if summary is None else summary.to_dict(),
         ended=ended,
         scored=scored,
-        yardstick=yardstick,
+        front_measure=front_measure,
     )

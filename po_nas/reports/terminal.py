@@ -88,9 +88,9 @@ def _print_front(console: Console, run: RunData) -> None:
     """Print limits that were broken, the front and its hypervolume, where there are objectives and limits."""
     broken = sum(not trial.feasible for trial in run.told)
     if broken:
-        limits = " and ".join(limit.text for limit in run.yardstick.goals.measured_limits)
+        limits = " and ".join(limit.text for limit in run.front_measure.goals.measured_limits)
         _say(console, f"{broken} evaluations break a limit: {limits}")
-    front, goals = run.front(), run.yardstick.goals
+    front, goals = run.front(), run.front_measure.goals
     if not front:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)

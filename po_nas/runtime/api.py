@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,6 +53,7 @@ from po_nas.runtime.setup import (
     with_current_options,
 )
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
+from po_nas.runtime.tracking.console import ConsoleCallback
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
 from po_nas.runtime.warm_start import directories, from_json, gather, to_json
 from po_nas.training.objective import TrainingObjective
@@ -99,6 +102,7 @@ def search(
     training: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
     callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
     metrics: Sequence[str] | Mapping[str, Any] | None = None,
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
@@ -134,6 +138,7 @@ def search(
         warm_start: The directory of an earlier run in the same space, or several: evaluations of the same task are
             told to the method and not made again, those of other tasks serve methods that use proxies as a proxy more.
         callbacks: Told of every step.
+        progress: Show evaluations, incumbent and the time left on stderr; default: where that is a terminal.
         metrics: The old name of `proxies`.
 
     Raises:
@@ -164,7 +169,22 @@ def search(
         },
     )
     own = None if isinstance(given, str) else given
-    return run_search(config, path, callbacks=callbacks, objective=own, kind=kind, known_metrics=known_metrics)
+    with _shown(progress, path) as shown:
+        told = (*callbacks, *shown)
+        return run_search(config, path, callbacks=told, objective=own, kind=kind, known_metrics=known_metrics)
+
+
+@contextmanager
+def _shown(progress: bool | None, path: Path) -> Iterator[list[Callback]]:
+    """The callback that shows progress, if that is wanted; the terminal is left as it was."""
+    if not (sys.stderr.isatty() if progress is None else progress):
+        yield []
+        return
+    console = ConsoleCallback(path)
+    try:
+        yield [console]
+    finally:
+        console.close()
 
 
 Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
@@ -285,6 +305,7 @@ def resume(
     known_metrics: KnownFunctions | None = None,
     method: type[Searcher] | Searcher | None = None,
     trust: Trust = False,
+    progress: bool | None = None,
 ) -> Result:
     """Go on with an interrupted run; a finished one is returned as it is.
 
@@ -300,6 +321,7 @@ def resume(
         method: Where it was started with a class or instance that has no registered name: that one.
         trust: Loads the plug-ins that the run names although they are not known here; otherwise that is an
             `UntrustedPluginError`. Plug-ins of a search that this user started are known, until they are edited.
+        progress: As for `search`.
 
     Raises:
         SpaceChangedError: When the space is no longer the one of the record.
@@ -333,8 +355,8 @@ def resume(
     set_up_scoring(config, objective, executor)
     searcher = make_searcher(config, objective, earlier, kind=kind)
     try:
-        with RunDirectory(path) as directory:
-            return _run(config, directory, objective, searcher, executor, callbacks)
+        with RunDirectory(path) as directory, _shown(progress, path) as shown:
+            return _run(config, directory, objective, searcher, executor, (*callbacks, *shown))
     finally:
         executor.close()
 

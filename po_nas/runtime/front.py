@@ -14,14 +14,14 @@ from po_nas.core.objective import Objective, Outcome
 from po_nas.core.trial import Trial
 from po_nas.evolution.front import front_of, hypervolume, reference_point
 
-__all__ = ["Yardstick", "front_trials", "yardstick_of"]
+__all__ = ["FrontMeasure", "front_measure_of", "front_trials"]
 
 F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """What fronts of a run are measured by; losses are lower = better.
+class FrontMeasure:
+    """How fronts of a run are measured; losses are lower = better.
 
     Attributes:
         goals: Objectives, k of them, and limits.
@@ -60,7 +60,7 @@ class Yardstick:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Yardstick:
+    def from_json(cls, told: Mapping[str, Any]) -> FrontMeasure:
         """What `to_json` has written; raises KeyError, TypeError or ValueError for anything else."""
         if not told:
             return cls(Goals())
@@ -73,19 +73,19 @@ class Yardstick:
         return _measured(goals, None if rows is None else np.array(rows, dtype=np.float64) * signs)
 
 
-def _measured(goals: Goals, true: F64 | None) -> Yardstick:
+def _measured(goals: Goals, true: F64 | None) -> FrontMeasure:
     if true is None or not len(true):
-        return Yardstick(goals)
+        return FrontMeasure(goals)
     reference = reference_point(true)
-    return Yardstick(goals, true, reference, hypervolume(true, reference))
+    return FrontMeasure(goals, true, reference, hypervolume(true, reference))
 
 
-def yardstick_of(objective: Objective) -> Yardstick:
-    """By what fronts of a search are measured; the true front is that of the table, if it has all that is asked for."""
+def front_measure_of(objective: Objective) -> FrontMeasure:
+    """How fronts of a search are measured; the true front is that of the table, if it has all that is asked for."""
     goals, table = objective.goals, objective.recorded
     names = {*goals.names, *(limit.metric.name for limit in goals.limits)}
     if not goals.several or table is None or not names <= set(table.columns):
-        return Yardstick(goals)
+        return FrontMeasure(goals)
     losses = np.stack([metric.sign * table.columns[metric.name] for metric in goals.objectives], axis=1)
     kept = np.ones(len(losses), dtype=bool)
     for limit in goals.limits:

@@ -19,7 +19,7 @@ from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, Progress, RunInfo
 from po_nas.runtime.executors.base import Completed, Executor, Lost
 from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
-from po_nas.runtime.front import front_trials, yardstick_of
+from po_nas.runtime.front import front_measure_of, front_trials
 from po_nas.runtime.journal import SCHEMA, Event, EventSink
 from po_nas.runtime.scoring import Scored, ScoringMeter
 from po_nas.runtime.trial_errors import EvaluationsFailError
@@ -59,7 +59,7 @@ class Loop:
         self.save_details, self._stop_on_failures = save_details, stop_on_failures
         executor.on_lost = self._lost
         self.incumbent: tuple[Trial, Outcome] | None = None
-        self.yardstick = yardstick_of(objective)
+        self.front_measure = front_measure_of(objective)
         self.told: list[tuple[Trial, Outcome]] = []
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
@@ -307,9 +307,9 @@ class Loop:
             spent = time.perf_counter() - self._started - self._longest_scoring_s
             eta = max(0.0, spent) / self._session_told * (limit - self.ledger.told)
         front = volume = None
-        if self.yardstick.goals.several:
-            trials, losses = front_trials(self.told, self.yardstick.goals)
-            front, volume = len(trials), self.yardstick.hypervolume(losses)
+        if self.front_measure.goals.several:
+            trials, losses = front_trials(self.told, self.front_measure.goals)
+            front, volume = len(trials), self.front_measure.hypervolume(losses)
         return Progress(
             evaluations=self.ledger.told,
             failed=self.ledger.failed,
@@ -322,7 +322,7 @@ class Loop:
             eta_s=eta,
             front=front,
             hypervolume=volume,
-            true_hypervolume=self.yardstick.true_volume,
+            true_hypervolume=self.front_measure.true_volume,
         )
 
     def notify(self, hook: str, *arguments: Any) -> None:

@@ -12,7 +12,7 @@ from po_nas.core.objective import Objective
 from po_nas.core.searcher import Searcher
 from po_nas.runtime.callbacks import RunInfo
 from po_nas.runtime.config import SearchConfig
-from po_nas.runtime.front import front_trials, yardstick_of
+from po_nas.runtime.front import front_measure_of, front_trials
 from po_nas.runtime.loop import Loop, regret
 from po_nas.runtime.run_directory import Result, RunDirectory
 from po_nas.spaces.base import Architecture
@@ -30,7 +30,7 @@ def write_start(directory: RunDirectory, config: SearchConfig, objective: Object
         config,
         plain(protocol_of(objective)),
         plain({name: None if found is None else found[0] for name, found in optima.items()}),
-        plain(yardstick_of(objective).to_json()),
+        plain(front_measure_of(objective).to_json()),
     )
 
 
@@ -100,7 +100,7 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
     regret_test = None
     if test is not None and optimum_test is not None:
         regret_test = optimum_test[0] - test if objective.metric.maximize else test - optimum_test[0]
-    goals, yardstick = objective.goals, loop.yardstick
+    goals, front_measure = objective.goals, loop.front_measure
     front: list[dict[str, Any]] = []
     volume = reference = None
     if goals.several:
@@ -114,8 +114,8 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
             }
             for trial, outcome in trials
         ]
-        volume = yardstick.hypervolume(losses)
-        reference = yardstick.by_name(yardstick.reference_of(losses)) if len(losses) else None
+        volume = front_measure.hypervolume(losses)
+        reference = front_measure.by_name(front_measure.reference_of(losses)) if len(losses) else None
     return Result(
         benchmark=config.benchmark,
         method=config.method.name,
@@ -144,7 +144,7 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
         infeasible=sum(o.failure is None and not goals.feasible(o.metrics) for _, o in loop.told),
         front=front,
         hypervolume=volume,
-        hypervolume_true=yardstick.true_volume,
+        hypervolume_true=front_measure.true_volume,
         reference_point=reference,
     )
 

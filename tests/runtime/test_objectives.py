@@ -87,7 +87,7 @@ def test_the_front_of_the_whole_table_is_the_true_one(tmp_path):
     assert found.regret_validation == 0
     run = load_run(tmp_path / "run")
     assert run.hypervolumes() == sorted(run.hypervolumes())
-    np.testing.assert_allclose(run.losses(run.front()), run.yardstick.true)
+    np.testing.assert_allclose(run.losses(run.front()), run.front_measure.true)
 
 
 @pytest.mark.parametrize("method", ["gp_bo", "po_nas", pytest.param("gp_proxies", marks=pytest.mark.slow), "nsga2"])

@@ -371,6 +371,25 @@ def test_a_broken_callback_does_not_stop_the_search(tmp_path, caplog):
     assert [record.args for record in caplog.records] == [("Broken", "on_tell")] * 12
 
 
+@pytest.mark.parametrize(("progress", "terminal"), [(True, False), (False, True), (None, True), (None, False)])
+def test_progress_is_shown_where_it_is_wanted(tmp_path, capsys, monkeypatch, progress, terminal):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    shown = terminal if progress is None else progress
+    out = tmp_path / "run"
+    po_nas.search(
+        benchmark=ToyObjective(spaces.get("transnas_micro")), method="random", budget=6, out=out, progress=progress
+    )
+    assert ("6/6 evaluations" in capsys.readouterr().err) == shown
+    journal = out / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-3]))
+    (out / "summary.json").unlink()
+    po_nas.resume(out, objective=ToyObjective(spaces.get("transnas_micro")), progress=progress)
+    printed = capsys.readouterr()
+    assert ("6/6 evaluations" in printed.err) == shown
+    assert printed.out == ""
+
+
 def test_progress_is_complete(tmp_path):
     seen = []
 
