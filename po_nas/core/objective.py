@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.goals import Goals, Metric
-from po_nas.core.proxy_source import ProxySource
+from po_nas.core.proxy_source import ComputedProxySource, ProxySource, Watch
 from po_nas.errors import IncompleteObjectiveError, UnknownNameError
 from po_nas.spaces.base import Architecture, Space
 
@@ -179,6 +179,11 @@ class Objective(ABC):
             raise UnknownNameError("metric that is known without an evaluation", names[0], ())
         return {}
 
+    def watch(self, watch: Watch) -> None:
+        """From now on, say what is computed without an evaluation: proxy scores, and metrics that are known."""
+        if isinstance(self.proxies, ComputedProxySource):
+            self.proxies.watch(watch)
+
     def completed(self, architecture: Architecture, outcome: Outcome) -> Outcome:
         """An outcome of this architecture with the metrics that `goals` asks for and that are known.
 
@@ -234,6 +239,11 @@ class ObjectiveWrapper(Objective):
     def known(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
         return self.objective.known(architectures, names)
 
+    def watch(self, watch: Watch) -> None:
+        self.objective.watch(watch)
+        if self.proxies is not self.objective.proxies and isinstance(self.proxies, ComputedProxySource):
+            self.proxies.watch(watch)
+
     def completed(self, architecture: Architecture, outcome: Outcome) -> Outcome:
         return self.objective.completed(architecture, outcome)
 
@@ -264,6 +274,7 @@ class _Older(ObjectiveWrapper):
     recorded = None
     known = Objective.known
     completed = Objective.completed
+    watch = Objective.watch
 
 
 _REQUIRED = ("name", "space", "metric", "evaluate")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from po_nas.core.goals import SIGNAL, Goals, Limit, Metric, read_limits
 from po_nas.core.objective import Objective, ObjectiveWrapper, Outcome
-from po_nas.core.proxy_source import ComputedProxySource, ProxySource
+from po_nas.core.proxy_source import ComputedProxySource, ProxySource, Watch
 from po_nas.errors import ConfigError, UnknownNameError, described
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.proxy_scores.own_networks import buildable, declared_space
@@ -57,7 +57,18 @@ class KnownMetrics:
         self, objective: Objective, functions: Mapping[str, Callable[[dict[str, Any]], float]], samples: int
     ) -> None:
         self._objective, self._functions, self._samples = objective, dict(functions), samples
-        self._computed: dict[str, ProxySource] = {}
+        self._computed: dict[str, ComputedProxies] = {}
+        self._watch: Watch | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, where nobody watches."""
+        return {**self.__dict__, "_watch": None}
+
+    def watch(self, watch: Watch) -> None:
+        """From now on, say what is computed."""
+        self._watch = watch
+        for source in self._computed.values():
+            source.watch(watch)
 
     def names(self) -> list[str]:
         """What can be asked for, registered proxies that would have to be computed left out."""
@@ -130,6 +141,8 @@ class KnownMetrics:
             space = self._objective.space
             options, batch = self._objective.example_inputs(self._samples)
             self._computed[name] = ComputedProxies(space, [name], batch, network=options)
+            if self._watch is not None:
+                self._computed[name].watch(self._watch)
             if declared_space(space) is not None:
                 buildable(space, options)
         return self._computed[name]
@@ -158,6 +171,10 @@ class _WithGoals(ObjectiveWrapper):
     def __init__(self, objective: Objective, goals: Goals, known: KnownMetrics, space: Space) -> None:
         super().__init__(objective)
         self._goals, self._known, self._space = goals, known, space
+
+    def watch(self, watch: Watch) -> None:
+        super().watch(watch)
+        self._known.watch(watch)
 
     @property
     def space(self) -> Space:

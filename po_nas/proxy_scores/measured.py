@@ -7,7 +7,7 @@ import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from po_nas.core.goals import Metric
 from po_nas.core.objective import Objective, ObjectiveWrapper, Outcome
+from po_nas.core.proxy_source import ScoringStep, Watch
 from po_nas.errors import ConfigError, ScoreCacheError, UnsupportedModuleError
 from po_nas.proxy_scores.computed import networks_key
 from po_nas.spaces.base import Architecture
@@ -81,6 +82,15 @@ class _Measured(ObjectiveWrapper):
         super().__init__(objective)
         self._added, self._settings, self._path = {metric.name: metric for metric in added}, settings, path
         self._memory: dict[Architecture, float] = {}
+        self._watch: Watch | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, where nobody watches."""
+        return {**self.__dict__, "_watch": None}
+
+    def watch(self, watch: Watch) -> None:
+        super().watch(watch)
+        self._watch = watch
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -90,19 +100,21 @@ class _Measured(ObjectiveWrapper):
         own = MEMORY.name in names and MEMORY.name in self._added
         found = dict(self.objective.known(architectures, [n for n in names if not (own and n == MEMORY.name)]))
         if own:
+            self._say(ScoringStep(wanted=len({*architectures} - self._memory.keys())))
             found[MEMORY.name] = np.array([self._memory_of(a) for a in architectures], dtype=np.float64)
         return found
 
     def _memory_of(self, architecture: Architecture) -> float:
         if architecture not in self._memory:
-            network, batch = self._network(architecture, "meta")
-            try:
-                self._memory[architecture] = peak_memory(network, batch)
-            except UnsupportedModuleError:
-                # Some operators have no shapes without numbers.
-                network, batch = self._network(architecture, "cpu")
-                self._memory[architecture] = peak_memory(network, batch)
+            # On the device "meta", where nothing is computed, operators take longer than those of small networks.
+            network, batch = self._network(architecture, "cpu")
+            self._memory[architecture] = peak_memory(network, batch)
+            self._say(ScoringStep(computed=1))
         return self._memory[architecture]
+
+    def _say(self, step: ScoringStep) -> None:
+        if self._watch is not None and step != ScoringStep():
+            self._watch(step)
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         outcome = self.objective.evaluate(architecture, seed=seed, fidelity=fidelity)

@@ -11,7 +11,6 @@ from typing import Any
 
 from po_nas._version import __version__
 from po_nas.core.objective import Objective, Outcome
-from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
 from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
@@ -69,8 +68,7 @@ class Loop:
         self._meter = ScoringMeter(lambda progress: self.notify("on_score", progress))
         self._scored_before = self._scored_asked = Scored()
         self._longest_scoring_s = 0.0
-        if isinstance(objective.proxies, ComputedProxySource):
-            objective.proxies.watch(self._meter)
+        objective.watch(self._meter)
 
     @property
     def elapsed_s(self) -> float:

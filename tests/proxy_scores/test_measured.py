@@ -15,6 +15,7 @@ from po_nas.core.objective import Objective, Outcome
 from po_nas.errors import ConfigError
 from po_nas.proxy_scores import measured
 from po_nas.proxy_scores.measured import LatencySettings, with_measured
+from po_nas.runtime.callbacks import Callback
 from po_nas.spaces.declared import declare
 from proxies.profiling import Latency, peak_memory
 from tests.errors import raised
@@ -99,7 +100,12 @@ def test_memory_is_known_without_an_evaluation(tmp_path):
     assert objective.metrics["memory"].known
     drawn = [objective.space.sample(np.random.default_rng(seed)) for seed in range(5)]
     wanted = [peak_memory(objective.space.build(a), torch.ones(2, 7)) for a in drawn]
+    steps = []
+    objective.watch(steps.append)
     assert objective.known(drawn, ["memory"])["memory"].tolist() == wanted
+    assert objective.known(drawn, ["memory"])["memory"].tolist() == wanted
+    assert sum(step.wanted for step in steps) == sum(step.computed for step in steps) == len(set(drawn))
+    assert pickle.loads(pickle.dumps(objective)).known(drawn[:1], ["memory"])["memory"] == wanted[0]
 
 
 def test_nothing_is_added_that_is_there_or_not_wanted(tmp_path):
@@ -116,6 +122,12 @@ def test_a_device_that_is_not_here(tmp_path):
 
 def test_a_search_with_both(tmp_path, clock, monkeypatch):
     monkeypatch.setenv("PO_NAS_CACHE", str(tmp_path / "cache"))
+    seen = []
+
+    class Watching(Callback):
+        def on_score(self, progress):
+            seen.append(progress)
+
     result = po_nas.search(
         benchmark=Told(),
         method="nsga2",
@@ -123,6 +135,7 @@ def test_a_search_with_both(tmp_path, clock, monkeypatch):
         objectives={"validation": "max", "latency_ms": "min"},
         constraints={"memory_mb": "<= 0.005"},
         latency={"seconds": 0.01},
+        callbacks=[Watching()],
         out=tmp_path / "run",
     )
     events = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
@@ -130,3 +143,4 @@ def test_a_search_with_both(tmp_path, clock, monkeypatch):
     assert len(told) + result.failed == 12
     assert all(metrics["latency"] > 0 and metrics["memory"] <= 0.005 for metrics in told)
     assert result.front
+    assert seen[-1].done == seen[-1].wanted == len(seen) // 2, "memory is computed one by one, and said"
