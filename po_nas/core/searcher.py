@@ -267,10 +267,23 @@ class Searcher(ABC):
 
         What breaks a limit is below everything that has kept them so far, the lower the farther it is beyond.
         """
+        if outcome.validation is None or not self.domain.goals.measured_limits:
+            return self.signal(outcome)
+        told = len(self._told) + len(self._custom)
+        if self._limited[0] != told:
+            self._limited = told, *self._worst_feasible(self.successes)
+        return self._below_others(outcome, *self._limited[1:])
+
+    def scores(self, told: Sequence[Observation]) -> NDArray[np.float64]:
+        """The scores (n,) of n observations, as if there were no others: for what is to depend on these alone."""
+        worst, spread = self._worst_feasible(told)
+        return np.array([self._below_others(o.outcome, worst, spread) for o in told], dtype=np.float64)
+
+    def _below_others(self, outcome: Outcome, worst: float, spread: float) -> float:
+        """The search signal; below `worst`, by at most `spread`, for what breaks a limit."""
         if outcome.validation is not None and self.domain.goals.measured_limits:
             violation = float(self.domain.goals.violations([outcome.metrics])[0])
             if violation > 0:
-                worst, spread = self._worst_feasible()
                 return worst - spread * (1.0 - 0.5 / (1.0 + violation))
         return self.signal(outcome)
 
@@ -280,14 +293,11 @@ class Searcher(ABC):
             return -np.inf
         return outcome.validation if self.domain.maximize else -outcome.validation
 
-    def _worst_feasible(self) -> tuple[float, float]:
-        """The lowest score among observations that keep all limits, and the distance from the highest (or 1)."""
-        told = len(self._told) + len(self._custom)
-        if self._limited[0] != told:
-            kept = [o.outcome for o in self.successes if self.domain.goals.feasible(o.outcome.metrics)]
-            scores = [self.score(outcome) for outcome in kept] or [0.0]
-            self._limited = told, min(scores), (max(scores) - min(scores)) or 1.0
-        return self._limited[1:]
+    def _worst_feasible(self, told: Iterable[Observation]) -> tuple[float, float]:
+        """The lowest signal among observations that keep all limits, and the distance from the highest (or 1)."""
+        succeeded = (o.outcome for o in told if o.outcome.validation is not None)
+        signals = [self.signal(o) for o in succeeded if self.domain.goals.feasible(o.metrics)] or [0.0]
+        return min(signals), (max(signals) - min(signals)) or 1.0
 
     def best_first(self, told: Iterable[Observation]) -> list[Architecture]:
         """The architectures of observations, the best by `score` first; equal ones in the order given."""

@@ -231,7 +231,7 @@ class PONASPaper(Searcher):
         ensemble = FusionEnsemble(members=o.members, loss=loss, settings=settings)
         seed = int(self.seed_sequence("model", number).generate_state(1)[0])
         inputs = self._graphs([ob.trial.architecture for ob in usable])
-        targets = torch.from_numpy(fractions(np.array([self.score(ob.outcome) for ob in usable]))).float()
+        targets = torch.from_numpy(fractions(self.scores(usable))).float()
         scores = _tensor(self._normaliser.transform(candidates.scores[rows]))
         return _Fitted(
             ensemble.fit(self._encoder.embed(inputs), scores, targets, seed, budget=self.domain.max_evaluations)

@@ -58,11 +58,11 @@ class PWLNAS(RoundSearcher):
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
     ) -> Sequence[Architecture]:
         o = self.options
-        alive = usable[-o.population :]
+        alive, scores = usable[-o.population :], self.scores(usable)[-o.population :]
 
         def winner() -> Architecture:
             drawn = rng.choice(len(alive), size=min(o.tournament, len(alive)), replace=False)
-            best: Observation = max((alive[i] for i in sorted(drawn)), key=lambda ob: self.score(ob.outcome))
+            best: Observation = alive[max(sorted(drawn), key=lambda i: float(scores[i]))]
             return best.trial.architecture
 
         return mutants(self.domain, known, o.candidates, winner, rng)

@@ -121,7 +121,7 @@ class RoundSearcher(Searcher):
     ) -> Members:
         """Networks trained on `usable`, by default on graph encodings; the search signal as `fractions`."""
         inputs, n = inputs or self.encodings(ob.trial.architecture for ob in usable), len(usable)
-        targets = torch.from_numpy(fractions(np.array([self.score(ob.outcome) for ob in usable]))).float()
+        targets = torch.from_numpy(fractions(self.scores(usable))).float()
         return train_members(
             network,
             inputs,
@@ -150,7 +150,7 @@ class MutantSearcher(RoundSearcher):
     def candidates(
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator
     ) -> Sequence[Architecture]:
-        turn = itertools.cycle(top_parents(lambda ob: self.score(ob.outcome), usable, self.options.parents))
+        turn = itertools.cycle(top_parents(self.scores(usable), usable, self.options.parents))
         return mutants(self.domain, known, self.options.candidates, lambda: next(turn), rng)
 
 
@@ -181,9 +181,9 @@ def mutants(
     return found
 
 
-def top_parents(score: Callable[[Observation], float], usable: Sequence[Observation], count: int) -> list[Architecture]:
-    """The `count` best evaluated architectures, the best first."""
-    return [ob.trial.architecture for ob in sorted(usable, key=lambda ob: -score(ob))[:count]]
+def top_parents(scores: NDArray[np.float64], usable: Sequence[Observation], count: int) -> list[Architecture]:
+    """The `count` best of n evaluated architectures by their scores (n,), the best first."""
+    return [usable[place].trial.architecture for place in np.argsort(-scores, kind="stable")[:count]]
 
 
 def fractions(scores: NDArray[np.float64]) -> NDArray[np.float64]:

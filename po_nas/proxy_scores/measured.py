@@ -34,35 +34,47 @@ MEMORY = Metric("memory", "MB", maximize=False, known=True)
 class LatencySettings(NamedTuple):
     """Where latency is measured and for how long, see `proxies.profiling.measure_latency`; `samples` of a batch."""
 
-    device: str
-    threads: int
-    samples: int
-    seconds: float
+    device: str = "cpu"
+    threads: int = 1
+    samples: int = 1
+    seconds: float = 0.5
 
 
-def with_measured(objective: Objective, wanted: Iterable[str], settings: LatencySettings, path: Path) -> Objective:
+def with_measured(
+    objective: Objective, wanted: Iterable[str], settings: LatencySettings | None, path: Path
+) -> Objective:
     """The same objective with the metrics ``latency`` and ``memory``, as far as they are wanted and it has none such.
 
     Memory is known without an evaluation. Latency is measured where the evaluation runs, once for an architecture: it
     is kept in a file, for each machine and setting.
 
+    A function of the user's may tell a latency or memory of its own. Of such an objective the metrics are wanted where
+    the unit is at the end of the name, or where there are `settings`.
+
     Args:
         objective: Any whose space has networks.
         wanted: Names of metrics, which may have the unit at their end.
-        settings: For the latency.
+        settings: For the latency; None: the processor, one thread, one sample.
         path: The file of latencies (SQLite, local disk).
 
     Raises:
         ConfigError: For a device that is not here.
+        UnknownNameError: For a space without networks, and `DeclarationError` for a declared one.
     """
-    source = objective.proxies
+    source, names = objective.proxies, set(wanted)
     have = {*objective.metrics, *(() if source is None else source.names)}
-    asked = {name.removesuffix(f"_{metric.unit.lower()}") for metric in (LATENCY, MEMORY) for name in wanted}
-    added = [metric for metric in (LATENCY, MEMORY) if metric.name in asked - have]
+    added = []
+    for metric, chosen in ((LATENCY, settings is not None), (MEMORY, False)):
+        with_unit = f"{metric.name}_{metric.unit.lower()}" in names
+        meant = metric.name in names and (chosen or not objective.more_metrics)
+        if metric.name not in have and (with_unit or meant):
+            added.append(metric)
     if not added:
         return objective
+    settings = settings or LatencySettings()
     if LATENCY in added:
         _device(settings.device)
+    objective.example_inputs(settings.samples)
     return _Measured(objective, added, settings, path)
 
 
@@ -118,8 +130,7 @@ class _Measured(ObjectiveWrapper):
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         outcome = self.objective.evaluate(architecture, seed=seed, fidelity=fidelity)
-        wanted = LATENCY.name in self._added and isinstance(outcome, Outcome) and outcome.failure is None
-        if not wanted or LATENCY.name in outcome.metrics:
+        if LATENCY.name not in self._added or not isinstance(outcome, Outcome) or outcome.failure is not None:
             return outcome
         try:
             latency = self._latency_of(architecture)

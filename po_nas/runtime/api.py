@@ -133,7 +133,8 @@ def search(
             without an evaluation is never proposed; what only an evaluation tells is learned from the evaluations.
         known_metrics: Metrics that a function of the configuration knows without an evaluation, by name.
         latency: How the metric ``latency`` (ms) is measured where an objective or limit is on it and none is on record:
-            ``device``, ``threads``, ``samples`` of the batch, ``seconds``. So is ``memory`` (MB) counted.
+            ``device``, ``threads``, ``samples`` of the batch, ``seconds``. A function may tell a latency of its own;
+            then ``latency_ms``, or these settings, say that it is to be measured.
         training: Options of benchmarks that train.
         warm_start: The directory of an earlier run in the same space, or several: evaluations of the same task are
             told to the method and not made again, those of other tasks serve methods that use proxies as a proxy more.
@@ -164,7 +165,7 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
-            "latency": dict(latency or {}),
+            "latency": None if latency is None else dict(latency),
             "training": dict(training or {}),
         },
     )

@@ -173,8 +173,8 @@ class SearchConfig(Settings):
     known_metrics: dict[str, str] = Field(
         {}, description="metrics known without an evaluation, each by a function of a plug-in: known_metrics.size=size"
     )
-    latency: LatencyConfig = Field(
-        LatencyConfig(), description="how the metric latency is measured where none is on record: latency.device=cuda"
+    latency: LatencyConfig | None = Field(
+        None, description="how the metric latency is measured where none is on record: latency.device=cuda"
     )
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"

@@ -79,7 +79,7 @@ def make_objective(
         name: function_of_plugins(f"known_metrics.{name}", function, config.plugins)
         for name, function in config.known_metrics.items()
     }
-    latency = LatencySettings(**config.latency.model_dump())
+    latency = None if config.latency is None else LatencySettings(**config.latency.model_dump())
     names = [name for name in (*config.objectives, *config.constraints) if name not in {**named, **(functions or {})}]
     return with_goals(
         with_measured(found, names, latency, cache_folder() / "latency.sqlite"),

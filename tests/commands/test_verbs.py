@@ -23,6 +23,7 @@ from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.reports import terminal
 from po_nas.reports.run import load_run
+from po_nas.runtime.trial_errors import EvaluationsFailError
 from tests.errors import check, one_line
 
 
@@ -54,7 +55,8 @@ VERBS = [
     ["spaces", "describe"], ["spaces", "sample"], ["benchmarks"], ["benchmarks", "list"], ["benchmarks", "describe"],
     ["methods"], ["methods", "list"], ["methods", "describe"], ["data"], ["data", "list"], ["data", "get"],
     ["data", "verify"], ["data", "convert"], ["losses"], ["losses", "list"], ["losses", "describe"],
-    ["study"], ["study", "losses"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
+    ["study"], ["study", "losses"],
+    ["study", "fusion"], ["proxies"], ["proxies", "list"], ["proxies", "describe"], ["proxies", "score"],
     ["proxies", "correlate"], ["proxies", "agree"], ["proxies", "tabulate"], ["surrogates"], ["surrogates", "list"],
     ["surrogates", "describe"], ["compare"], ["train"], ["evolve"], ["evolve", "proxy"], ["evolve", "reference"],
     ["evolve", "loss"], ["study", "evolved-proxies"],
@@ -222,7 +224,8 @@ def test_export_without_a_success(tmp_path):
     from po_nas.testing import ToyObjective
 
     toy = ToyObjective(spaces.get("transnas_micro"), fail_every=1)
-    po_nas.search(benchmark=toy, method="random", budget=3, out=tmp_path / "run")
+    with pytest.raises(EvaluationsFailError):
+        po_nas.search(benchmark=toy, method="random", budget=3, out=tmp_path / "run")
     error = refused("export", tmp_path / "run")
     assert isinstance(error, RunDirectoryError)
     check(error, path=tmp_path / "run")

@@ -13,15 +13,17 @@ from po_nas.compare.design import ComparisonConfig, load_comparison
 from po_nas.compare.measures import MEASURES
 from po_nas.core.settings import validated
 from po_nas.research.evolved_proxies.design import load_evolved_study
+from po_nas.research.fusion.design import load_fusion_study
 from po_nas.research.loss_study.design import load_loss_study
 from po_nas.runtime.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 LOSSES = sorted(CONFIGS.glob("studies/losses_*.yaml"))
+FUSION = sorted(CONFIGS.glob("studies/fusion*.yaml"))
 EVOLVED = sorted(CONFIGS.glob("studies/evolved_proxies*.yaml"))
 PUBLISHED = sorted(CONFIGS.glob("published/*.yaml"))
 NUMBERS = {path: yaml.safe_load(path.read_text(encoding="utf-8")).get("published") for path in PUBLISHED}
-COMPARISONS = sorted({*CONFIGS.glob("studies/*.yaml"), *PUBLISHED} - {*LOSSES, *EVOLVED})
+COMPARISONS = sorted({*CONFIGS.glob("studies/*.yaml"), *PUBLISHED} - {*LOSSES, *EVOLVED, *FUSION})
 SEARCHES = sorted(CONFIGS.glob("*.yaml"))
 EVERY = sorted(CONFIGS.rglob("*.yaml"))
 
@@ -53,6 +55,11 @@ def test_repeated_keys_are_seen():
 @pytest.mark.parametrize("path", EVOLVED, ids=name)
 def test_studies_of_evolved_metrics_are_valid(path):
     assert load_evolved_study(path).problems
+
+
+@pytest.mark.parametrize("path", FUSION, ids=name)
+def test_studies_of_fusion_are_valid(path):
+    assert load_fusion_study(path).benchmarks()
 
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=name)

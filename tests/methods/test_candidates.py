@@ -82,10 +82,8 @@ def test_without_metrics_nothing_is_spent(method):
 
 class WithProxies(ToyObjective):
     @property
-    def metrics(self):
+    def proxies(self):
         return ToyMetrics(self.space)
-
-    proxies = metrics
 
 
 def test_searches_share_what_the_runner_hands_them():

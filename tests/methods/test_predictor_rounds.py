@@ -65,7 +65,7 @@ def test_mutants_are_near_their_parents_and_not_known():
     method = methods.registry.get("random")(domain, seed=1)
     drive(method, objective.value, 12)
     known = method.observations
-    parents = top_parents(lambda ob: method.score(ob.outcome), known, 3)
+    parents = top_parents(method.scores(known), known, 3)
     ranked = sorted((ob.outcome.validation for ob in known), reverse=True)[:3]
     assert [objective.value(a) for a in parents] == ranked
     turn = itertools.cycle(parents)

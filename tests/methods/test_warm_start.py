@@ -14,6 +14,8 @@ SPACE = spaces.get("transnas_micro")
 OBJECTIVE = ToyObjective(SPACE)
 NEXT = {
     "regularized_evolution": "evolution",
+    "mo_regularized_evolution": "evolution",
+    "nsga2": "evolution",
     "local_search": "neighbour",
     "gp_bo": "acquisition",
     "gp_proxies": "acquisition",

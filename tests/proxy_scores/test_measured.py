@@ -16,7 +16,9 @@ from po_nas.errors import ConfigError
 from po_nas.proxy_scores import measured
 from po_nas.proxy_scores.measured import LatencySettings, with_measured
 from po_nas.runtime.callbacks import Callback
+from po_nas.runtime.function_objective import FunctionObjective
 from po_nas.spaces.declared import declare
+from po_nas.spaces.declared.errors import DeclarationError
 from proxies.profiling import Latency, peak_memory
 from tests.errors import raised
 
@@ -113,6 +115,23 @@ def test_nothing_is_added_that_is_there_or_not_wanted(tmp_path):
     assert with_measured(plain, ["validation", "params"], SETTINGS, tmp_path) is plain
     plain.metrics = {"latency": po_nas.core.objective.Metric("latency", "s", maximize=False)}
     assert with_measured(plain, ["latency"], SETTINGS, tmp_path) is plain
+
+
+def test_what_a_function_may_tell_is_measured_where_that_is_said(tmp_path):
+    function = FunctionObjective(own(), lambda config: {"validation": 1.0, "latency": 7.0, "memory": 8.0})
+    assert with_measured(function, ["latency", "memory"], None, tmp_path) is function
+    assert set(with_measured(function, ["latency", "memory"], SETTINGS, tmp_path).metrics) == {"latency"}
+    file = tmp_path / "latency.sqlite"
+    objective = with_measured(function, ["latency_ms", "memory_mb"], None, file)
+    assert set(objective.metrics) == {"latency", "memory"}
+    architecture = objective.space.architecture_of({"width": 1, "depth": 1})
+    assert objective.evaluate(architecture, seed=0).metrics["latency"] != 7.0
+
+
+def test_a_space_without_networks_is_refused_at_once(tmp_path):
+    bare = FunctionObjective(declare("bare", width=Int(1, 4)), lambda config: 1.0)
+    with pytest.raises(DeclarationError):
+        with_measured(bare, ["latency_ms"], None, tmp_path)
 
 
 def test_a_device_that_is_not_here(tmp_path):

@@ -19,7 +19,7 @@ from po_nas.errors import ConfigError
 from po_nas.reports.run import load_run
 from po_nas.reports.terminal import print_status
 from po_nas.runtime.function_objective import FunctionObjective, Report, outcome_of_value
-from po_nas.runtime.trial_errors import ObjectiveValueError
+from po_nas.runtime.trial_errors import EvaluationsFailError, ObjectiveValueError
 from tests.errors import raised
 
 from .helpers import trials
@@ -108,8 +108,9 @@ def test_arguments_that_do_not_go_together(tmp_path):
     ],
 )
 def test_what_is_no_number_is_a_failed_trial_that_says_what_came(tmp_path, value, came):
-    found = search(tmp_path / "run", lambda config: value)
-    assert (found.evaluations, found.failed) == (3, 3)
+    with pytest.raises(EvaluationsFailError):
+        search(tmp_path / "run", lambda config: value)
+    assert len(events(tmp_path / "run", "fail")) == 3
     for event in events(tmp_path / "run", "fail"):
         assert event["reason"].startswith(ObjectiveValueError.__name__)
         assert came in event["reason"]
@@ -118,7 +119,7 @@ def test_what_is_no_number_is_a_failed_trial_that_says_what_came(tmp_path, value
 
 def test_an_exception_is_a_failed_trial_with_configuration_and_traceback(tmp_path):
     def function(config):
-        if config["edge 0→1"] != "none":
+        if config["edge 0→1"] == "none":
             raise RuntimeError("CUDA out of memory")
         return 1.0
 
@@ -304,15 +305,15 @@ def test_other_executors_call_it_too(tmp_path, executor):
         assert "PluginError" not in (tmp_path / f"run{number}/journal.jsonl").read_text()
 
 
-def test_a_search_that_only_fails_says_so_at_once_and_status_says_why(tmp_path, caplog, capsys):
+def test_a_search_that_only_fails_stops_at_once_and_status_says_why(tmp_path, capsys):
     def function(config):
         raise KeyError("lr")
 
-    search(tmp_path / "run", function, budget=4)
-    assert [record.levelname for record in caplog.records if "KeyError" in record.getMessage()] == ["WARNING"]
+    with raised(EvaluationsFailError, "KeyError", count=3):
+        search(tmp_path / "run", function, budget=4)
     run = load_run(tmp_path / "run")
     ((reason, count),) = run.failures()
-    assert (count, "KeyError" in reason) == (4, True)
+    assert (count, "KeyError" in reason) == (3, True)
     print_status(run)
     assert reason in capsys.readouterr().out
 
