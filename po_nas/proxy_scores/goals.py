@@ -88,7 +88,16 @@ class KnownMetrics:
             return Metric(name, "millions" if recorded and name in _MILLIONS else "", maximize=False, known=True)
         if name in proxies:
             return Metric(name, "", maximize=False, known=True)
+        if self._in_millions(name):
+            return Metric(name, "millions", maximize=False, known=True)
         return None
+
+    def _in_millions(self, name: str) -> str:
+        """The proxy of which a name such as ``params_m`` means millions, where networks are counted; else empty."""
+        stem, space = name.removesuffix("_m"), declared_space(self._objective.space)
+        metric = self.find(stem) if stem != name and stem in _MILLIONS else None
+        countable = space is None or space.has_network
+        return stem if metric is not None and metric.known and not metric.unit and countable else ""
 
     def recorded(self, names: Iterable[str]) -> bool:
         """Whether all of these are looked up, so that a whole space may be gone through."""
@@ -126,6 +135,8 @@ class KnownMetrics:
         for name in names:
             if name in self._functions:
                 found[name] = np.array([self._value(name, a) for a in architectures], dtype=np.float64)
+            elif name not in found and (stem := self._in_millions(name)):
+                found[name] = self(architectures, [stem])[stem] / 1e6
             elif name not in found:
                 have = source if source is not None and name in source.names else self._made(name)
                 found[name] = np.asarray(have.raw(architectures, [name])[name], dtype=np.float64)
@@ -346,6 +357,9 @@ def _metric(objective: Objective, known: KnownMetrics, key: str, name: str, give
         stem, _, unit = name.rpartition("_")
         metric = known.find(stem)
         if metric is not None and _suffix(metric.unit) != unit.lower():
+            if objective.more_metrics:
+                # A function may tell it.
+                return Metric(name, "", maximize=False)
             told = f"in {metric.unit}" if metric.unit else "without a unit"
             raise ConfigError(key, given, f"{stem} is {told} here; write {stem}")
     if metric is not None:

@@ -87,6 +87,40 @@ def test_the_whole_interface(tmp_path):
     assert record["protocol"]["constraints"] == "params <= 300"
 
 
+def test_parameters_may_be_limited_in_millions(tmp_path):
+    found = []
+    for number, limits in enumerate(
+        ({"params": "<= 300"}, {"params_m": "<= 0.0003"}, {"params_m": "<= 0.0003 millions"})
+    ):
+        out = tmp_path / str(number)
+        po_nas.search(
+            space=own(),
+            objective=train,
+            method="random",
+            budget=6,
+            example_inputs=INPUTS,
+            constraints=limits,
+            objectives={"validation": "max", "params_m": "min"},
+            out=out,
+        )
+        found.append(trials(out))
+    assert found[0] == found[1] == found[2]
+    events = [json.loads(line) for line in (tmp_path / "1" / "journal.jsonl").read_text().splitlines()]
+    for event in events:
+        if event["event"] == "tell":
+            assert event["metrics"]["params_m"] == parameters(own(), event["architecture"]) / 1e6
+    # Without networks a function must tell it.
+    told = po_nas.search(
+        space=declared(),
+        objective=lambda config: {"validation": 1.0, "params_m": 5.0},
+        method="random",
+        budget=3,
+        constraints={"params_m": "<= 5"},
+        out=tmp_path / "told",
+    )
+    assert told.validation == 1.0
+
+
 NEED_PROXIES = {"po_nas", "po_nas_paper", "gp_proxies", "robot", "zero_cost"}
 
 
