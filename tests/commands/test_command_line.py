@@ -16,6 +16,8 @@ import pytest
 
 from tests.errors import one_line
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 PO_NAS = [sys.executable, "-m", "po_nas.commands.app"]
 
