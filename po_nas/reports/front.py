@@ -48,15 +48,19 @@ def _draw_panel(axis: Axes, run: RunData, front: list[TrialData], place: int) ->
             x, y = ([t.metrics[m.name] for t in chosen] for m in (other, first))
             axis.scatter(x, y, s=12, color=colour, marker=mark, lw=0.8, zorder=2, label=label)
     line = len(objectives) == 2
+    # Between two points of a front nothing is known to be reached but what one of them reaches.
+    steps = "steps-pre" if other.maximize else "steps-post"
     points = np.array([[t.metrics[other.name], t.metrics[first.name]] for t in front]).reshape(-1, 2)
     if run.front_measure.true is not None:
         true = run.front_measure.true[:, [place, 0]] * (other.sign, first.sign)
         true = true[np.argsort(true[:, 0], kind="stable")]
-        axis.plot(*true.T, "--" if line else ".", color=COLOURS["optimum"], ms=3, lw=1.2, zorder=3, label="true front")
+        mark = "--" if line else "."
+        axis.plot(*true.T, mark, color=COLOURS["optimum"], ms=3, lw=1.2, zorder=3, label="true front", drawstyle=steps)
     if len(points):
         points = points[np.argsort(points[:, 0], kind="stable")]
+        mark = "-o" if line else "o"
         axis.plot(
-            *points.T, "-o" if line else "o", color=COLOURS["best"], ms=3.5, lw=1.2, zorder=4, label="front found"
+            *points.T, mark, color=COLOURS["best"], ms=3.5, lw=1.2, zorder=4, label="front found", drawstyle=steps
         )
     _focus(axis, run, front, place)
     axis.set_xlabel(other.label)
