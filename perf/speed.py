@@ -48,7 +48,7 @@ _GP = """
 import json, time
 import numpy as np
 from po_nas import benchmarks
-from po_nas.runtime.api import make_searcher
+from po_nas.runtime.setup import make_searcher
 from po_nas.runtime.config import SearchConfig
 task = benchmarks.get("nasbench201/cifar10")
 config = SearchConfig.model_validate(

@@ -36,7 +36,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from po_nas.errors import UnknownNameError, UnsupportedModuleError
 from proxies.aten_operators import Accounts, refused
 
-__all__ = ["CONVENTIONS", "OperationCount", "count_operations", "count_parameters"]
+__all__ = ["CONVENTIONS", "OperationCount", "check_shapes", "count_operations", "count_parameters"]
 
 CONVENTIONS = ("macs", "suite_zero")
 
@@ -75,16 +75,21 @@ def count_operations(module: nn.Module, *inputs: Tensor, convention: str = "macs
     """
     if convention not in CONVENTIONS:
         raise UnknownNameError("convention for counting operations", convention, CONVENTIONS)
-    if any(is_lazy(p) for p in module.parameters()):
-        raise UnsupportedModuleError(
-            "*", "parameters have no shape before the module is called", "shapes of parameters"
-        )
+    check_shapes(module)
     if any(map(_is_compiled, module.modules())) and not hasattr(torch.compiler, "set_stance"):
         raise refused("torch.compile", "cannot be switched off before torch 2.6")
     # In inference mode torch hands over composite operators when autocast is past; their parts would not fit together.
     with torch.inference_mode(False), torch.no_grad(), _evaluating(module):
         inputs = tuple(x.clone() if isinstance(x, Tensor) and x.is_inference() else x for x in inputs)
         return _macs(module, inputs) if convention == "macs" else _suite_zero(module, inputs)
+
+
+def check_shapes(module: nn.Module) -> None:
+    """Raise `UnsupportedModuleError` for a module with parameters that have no shape yet."""
+    if any(is_lazy(p) for p in module.parameters()):
+        raise UnsupportedModuleError(
+            "*", "parameters have no shape before the module is called", "shapes of parameters"
+        )
 
 
 def _is_compiled(part: nn.Module) -> bool:

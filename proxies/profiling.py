@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.benchmark import Timer
@@ -19,9 +18,10 @@ from torch.utils.benchmark import Timer
 from po_nas.errors import ConfigError, UnsupportedModuleError, described
 from po_nas.switches import default_switches
 from proxies.batch import Batch, BatchLike
+from proxies.counting import check_shapes
 from proxies.isolation import Snapshot, seeded
 
-__all__ = ["Latency", "evaluating", "measure_latency", "peak_memory"]
+__all__ = ["Latency", "device_here", "evaluating", "measure_latency", "peak_memory"]
 
 _LEAST = 5
 """Timed passes at least, however long one takes."""
@@ -89,6 +89,16 @@ def measure_latency(
     return Latency(float(median), float(high - low), passes, len(inputs[0]), str(device), threads)
 
 
+def device_here(name: str, key: str = "device") -> torch.device:
+    """The device of that name, such as ``cpu`` or ``cuda:1``; `ConfigError` with `key` where this machine has none."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(key, name, "is no device of this machine") from error
+    return device
+
+
 def peak_memory(module: nn.Module, batch: BatchLike, *, seed: int = 0) -> float:
     """Most memory that tensors take at a time in a forward pass, MB (10⁶ bytes), in evaluation mode without gradients.
 
@@ -142,10 +152,7 @@ def evaluating(module: nn.Module, batch: BatchLike, seed: int = 0) -> Iterator[t
 
     All is put back. What the module raises is an `UnsupportedModuleError`.
     """
-    if any(is_lazy(p) for p in module.parameters()):
-        raise UnsupportedModuleError(
-            "*", "parameters have no shape before the module is called", "shapes of parameters"
-        )
+    check_shapes(module)
     given = _moved(Batch.of(batch), module)
     snapshot = Snapshot(module)
     try:

@@ -36,6 +36,10 @@ class Feedback:
     runs: str
     source: str
 
+    def protocol(self) -> dict[str, str]:
+        """All of it as parts of a protocol; the name is ``feedback_name`` there."""
+        return {f"feedback_{k}" if k == "name" else k: v for k, v in asdict(self).items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -206,7 +210,7 @@ class Benchmark(Described):
     def protocol(self) -> dict[str, Any]:
         return {
             "benchmark": self.name,
-            **{f"feedback_{k}" if k == "name" else k: v for k, v in asdict(self.feedback).items()},
+            **self.feedback.protocol(),
             "metric": self.metric.name,
             "unit": self.metric.unit,
             "direction": "maximize" if self.metric.maximize else "minimize",

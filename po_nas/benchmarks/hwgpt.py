@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, cast
 
@@ -152,7 +151,7 @@ class HWGPTBenchmark(Described):
         """Feedback, pool and direction."""
         return {
             "benchmark": self.name,
-            **{f"feedback_{k}" if k == "name" else k: v for k, v in asdict(self.feedback).items()},
+            **self.feedback.protocol(),
             "report": _REPORT,
             "pool": "the whole space",
             "pool_size": self._space.size,

@@ -10,7 +10,6 @@ import typer
 from po_nas.commands.example_network import SIZE, example_network
 from po_nas.commands.options import Plugins
 from po_nas.commands.tables import print_table
-from po_nas.errors import ConfigError
 
 __all__ = ["profile"]
 
@@ -32,13 +31,9 @@ def profile(
     import torch
 
     from proxies.counting import count_operations, count_parameters
-    from proxies.profiling import measure_latency, peak_memory
+    from proxies.profiling import device_here, measure_latency, peak_memory
 
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError("device", device, "is no device of this machine") from error
+    place = device_here(device)
     found = example_network(space, architecture, samples=samples, size=size, options=option, seed=seed)
     network, batch = found.network.to(place), found.batch.to(place, torch.float32)
     latency = measure_latency(network, batch, seed=seed, threads=threads, seconds=seconds)

@@ -13,11 +13,11 @@ from po_nas import benchmarks
 from po_nas.compare.design import Cell
 from po_nas.core.objective import Objective
 from po_nas.core.searcher import SharedCache
-from po_nas.runtime.api import make_executor, make_searcher, set_up_scoring, with_computed
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import ProxiesConfig
 from po_nas.runtime.journal import Event, EventList
 from po_nas.runtime.loop import Loop
+from po_nas.runtime.setup import make_executor, make_searcher, set_up_scoring, with_computed
 
 __all__ = ["SHARED", "event_rows", "for_the_reader", "load_objective", "run_cell"]
 

@@ -11,8 +11,9 @@ from po_nas.compare.cell import load_objective
 from po_nas.compare.design import Cell, ComparisonConfig
 from po_nas.core.objective import Objective
 from po_nas.errors import BudgetError, MissingDataError, PoNasError
-from po_nas.runtime.api import make_searcher, protocol_of
 from po_nas.runtime.run_directory import versions
+from po_nas.runtime.setup import make_searcher
+from po_nas.runtime.summary import protocol_of
 
 __all__ = ["Plan", "make_plan", "optima"]
 

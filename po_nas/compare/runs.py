@@ -18,10 +18,10 @@ from po_nas.compare.trust import TRUST, incumbent_rows, trust_of
 from po_nas.core.objective import Objective
 from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
-from po_nas.runtime.api import make_objective
 from po_nas.runtime.config import ProxiesConfig
 from po_nas.runtime.journal import Event, read_journal
 from po_nas.runtime.run_directory import Record, read_config, read_explanation, read_record
+from po_nas.runtime.setup import make_objective
 from po_nas.runtime.trusted_plugins import Trust, load_named
 
 __all__ = ["read_runs"]

@@ -17,7 +17,7 @@ from po_nas.compare.design import Cell, ComparisonConfig
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
-from po_nas.runtime.api import make_searcher
+from po_nas.runtime.setup import make_searcher
 from po_nas.switches import default_switches
 
 __all__ = ["TRUST", "Trust", "explained", "incumbent_rows", "trust_key", "trust_of", "trust_rows"]

@@ -6,6 +6,7 @@ import logging
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 from po_nas.core.goals import Metric
 from po_nas.core.objective import Objective, ObjectiveWrapper, Outcome
 from po_nas.core.proxy_source import ScoringStep, Watch
-from po_nas.errors import ConfigError, ScoreCacheError, UnsupportedModuleError
+from po_nas.errors import ScoreCacheError, UnsupportedModuleError
 from po_nas.proxy_scores.computed import networks_key
 from po_nas.spaces.base import Architecture
 from proxies.batch import Batch
 from proxies.cache import CacheKey, ScoreCache
-from proxies.profiling import measure_latency, peak_memory
+from proxies.profiling import device_here, measure_latency, peak_memory
 
 __all__ = ["LatencySettings", "with_measured"]
 
@@ -73,18 +74,9 @@ def with_measured(
         return objective
     settings = settings or LatencySettings()
     if LATENCY in added:
-        _device(settings.device)
+        device_here(settings.device, "latency.device")
     objective.example_inputs(settings.samples)
     return _Measured(objective, added, settings, path)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError("latency.device", name, "is no device of this machine") from error
-    return device
 
 
 class _Measured(ObjectiveWrapper):
@@ -97,8 +89,18 @@ class _Measured(ObjectiveWrapper):
         self._watch: Watch | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, where nobody watches."""
-        return {**self.__dict__, "_watch": None}
+        """For another process, where nobody watches; it makes the inputs again."""
+        return {**{key: value for key, value in self.__dict__.items() if key != "_inputs"}, "_watch": None}
+
+    @cached_property
+    def _inputs(self) -> tuple[Mapping[str, Any], Batch]:
+        """Options of the networks, and the batch, made once for all architectures."""
+        samples = self._settings.samples
+        options, given = self.example_inputs(samples)
+        batch = Batch.of(given)
+        if all(len(x) == len(batch) for x in batch.inputs):
+            batch = Batch(tuple(x[:samples] for x in batch.inputs))
+        return options, batch
 
     def watch(self, watch: Watch) -> None:
         super().watch(watch)
@@ -158,17 +160,13 @@ class _Measured(ObjectiveWrapper):
             return measured()
 
     def _network(self, architecture: Architecture, device: str) -> tuple[torch.nn.Module, Batch]:
-        samples = self._settings.samples
-        options, given = self.example_inputs(samples)
+        options, batch = self._inputs
         network: torch.nn.Module = self.space.build(architecture, **options)
-        batch = Batch.of(given)
-        if all(len(x) == len(batch) for x in batch.inputs):
-            batch = Batch(tuple(x[:samples] for x in batch.inputs))
         return network.to(device), batch.to(torch.device(device), torch.float32)
 
     def _key(self, architecture: Architecture, batch: Batch) -> CacheKey:
         settings = self._settings
-        networks = networks_key(self.space, self.example_inputs(settings.samples)[0], measure_latency)
+        networks = networks_key(self.space, self._inputs[0], measure_latency)
         where = torch.device(settings.device)
         machine = platform.node() if where.type == "cpu" else torch.cuda.get_device_name(where)
         shapes = " ".join(f"{tuple(x.shape)} {x.dtype}" for x in batch.inputs)

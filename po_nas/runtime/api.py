@@ -47,9 +47,7 @@ from po_nas.runtime.setup import (
     make_executor,
     make_objective,
     make_searcher,
-    objective_of_worker,
     set_up_scoring,
-    with_computed,
     with_current_options,
 )
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
@@ -62,20 +60,11 @@ from po_nas.training.training import Training
 __all__ = [
     "Method",
     "Result",
-    "check_options",
     "common_settings",
-    "make_executor",
-    "make_objective",
-    "make_searcher",
     "method_settings",
-    "objective_of_worker",
-    "protocol_of",
     "resume",
     "run_search",
     "search",
-    "set_up_scoring",
-    "with_computed",
-    "with_current_options",
 ]
 
 

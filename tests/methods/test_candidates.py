@@ -8,8 +8,8 @@ from po_nas.core.searcher import Domain, SharedCache
 from po_nas.core.settings import validated
 from po_nas.errors import ProxiesUnavailableError, UnknownNameError
 from po_nas.methods.candidates.candidate_set import CandidateSet, candidates, scored_candidates
-from po_nas.runtime.api import make_searcher
 from po_nas.runtime.config import SearchConfig
+from po_nas.runtime.setup import make_searcher
 from po_nas.testing import ToyObjective
 from proxies.normalise import MinMax
 from tests.errors import raised

@@ -462,8 +462,9 @@ def test_a_configuration_names_a_training_of_a_plug_in(tmp_path):
         "x = torch.arange(80.0).reshape(40, 2)\n"
         "learning = po_nas.Training((x, torch.arange(40) % 2), epochs=1, device='cpu')\n"
     )
-    from po_nas.runtime.api import make_objective, run_search
+    from po_nas.runtime.api import run_search
     from po_nas.runtime.config import search_config
+    from po_nas.runtime.setup import make_objective
 
     plugin = str(tmp_path / "plugged_training.py")
     load_plugin(plugin)

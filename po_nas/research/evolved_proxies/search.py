@@ -25,12 +25,12 @@ from po_nas.proxy_scores.combined import ProxyObjective, with_proxies
 from po_nas.proxy_scores.table import RecordedProxies
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.selection import formula_of
-from po_nas.runtime.api import make_executor, make_searcher
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.journal import EventList
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.parts import Parts
+from po_nas.runtime.setup import make_executor, make_searcher
 from po_nas.runtime.study import Progress, complete_parts, open_study
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.graph_leaves import GRAPH_LEAVES, graph_leaves

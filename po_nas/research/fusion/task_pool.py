@@ -22,8 +22,8 @@ from po_nas.methods.candidates.candidate_set import scored_candidates
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.proxy_bo import log_error
 from po_nas.research.fusion.design import Task
-from po_nas.runtime.api import make_objective
 from po_nas.runtime.run_directory import read_record
+from po_nas.runtime.setup import make_objective
 from po_nas.runtime.summary import protocol_of
 from po_nas.runtime.trusted_plugins import load_named
 from po_nas.runtime.warm_start import gather
