@@ -16,14 +16,18 @@ FIGURE_TITLES = {
     "win_tie_loss": "Wins, ties and losses",
     "trust": "Trust in proxies",
 }
-_BAND = "Median over seeds with quartiles, of the incumbent by validation; lower regret is better."
+_BAND = "Median over seeds with quartiles, {of}."
+_OF = {
+    "validation": "of the incumbent by validation; lower regret is better",
+    "hypervolume": "of the hypervolume of the front, as a share of the true one; higher is better",
+}
 _CAPTIONS = {
     "anytime_evaluations": _BAND,
     "anytime_seconds": _BAND + " Time is the executor's clock: {clock}",
-    "critical_difference": "Mean ranks by validation after {at} evaluations, best to the left. Methods joined by a bar "
-    "do not differ at 5 % (Nemenyi's test).{caution}",
+    "critical_difference": "Mean ranks by {criterion} after {at} evaluations, best to the left. Methods joined by a "
+    "bar do not differ at 5 % (Nemenyi's test).{caution}",
     "win_tie_loss": "Wins / ties / losses of the row against the column over pairs of benchmark and seed, by "
-    "validation after {at} evaluations; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
+    "{criterion} after {at} evaluations; blue: the row wins more often; colour is wins minus losses in % of the pairs.",
     "trust": "The weight that a method came to give each proxy for the architecture it found, mean over up to five "
     "searches: the change of the objective, in its standard deviations among what was evaluated, for one deviation of "
     "the proxy. Red: the proxy is held against an architecture.",
@@ -45,7 +49,9 @@ def caption(study: Study, figure: str) -> str:
     at = study.reported[-1]
     ranking = rank_methods(study, at) if figure == "critical_difference" else None
     caution = "" if ranking is None or ranking.per_task else _CAUTION
-    return _CAPTIONS[figure].format(clock=_CLOCKS[study.config["executor"]["name"] in RECORDED], caution=caution, at=at)
+    clock = _CLOCKS[study.config["executor"]["name"] in RECORDED]
+    text = _CAPTIONS[figure].replace("{of}", _OF[study.criterion])
+    return text.format(clock=clock, caution=caution, at=at, criterion=study.criterion)
 
 
 def headline(study: Study) -> list[str]:
@@ -61,13 +67,13 @@ def headline(study: Study) -> list[str]:
         apart = order[1] - order[0] >= ranking.critical_difference
         over = "benchmarks" if ranking.per_task else "pairs of benchmark and seed"
         said.append(
-            f"{ranking.methods[best]} has the best mean rank by validation after {at} evaluations, "
+            f"{ranking.methods[best]} has the best mean rank by {study.criterion} after {at} evaluations, "
             f"{ranking.ranks[best]:.2f} over {ranking.blocks} {over}; "
             + ("it differs from every other" if apart else "it does not differ from the next best")
             + f" at 5 % (Nemenyi, critical difference {ranking.critical_difference:.2f})."
             + ("" if ranking.per_task else _CAUTION)
         )
-    family = paired_tests(study, "validation")
+    family = paired_tests(study, study.criterion)
     tests = [t for t in family if t.at == at]
     if tests and least_p(family) >= LEVEL:
         said.append(

@@ -11,15 +11,16 @@ import numpy as np
 
 from po_nas import benchmarks
 from po_nas.compare.design import Cell
+from po_nas.core.goals import Goals
 from po_nas.core.objective import Objective
 from po_nas.core.searcher import SharedCache
 from po_nas.runtime.budget import Ledger
-from po_nas.runtime.config import ProxiesConfig
+from po_nas.runtime.config import ProxiesConfig, SearchConfig
 from po_nas.runtime.journal import Event, EventList
 from po_nas.runtime.loop import Loop
-from po_nas.runtime.setup import make_executor, make_searcher, set_up_scoring, with_computed
+from po_nas.runtime.setup import make_executor, make_searcher, set_up_scoring, with_computed, with_configured_goals
 
-__all__ = ["SHARED", "event_rows", "for_the_reader", "load_objective", "run_cell"]
+__all__ = ["SHARED", "event_rows", "for_the_reader", "load_objective", "objective_of", "run_cell"]
 
 SHARED = SharedCache()
 """What all searches of this process share: those on one benchmark follow each other."""
@@ -33,13 +34,29 @@ def load_objective(name: str, feedback: str | None, proxies: ProxiesConfig) -> O
     return with_computed(benchmarks.looked_up(name, feedback), proxies)
 
 
+def objective_of(config: SearchConfig) -> Objective:
+    """The benchmark of a search with its proxies, objectives and limits; that of the last call is kept."""
+    given = load_objective(config.benchmark, config.feedback, config.proxies)
+    if not config.objectives and not config.constraints:
+        return given
+    key = config.model_dump_json(exclude={"method", "seed", "budget", "batch", "executor", "tracking"})
+    if key not in _WITH_GOALS or _WITH_GOALS[key][0] is not given:
+        _WITH_GOALS.clear()
+        _WITH_GOALS[key] = (given, with_configured_goals(given, config))
+    return _WITH_GOALS[key][1]
+
+
+_WITH_GOALS: dict[str, tuple[Objective, Objective]] = {}
+"""By what the goals were made of: the objective without and with them. Counting what keeps a limit takes a while."""
+
+
 def run_cell(cell: Cell) -> list[Row]:
     """Run the search as ``po-nas search`` would with the same settings: one row per evaluation, as completed.
 
     Raises whatever the method raises; a failing objective is a failed evaluation.
     """
     config = cell.search
-    objective = load_objective(config.benchmark, config.feedback, config.proxies)
+    objective = objective_of(config)
     journal = EventList()
     executor = make_executor(config, objective)
     set_up_scoring(config, objective, executor)
@@ -49,15 +66,16 @@ def run_cell(cell: Cell) -> list[Row]:
         loop.run()
     finally:
         executor.close()
-    rows = event_rows(journal.events, objective)
+    rows = event_rows(journal.events, objective, objective.goals)
     return [{"benchmark": config.benchmark, "method": cell.label, "seed": config.seed, **row} for row in rows]
 
 
-def event_rows(events: Iterable[Event], objective: Objective | None) -> list[Row]:
+def event_rows(events: Iterable[Event], objective: Objective | None, goals: Goals) -> list[Row]:
     """The finished evaluations of a journal in the order of completion, with what only the reader may know.
 
     `objective` tells test values and ranks; without one they are NaN. `overhead_s` is the method's time to propose the
-    trial in real seconds; `clock_s` is the executor's clock at completion.
+    trial in real seconds; `clock_s` is the executor's clock at completion. With several objectives `losses` has them,
+    lower = better, and `violation` says how far the metrics are beyond the limits of `goals`.
     """
     asked: dict[int, Event] = {}
     rows: list[Row] = []
@@ -66,7 +84,8 @@ def event_rows(events: Iterable[Event], objective: Objective | None) -> list[Row
             asked[event["number"]] = event
         elif event["event"] in {"tell", "fail"}:
             ask = asked[event["number"]]
-            validation = event.get("metrics", {}).get("validation", math.nan)
+            metrics = event.get("metrics", {})
+            validation = metrics.get("validation", math.nan)
             rows.append(
                 {
                     "evaluation": len(rows) + 1,
@@ -76,6 +95,8 @@ def event_rows(events: Iterable[Event], objective: Objective | None) -> list[Row
                     "cost_s": float(event["cost_s"]),
                     "overhead_s": float(ask.get("ask_s", 0.0)),
                     "clock_s": float(event.get("clock_s", math.nan)),
+                    "violation": float(goals.violations([metrics])[0]) if metrics and goals.limits else 0.0,
+                    "losses": goals.losses([metrics])[0].tolist() if metrics and goals.several else None,
                 }
             )
     return rows
@@ -90,9 +111,14 @@ def for_the_reader(objective: Objective | None, architecture: str, validation: f
 
 
 def _rank(objective: Objective, validation: float) -> float:
-    """1 + the number of the table's rows with a better search signal; NaN where there is no table."""
-    column = objective.validation
+    """1 + the number of rows within the limits with a better search signal; NaN where there is no such table."""
+    column, table, limits = objective.validation, objective.recorded, objective.goals.limits
     if column is None or math.isnan(validation):
         return math.nan
     better = column > validation if objective.metric.maximize else column < validation
+    if limits:
+        if table is None or any(limit.metric.name not in table.columns for limit in limits):
+            return math.nan
+        for limit in limits:
+            better = better & (limit.violation(table.columns[limit.metric.name]) == 0.0)
     return 1.0 + float(np.count_nonzero(better))

@@ -70,7 +70,7 @@ function draw() {
   make("line", {x1: L, x2: W - R, y1: H - B, y2: H - B, stroke: "#5b6875"}, svg);
   const xLabel = axis === "evaluations" ? "evaluations" : (hours ? "hours" : "seconds") + data.clock;
   make("text", {x: (L + W - R) / 2, y: H - 8, "text-anchor": "middle", "font-size": 13, fill: "#1b2733"}, svg, xLabel);
-  const yLabel = (found.measure === "regret" ? "simple regret, validation" : "validation") + (found.unit ? ` (${found.unit})` : "");
+  const yLabel = found.title + (found.unit ? ` (${found.unit})` : "");
   make("text", {x: 0, y: 0, transform: `translate(13 ${(T + H - B) / 2}) rotate(-90)`, "text-anchor": "middle",
     "font-size": 13, fill: "#1b2733"}, svg, yLabel);
   const plot = make("g", {"clip-path": "url(#inside)"}, svg);

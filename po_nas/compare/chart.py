@@ -10,6 +10,7 @@ from typing import Any
 from po_nas.compare.captions import RECORDED
 from po_nas.compare.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
 from po_nas.compare.figures import DASHES, PALETTE
+from po_nas.compare.measures import MEASURES
 from po_nas.compare.results import Study
 from po_nas.runtime.escaping import html_text
 
@@ -52,7 +53,7 @@ def chart(study: Study) -> str:
         "</div>"
         f'<fieldset id="methods" class="legend"><legend>methods</legend>{boxes}</fieldset></div>'
         '<div><svg id="chart" viewBox="0 0 900 430" tabindex="0" role="slider" aria-valuenow="0" '
-        'aria-label="regret over time; arrow keys move the cursor, values are told below"></svg></div>'
+        'aria-label="what was found over time; arrow keys move the cursor, values are told below"></svg></div>'
         '<div id="values" aria-live="polite"></div>'
         "<noscript><p>The chart needs JavaScript; the figures below show the same.</p></noscript>"
         f'<script type="application/json" id="curve-data">{content}</script><script>{_SCRIPT}</script>'
@@ -85,10 +86,12 @@ def _data(study: Study) -> dict[str, Any]:
     for benchmark in study.benchmarks:
         protocol = study.record["benchmarks"][benchmark]
         seconds = [_packed(by_seconds(study, benchmark, method)) for method in study.methods] if timed(study) else []
+        measure = plotted_measure(study, benchmark)
         tasks[benchmark] = {
-            "measure": plotted_measure(study, benchmark),
-            "unit": protocol.get("unit", ""),
-            "maximize": protocol.get("direction") != "minimize",
+            "measure": measure,
+            "title": MEASURES[measure].title,
+            "unit": "" if measure == "hypervolume" else protocol.get("unit", ""),
+            "maximize": measure == "hypervolume" or protocol.get("direction") != "minimize",
             "evaluations": [_packed(by_evaluations(study, benchmark, method)) for method in study.methods],
             "seconds": seconds if any(seconds) else None,
         }

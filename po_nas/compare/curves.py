@@ -28,7 +28,9 @@ class Band:
 
 
 def plotted_measure(study: Study, benchmark: str) -> str:
-    """The regret, or the validation value where nobody knows the optimum."""
+    """The hypervolume; with one objective the regret, or the validation value where nobody knows the optimum."""
+    if study.several:
+        return "hypervolume"
     known = study.record["benchmarks"][benchmark].get("optimum_validation") is not None
     return "regret" if known else "validation"
 

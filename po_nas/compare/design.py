@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from po_nas.runtime import executors
 from po_nas.runtime.config import (
     ERRORS,
     NAMED,
+    Direction,
     ExecutorConfig,
     MethodConfig,
     ProxiesConfig,
@@ -33,7 +35,7 @@ __all__ = ["Cell", "ComparisonConfig", "load_comparison"]
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    return (value,) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else value
 
 
 _SEEDS = 100_000
@@ -119,6 +121,18 @@ class ComparisonConfig(Settings):
         min_length=1, description="number of seeds (0, 1, …), or a list"
     )
     budget: PositiveInt = Field(description="evaluations of each search, initial ones counted")
+    objectives: dict[str, Direction] = Field(
+        {}, description="what is optimised, where it is more than the search signal"
+    )
+    constraints: dict[str, str] = Field({}, description="limits on metrics, such as constraints.params='<= 0.3'")
+    known_metrics: dict[str, str] = Field(
+        {}, description="metrics known without an evaluation, each by a function of a plug-in"
+    )
+    targets: Annotated[tuple[float, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="regrets (with several objectives: shares of the true hypervolume) of which the evaluations and "
+        "seconds that they take are reported",
+    )
     at: Annotated[tuple[_Count, ...], BeforeValidator(_listed)] = Field(
         (), description="evaluations to report at; default: the budget"
     )
@@ -139,8 +153,13 @@ class ComparisonConfig(Settings):
     def check(self) -> None:
         """Raise `ConfigError` for what no study can be.
 
-        That is seeds given twice, a report beyond the budget, a reference that is no method, a proxy as search signal.
+        That is seeds given twice, a report beyond the budget, a reference that is no method, a proxy as search signal,
+        a target that nothing can be measured by.
         """
+        for target in self.targets:
+            if not (target >= 0.0 and math.isfinite(target) and (target <= 1.0 or not self.objectives)):
+                wanted = "a share of the true hypervolume, from 0 to 1" if self.objectives else "a regret, 0 or more"
+                raise ConfigError("targets", target, f"is not {wanted}")
         twice = [str(seed) for seed, count in Counter(self.seeds).items() if count > 1]
         if twice:
             raise ConfigError("seeds", list(self.seeds), f"{', '.join(twice)} repeated; a seed run twice is one result")
@@ -173,6 +192,9 @@ class ComparisonConfig(Settings):
                 "budget": {"max_evaluations": self.budget},
                 "seed": seed,
                 "feedback": self.feedback,
+                "objectives": self.objectives,
+                "constraints": self.constraints,
+                "known_metrics": self.known_metrics,
                 "batch": self.batch,
                 "executor": self.executor,
                 "proxies": self.proxies,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from po_nas.compare.captions import RECORDED
 from po_nas.compare.curves import Band, by_evaluations, by_seconds, plotted_measure, timed
+from po_nas.compare.measures import MEASURES
 from po_nas.compare.results import Study
 from po_nas.compare.significance import Ranking, rank_methods, wins
 from po_nas.reports.figures import draw_trusts
@@ -120,7 +121,7 @@ def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], labe
     )
     figure.supxlabel(label, fontsize=9.5)
     measures = {plotted_measure(study, b) for b in shown}
-    of = "simple regret, validation" if measures == {"regret"} else "validation of the incumbent"
+    of = MEASURES[measures.pop() if len(measures) == 1 else "validation"].title
     figure.supylabel(f"{of}\n(median, quartiles over seeds)", fontsize=9.5)
     return figure
 

@@ -19,6 +19,13 @@ class Measure:
 
 
 MEASURES: Mapping[str, Measure] = {
+    "hypervolume": Measure(
+        "hypervolume of the front",
+        "the volume between the evaluations and the reference point, as a share of that of the table's true front "
+        "(where that is not known: of the front of all that the searches of the benchmark found); the reference point "
+        "is a tenth of that front's extent beyond it; higher is better",
+        1,
+    ),
     "regret": Measure(
         "simple regret, validation",
         "best validation value of the table minus that of the incumbent, in the metric's own unit; lower is better",
@@ -45,4 +52,4 @@ MEASURES: Mapping[str, Measure] = {
         1,
     ),
 }
-"""By name; ``regret`` comes first."""
+"""By name, the most telling first. ``hypervolume`` is of searches with several objectives."""

@@ -57,7 +57,7 @@ def render_comparison(study: Study, tables: Sequence[Table], figures: Mapping[st
     """
     title = str(study.config["name"])
     named = {table.name: table for table in tables}
-    first = named.get("regret") or named.get("validation")
+    first = named.get("hypervolume") or named.get("regret") or named.get("validation")
     sections: list[tuple[str, str, str]] = []
     if "anytime_evaluations" in figures:
         note = f"<p class='dim note'>{html_text(caption(study, 'anytime_evaluations'))}</p>"

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from po_nas.compare.cell import load_objective
+import numpy as np
+from numpy.typing import NDArray
+
+from po_nas.compare.cell import objective_of
 from po_nas.compare.design import Cell, ComparisonConfig
+from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Objective
 from po_nas.errors import BudgetError, MissingDataError, PoNasError
+from po_nas.runtime.front import front_measure_of
 from po_nas.runtime.run_directory import versions
 from po_nas.runtime.setup import make_searcher
-from po_nas.runtime.summary import protocol_of
+from po_nas.runtime.summary import plain, protocol_of
 
 __all__ = ["Plan", "make_plan", "optima"]
 
@@ -50,7 +55,7 @@ def make_plan(config: ComparisonConfig) -> Plan:
     refusals: dict[str, list[PoNasError]] = {label: [] for label in config.methods}
     for name in config.names():
         try:
-            objective = load_objective(name, config.feedback, config.proxies)
+            objective = objective_of(config.search(name, next(iter(config.methods)), config.seeds[0]))
         except MissingDataError as error:
             missing[name] = str(error)
             remarks.append(f"left out: {error}")
@@ -86,14 +91,16 @@ def make_plan(config: ComparisonConfig) -> Plan:
 
 
 def _described(objective: Objective) -> dict[str, Any]:
-    """Protocol and optima of a benchmark; metric, unit and direction are its metric's."""
-    return protocol_of(objective) | optima(objective)
+    """Protocol, optima and true front of a benchmark; metric, unit and direction are its metric's."""
+    goals = plain(front_measure_of(objective).to_json())
+    return protocol_of(objective) | optima(objective) | ({"goals": goals} if goals else {})
 
 
 def optima(objective: Objective) -> dict[str, Any]:
     """The best there is, None where it is not known.
 
-    `signal` is a hash of what is fed back of all architectures: some tasks differ in nothing but their test values.
+    `signal` is a hash of what is fed back of all architectures, and of what else is an objective or limited: some tasks
+    differ in nothing but their test values.
     """
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
     ceiling = None if optimum is None else objective.report(optimum[1]).get("test")
@@ -102,5 +109,13 @@ def optima(objective: Objective) -> dict[str, Any]:
         "optimum_validation": None if optimum is None else float(optimum[0]),
         "optimum_test": None if optimum_test is None else float(optimum_test[0]),
         "test_of_optimum_validation": None if ceiling is None else float(ceiling),
-        "signal": None if column is None else hashlib.sha256(column.tobytes()).hexdigest(),
+        "signal": None if column is None else _signal(objective, column),
     }
+
+
+def _signal(objective: Objective, column: NDArray[np.float64]) -> str:
+    found, goals, table = hashlib.sha256(column.tobytes()), objective.goals, objective.recorded
+    for name in dict.fromkeys([*goals.known_names, *goals.measured_names]):
+        if table is not None and name in table.columns and name != SIGNAL:
+            found.update(name.encode() + table.columns[name].tobytes())
+    return found.hexdigest()

@@ -32,13 +32,18 @@ def protocol_line(study: Study) -> str:
     feedbacks = {
         str(found.get("feedback_name", "the objective's own")) for found in study.record["benchmarks"].values()
     }
+    goals = "".join(
+        f"; {key} {', '.join(f'{name} {value}' for name, value in config[key].items())}"
+        for key in ("objectives", "constraints")
+        if config.get(key)
+    )
     state = "" if study.finished else f" **Not finished: {summary_line(study)}.**"
     if study.finished and study.record["failed"]:
         state = f" **{summary_line(study)}.**"
     return (
         f"Protocol: {study.budget} evaluations, initial and failed ones counted; {_seeds(config['seeds'])}, paired; "
-        f"feedback `{', '.join(sorted(feedbacks))}`; {_pools(study)}; incumbent chosen by validation, test attached "
-        "afterwards; values not normalised, proxy scores scaled over the candidates of each search; "
+        f"feedback `{', '.join(sorted(feedbacks))}`{goals}; {_pools(study)}; incumbent chosen by validation, test "
+        "attached afterwards; values not normalised, proxy scores scaled over the candidates of each search; "
         f"{parallel}.{state}"
     )
 

@@ -29,13 +29,13 @@ __all__ = ["ComparisonPaths", "make_comparison_report", "write_markdown"]
 _SUFFIXES = (".md", ".tex", ".parquet")
 """The formats of every table."""
 _PAGE_FIGURES = ("anytime_evaluations", "critical_difference", "trust")
-_ALL_BUDGETS = frozenset({"regret", "validation", "rank", "tests_validation"})
+_ALL_BUDGETS = frozenset({"hypervolume", "regret", "validation", "rank", "tests_hypervolume", "tests_validation"})
 _READABLE = 12
 """Rows of a table that one still reads. A longer one, or one of another measure, has the whole budget alone."""
 _CUT = (
-    "This page is a selection. Regret and rank are shown after parts of the budget as well where that takes no more "
-    f"than {_READABLE} rows, other measures after all of it. All rows, tables and figures are in the `report.html` "
-    "that the command writes."
+    "This page is a selection. Hypervolume, regret and rank are shown after parts of the budget as well where that "
+    f"takes no more than {_READABLE} rows, other measures after all of it. All rows, tables and figures are in the "
+    "`report.html` that the command writes."
 )
 
 

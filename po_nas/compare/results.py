@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from po_nas.compare.design import ComparisonConfig
 from po_nas.compare.measures import MEASURES
-from po_nas.compare.store import COLUMNS, read_table
+from po_nas.compare.store import COLUMNS, cast, read_table
 from po_nas.compare.trust import Trust, trust_of
 from po_nas.errors import ConfigError
+from po_nas.evolution.front import front_of, hypervolume, reference_point
+from po_nas.runtime.front import FrontMeasure
 
 __all__ = ["MIXED", "Search", "Study"]
 
@@ -28,11 +30,16 @@ MIXED = "mixed"
 """Stands for the executor or batch of a comparison whose runs had different ones; their labels say which."""
 
 
+def _kept(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(columns["validation"]) & (columns["violation"] == 0.0))
+
+
 @dataclass(frozen=True)
 class Search:
     """One search: (n,) columns over its evaluations, and which evaluation was the incumbent after each.
 
-    `incumbent` (n,) holds indices, -1 before the first success; ties go to the earlier evaluation.
+    `incumbent` (n,) holds indices, -1 before the first success; ties go to the earlier evaluation. What is beyond a
+    limit is never the incumbent. `losses` (n, k) are the values of several objectives, NaN for failures, or (n, 0).
     """
 
     benchmark: str
@@ -42,17 +49,42 @@ class Search:
     columns: Mapping[str, Array]
     incumbent: NDArray[np.int64]
     sign: float
+    losses: Array
 
     @classmethod
     def of(
-        cls, benchmark: str, method: str, seed: int, sign: float, architecture: Sequence[str], columns: Any
+        cls,
+        benchmark: str,
+        method: str,
+        seed: int,
+        sign: float,
+        architecture: Sequence[str],
+        columns: Any,
+        losses: Array | None = None,
     ) -> Search:
         """Find the incumbents; `sign` is -1 where lower validation is better."""
-        oriented = np.where(np.isnan(columns["validation"]), -np.inf, sign * columns["validation"])
+        oriented = np.where(_kept(columns), sign * columns["validation"], -np.inf)
         best_before = np.maximum.accumulate(np.concatenate([[-np.inf], oriented[:-1]]))
         improved = oriented > best_before
         incumbent = np.maximum.accumulate(np.where(improved, np.arange(len(oriented)), -1))
-        return cls(benchmark, method, seed, tuple(architecture), columns, incumbent.astype(np.int64), sign)
+        losses = np.empty((len(architecture), 0)) if losses is None else losses
+        return cls(benchmark, method, seed, tuple(architecture), columns, incumbent.astype(np.int64), sign, losses)
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(n,) whether an evaluation succeeded within the limits."""
+        return _kept(self.columns)
+
+    def hypervolumes(self, reference: Array, whole: float) -> Array:
+        """(n,) hypervolumes of the front after each evaluation, as shares of `whole`."""
+        front, volume, found = np.empty((0, len(reference))), 0.0, np.zeros(len(self))
+        for place, (point, kept) in enumerate(zip(self.losses, self.kept, strict=True)):
+            # Most evaluations leave the front as it is, and volumes cost time.
+            if kept and not (front <= point).all(axis=1).any():
+                front = np.concatenate([front[~(point <= front).all(axis=1)], point[None]])
+                volume = hypervolume(front, reference) / whole
+            found[place] = volume
+        return found
 
     def __len__(self) -> int:
         return len(self.architecture)
@@ -60,7 +92,7 @@ class Search:
     def curve(self, measure: str, optimum: float | None) -> Array:
         """(n,) values of a measure after each evaluation, NaN where unknown."""
         if measure == "best_test_queried":
-            test = np.where(np.isnan(self.columns["validation"]), np.nan, self.columns["test"])
+            test = np.where(self.kept, self.columns["test"], np.nan)
             return self.sign * np.fmax.accumulate(self.sign * test)
         column = self.columns["validation" if measure == "regret" else measure]
         found = np.where(self.incumbent < 0, np.nan, column[self.incumbent])
@@ -97,23 +129,25 @@ class Study:
         Raises `ConfigError` where they are of another study: what was run differs, or ended before what is reported.
         """
         asked = config.model_dump(mode="json")
-        for key in ("benchmarks", "methods", "feedback", "batch", "executor"):
-            if asked[key] != self.config[key]:
+        for key in ("benchmarks", "methods", "feedback", "batch", "executor", "objectives", "constraints"):
+            if asked[key] != self.config.get(key, {}):
                 given = list(asked[key]) if key == "methods" else asked[key]
                 raise ConfigError(key, given, "is not what these results are of; run it without --report-only")
         if config.reported[-1] > self.budget:
             raise ConfigError("at", config.reported[-1], f"is beyond the {self.budget} evaluations that were run")
-        shown = {key: asked[key] for key in ("name", "notes", "published")}
+        shown = {key: asked[key] for key in ("name", "notes", "published", "targets")}
         shown |= {"at": list(config.reported), "reference": config.baseline}
         return replace(self, record={**self.record, "config": {**self.config, **shown}})
 
     @classmethod
     def of(cls, table: pa.Table, record: Mapping[str, Any], trust: tuple[Trust, ...] = ()) -> Study:
         """Of a table of `store.COLUMNS`, in which the rows of a search are in the order of completion."""
+        table = cast(table, COLUMNS, Path("results.parquet"))
         names = [name for name in COLUMNS.names if COLUMNS.field(name).type == pa.float64()]
         floats = {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in names}
+        floats["violation"] = np.nan_to_num(floats["violation"], nan=0.0, posinf=np.inf)
         benchmark, method = (table[name].to_pylist() for name in ("benchmark", "method"))
-        seed, architecture = table["seed"].to_pylist(), table["architecture"].to_pylist()
+        seed, architecture, losses = (table[name].to_pylist() for name in ("seed", "architecture", "losses"))
         places: dict[tuple[str, str, int], list[int]] = {}
         for place, key in enumerate(zip(benchmark, method, seed, strict=True)):
             places.setdefault(key, []).append(place)
@@ -121,7 +155,12 @@ class Study:
         for key, found in places.items():
             sign = -1.0 if record["benchmarks"][key[0]].get("direction") == "minimize" else 1.0
             columns = {name: column[found] for name, column in floats.items()}
-            searches[key] = Search.of(*key, sign, [architecture[place] for place in found], columns)
+            told = [losses[place] for place in found]
+            k = max((len(row) for row in told if row is not None), default=0)
+            points = np.array([[math.nan] * k if row is None else row for row in told], dtype=np.float64)
+            searches[key] = Search.of(
+                *key, sign, [architecture[place] for place in found], columns, points.reshape(len(found), k)
+            )
         return cls(record, searches, table, trust)
 
     # -- what was compared -----------------------------------------------------------------------------------------
@@ -181,14 +220,47 @@ class Study:
             found.setdefault((benchmark, method), []).append(seed)
         return found
 
+    @cached_property
+    def several(self) -> bool:
+        """Whether the searches had several objectives."""
+        return any(search.losses.shape[1] for search in self.searches.values())
+
+    @property
+    def criterion(self) -> str:
+        """The measure that methods are ranked and tested by."""
+        return "hypervolume" if self.several else "validation"
+
     # -- numbers ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _volumes(self) -> dict[tuple[str, str, int], Array]:
+        """Hypervolumes after each evaluation of every search with several objectives."""
+        found: dict[tuple[str, str, int], Array] = {}
+        for benchmark in self.benchmarks if self.several else ():
+            measure = FrontMeasure.from_json(self.record["benchmarks"][benchmark].get("goals") or {})
+            searches = {key: s for key, s in self.searches.items() if key[0] == benchmark and s.losses.shape[1]}
+            front = measure.true
+            if front is None:
+                told = [search.losses[search.kept] for search in searches.values()]
+                union = np.concatenate(told) if told else np.empty((0, 0))
+                front = union[front_of(union)]
+            if len(front):
+                reference = reference_point(front)
+                whole = hypervolume(front, reference)
+                found |= {key: search.hypervolumes(reference, whole) for key, search in searches.items()}
+        return found
+
+    def curve(self, measure: str, key: tuple[str, str, int]) -> Array:
+        """(n,) values of a measure after each evaluation of one search, NaN where unknown."""
+        if measure == "hypervolume":
+            return self._volumes.get(key, np.full(len(self.searches[key]), np.nan))
+        return self.searches[key].curve(measure, self.record["benchmarks"][key[0]].get("optimum_validation"))
 
     def curves(self, measure: str, benchmark: str, method: str) -> Array:
         """(seeds, budget) values of a measure after each evaluation."""
-        optimum = self.record["benchmarks"][benchmark].get("optimum_validation")
         rows = []
         for seed in self.seeds(benchmark, method):
-            curve = self.searches[benchmark, method, seed].curve(measure, optimum)[: self.budget]
+            curve = self.curve(measure, (benchmark, method, seed))[: self.budget]
             rows.append(np.concatenate([curve, np.full(self.budget - len(curve), curve[-1])]))
         return np.array(rows).reshape(-1, self.budget)
 
@@ -200,11 +272,10 @@ class Study:
 
     def curves_by_seconds(self, measure: str, benchmark: str, method: str, seconds: Array) -> Array:
         """(seeds, len(seconds)) values at times on the clock, NaN before the first completion or where none is kept."""
-        optimum = self.record["benchmarks"][benchmark].get("optimum_validation")
         rows = []
         for seed in self.seeds(benchmark, method):
-            search = self.searches[benchmark, method, seed]
-            curve, clock = search.curve(measure, optimum), search.columns["clock_s"]
+            key = (benchmark, method, seed)
+            curve, clock = self.curve(measure, key), self.searches[key].columns["clock_s"]
             if np.isnan(clock).any():
                 rows.append(np.full(len(seconds), np.nan))
                 continue
@@ -226,6 +297,22 @@ class Study:
         hit = self.curves("regret", benchmark, method) <= 0
         return np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
 
+    def to_target(self, benchmark: str, method: str, target: float) -> tuple[Array, Array]:
+        """(seeds,) evaluations, and seconds on the clock, until a target was met; infinite where it never was.
+
+        The target is a regret, or with several objectives a share of the hypervolume. Seconds are NaN where there is no
+        clock.
+        """
+        several = self.several
+        curves = self.curves("hypervolume" if several else "regret", benchmark, method)
+        hit = curves >= target - 1e-9 if several else curves <= target + 1e-9
+        evaluations = np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
+        seconds = np.full(len(evaluations), np.inf)
+        for row, (seed, count) in enumerate(zip(self.seeds(benchmark, method), evaluations, strict=True)):
+            if math.isfinite(count):
+                seconds[row] = self.searches[benchmark, method, seed].columns["clock_s"][int(count) - 1]
+        return evaluations, seconds
+
     def overhead_s(self, benchmark: str, method: str) -> Array:
         """(seeds,) mean real seconds that the method took to propose one trial."""
         return np.array(
@@ -239,6 +326,13 @@ class Study:
         """Failed evaluations, all seeds together."""
         return sum(
             int(np.isnan(self.searches[benchmark, method, seed].columns["validation"]).sum())
+            for seed in self.seeds(benchmark, method)
+        )
+
+    def beyond_limits(self, benchmark: str, method: str) -> int:
+        """Evaluations that broke a limit, all seeds together."""
+        return sum(
+            int((self.searches[benchmark, method, seed].columns["violation"] > 0).sum())
             for seed in self.seeds(benchmark, method)
         )
 

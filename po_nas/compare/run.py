@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from po_nas import methods
-from po_nas.compare.cell import for_the_reader, load_objective, run_cell
+from po_nas.compare.cell import for_the_reader, objective_of, run_cell
 from po_nas.compare.design import Cell, ComparisonConfig
 from po_nas.compare.fingerprint import fingerprints
 from po_nas.compare.plan import Plan, make_plan
-from po_nas.compare.store import COLUMNS, write_table
+from po_nas.compare.store import COLUMNS, cast, write_table
 from po_nas.compare.trust import TRUST, explained, trust_key, trust_rows
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, open_study, run_parts
@@ -127,7 +127,7 @@ def _read(parts: Parts, cell: Cell) -> pa.Table:
     if not pc.all(pc.is_nan(table["test"])).as_py():
         return table
     columns = {name: table[name].to_pylist() for name in ("architecture", "validation")}
-    objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.proxies)
+    objective = objective_of(cell.search)
     if objective.optimum_test is None:
         return table
     found = [for_the_reader(objective, *row) for row in zip(*columns.values(), strict=True)]
@@ -138,7 +138,7 @@ def _read(parts: Parts, cell: Cell) -> pa.Table:
 
 
 def _part(parts: Parts, cell: Cell, key: Mapping[str, Any], columns: pa.Schema) -> pa.Table:
-    table = parts.read(key, columns)
+    table = cast(parts.read(key), columns, parts.path(key))
     # The label is the study's to choose, and may have changed since.
     place = table.schema.get_field_index("method")
     return table.set_column(place, columns.field("method"), pa.array([cell.label] * len(table), pa.string()))

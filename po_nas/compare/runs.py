@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from po_nas import benchmarks
-from po_nas.compare.cell import Row, event_rows, load_objective
+from po_nas.compare.cell import Row, event_rows, objective_of
 from po_nas.compare.plan import optima
 from po_nas.compare.results import MIXED, Study
 from po_nas.compare.store import COLUMNS
@@ -19,6 +19,7 @@ from po_nas.core.objective import Objective
 from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
 from po_nas.runtime.config import ProxiesConfig
+from po_nas.runtime.front import FrontMeasure
 from po_nas.runtime.journal import Event, read_journal
 from po_nas.runtime.run_directory import Record, read_config, read_explanation, read_record
 from po_nas.runtime.setup import make_objective
@@ -58,7 +59,7 @@ class _Run:
     def protocol(self) -> dict[str, Any]:
         optimum = self.record.optimum
         known = {"optimum_validation": optimum.get("validation"), "optimum_test": optimum.get("test")}
-        return {**self.record.protocol, **known}
+        return {**self.record.protocol, **known} | ({"goals": self.record.goals} if self.record.goals else {})
 
 
 def read_runs(directories: Sequence[Path], trust: Trust = False) -> Study:
@@ -92,7 +93,8 @@ def read_runs(directories: Sequence[Path], trust: Trust = False) -> Study:
     shortest = min(run.evaluations for run in seen.values())
     for key, run in seen.items():
         of = dict(zip(("benchmark", "method", "seed"), key, strict=True))
-        rows += [{**of, **row} for row in event_rows(run.events, run.objective)[:shortest]]
+        goals = FrontMeasure.from_json(run.record.goals).goals
+        rows += [{**of, **row} for row in event_rows(run.events, run.objective, goals)[:shortest]]
         if run.evaluations == shortest:
             # What a longer one has learned is of another incumbent than the one that is compared.
             learned += incumbent_rows(*key, read_explanation(run.directory))
@@ -166,6 +168,9 @@ def _config(seen: Mapping[tuple[str, str, int], _Run], differing: Sequence[str])
         "batch": MIXED if "batch" in differing else int(first.get("batch", 1)),
         "executor": {"name": MIXED} if "executor" in differing else first.get("executor", {"name": "inline"}),
         "feedback": None,
+        "objectives": first.get("objectives", {}),
+        "constraints": first.get("constraints", {}),
+        "targets": [],
         "reference": "",
         "notes": " ".join(notes),
         "published": [],
@@ -189,6 +194,6 @@ def _objective(directory: Path) -> Objective | None:
     try:
         if benchmarks.trains(config.benchmark) or config.proxies.objective is not None:
             return make_objective(config, directory)  # its trainings or scores are on record there
-        return load_objective(config.benchmark, config.feedback, ProxiesConfig())
+        return objective_of(config.model_copy(update={"proxies": ProxiesConfig()}))
     except (PoNasError, DataError):
         return None

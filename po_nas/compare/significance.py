@@ -104,8 +104,8 @@ def paired_tests(study: Study, measure: str) -> list[Paired]:
 
 
 def half_tests(study: Study) -> list[Paired]:
-    """Every rival after half of the budget against the reference after all of it, by validation; `at` is the half."""
-    return _family(study, "validation", [(study.budget, study.budget // 2)]) if study.budget > 1 else []
+    """Every rival after half of the budget against the reference after all of it; `at` is the half."""
+    return _family(study, study.criterion, [(study.budget, study.budget // 2)]) if study.budget > 1 else []
 
 
 def _family(study: Study, measure: str, ats: Sequence[tuple[int, int]]) -> list[Paired]:
@@ -142,21 +142,21 @@ def _family(study: Study, measure: str, ats: Sequence[tuple[int, int]]) -> list[
 
 
 def to_match(study: Study, benchmark: str, method: str) -> float:
-    """Evaluations after which the mean validation of a method is that of the reference at the end or better.
+    """Evaluations after which the mean of a method is that of the reference at the end or better.
 
     Means are over the seeds for which both have found something; infinite when it never is, NaN without such seeds.
     """
     baseline = study.baseline
     if baseline is None:
         return math.nan
-    ends = [study.values("validation", benchmark, name, study.budget) for name in (baseline, method)]
+    ends = [study.values(study.criterion, benchmark, name, study.budget) for name in (baseline, method)]
     common = sorted(ends[0].keys() & ends[1].keys())
     if not common:
         return math.nan
     rows = [seed in common for seed in study.seeds(benchmark, method)]
-    curve = study.curves("validation", benchmark, method)[rows].mean(axis=0)
+    curve = study.curves(study.criterion, benchmark, method)[rows].mean(axis=0)
     wanted = float(np.mean([ends[0][seed] for seed in common]))
-    hit = study.sign(benchmark, "validation") * (curve - wanted) >= -1e-9
+    hit = study.sign(benchmark, study.criterion) * (curve - wanted) >= -1e-9
     return 1.0 + float(hit.argmax()) if hit.any() else math.inf
 
 
@@ -188,16 +188,16 @@ def _blocks(study: Study, at: int) -> dict[str, NDArray[np.float64]]:
 
 
 def _block(study: Study, benchmark: str, at: int) -> NDArray[np.float64]:
-    """(seeds, methods) validation values of the seeds that all methods have, higher is better."""
-    values = [study.values("validation", benchmark, method, at) for method in study.methods]
+    """(seeds, methods) values of the seeds that all methods have, by the criterion of the study, higher is better."""
+    values = [study.values(study.criterion, benchmark, method, at) for method in study.methods]
     common = sorted(set.intersection(*(set(v) for v in values)))
     found = np.array([[v[seed] for v in values] for seed in common]).reshape(-1, len(values))
     # Values that differ by rounding are equal: one architecture reached by two ways of summing.
-    return np.round(study.sign(benchmark, "validation") * found, 9)
+    return np.round(study.sign(benchmark, study.criterion) * found, 9)
 
 
 def rank_methods(study: Study, at: int) -> Ranking | None:
-    """Rank the methods by validation after `at` evaluations (Demšar, JMLR 2006).
+    """Rank the methods by the criterion of the study after `at` evaluations (Demšar, JMLR 2006).
 
     `twins`, and benchmarks on which the methods have fewer than `FEWEST` common seeds, do not count. None for fewer
     than three methods or two blocks.
@@ -222,7 +222,7 @@ def rank_methods(study: Study, at: int) -> Ranking | None:
 
 
 def wins(study: Study, at: int) -> tuple[NDArray[np.int64], int]:
-    """(methods, methods) counts of how often the row has better validation than the column, and the number of blocks.
+    """(methods, methods) counts of how often the row is better than the column, and the number of blocks.
 
     A block is a benchmark (but no twin of another) and seed that all methods have finished; what neither wins is a tie.
     """

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from po_nas.errors import RunDirectoryError
 from po_nas.runtime.parts import write_atomically
 
-__all__ = ["COLUMNS", "read_table", "write_table"]
+__all__ = ["COLUMNS", "cast", "read_table", "write_table"]
 
 _METADATA = b"po_nas.comparison"
 
@@ -30,9 +30,17 @@ COLUMNS = pa.schema(
         ("overhead_s", pa.float64()),
         ("clock_s", pa.float64()),
         ("rank", pa.float64()),
+        ("violation", pa.float64()),
+        ("losses", pa.list_(pa.float64())),
     ]
 )
-"""`evaluation` counts from 1 in the order of completion; NaN: failed (validation) or unknown (test, clock, rank)."""
+"""`evaluation` counts from 1 in the order of completion; NaN: failed (validation) or unknown (test, clock, rank).
+
+`violation` is how far the metrics are beyond the limits (0 or null: all are kept); `losses` the values of several
+objectives, lower = better, null for one objective and for a failure.
+"""
+_ADDED = ("violation", "losses")
+"""Columns that results of version 0.1 lack; null there, as where there are no limits, or one objective."""
 
 
 def write_table(path: Path, table: pa.Table, record: Mapping[str, Any]) -> None:
@@ -41,6 +49,17 @@ def write_table(path: Path, table: pa.Table, record: Mapping[str, Any]) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(stamped, sink, compression="zstd")
     write_atomically(path, sink.getvalue())
+
+
+def cast(table: pa.Table, columns: pa.Schema, path: Path) -> pa.Table:
+    """A table as its columns say, those that were added later filled in; `RunDirectoryError` for another one."""
+    for name in columns.names:
+        if name in _ADDED and name not in table.column_names:
+            table = table.append_column(columns.field(name), pa.nulls(len(table), columns.field(name).type))
+    try:
+        return table.select(columns.names).cast(columns)
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the study again") from error
 
 
 def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -31,7 +32,14 @@ from po_nas.compare.table import Table
 __all__ = ["TABLES", "make_tables"]
 
 TABLES = frozenset(
-    {*MEASURES, "to_optimum", "to_match", "tests_validation", "tests_test", "ranks", "win_tie_loss", "overhead"}
+    {
+        *MEASURES,
+        "to_optimum",
+        "to_target",
+        "to_match",
+        *(f"tests_{name}" for name in ("hypervolume", "validation", "test")),
+    }
+    | {"ranks", "win_tie_loss", "overhead"}
     | {"published", "failures", "protocol"}
 )
 """Names of all tables that there may be."""
@@ -43,8 +51,9 @@ def make_tables(study: Study) -> list[Table]:
     found = [_measure_table(study, name, line) for name in MEASURES if _known(study, name)]
     makers: tuple[Callable[[Study, str], Table | None], ...] = (
         _to_optimum,
+        _to_target,
         _to_match,
-        *(lambda study, line, name=name: _tests(study, name, line) for name in ("validation", "test")),
+        *(lambda study, line, name=name: _tests(study, name, line) for name in _tested(study)),
         _ranks,
         _wins,
         _overhead,
@@ -53,6 +62,11 @@ def make_tables(study: Study) -> list[Table]:
     )
     found += [table for table in (make(study, line) for make in makers) if table is not None]
     return [*found, protocol_table(study)]
+
+
+def _tested(study: Study) -> tuple[str, ...]:
+    """Measures of which there are tests; with several objectives one of them alone says little."""
+    return ("hypervolume",) if study.several else ("validation", "test")
 
 
 def _known(study: Study, measure: str) -> bool:
@@ -88,7 +102,7 @@ _UNITLESS = 2
 
 def _digits(study: Study, benchmark: str, measure: str) -> int:
     """Digits to print of a measure on a benchmark."""
-    unitless = not study.record["benchmarks"][benchmark].get("unit") and measure != "rank"
+    unitless = not study.record["benchmarks"][benchmark].get("unit") and measure not in ("rank", "hypervolume")
     return MEASURES[measure].digits + _UNITLESS * unitless
 
 
@@ -122,7 +136,7 @@ def _measure_table(study: Study, name: str, line: str) -> Table:
                         | {"seeds": len(values[method])}
                     )
             rows.append(row)
-    unit = "" if name == "rank" else f" Unit: {_units(study)}."
+    unit = "" if name in ("rank", "hypervolume") else f" Unit: {_units(study)}."
     few = f" {_FEW}" if too_few(study) else ""
     early = "" if study.reported[0] == study.budget else f" {_EARLY.format(study.budget)}"
     explanation = measure.explanation[0].upper() + measure.explanation[1:]
@@ -140,7 +154,7 @@ _FEW = f"Fewer than {FEWEST} seeds: no statistics from too few runs, so no tests
 
 def _to_optimum(study: Study, line: str) -> Table | None:
     known = [b for b in study.benchmarks if study.record["benchmarks"][b].get("optimum_validation") is not None]
-    if not known:
+    if not known or study.several:
         return None
     rows, data = [], []
     for benchmark in known:
@@ -167,6 +181,41 @@ def _to_optimum(study: Study, line: str) -> Table | None:
     return Table("to_optimum", "Evaluations to the optimum", ("benchmark", *study.methods), rows, note, data)
 
 
+def _to_target(study: Study, line: str) -> Table | None:
+    """Evaluations and seconds until each target was met."""
+    rows, data = [], []
+    measure = "hypervolume" if study.several else "regret"
+    known = [b for b in study.benchmarks if any(study.values(measure, b, m, study.budget) for m in study.methods)]
+    for benchmark, target in itertools.product(known, study.config.get("targets", ())):
+        row = [benchmark, f"{target:g}"]
+        for method in study.methods:
+            evaluations, seconds = study.to_target(benchmark, method, target)
+            if not len(evaluations):
+                row.append("–")
+                continue
+            middle, clock = float(np.median(evaluations)), float(np.median(seconds))
+            share = float(np.mean(np.isfinite(evaluations)))
+            text = f"> {study.budget}" if math.isinf(middle) else f"{middle:g}"
+            if math.isfinite(clock) and clock > 0:
+                text += f", {_duration(clock)}"
+            row.append(f"{text} ({100 * share:.0f} %)")
+            data.append(
+                {"benchmark": benchmark, "method": method, "target": target, "share": share}
+                | {"median_evaluations": middle, "median_seconds": clock}
+            )
+        rows.append(row)
+    if not rows:
+        return None
+    of = "the hypervolume was that share of the true one" if study.several else "the regret was so small"
+    note = (
+        f"Medians over seeds of the evaluations, and of the time on the executor's clock, until {of}; in brackets the "
+        f"share of searches that came so far. {line}"
+    )
+    return Table(
+        "to_target", "Evaluations and time to a target", ("benchmark", "target", *study.methods), rows, note, data
+    )
+
+
 def _cautions(study: Study, tests: Collection[Paired]) -> str:
     said = ""
     if least_p([*tests]) >= LEVEL:
@@ -189,7 +238,7 @@ def _to_match(study: Study, line: str) -> Table | None:
     rows, data = [], []
     for benchmark in study.benchmarks:
         row = [benchmark]
-        digits = max(3, _digits(study, benchmark, "validation"))
+        digits = max(3, _digits(study, benchmark, study.criterion))
         for rival in rivals:
             test, matched = tests.get((benchmark, rival)), to_match(study, benchmark, rival)
             if test is None:
@@ -203,11 +252,12 @@ def _to_match(study: Study, line: str) -> Table | None:
             )
         rows.append(row)
     note = (
-        f"Evaluations after which the mean validation of a method is at least as good as that of {study.baseline} "
-        f"after {study.budget}. In brackets its mean gain with {study.budget // 2} evaluations over {study.baseline} "
-        f"with {study.budget} (positive: the method is better with half of them) and the p-value: Wilcoxon's "
-        f"signed-rank test on paired seeds, Holm-adjusted over all {len(tests)} of this table. * the method better, ° "
-        f"{study.baseline} better, at 5 %, by the ranks that are tested.{_cautions(study, tests.values())} {line}"
+        f"Evaluations after which the mean {study.criterion} of a method is at least as good as that of "
+        f"{study.baseline} after {study.budget}. In brackets its mean gain with {study.budget // 2} evaluations over "
+        f"{study.baseline} with {study.budget} (positive: the method is better with half of them) and the p-value: "
+        f"Wilcoxon's signed-rank test on paired seeds, Holm-adjusted over all {len(tests)} of this table. * the method "
+        f"better, ° {study.baseline} better, at 5 %, by the ranks that are tested."
+        f"{_cautions(study, tests.values())} {line}"
     )
     title = f"Evaluations to match {study.baseline}"
     return Table("to_match", title, ("benchmark", *rivals), rows, note, data)
@@ -267,9 +317,10 @@ def _ranks(study: Study, line: str) -> Table | None:
         else " They speak of these benchmarks alone: seeds of one benchmark are no further tasks."
     )
     note = (
-        f"Mean rank by validation after {at} evaluations over {ranking.blocks} {over}; 1 is best, ties share the mean "
-        f"rank.{caution}{_not_counted(ranking.left_out)} Friedman's test: {_p(ranking.friedman_p)}. Two methods differ "
-        f"at 5 % when their mean ranks differ by more than {ranking.critical_difference:.2f} (Nemenyi). {line}"
+        f"Mean rank by {study.criterion} after {at} evaluations over {ranking.blocks} {over}; 1 is best, ties share "
+        f"the mean rank.{caution}{_not_counted(ranking.left_out)} Friedman's test: {_p(ranking.friedman_p)}. Two "
+        f"methods differ at 5 % when their mean ranks differ by more than {ranking.critical_difference:.2f} (Nemenyi). "
+        f"{line}"
     )
     data = [{"method": ranking.methods[i], "mean_rank": ranking.ranks[i]} for i in order]
     return Table("ranks", "Mean ranks", ("method", "mean rank"), rows, note, data)
@@ -292,8 +343,8 @@ def _wins(study: Study, line: str) -> Table | None:
                 )
         rows.append(row)
     note = (
-        f"How often the method of the row ended with better / equal / worse validation than that of the column after "
-        f"{at} evaluations, over {blocks} pairs of benchmark and seed.{_not_counted(repeated(study))} {line}"
+        f"How often the method of the row ended with better / equal / worse {study.criterion} than that of the column "
+        f"after {at} evaluations, over {blocks} pairs of benchmark and seed.{_not_counted(repeated(study))} {line}"
     )
     return Table("win_tie_loss", "Wins, ties and losses", ("", *study.methods), rows, note, data)
 
@@ -306,6 +357,7 @@ def _duration(seconds: float) -> str:
 def _overhead(study: Study, line: str) -> Table:
     ranking = rank_methods(study, study.reported[-1])
     ranks = {} if ranking is None else dict(zip(ranking.methods, ranking.ranks, strict=True))
+    limited = bool(study.config.get("constraints"))
     rows, data = [], []
     for method in study.methods:
         by_task = [study.overhead_s(b, method) for b in study.benchmarks]
@@ -313,23 +365,28 @@ def _overhead(study: Study, line: str) -> Table:
         means = {b: float(np.median(v)) for b, v in zip(study.benchmarks, by_task, strict=True) if len(v)}
         slowest = max(means, key=lambda name: means[name])
         failed = sum(study.failures(b, method) for b in study.benchmarks)
+        beyond = sum(study.beyond_limits(b, method) for b in study.benchmarks)
         mean = float(np.mean([*means.values()]))
         rank = ranks.get(method, math.nan)
         rows.append(
             [method, f"{1000 * mean:,.1f}", f"{1000 * means[slowest]:,.1f} ({slowest})", number(rank, 2), str(failed)]
+            + [str(beyond)] * limited
         )
         data.append(
             {"method": method, "overhead_s": mean, "slowest": slowest, "overhead_s_slowest": means[slowest]}
-            | {"mean_rank": rank, "failed_evaluations": failed}
+            | {"mean_rank": rank, "failed_evaluations": failed, "beyond_limits": beyond}
         )
     total = sum(float(search.columns["overhead_s"].sum()) for search in study.searches.values())
     note = (
         "Real milliseconds that the method itself took to propose one trial, on one thread of the machine that ran the "
         "comparison (mean over a search, median over seeds, mean over benchmarks), beside what it buys: the mean rank "
-        f"by validation (1 is best). All {len(study.searches):,} searches together took {_duration(total)} of one "
-        f"thread. {line}"
+        f"by {study.criterion} (1 is best). All {len(study.searches):,} searches together took {_duration(total)} of "
+        f"one thread. {line}"
     )
-    header = ("method", "ms per evaluation", "slowest benchmark", "mean rank", "failed evaluations")
+    header = (
+        *("method", "ms per evaluation", "slowest benchmark", "mean rank", "failed evaluations"),
+        *("evaluations beyond the limits",) * limited,
+    )
     return Table("overhead", "Overhead of the methods", header, rows, note, data)
 
 

@@ -48,8 +48,13 @@ class Trust:
 
 
 def explained(cell: Cell, config: ComparisonConfig) -> bool:
-    """Whether the method of a cell says what it has learned, and this is one of the seeds that are asked."""
+    """Whether the method of a cell says what it has learned, and this is one of the seeds that are asked.
+
+    With further objectives and limits it is not asked: what it was told is not kept.
+    """
     kind = methods.registry.get(cell.search.method.name)
+    if cell.search.objectives or cell.search.constraints:
+        return False
     return kind.explain is not Searcher.explain and cell.search.seed in config.seeds[:_SEEDS]
 
 

@@ -31,6 +31,7 @@ from po_nas.runtime.executors.base import Timeout
 __all__ = [
     "ERRORS",
     "NAMED",
+    "Direction",
     "ExecutorConfig",
     "LatencyConfig",
     "MethodConfig",
@@ -118,6 +119,10 @@ def _direction(value: Any) -> Any:
     return {"maximize": "max", "minimize": "min"}.get(value, value) if isinstance(value, str) else value
 
 
+Direction = Annotated[Literal["max", "min"], BeforeValidator(_direction)]
+"""Which values of an objective are better."""
+
+
 _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """One name may be given without brackets: ``tracking=tensorboard``."""
 
@@ -164,7 +169,7 @@ class SearchConfig(Settings):
     batch: PositiveInt = Field(1, description="trials evaluated at a time: batch size, or workers of an executor")
     executor: ExecutorConfig = Field(ExecutorConfig(), description="where evaluations run")
     proxies: ProxiesConfig = Field(ProxiesConfig(), description="proxies to compute for the method")
-    objectives: dict[str, Annotated[Literal["max", "min"], BeforeValidator(_direction)]] = Field(
+    objectives: dict[str, Direction] = Field(
         {}, description="what is optimised, where it is more than the search signal: objectives.params=min"
     )
     constraints: dict[str, str] = Field(

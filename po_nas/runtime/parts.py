@@ -47,13 +47,12 @@ class Parts:
         """Keep the rows of a part; a part of the same key is replaced."""
         _write(pa.Table.from_pylist(rows), self.path(key))
 
-    def read(self, key: Mapping[str, Any], columns: pa.Schema | None = None) -> pa.Table:
-        """The rows of a finished part, cast to `columns` where given; `RunDirectoryError` for a damaged one."""
+    def read(self, key: Mapping[str, Any]) -> pa.Table:
+        """The rows of a finished part; `RunDirectoryError` for a damaged one."""
         path = self.path(key)
         try:
-            table = pq.read_table(path)
-            return table if columns is None else table.select(columns.names).cast(columns)
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            return pq.read_table(path)
+        except (OSError, pa.ArrowInvalid) as error:
             raise RunDirectoryError(path, f"is damaged ({error}); delete it and run the study again") from error
 
     def gather(self, keys: Iterable[Mapping[str, Any]], target: Path) -> pa.Table:

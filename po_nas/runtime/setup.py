@@ -37,6 +37,7 @@ __all__ = [
     "objective_of_worker",
     "set_up_scoring",
     "with_computed",
+    "with_configured_goals",
     "with_current_options",
 ]
 
@@ -72,20 +73,24 @@ def make_objective(
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(trainings_folder(out.absolute())), **options}
         given = benchmarks.objective_of(entry, config.feedback, options)
-    found = with_computed(complete(given), config.proxies)
+    return with_configured_goals(with_computed(complete(given), config.proxies), config, functions)
+
+
+def with_configured_goals(given: Objective, config: SearchConfig, functions: KnownFunctions | None = None) -> Objective:
+    """An objective with the objectives and limits that a configuration names; the same one where it names none."""
     if not config.objectives and not config.constraints:
-        return found
+        return given
     named = {
         name: function_of_plugins(f"known_metrics.{name}", function, config.plugins)
         for name, function in config.known_metrics.items()
-    }
+    } | dict(functions or {})
     latency = None if config.latency is None else LatencySettings(**config.latency.model_dump())
-    names = [name for name in (*config.objectives, *config.constraints) if name not in {**named, **(functions or {})}]
+    names = [name for name in (*config.objectives, *config.constraints) if name not in named]
     return with_goals(
-        with_measured(found, names, latency, cache_folder() / "latency.sqlite"),
+        with_measured(given, names, latency, cache_folder() / "latency.sqlite"),
         config.objectives,
         config.constraints,
-        functions={**named, **(functions or {})},
+        functions=named,
         samples=config.proxies.samples,
     )
 

@@ -20,7 +20,7 @@ from po_nas import benchmarks, methods
 from po_nas.benchmarks import BenchmarkSpec
 from po_nas.compare import fingerprint
 from po_nas.compare import run as running
-from po_nas.compare.cell import run_cell
+from po_nas.compare.cell import load_objective, run_cell
 from po_nas.compare.design import ComparisonConfig, load_comparison
 from po_nas.compare.results import Study
 from po_nas.compare.run import run_comparison
@@ -395,7 +395,7 @@ def test_test_values_that_come_later_are_filled_in(tmp_path, monkeypatch):
 
 def test_a_benchmark_without_its_data_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv("PO_NAS_CACHE", str(tmp_path / "cache"))
-    running.make_plan.__globals__["load_objective"].cache_clear()
+    load_objective.cache_clear()
     told = []
     absent = "transnas_micro/jigsaw"
     run_comparison(config(benchmarks=[absent, TASK]), tmp_path / "out", progress=told.append)
