@@ -128,10 +128,13 @@ def _anytime(study: Study, bands: Callable[[Study, str, str], Band | None], labe
 
 def _focus(panel: Axes, bands: Sequence[Band], study: Study, benchmark: str) -> None:
     """Leave the first evaluations, which are luck, out of the picture, so that differences can be seen."""
-    tenth = [band.high[min(len(band.high) - 1, max(3, len(band.high) // 10))] for band in bands]
-    known = [value for value in tenth if np.isfinite(value)]
-    if plotted_measure(study, benchmark) == "regret" and known and max(known) > 0:
+    measure, places = plotted_measure(study, benchmark), [min(len(b.x) - 1, max(3, len(b.x) // 10)) for b in bands]
+    worst = [band.low if measure == "hypervolume" else band.high for band in bands]
+    known = [value for band, place in zip(worst, places, strict=True) if np.isfinite(value := band[place])]
+    if measure == "regret" and known and max(known) > 0:
         panel.set_ylim(0, 1.25 * max(known))
+    elif measure == "hypervolume" and known and min(known) < 1:
+        panel.set_ylim(min(known) - 0.25 * (1 - min(known)))
     panel.set_xlim(left=0)
 
 
