@@ -187,6 +187,13 @@ class ComparisonConfig(Settings):
             label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
             for label, kind in kinds.items()
         }
+        for label, kind in kinds.items():
+            if kind.uses_fidelities(options[label]):
+                remedy = (
+                    "evaluates at lower fidelities, and a comparison counts full evaluations; run po-nas search with each "
+                    "method and seed and compare their recorded seconds, as perf/fidelities.py does"
+                )
+                raise ConfigError(f"methods.{label}", self.methods[label].name, remedy)
         code = {label: fingerprints(self.plugins, kind) for label, kind in kinds.items()}
         plain = {label: found.model_dump(mode="json") for label, found in options.items()}
         return [

@@ -15,6 +15,7 @@ import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas import spaces
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.settings import Settings, validated
 from po_nas.errors import (
@@ -185,10 +186,26 @@ class TrainingObjective(Objective):
     def metric(self) -> Metric:
         return self._source.task.metric
 
-    @property
-    def fidelities(self) -> tuple[float, ...]:
-        """Any number of epochs."""
-        return tuple(epoch / self.recipe.epochs for epoch in range(1, self.recipe.epochs + 1))
+    @cached_property
+    def fidelities(self) -> Fidelities:
+        """Any number of epochs, with the schedule of all of them, so that a training goes on from a shorter one.
+
+        None where halving ends trainings by itself.
+        """
+        if self._rungs is not None:
+            return Fidelities()
+        return Fidelities(tuple(range(1, self.recipe.epochs + 1)), "epochs", resumes=self._folder is not None)
+
+    def goes_on(self, architecture: Architecture, *, seed: int, fidelity: float) -> bool:
+        """Whether there is a checkpoint that can be read and has come as far."""
+        folder = self._trained_in(architecture, seed)
+        if folder is None:
+            return False
+        try:
+            state = Checkpoints(folder, "").peek()
+        except TrainingCheckpointError:
+            return False
+        return state is not None and len(state["curve"]) >= fidelity
 
     @property
     def distinct(self) -> int | None:
@@ -211,7 +228,10 @@ class TrainingObjective(Objective):
     # -- one evaluation -------------------------------------------------------------------------------------------
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
-        """Train for the whole recipe, or for the share `fidelity` (0 to 1) of its epochs with the same schedule.
+        """Train for the whole recipe, or for `fidelity` of its epochs with the same schedule.
+
+        With a folder the training goes on from the checkpoint of a shorter one of the same architecture and seed; its
+        cost is that of the epochs that are left. A shorter one looks at no test samples.
 
         Metrics besides ``validation``: ``validation_last``, ``validation_best``, ``best_epoch``, ``epochs``,
         ``train_accuracy`` (or another metric), ``parameters_m``, ``samples_per_s``, ``parts`` (into which batches were
@@ -220,23 +240,38 @@ class TrainingObjective(Objective):
         too little memory even in parts, is a failure.
         """
         started = time.perf_counter()
-        key = self._key(architecture, seed, fidelity)
-        folder = None if self._folder is None else self._folder / self._place(architecture) / key
-        found = None if folder is None else _finished(folder / "result.json")
+        asked = self.fidelities.checked(fidelity)
+        epochs = None if asked is None else int(asked)
+        folder = self._trained_in(architecture, seed)
+        found = None if folder is None else _finished(folder / _result_name(epochs))
+        paid_s = self._paid_s(folder, epochs)
         if found is None:
             try:
-                found = self._trained(architecture, seed, fidelity, key, folder)
+                found = self._trained(architecture, seed, epochs, folder)
             except TrainingError as error:
                 return Outcome.failed(described(error), time.perf_counter() - started)
         result, parameters = found
         if result.test_last is not None:
             self._tests.setdefault(self._place(architecture), []).append(result.test_last)
-        return self._outcome(result, parameters)
+        return self._outcome(result, parameters, paid_s)
+
+    def _trained_in(self, architecture: Architecture, seed: int) -> Path | None:
+        if self._folder is None:
+            return None
+        return self._folder / self._place(architecture) / self._key(architecture, seed)
+
+    def _paid_s(self, folder: Path | None, epochs: int | None) -> float:
+        """Seconds of the epochs of this training that shorter ones have paid for, if it goes on from them."""
+        if folder is None:
+            return 0.0
+        shorter = [lower for lower in self.fidelities.values[:-1] if epochs is None or lower < epochs]
+        known = (_finished(folder / _result_name(int(lower))) for lower in reversed(shorter))
+        return next((found[0].seconds for found in known if found is not None), 0.0)
 
     def _trained(
-        self, architecture: Architecture, seed: int, fidelity: float | None, key: str, folder: Path | None
+        self, architecture: Architecture, seed: int, epochs: int | None, folder: Path | None
     ) -> tuple[TrainingResult, int]:
-        epochs = None if fidelity is None else max(1, round(fidelity * self.recipe.epochs))
+        key = self._key(architecture, seed)
         scalars = folder / "tensorboard" if self.options.tensorboard and folder is not None else None
         log, close = tensorboard_writer(scalars, self._source.task.measured)
         network = self._space.build(architecture, seed=seed, **self._network)
@@ -260,22 +295,23 @@ class TrainingObjective(Objective):
         finally:
             close()
         parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
-        if folder is not None and self._keep(folder, result, parameters, architecture):
-            trainer.checkpoints.remove()
+        if folder is not None and self._keep(folder / _result_name(epochs), result, parameters, architecture):
+            if epochs is None:
+                trainer.checkpoints.remove()
         return result, parameters
 
-    def _keep(self, folder: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> bool:
+    def _keep(self, path: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> bool:
         """Write the result; whether that was possible."""
         record = {"architecture": self._space.to_string(architecture), "parameters": parameters, **result.to_dict()}
         try:
-            write(folder / "result.json", json.dumps(record, indent=1) + "\n")
+            write(path, json.dumps(record, indent=1) + "\n")
         except TrainingStorageError as error:
             # The journal gets the outcome all the same.
             _log.warning("%s; the test accuracy of this training is known to this process alone", error)
             return False
         return True
 
-    def _outcome(self, result: TrainingResult, parameters: int) -> Outcome:
+    def _outcome(self, result: TrainingResult, parameters: int, paid_s: float) -> Outcome:
         best, last = result.best, result.last
         if best is None or best.validation is None or last is None:
             reason = "the training has no validated epoch"
@@ -315,13 +351,14 @@ class TrainingObjective(Objective):
     def _place(self, architecture: Architecture) -> str:
         return _short(f"{self._setting} {self._space.canonical(architecture)}")
 
-    def _key(self, architecture: Architecture, seed: int, fidelity: float | None) -> str:
-        """Beside `_setting`, everything that the outcome of a training depends on."""
+    def _key(self, architecture: Architecture, seed: int) -> str:
+        """Beside `_setting`, everything that a training depends on; shorter ones are the beginning of longer ones."""
         said = {
             "setting": self._setting,
             "architecture": self._space.to_string(architecture),
             "seed": seed,
-            "fidelity": fidelity,
+            # As in version 0.1, whose trainings go on.
+            "fidelity": None,
         }
         return f"seed{seed}-{_short(json.dumps(said))}"
 

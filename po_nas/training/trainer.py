@@ -143,7 +143,7 @@ class Trainer:
     # -- the whole training ---------------------------------------------------------------------------------------
 
     def run(self, epochs: int | None = None) -> TrainingResult:
-        """Train to the end of the recipe, or `epochs` of it, and look at the test samples once.
+        """Train to the end of the recipe, or `epochs` of it; at the end of all of it, look at the test samples once.
 
         On running out of device memory the training goes back to its last checkpoint (or its beginning) with batches
         cut into twice as many parts, up to ``recipe.parts``; the records say how many. Raises `LossNotFiniteError`,
@@ -306,7 +306,9 @@ class Trainer:
 
     def _tested(self) -> tuple[float | None, float | None]:
         """The metric of test samples with the last and with the kept best weights; None where there are none."""
-        test = self.data.test() if self._curve else None
+        # A part of a training is not what is reported.
+        whole = len(self._curve) >= self.recipe.epochs or self._stopped is not None
+        test = self.data.test() if self._curve and whole else None
         if test is None:
             return None, None
         last = self.measure(test)
