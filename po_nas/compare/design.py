@@ -94,7 +94,7 @@ class Cell(BaseModel):
             del search["training"]
         if search["proxies"]["objective"] is None:
             del search["proxies"]["objective"]
-        for name in ("space", "objective", "objectives", "constraints", "known_metrics"):
+        for name in ("space", "objective", "objectives", "constraints", "known_metrics", "fidelities"):
             if not search[name]:
                 del search[name]
         search["proxies"] |= {"cache": None, "workers": 1}

@@ -39,9 +39,9 @@ from po_nas.training.device import chosen_device, reseed
 from po_nas.training.halving import Halving, Rungs
 from po_nas.training.network import check_trainable, network_options
 from po_nas.training.recipe import LossChoice, Recipe, recipe, with_loss
-from po_nas.training.records import TrainingResult, tensorboard_writer, write
+from po_nas.training.records import TrainingResult, finished, result_name, tensorboard_writer, write
 from po_nas.training.task import Classification
-from po_nas.training.trainer import Trainer
+from po_nas.training.trainer import Checkpoints, Trainer
 from proxies.batch import Batch
 
 __all__ = ["TUNED", "Data", "TrainingObjective", "TrainingOptions", "check_network", "load"]
@@ -199,13 +199,7 @@ class TrainingObjective(Objective):
     def goes_on(self, architecture: Architecture, *, seed: int, fidelity: float) -> bool:
         """Whether there is a checkpoint that can be read and has come as far."""
         folder = self._trained_in(architecture, seed)
-        if folder is None:
-            return False
-        try:
-            state = Checkpoints(folder, "").peek()
-        except TrainingCheckpointError:
-            return False
-        return state is not None and len(state["curve"]) >= fidelity
+        return folder is not None and Checkpoints(folder, "").reached() >= fidelity
 
     @property
     def distinct(self) -> int | None:
@@ -243,8 +237,8 @@ class TrainingObjective(Objective):
         asked = self.fidelities.checked(fidelity)
         epochs = None if asked is None else int(asked)
         folder = self._trained_in(architecture, seed)
-        found = None if folder is None else _finished(folder / _result_name(epochs))
-        paid_s = self._paid_s(folder, epochs)
+        found = None if folder is None else finished(folder / result_name(epochs))
+        paid_s = 0.0 if folder is None else self._paid_s(folder, epochs, goes_on=found is not None)
         if found is None:
             try:
                 found = self._trained(architecture, seed, epochs, folder)
@@ -260,13 +254,23 @@ class TrainingObjective(Objective):
             return None
         return self._folder / self._place(architecture) / self._key(architecture, seed)
 
-    def _paid_s(self, folder: Path | None, epochs: int | None) -> float:
-        """Seconds of the epochs of this training that shorter ones have paid for, if it goes on from them."""
-        if folder is None:
+    def _paid_s(self, folder: Path, epochs: int | None, *, goes_on: bool) -> float:
+        """Seconds of the epochs of a training that shorter ones have paid for.
+
+        None where it cannot go on from them, for their checkpoint is gone; then their results go too, so that a second
+        attempt at this training, which has a checkpoint of its own, counts all of it.
+        """
+        paths = {int(lower): folder / result_name(int(lower)) for lower in self.fidelities.values[:-1]}
+        shorter = [n for n, path in paths.items() if (epochs is None or n < epochs) and path.is_file()]
+        if not shorter:
             return 0.0
-        shorter = [lower for lower in self.fidelities.values[:-1] if epochs is None or lower < epochs]
-        known = (_finished(folder / _result_name(int(lower))) for lower in reversed(shorter))
-        return next((found[0].seconds for found in known if found is not None), 0.0)
+        last = finished(paths[shorter[-1]])
+        if last is not None and (goes_on or Checkpoints(folder, "").reached() >= shorter[-1]):
+            return last[0].seconds
+        _log.warning("%s: the checkpoint after %d epochs is gone; this training begins again", folder, shorter[-1])
+        for lower in shorter:
+            paths[lower].unlink(missing_ok=True)
+        return 0.0
 
     def _trained(
         self, architecture: Architecture, seed: int, epochs: int | None, folder: Path | None
@@ -295,7 +299,7 @@ class TrainingObjective(Objective):
         finally:
             close()
         parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
-        if folder is not None and self._keep(folder / _result_name(epochs), result, parameters, architecture):
+        if folder is not None and self._keep(folder / result_name(epochs), result, parameters, architecture):
             if epochs is None:
                 trainer.checkpoints.remove()
         return result, parameters
@@ -312,12 +316,12 @@ class TrainingObjective(Objective):
         return True
 
     def _outcome(self, result: TrainingResult, parameters: int, paid_s: float) -> Outcome:
-        best, last = result.best, result.last
+        best, last, cost_s = result.best, result.last, max(0.0, result.seconds - paid_s)
         if best is None or best.validation is None or last is None:
             reason = "the training has no validated epoch"
             if last is not None:
                 reason = f"the {self.metric.name} was {last} after the last epoch, and finite after none"
-            return Outcome.failed(reason, result.seconds)
+            return Outcome.failed(reason, cost_s)
         curve = {f"validation_epoch_{r.epoch}": r.validation for r in result.validated if r.validation is not None}
         metrics = {
             "validation_last": last,
@@ -331,7 +335,7 @@ class TrainingObjective(Objective):
             "stopped": float(result.stopped is not None),
         }
         signal = last if self.recipe.signal == "last" else best.validation
-        return Outcome.ok(signal, result.seconds, **metrics, **curve)
+        return Outcome.ok(signal, cost_s, **metrics, **curve)
 
     @cached_property
     def _setting(self) -> str:
@@ -370,7 +374,7 @@ class TrainingObjective(Objective):
         if self._folder is None:
             tests = self._tests.get(place, [])
         else:
-            found = (_finished(path) for path in sorted((self._folder / place).glob("*/result.json")))
+            found = (finished(path) for path in sorted((self._folder / place).glob("*/result.json")))
             tests = [one[0].test_last for one in found if one is not None and one[0].test_last is not None]
             tests = tests or self._tests.get(place, [])
         return {"test": sum(tests) / len(tests) if tests else None}
@@ -479,18 +483,6 @@ def check_network(space: Space, chosen: Recipe, data: Data, prefix: str = NETWOR
     options = network_options(space, chosen, data.options, data=data.name, prefix=prefix)
     check_trainable(space, chosen, options, data.task, *data.shapes, prefix=prefix)
     return options
-
-
-def _finished(path: Path) -> tuple[TrainingResult, int] | None:
-    """A result on record with the number of parameters, None where there is none or it is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return TrainingResult.from_dict(value), int(value["parameters"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        _log.warning("%s is damaged; the training begins again", path)
-        return None
 
 
 def _short(text: str) -> str:

@@ -76,6 +76,16 @@ class Checkpoints:
         assert isinstance(state, dict)
         return state
 
+    def reached(self) -> int:
+        """Epochs of the training that is in the checkpoint; 0 where there is none, or none that can be read."""
+        if self.path is None or not self.path.is_file():
+            return 0
+        try:
+            return len(torch.load(self.path, map_location="cpu", weights_only=True)["state"]["curve"])
+        except Exception:
+            # As in `load`; whoever trains says what is wrong with it.
+            return 0
+
     def remove(self) -> None:
         """Delete the checkpoint of a training that is finished."""
         if self.path is not None:
