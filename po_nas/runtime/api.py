@@ -143,7 +143,9 @@ def search(
     """
     path = Path(out).absolute()
     said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
-    given = _given(benchmark, space, objective, Metric(metric, "", maximize if said is None else said == "max"), path, fidelities)
+    given = _given(
+        benchmark, space, objective, Metric(metric, "", maximize if said is None else said == "max"), path, fidelities
+    )
     if example_inputs is not None:
         if isinstance(given, str):
             raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")

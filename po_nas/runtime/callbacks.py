@@ -86,7 +86,9 @@ class ScalarCallback(Callback):
             "cost_s": progress.cost_s,
             "front": progress.front,
             "hypervolume": progress.hypervolume,
-            "full_evaluations": None if progress.full_evaluations == progress.evaluations else progress.full_evaluations,
+            "full_evaluations": None
+            if progress.full_evaluations == progress.evaluations
+            else progress.full_evaluations,
         }
         known = {name: value for name, value in values.items() if value is not None}
         self.log(known, trial.number, progress.elapsed_s)

@@ -18,7 +18,17 @@ from po_nas.errors import ExecutorError
 from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["EVALUATE", "RESTARTED", "SCORE", "ObjectiveWorkload", "Scorer", "evaluation", "outcome_of", "scores_of", "scoring"]
+__all__ = [
+    "EVALUATE",
+    "RESTARTED",
+    "SCORE",
+    "ObjectiveWorkload",
+    "Scorer",
+    "evaluation",
+    "outcome_of",
+    "scores_of",
+    "scoring",
+]
 
 _log = logging.getLogger(__name__)
 
