@@ -49,8 +49,8 @@ def load_nasbench101(task: str, feedback: str) -> Benchmark:
 
     Feedback `full`: validation accuracy after 108 epochs; nothing is left to report, as no test accuracy was
     published. `epochs36`, `epochs12`, `epochs4`: validation accuracy of a shorter training; the report metric is then
-    the validation accuracy after 108 epochs. `full` has the shorter trainings as lower fidelities. Raises `MissingDataError` when the data set ``nasbench101_sample`` has
-    not been fetched.
+    the validation accuracy after 108 epochs. `full` has the shorter trainings as lower fidelities. Raises
+    `MissingDataError` when the data set ``nasbench101_sample`` has not been fetched.
     """
     from po_nas.benchmarks.data.nasbench101 import unpack
 

@@ -190,8 +190,8 @@ class ComparisonConfig(Settings):
         for label, kind in kinds.items():
             if kind.uses_fidelities(options[label]):
                 remedy = (
-                    "evaluates at lower fidelities, and a comparison counts full evaluations; run po-nas search with each "
-                    "method and seed and compare their recorded seconds, as perf/fidelities.py does"
+                    "evaluates at lower fidelities, and a comparison counts full evaluations; run po-nas search with "
+                    "each method and seed, and compare the recorded seconds of their journals"
                 )
                 raise ConfigError(f"methods.{label}", self.methods[label].name, remedy)
         code = {label: fingerprints(self.plugins, kind) for label, kind in kinds.items()}

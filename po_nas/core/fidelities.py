@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from po_nas.errors import ConfigError
@@ -38,7 +39,7 @@ class Fidelities:
     def __post_init__(self) -> None:
         values, costs = tuple(self.values), tuple(self.costs)
         _check_amounts("fidelities", values)
-        for low, high in zip(values, values[1:], strict=False):
+        for low, high in pairwise(values):
             if low >= high:
                 raise ConfigError("fidelities", list(values), f"{high:g} comes after {low:g}; write them ascending")
         if values and not costs:
@@ -46,7 +47,7 @@ class Fidelities:
         _check_amounts("fidelities.costs", costs)
         if len(costs) != len(values):
             raise ConfigError("fidelities.costs", list(costs), f"are {len(costs)}; give one for each fidelity")
-        if costs and (costs[-1] != 1 or any(low > high for low, high in zip(costs, costs[1:], strict=False))):
+        if costs and (costs[-1] != 1 or any(low > high for low, high in pairwise(costs))):
             remedy = "must not fall, and end with 1: they are shares of what a full evaluation costs"
             raise ConfigError("fidelities.costs", list(costs), remedy)
         object.__setattr__(self, "values", values)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -31,7 +32,7 @@ class _Options(MethodOptions):
 class _Halving(Searcher):
     """What methods of successive halving share: rungs, and who is on them."""
 
-    Options = _Options
+    Options: ClassVar[type[MethodOptions]] = _Options
     options: _Options
 
     @classmethod
@@ -117,7 +118,8 @@ class ASHA(_Halving):
 
     def _least_budget(self) -> float:
         top, costs = len(self.rungs) - 1, self._costs(0)
-        return sum(self.options.eta ** (top - rung) * cost for rung, cost in enumerate(costs))
+        shares = (cost * self.options.eta ** (top - rung) for rung, cost in enumerate(costs))
+        return float(sum(shares))
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """A promotion on the highest rung that has one, or a new architecture."""

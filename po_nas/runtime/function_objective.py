@@ -43,7 +43,7 @@ class FunctionObjective(Objective):
     name what it takes of:
 
     * ``seed`` (int): of the trial, a function of the seed of the search;
-    * ``fidelity``: which of `fidelities` is asked for, as it is declared there; None where none are declared: all of it;
+    * ``fidelity``: which of `fidelities` is asked for, as it is declared there; None, for all of it, where none are;
     * ``checkpoint`` (Path or None): a folder of the trial's own, where a training that was cut short finds what it
       left; None outside of a run. With `fidelities` it belongs to the architecture, and a training at a higher one
       finds there what the lower one left, to go on from;

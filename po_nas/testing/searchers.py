@@ -286,7 +286,7 @@ class SearcherConformance:
         assert {o.trial.number for o in searcher.observations} == {t.number for t, _ in done if t.fidelity is None}
 
     def test_trials_fit_in_the_room(self) -> None:
-        """What is asked for never costs more than is left, and a proposal that does is made again when there is more."""
+        """What is asked for never costs more than is left; a proposal that does is made again when there is more."""
         objective = ToyObjective(self.space())
         searcher, other = self.searcher(objective, 21), self.searcher(objective, 21)
         for _ in range(self.budget):

@@ -299,9 +299,9 @@ class TrainingObjective(Objective):
         finally:
             close()
         parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
-        if folder is not None and self._keep(folder / result_name(epochs), result, parameters, architecture):
-            if epochs is None:
-                trainer.checkpoints.remove()
+        kept = folder is not None and self._keep(folder / result_name(epochs), result, parameters, architecture)
+        if kept and epochs is None:
+            trainer.checkpoints.remove()
         return result, parameters
 
     def _keep(self, path: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> bool:

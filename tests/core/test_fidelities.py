@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def test_costs_are_in_proportion_and_add_up(values):
     found = Fidelities(values)
     assert found.costs[-1] == 1 == found.cost(None)
     assert list(found.costs) == sorted(found.costs)
-    steps = [found.cost(found.checked(high), low) for low, high in zip(values, values[1:], strict=False)]
+    steps = [found.cost(found.checked(high), low) for low, high in pairwise(values)]
     assert math.isclose(found.cost(found.checked(values[0])) + sum(steps), 1.0)
     assert Fidelities.of(found.to_json()) == found == pickle.loads(pickle.dumps(found))
 

@@ -166,11 +166,7 @@ def test_status_and_page(tmp_path, capsys):
 
 def test_full_evaluations_alone_warm_start(tmp_path):
     result = search(tmp_path / "run")
-    again = po_nas.search(
-        **{"space": space(), "objective": train, "method": "random", "budget": 3, "fidelities": VALUES},
-        out=tmp_path / "again",
-        warm_start=tmp_path / "run",
-    )
+    again = search(tmp_path / "again", method="random", budget=3, warm_start=tmp_path / "run")
     told = json.loads((tmp_path / "again" / "artifacts" / "warm_start.json").read_text())[0]["told"]
     assert len(told) == result.at_full_fidelity
     assert again.evaluations == 3
