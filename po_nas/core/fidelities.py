@@ -12,6 +12,8 @@ from po_nas.errors import ConfigError
 
 __all__ = ["Fidelities"]
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Fidelities:
@@ -106,6 +108,17 @@ class Fidelities:
         """
         whole = 1.0 if fidelity is None else self.costs[self.values.index(fidelity)]
         return whole - (0.0 if after is None else self.costs[self.values.index(after)])
+
+    def ladder(self, eta: float, lowest: float | None = None) -> tuple[float, ...]:
+        """Fidelities some way apart, ascending, the full one last; declared ones, none below `lowest`.
+
+        From the full one down, each is the highest that is at most 1 / `eta` of the one above.
+        """
+        allowed = [value for value in self.values if lowest is None or value >= lowest]
+        steps = list(self.values[-1:])
+        while below := [value for value in allowed if steps and value * eta <= steps[0] * (1 + _ROUNDING)]:
+            steps.insert(0, below[-1])
+        return tuple(steps)
 
     def text(self, fidelity: float | None) -> str:
         """A fidelity in words, such as ``12 of 200 epochs``; ``full`` for the full one."""

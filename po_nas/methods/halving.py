@@ -58,22 +58,16 @@ class _Halving(Searcher):
 
     @cached_property
     def rungs(self) -> tuple[float, ...]:
-        """The fidelities that are used, ascending, the full one last.
-
-        From the full one down, each is the highest declared one that is at most 1 / eta of the one above.
-        """
+        """The fidelities that are used, ascending, the full one last (`Fidelities.ladder`)."""
         declared, lowest = self.domain.fidelities.values, self.options.lowest
         if lowest is not None and lowest not in declared:
             known = ", ".join(f"{value:g}" for value in declared)
             raise ConfigError("method.lowest", lowest, f"is none of {known}")
-        rungs = [declared[-1]]
-        allowed = [value for value in declared if lowest is None or value >= lowest]
-        while below := [value for value in allowed if value * self.options.eta <= rungs[0] * (1 + _ROUNDING)]:
-            rungs.insert(0, below[-1])
+        rungs = self.domain.fidelities.ladder(self.options.eta, lowest)
         if len(rungs) == 1:
             remedy = f"leaves no fidelity below {declared[-1]:g}; those there are: {', '.join(map(str, declared))}"
             raise ConfigError("method.eta", self.options.eta, remedy)
-        return tuple(rungs)
+        return rungs
 
     def _costs(self, first: int) -> list[float]:
         """What an evaluation on each rung from `first` on costs, in full ones, by one that has begun there."""
