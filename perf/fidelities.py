@@ -34,6 +34,7 @@ METHODS = {
     "asha, eta = 16": ("asha", {"eta": 16}),
     "gp_bo": ("gp_bo", {}),
     "po_nas": ("po_nas", {}),
+    "po_nas, fidelities": ("po_nas", {"fidelities": True}),
 }
 CACHE = SharedCache()
 
