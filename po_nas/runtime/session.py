@@ -90,7 +90,7 @@ class _Told(Objective):
     more_metrics = True
 
     def __init__(self, space: Space, metric: Metric, fidelities: Sequence[float] | Mapping[str, Any]) -> None:
-        self._space, self._metric, self.fidelities = space, metric, Fidelities.of(fidelities)
+        self._space, self._metric, self._fidelities = space, metric, Fidelities.of(fidelities)
 
     @property
     def name(self) -> str:
@@ -103,6 +103,10 @@ class _Told(Objective):
     @property
     def metric(self) -> Metric:
         return self._metric
+
+    @property
+    def fidelities(self) -> Fidelities:
+        return self._fidelities
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> NoReturn:
         raise PoNasError(f"{self.name} is evaluated by whoever asks; go on with po_nas.Session.resume")
