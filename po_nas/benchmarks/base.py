@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, Outcome, Recorded
 from po_nas.core.proxy_source import ProxySource
@@ -18,7 +19,7 @@ from po_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
 from po_nas.proxy_scores.table import RecordedProxies, Rows, ScoreTable
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["Benchmark", "Described", "Description", "Feedback", "spearman"]
+__all__ = ["Benchmark", "Described", "Description", "Feedback", "Shorter", "spearman"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Description:
     notes: tuple[str, ...] = ()
     extras: tuple[tuple[str, str], ...] = ()
     """Names and units of what else is recorded of every architecture; `Benchmark.report` looks it up."""
+    fidelities: str = ""
+    """Those that evaluations may be asked for, in words, and how well the lower ones rank; empty without any."""
 
 
 class Described(Objective):
@@ -79,6 +82,19 @@ class Described(Objective):
 
 
 @dataclass(frozen=True, eq=False)
+class Shorter:
+    """What a table has on record of shorter trainings: a fidelity below the full one.
+
+    Attributes:
+        validation: The search signal (rows,), NaN for an architecture that is known to fail.
+        share: What such a training costs, as a share of a full one; in seconds, of the recorded ones of the row.
+    """
+
+    validation: NDArray[np.float64]
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
 class Benchmark(Described):
     """A table of one task under one feedback.
 
@@ -86,7 +102,8 @@ class Benchmark(Described):
     `rows` finds the row of an architecture. Columns are (n,) float64 arrays: the search signal `validation` (NaN for
     an architecture known to fail), the report metric `test` (or None), `cost_s` in seconds (or None), and `extras`
     (parameters in millions, latency in ms, …) with their `units`. `measured` are other results of the same evaluations
-    (another accuracy), which an evaluation tells and nobody knows before.
+    (another accuracy), which an evaluation tells and nobody knows before. `shorter` are trainings of fewer epochs that
+    were recorded, by their number of epochs, ascending; `epochs` is that of a full one.
 
     `proxies` are recorded proxy scores, or any other source of them. `scores` are the tables that are recorded, read
     when first asked for: ``own`` by po-nas, ``published`` by others; the first of them is the default of `proxies`.
@@ -112,11 +129,14 @@ class Benchmark(Described):
     proxies: ProxySource | None = None
     scores: Mapping[str, Callable[[], ScoreTable]] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    shorter: Mapping[int, Shorter] = field(default_factory=dict)
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         if self.proxies is None and self.scores:
             object.__setattr__(self, "proxies", RecordedProxies(self.rows, next(iter(self.scores.values()))))
         columns = {"validation": self.validation, "test": self.test, "cost_s": self.cost_s}
+        columns |= {f"validation after {epochs} epochs": one.validation for epochs, one in self.shorter.items()}
         for name, column in {**columns, **self.extras, **self.measured}.items():
             if column is None:
                 continue
@@ -133,11 +153,26 @@ class Benchmark(Described):
         return row
 
     def evaluate(self, architecture: Architecture, *, seed: int = 0, fidelity: float | None = None) -> Outcome:
-        """Look the search signal up. The table averages runs, so `seed` is not used; there is one fidelity."""
-        row = self.row(architecture)
+        """Look the search signal up. The table averages runs, so `seed` is not used.
+
+        `fidelity` is a number of epochs, one of `fidelities`; `ConfigError` for any other.
+        """
+        epochs, row = self.fidelities.checked(fidelity), self.row(architecture)
         cost = 0.0 if self.cost_s is None else float(self.cost_s[row])
+        cost = 0.0 if np.isnan(cost) else cost
+        if epochs is not None:
+            shorter = self.shorter[int(epochs)]
+            return Outcome.ok(float(shorter.validation[row]), shorter.share * cost)
         others = {name: float(column[row]) for name, column in self.measured.items()}
-        return Outcome.ok(float(self.validation[row]), 0.0 if np.isnan(cost) else cost, **others)
+        return Outcome.ok(float(self.validation[row]), cost, **others)
+
+    @cached_property
+    def fidelities(self) -> Fidelities:
+        """Numbers of epochs; none goes on from another, for each was trained under a schedule of its own."""
+        if not self.shorter or self.epochs is None:
+            return Fidelities()
+        costs = (*(one.share for one in self.shorter.values()), 1.0)
+        return Fidelities((*self.shorter, self.epochs), "epochs", costs)
 
     @property
     def costs_known(self) -> bool:
@@ -250,7 +285,16 @@ class Benchmark(Described):
             reference=self.reference,
             notes=self.notes,
             extras=tuple((name, self.units.get(name, "")) for name in (*self.extras, *self.measured)),
+            fidelities=self._described_fidelities(),
         )
+
+    def _described_fidelities(self) -> str:
+        told = [
+            f"{epochs} epochs ({100 * one.share:.3g} % of the cost, rank correlation with the full one "
+            f"{spearman(one.validation, self.validation):.3f})"
+            for epochs, one in self.shorter.items()
+        ]
+        return ", ".join([*told, f"{self.epochs} epochs (full)"]) if told else ""
 
 
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import spaces
-from po_nas.benchmarks.base import Benchmark, Feedback
+from po_nas.benchmarks.base import Benchmark, Feedback, Shorter
 from po_nas.benchmarks.data import table
 from po_nas.benchmarks.data.nasbench201_rows import row_of_tuple
 from po_nas.benchmarks.data.text_files import integers
@@ -49,15 +49,17 @@ def load_nasbench101(task: str, feedback: str) -> Benchmark:
 
     Feedback `full`: validation accuracy after 108 epochs; nothing is left to report, as no test accuracy was
     published. `epochs36`, `epochs12`, `epochs4`: validation accuracy of a shorter training; the report metric is then
-    the validation accuracy after 108 epochs. Raises `MissingDataError` when the data set ``nasbench101_sample`` has
-    not been fetched.
+    the validation accuracy after 108 epochs. `full` has the shorter trainings as lower fidelities. Raises
+    `MissingDataError` when the data set ``nasbench101_sample`` has not been fetched.
     """
     from po_nas.benchmarks.data.nasbench101 import unpack
 
     name = f"nasbench101/{task}"
     epochs = _EPOCHS[feedback]
     full = feedback == "full"
+    shorter = [lower for lower in sorted(_EPOCHS.values()) if lower < epochs] if full else []
     columns = ["hash", "graph", "val_108", "train_time_108_s", "params"] + [f"val_{epochs}"] * (not full)
+    columns += [f"val_{lower}" for lower in shorter]
     read = table("nasbench101_sample", name).read(columns)
     architectures = [unpack(graph) for graph in read["graph"].tolist()]
     return _sampled(
@@ -87,6 +89,8 @@ def load_nasbench101(task: str, feedback: str) -> Benchmark:
             "one run per cell; runs of one cell differ by about 0.3 points after 108 epochs",
         ),
         scores={"published": partial(_scores_of_101, name)},
+        shorter={lower: Shorter(read[f"val_{lower}"], lower / 108) for lower in shorter},
+        epochs=epochs,
     )
 
 

@@ -80,6 +80,7 @@ def describe(
         ("Spearman, validation and test", number(d.spearman)),
         ("same, best tenth by validation", number(d.spearman_top_tenth)),
         ("cost", d.cost),
+        ("fidelities", d.fidelities or "full evaluations only"),
         ("known without an evaluation", ", ".join(f"{n} ({unit})" if unit else n for n, unit in d.extras) or "nothing"),
         ("reference", d.reference),
         *(("note", note) for note in d.notes),

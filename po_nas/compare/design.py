@@ -96,7 +96,7 @@ class Cell(BaseModel):
             del search["training"]
         if search["proxies"]["objective"] is None:
             del search["proxies"]["objective"]
-        for name in ("space", "objective", "objectives", "constraints", "known_metrics"):
+        for name in ("space", "objective", "objectives", "constraints", "known_metrics", "fidelities"):
             if not search[name]:
                 del search[name]
         search["proxies"] |= {"cache": None, "workers": 1}
@@ -209,6 +209,13 @@ class ComparisonConfig(Settings):
             label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
             for label, kind in kinds.items()
         }
+        for label, kind in kinds.items():
+            if kind.uses_fidelities(options[label]):
+                remedy = (
+                    "evaluates at lower fidelities, and a comparison counts full evaluations; run po-nas search with "
+                    "each method and seed, and compare the recorded seconds of their journals"
+                )
+                raise ConfigError(f"methods.{label}", self.methods[label].name, remedy)
         code = {label: fingerprints(self.plugins, kind) for label, kind in kinds.items()}
         plain = {label: found.model_dump(mode="json") for label, found in options.items()}
         return [

@@ -118,6 +118,11 @@ def read_runs(directories: Sequence[Path], trust: Trust = False) -> Study:
 def _read(directory: Path, trust: Trust) -> _Run:
     record = read_record(directory)
     load_named(record.config.plugins, directory / "config.yaml", trust)
+    if record.fidelities:
+        remedy = (
+            "evaluated at lower fidelities, and a comparison counts full evaluations; see po-nas report for this run"
+        )
+        raise RunDirectoryError(directory, remedy)
     journal = directory / "journal.jsonl"
     return _Run(directory, record, read_journal(journal).events if journal.exists() else (), _objective(directory))
 

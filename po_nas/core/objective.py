@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals, Metric
 from po_nas.core.proxy_source import ComputedProxySource, ProxySource, Watch
 from po_nas.errors import IncompleteObjectiveError, UnknownNameError
@@ -91,8 +92,8 @@ class Objective(ABC):
         proxies: Where proxy scores of the architectures come from; None (default) where there are none.
         costs_known: Whether `Outcome.cost_s` means anything (default: yes). Where it does not, a budget in seconds of
             cost is refused.
-        fidelities: The shares of a whole training, above 0 and at most 1, that `evaluate` can be asked for; empty
-            (default) where there are whole evaluations only.
+        fidelities: What `evaluate` can be asked for, see `Fidelities`; a plain sequence of ascending values will do.
+            None at all (default) where there are full evaluations only.
         distinct: Number of distinct identities; None (default) when there is no end of them.
         validation: Search signals (rows,) of a table, NaN for a failure; None (default) where nothing is recorded.
         recorded: All that a table has on record, by which true fronts are found; None (default) where there is none.
@@ -136,8 +137,8 @@ class Objective(ABC):
             return True
 
         @property
-        def fidelities(self) -> tuple[float, ...]:
-            return ()
+        def fidelities(self) -> Fidelities:
+            return Fidelities()
 
         @property
         def distinct(self) -> int | None:
@@ -160,11 +161,21 @@ class Objective(ABC):
         goals = Goals()
         more_metrics = False
         costs_known = True
-        fidelities = ()
+        fidelities = Fidelities()
 
     @abstractmethod
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
-        """Evaluate one architecture. `seed` seeds a training; tables that average runs ignore it."""
+        """Evaluate one architecture. `seed` seeds a training; tables that average runs ignore it.
+
+        `fidelity` is one of `fidelities`, None for a full evaluation.
+        """
+
+    def goes_on(self, architecture: Architecture, *, seed: int, fidelity: float) -> bool:
+        """Whether what an evaluation at this fidelity has left is still there; one at a higher fidelity asks first.
+
+        Asked only where `Fidelities.resumes`. Where it is gone, the evaluation begins again, and its outcome says so.
+        """
+        return True
 
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
         """Numbers for the reader alone, such as ``{"test": 94.37}``; None where unknown.
@@ -233,6 +244,9 @@ class ObjectiveWrapper(Objective):
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         return self.objective.evaluate(architecture, seed=seed, fidelity=fidelity)
 
+    def goes_on(self, architecture: Architecture, *, seed: int, fidelity: float) -> bool:
+        return self.objective.goes_on(architecture, seed=seed, fidelity=fidelity)
+
     def report(self, architecture: Architecture) -> Mapping[str, float | None]:
         return self.objective.report(architecture)
 
@@ -274,6 +288,7 @@ class _Older(ObjectiveWrapper):
     recorded = None
     known = Objective.known
     completed = Objective.completed
+    goes_on = Objective.goes_on
     watch = Objective.watch
 
 

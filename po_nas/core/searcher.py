@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals
 from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
@@ -64,6 +65,8 @@ class SharedCache:
 
 
 _REJECTIONS = 2_000
+_ROUNDING = 1e-9
+"""Shares of a cost add up to a whole but for rounding."""
 
 STREAMS = {
     "trial seed": 1,
@@ -114,13 +117,15 @@ class Domain:
         space: Where to search.
         identity: The key of an architecture; two with the same key are one evaluation.
         maximize: Whether higher search signals are better.
-        max_evaluations: The whole budget where it is counted in evaluations, else None.
+        max_evaluations: The whole budget where it is counted in evaluations, else None. For a method that uses
+            fidelities, of full evaluations: others count by the share of their cost.
         distinct: Number of different keys in the space, None where it is not known.
         proxies: Proxy scores of architectures, None where there are none.
         source_tasks: Evaluations on other tasks, for transfer.
         cache: What searches share; one for all searches of a process, or a fresh one.
         goals: Objectives and limits, where there is more than the search signal.
         known: Values (n,) by name of metrics that are known without an evaluation, as `Objective.known`.
+        fidelities: What evaluations may be asked for, as `Objective.fidelities`.
     """
 
     space: Space
@@ -133,14 +138,16 @@ class Domain:
     cache: SharedCache = field(default_factory=SharedCache, compare=False, repr=False)
     goals: Goals = field(default_factory=Goals)
     known: Known = _nothing_known
+    fidelities: Fidelities = field(default_factory=Fidelities)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An architecture and why it is proposed."""
+    """An architecture and why it is proposed; at which of `Domain.fidelities`, None (default) for a full evaluation."""
 
     architecture: Architecture
     origin: str
+    fidelity: float | None = None
 
 
 class Searcher(ABC):
@@ -161,6 +168,8 @@ class Searcher(ABC):
     * `score` turns a search signal into "higher is better"; methods never look at the direction themselves. What breaks
       a limit scores below all that keep them.
     * Warm-start observations are observations: an initial design counts them, `initial_design_done` says how.
+    * `observations`, `successes` and what is made of them are of full evaluations. A method that uses fidelities finds
+      the others in `all_observations`; it may ask for an architecture again, at a higher fidelity each time.
     * Randomness that is not that of one proposal comes from `stream`, by a name of its own.
     """
 
@@ -170,6 +179,11 @@ class Searcher(ABC):
     supports_objectives: ClassVar[bool] = False
     """Whether it searches for a front where `Domain.goals` has several objectives."""
 
+    @classmethod
+    def uses_fidelities(cls, options: MethodOptions) -> bool:
+        """Whether it asks for evaluations at lower fidelities when it has these options; by default none does."""
+        return False
+
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         self.domain = domain
         self.seed = seed
@@ -178,12 +192,13 @@ class Searcher(ABC):
         self._told: dict[int, Observation] = {}
         self._custom: list[Observation] = []
         self._seen: set[Hashable] = set()
+        self._latest_trials: dict[Hashable, Trial] = {}
         self._next = 0
         self._limited: tuple[int, float, float] = (-1, 0.0, 1.0)
 
     @abstractmethod
     def propose(self, rng: np.random.Generator) -> Proposal:
-        """One architecture that is not seen; `SearchExhaustedError` when none is left.
+        """One architecture that is not seen, or not at so high a fidelity; `SearchExhaustedError` when none is left.
 
         In a batch it is called once per trial, with the earlier ones of the batch already pending.
         """
@@ -197,10 +212,15 @@ class Searcher(ABC):
 
     # -- asking and telling ---------------------------------------------------------------------------------------
 
-    def ask(self, n: int = 1) -> list[Trial]:
-        """`n` new trials, now pending; fewer when nothing else is left, `SearchExhaustedError` when nothing is."""
+    def ask(self, n: int = 1, room: float | None = None) -> list[Trial]:
+        """Up to `n` new trials, now pending.
+
+        Fewer when nothing else is left, `SearchExhaustedError` when nothing is. With `room`, the next trial must not
+        cost more than that many full evaluations; trials before one that does are all there is, perhaps none.
+        """
         trials: list[Trial] = []
-        while len(trials) < n:
+        least = 0.0 if self.uses_fidelities(self.options) else 1.0
+        while len(trials) < n and (room is None or room + _ROUNDING >= least):
             number = self._next
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
             try:
@@ -210,18 +230,42 @@ class Searcher(ABC):
                 if trials:
                     break
                 raise
-            if self.is_seen(proposal.architecture):
+            trial = self.trial(number, proposal.architecture, proposal.origin, proposal.fidelity)
+            if self.repeats(trial):
                 raise PoNasError(
                     f"{type(self).__name__} proposed {self.domain.space.to_string(proposal.architecture)} again; "
-                    "a method must not propose what is_seen() knows"
+                    "a method must not propose what is_seen() knows, but at a higher fidelity"
                 )
-            trial = Trial(number, proposal.architecture, proposal.origin, self.evaluation_seed(number))
+            if room is not None:
+                room -= self.cost(trial)
+                if room < -_ROUNDING:
+                    break
             self._enter(trial)
             trials.append(trial)
         return trials
 
+    def trial(self, number: int, architecture: Architecture, origin: str, fidelity: float | None = None) -> Trial:
+        """The trial of a proposal; one that was evaluated at a lower fidelity before keeps its seed."""
+        fidelities, before = self.domain.fidelities, self.latest_trial(architecture)
+        again = before is not None and before.number >= 0
+        seed = before.seed if before is not None and again else self.evaluation_seed(number)
+        after = before.fidelity if before is not None and fidelities.resumes else None
+        return Trial(number, architecture, origin, seed, fidelities.checked(fidelity), after)
+
+    def repeats(self, trial: Trial) -> bool:
+        """Whether the architecture of a new trial has been asked for, or told, at this fidelity or a higher one."""
+        before, amount = self.latest_trial(trial.architecture), self.domain.fidelities.amount
+        return before is not None and amount(before.fidelity) >= amount(trial.fidelity)
+
+    def cost(self, trial: Trial) -> float:
+        """What a trial costs, in full evaluations."""
+        return self.domain.fidelities.cost(trial.fidelity, trial.after)
+
     def evaluation_seed(self, number: int) -> int:
-        """The seed of the evaluation of trial `number`, a function of the seed of the search."""
+        """The seed of the evaluation of trial `number`, a function of the seed of the search.
+
+        That of an architecture which was evaluated at a lower fidelity is the seed of then (`trial`).
+        """
         return int(seed_sequence(self.seed, "trial seed", number).generate_state(1)[0])
 
     def tell(self, number: int, outcome: Outcome) -> None:
@@ -236,8 +280,9 @@ class Searcher(ABC):
 
     def tell_custom(self, architecture: Architecture, outcome: Outcome) -> None:
         """Warm start with an evaluation made elsewhere; it is not counted and not proposed again."""
-        self._custom.append(Observation(Trial(-1, architecture, "user", 0), outcome))
-        self._seen.add(self.domain.identity(architecture))
+        trial = Trial(-1, architecture, "user", 0)
+        self._custom.append(Observation(trial, outcome))
+        self._note(trial)
 
     def restore(self, trial: Trial) -> None:
         """Take back a trial that an earlier process asked for; it becomes pending."""
@@ -247,19 +292,32 @@ class Searcher(ABC):
 
     def _enter(self, trial: Trial) -> None:
         self.pending[trial.number] = trial
-        self._seen.add(self.domain.identity(trial.architecture))
+        self._note(trial)
         self._next = trial.number + 1
+
+    def _note(self, trial: Trial) -> None:
+        key = self.domain.identity(trial.architecture)
+        self._seen.add(key)
+        self._latest_trials[key] = trial
 
     # -- what a method may look at --------------------------------------------------------------------------------
 
     @property
     def observations(self) -> list[Observation]:
-        """All told trials: warm-start ones first, then by number, whatever the order of telling."""
+        """All told trials: warm-start ones first, then by number, whatever the order of telling.
+
+        Those of full evaluations: what is told at a lower fidelity is another quantity.
+        """
+        return [o for o in self.all_observations if o.trial.fidelity is None]
+
+    @property
+    def all_observations(self) -> list[Observation]:
+        """All told trials at any fidelity, in the order of `observations`."""
         return [*self._custom, *(self._told[number] for number in sorted(self._told))]
 
     @property
     def successes(self) -> list[Observation]:
-        """The observations that have a search signal."""
+        """The observations, of full evaluations, that have a search signal."""
         return [o for o in self.observations if o.outcome.validation is not None]
 
     def score(self, outcome: Outcome) -> float:
@@ -304,8 +362,15 @@ class Searcher(ABC):
         return [o.trial.architecture for o in sorted(told, key=lambda o: -self.score(o.outcome))]
 
     def is_seen(self, architecture: Architecture) -> bool:
-        """Whether an evaluation of it has been asked for or told."""
+        """Whether an evaluation of it has been asked for or told, at any fidelity."""
         return self.domain.identity(architecture) in self._seen
+
+    def latest_trial(self, architecture: Architecture) -> Trial | None:
+        """The trial of an architecture that was asked for last, the one at its highest fidelity; None without one.
+
+        Warm-start observations are trials of the number -1.
+        """
+        return self._latest_trials.get(self.domain.identity(architecture))
 
     @property
     def seen(self) -> AbstractSet[Hashable]:

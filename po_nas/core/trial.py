@@ -15,7 +15,9 @@ class Trial:
     """One architecture to be evaluated.
 
     `number` counts from 0 in the order of asking; `origin` says why it was proposed (``"initial"``,
-    ``"acquisition"``, ``"evolution"``, ``"neighbour"``, ``"random"``); `seed` seeds its evaluation.
+    ``"acquisition"``, ``"evolution"``, ``"neighbour"``, ``"random"``); `seed` seeds its evaluation. `fidelity` is one
+    of `Objective.fidelities`, None for a full evaluation; `after` is the lower one from which it goes on, where an
+    earlier trial of the same architecture has left something to go on from, and has the same seed then.
     """
 
     number: int
@@ -23,6 +25,7 @@ class Trial:
     origin: str
     seed: int
     fidelity: float | None = None
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ registry.declare(
         "arXiv 1802.01548",
     ),
     ("nsga2", "nsga2:NSGA2", "genetic algorithm for several objectives", "DOI 10.1109/4235.996017"),
+    ("asha", "halving:ASHA", "asynchronous successive halving over fidelities", "arXiv 1810.05934"),
+    ("hyperband", "halving:Hyperband", "successive halving over fidelities in brackets", "arXiv 1603.06560"),
     ("local_search", "model_free:LocalSearch", "hill climbing over neighbours with restarts", "arXiv 2005.02960"),
     ("gp_bo", "gp_bo:GPBO", "Gaussian process over the architecture graph, LogEI", "arXiv 2310.20708"),
     ("pwlnas", "pwlnas:PWLNAS", "evolution guided by a neural predictor, piecewise loss", "arXiv 2506.05869"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,6 +19,7 @@ from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.acquisition import acquisition_field, beta_field
 from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
+from po_nas.methods.candidates.low_fidelities import LowFidelities
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.objectives import Marginal, Posterior, front_values, known_values, log_feasibility
 from surrogates.acquisition import MarginalAcquisition, argmax_random_ties, marginal_values
@@ -44,6 +48,9 @@ class ProxyBOOptions(MethodOptions):
     )
     beta: float = beta_field(1.0)
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
+    fidelities: bool = Field(
+        False, description="evaluate at lower fidelities first: an architecture climbs one step whenever it is chosen"
+    )
 
 
 def log_error(y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -59,6 +66,10 @@ class ProxyBO(Searcher):
     the noisy expected hypervolume improvement, whatever the option says; limits on what only an evaluation tells
     multiply it by the probability that they are kept (`po_nas.methods.objectives`). Subclasses say what the model is
     made of.
+
+    With the option `fidelities` all of that is about the value at the full fidelity, and what lower ones have told is
+    one more proxy of it (`po_nas.methods.candidates.low_fidelities`). What is chosen is evaluated at its next fidelity.
+    Expected improvement is divided by what there is left to pay for a full evaluation.
     """
 
     Options: ClassVar[type[MethodOptions]] = ProxyBOOptions
@@ -69,6 +80,14 @@ class ProxyBO(Searcher):
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
         require_proxies(self.domain, self._called, self.options.proxies)
+
+    @classmethod
+    def uses_fidelities(cls, options: MethodOptions) -> bool:
+        return isinstance(options, ProxyBOOptions) and options.fidelities
+
+    @cached_property
+    def _low(self) -> LowFidelities | None:
+        return LowFidelities(self) if self.uses_fidelities(self.options) else None
 
     @property
     def _called(self) -> str:
@@ -81,12 +100,21 @@ class ProxyBO(Searcher):
     def propose(self, rng: np.random.Generator) -> Proposal:
         """A candidate of the initial design, or the maximum of the acquisition function."""
         with single_thread():
-            features = self.features()
-            if not self.initial_design_done(self.options.initial_by_proxy):
-                return self._by_proxies(features, rng)
-            if not self.initial_design_done(self.options.initial, successes=2):
-                return Proposal(self.draw_unseen(rng), "random")
-            return self._acquire(features, rng)
+            found = self._chosen(self.features(), rng)
+        return found if self._low is None else replace(found, fidelity=self._low.next_step(found.architecture))
+
+    def _chosen(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+        low = self._low
+        if not self.initial_design_done(self.options.initial_by_proxy):
+            return self._by_proxies(features, rng)
+        if not self.initial_design_done(self.options.initial, successes=0 if low else 2):
+            return Proposal(self.draw_unseen(rng), "random")
+        if low is not None:
+            if len(self.successes) < 2:
+                best = low.best_below()
+                return Proposal(self.draw_unseen(rng), "random") if best is None else Proposal(best, "promotion")
+            features = low.added_to(features, rng)
+        return self._acquire(features, rng)
 
     def features(self) -> ProxyFeatures:
         """The candidates of this search, described."""
@@ -148,17 +176,27 @@ class ProxyBO(Searcher):
             known = self.domain.cache.get(
                 "known", (candidates,), goals, lambda: known_values(self.domain, candidates.architectures)
             )
-            gone = candidates.positions(self.seen)
+            gone = candidates.positions(self._gone)
             values = front_values(self, told, known, [*observed, *waiting], rng, gone)
         else:
             values = self._values(self.predict(features, rng), rng, self._feasible_places(candidates))
             if goals.measured_limits:
                 values = values + log_feasibility(self, self._posterior(features, rng))
-        values[candidates.positions(self.seen)] = -np.inf
+        if self._low is not None and not goals.several and self.options.acquisition == "logei":
+            values = values - np.log(self._low.costs_left(candidates))
+        values[candidates.positions(self._gone)] = -np.inf
         place = argmax_random_ties(values, rng)
         if place is None:
             return Proposal(self.draw_unseen(rng), "random")
         return Proposal(candidates.architectures[place], "acquisition")
+
+    @property
+    def _gone(self) -> AbstractSet[Hashable]:
+        """Keys of what cannot be chosen: there is no fidelity left for it, or it is pending at one."""
+        if self._low is None:
+            return self.seen
+        trials = (*(o.trial for o in self.observations), *self.pending.values())
+        return {self.domain.identity(trial.architecture) for trial in trials}
 
     def _feasible_places(self, candidates: CandidateSet) -> list[int] | None:
         """Places of the observed candidates that keep all limits; None where all do."""

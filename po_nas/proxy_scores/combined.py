@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Metric, Objective, ObjectiveWrapper, Outcome
 from po_nas.core.proxy_source import Compute, ComputedProxySource, ProxySource, Watch
 from po_nas.errors import ConfigError, UnknownNameError
@@ -146,7 +147,7 @@ class ProxyObjective(ObjectiveWrapper):
     """Unknown: the largest score need not be recorded."""
     validation = None
     costs_known = False
-    fidelities = ()
+    fidelities = Fidelities()
 
     def __init__(self, objective: Objective, proxy: str) -> None:
         super().__init__(objective)

@@ -25,12 +25,15 @@ COLOURS = {"line": "#0072B2", "trial": "#999999", "initial": "#56B4E9", "best": 
 
 
 def draw_regret(run: RunData) -> Figure:
-    """Validation of every trial and of the incumbent over evaluations; the regret below on a log axis, if known."""
+    """Validation of every trial and of the incumbent over evaluations; the regret below on a log axis, if known.
+
+    Values at lower fidelities are left out, what they cost is counted.
+    """
     told, curve = run.told, run.incumbents()
     known = run.regret(curve[-1]) if curve else None
     figure = Figure(figsize=(7.2, 5.4 if known is not None else 3.4), layout="constrained")
     axes = figure.subplots(2 if known is not None else 1, 1, sharex=True, squeeze=False)[:, 0]
-    steps = range(1, len(told) + 1)
+    steps = run.spent()
 
     top = axes[0]
     for label, colour, chosen in (
@@ -40,14 +43,17 @@ def draw_regret(run: RunData) -> Figure:
         points = [
             (s, t.validation)
             for s, t in zip(steps, told, strict=True)
-            if t.validation is not None and ((t.origin in chosen) if chosen else t.origin not in _RANDOM)
+            if t.validation is not None
+            and t.fidelity is None
+            and ((t.origin in chosen) if chosen else t.origin not in _RANDOM)
         ]
         if points:
             top.scatter(*zip(*points, strict=True), s=16, color=colour, label=label, zorder=2, linewidths=0)
     found = [(s, v) for s, v in zip(steps, curve, strict=True) if v is not None]
     if found:
         top.step(*zip(*found, strict=True), where="post", color=COLOURS["line"], label="incumbent", zorder=3)
-        _focus(top, [v for _, v in found], [t.validation for t in told if t.validation is not None], run)
+        full = [t.validation for t in told if t.validation is not None and t.fidelity is None]
+        _focus(top, [v for _, v in found], full, run)
     if run.optimum.get("validation") is not None:
         top.axhline(run.optimum["validation"], color=COLOURS["optimum"], ls="--", lw=1, label="optimum of the task")
     top.set_ylabel(f"{run.protocol.get('metric', 'validation')} ({run.unit})" if run.unit else "validation")
@@ -86,9 +92,9 @@ def draw_regret(run: RunData) -> Figure:
         bottom.set_ylabel(f"simple regret ({unit})" if unit else "simple regret")
         bottom.set_ylim(0, 1.15 * max(positive, default=1.0))
         bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes[-1].set_xlabel("evaluations")
+    axes[-1].set_xlabel("full evaluations" if run.fidelities else "evaluations")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[-1].set_xlim(0.5, max(len(told), 1) + 0.5)
+    axes[-1].set_xlim(0.5, max([1.0, *steps]) + 0.5)
     for axis in axes:
         axis.grid(alpha=0.25, lw=0.5)
         axis.spines[["top", "right"]].set_visible(False)

@@ -39,7 +39,7 @@ def draw_front(run: RunData) -> Figure:
 def _draw_panel(axis: Axes, run: RunData, front: list[TrialData], place: int) -> None:
     objectives = run.front_measure.goals.objectives
     first, other = objectives[0], objectives[place]
-    told = [trial for trial in run.told if trial.validation is not None]
+    told = [trial for trial in run.told if trial.validation is not None and trial.fidelity is None]
     for label, chosen, colour, mark in (
         ("evaluated", [t for t in told if t.feasible], COLOURS["initial"], "o"),
         ("beyond a limit", [t for t in told if not t.feasible], COLOURS["trial"], "x"),
@@ -86,10 +86,10 @@ def _focus(axis: Axes, run: RunData, front: list[TrialData], place: int) -> None
 def _draw_hypervolume(axis: Axes, run: RunData) -> None:
     curve, true = run.hypervolumes(), run.front_measure.true_volume
     shown = [volume / true for volume in curve] if true else curve
-    axis.step(range(1, len(shown) + 1), shown, where="post", color=COLOURS["line"])
+    axis.step(run.spent(), shown, where="post", color=COLOURS["line"])
     if true:
         axis.axhline(1.0, color=COLOURS["optimum"], ls="--", lw=1)
-    axis.set_xlabel("evaluations")
+    axis.set_xlabel("full evaluations" if run.fidelities else "evaluations")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("hypervolume, of that of the true front" if true else "hypervolume")
 
@@ -97,7 +97,7 @@ def _draw_hypervolume(axis: Axes, run: RunData) -> None:
 def hypervolume_text(run: RunData) -> str:
     """The hypervolume of a run, its reference point, and the share of that of the true front, in words."""
     front_measure, volume = run.front_measure, (run.hypervolumes() or [0.0])[-1]
-    kept = [trial for trial in run.told if trial.validation is not None and trial.feasible]
+    kept = [trial for trial in run.told if trial.succeeded]
     if not kept:
         return "hypervolume 0, nothing keeps the limits yet"
     point = front_measure.by_name(front_measure.reference_of(run.losses(kept)))

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.settings import flat
 from po_nas.errors import RunDirectoryError
 from po_nas.reports.architecture_svg import cells, draw_graph
@@ -115,6 +116,9 @@ def _cards(run: RunData, best: TrialData | None) -> str:
                 (f"best {run.report_label} in the table", _number(summary.get("optimum_test"), run.unit)),
             ]
     told = run.told
+    if run.fidelities:
+        cards.append(("full evaluations that all of them count as", f"{sum(t.share for t in told):.4g}"))
+        cards.append(("evaluations at full fidelity", str(sum(t.fidelity is None for t in told))))
     cost = sum(t.cost_s or 0.0 for t in told)
     if cost:
         cards.append(("recorded cost of the evaluations", _number(cost, "s", 0)))
@@ -227,24 +231,27 @@ def _architecture(run: RunData, best: TrialData) -> str:
 
 
 def _trials(run: RunData, best: TrialData | None) -> str:
-    header = ("#", "validation", "origin", "architecture")
-    ranked = sorted(
-        (t for t in run.told if t.validation is not None), key=lambda t: t.validation or 0.0, reverse=run.maximize
-    )
-    top = _trial_table(header, ranked[:10], best)
-    everything = _trial_table(header, run.trials, best)
-    best_ten = f'<p class="dim">The ten best by validation.</p>{top}' if ranked else "<p>None has succeeded.</p>"
+    header = ("#", "validation", *(("fidelity",) if run.fidelities else ()), "origin", "architecture")
+    full = (t for t in run.told if t.validation is not None and t.fidelity is None)
+    ranked = sorted(full, key=lambda t: t.validation or 0.0, reverse=run.maximize)
+    top = _trial_table(header, ranked[:10], best, run.fidelities)
+    everything = _trial_table(header, run.trials, best, run.fidelities)
+    which = "The ten best full evaluations" if run.fidelities else "The ten best"
+    best_ten = f'<p class="dim">{which} by validation.</p>{top}' if ranked else "<p>None has succeeded.</p>"
     title = f"All {len(run.trials)} trials in the order of asking"
     return f"{best_ten}<details><summary>{title}</summary>{everything}</details>"
 
 
-def _trial_table(header: Sequence[str], trials: Iterable[TrialData], best: TrialData | None) -> str:
+def _trial_table(
+    header: Sequence[str], trials: Iterable[TrialData], best: TrialData | None, fidelities: Fidelities
+) -> str:
     rows = []
     for t in trials:
         value = f"{t.validation:.4f}" if t.validation is not None else (t.reason or "pending")
+        at = f"<td>{html_text(fidelities.text(t.fidelity))}</td>" if fidelities else ""
         mark = ' class="best"' if best is not None and t.number == best.number else ""
         rows.append(
-            f"<tr{mark}><td>{t.number}</td><td>{html_text(value)}</td><td>{html_text(t.origin)}</td>"
+            f"<tr{mark}><td>{t.number}</td><td>{html_text(value)}</td>{at}<td>{html_text(t.origin)}</td>"
             f"<td><code>{html_text(t.architecture)}</code></td></tr>"
         )
     head = "".join(f"<th scope='col'>{html_text(h)}</th>" for h in header)

@@ -74,7 +74,8 @@ def evaluated_in(run: RunData, table: Benchmark) -> list[Architecture]:
     """
     if run.config["benchmark"] != table.name:
         raise ScoreError(f"{run.directory} is a run on {run.config['benchmark']}, the table is {table.name}")
-    return [table.space.from_string(trial.architecture) for trial in run.told if trial.validation is not None]
+    full = (trial for trial in run.told if trial.validation is not None and trial.fidelity is None)
+    return [table.space.from_string(trial.architecture) for trial in full]
 
 
 def pareto_front(table: Benchmark, cost: str, evaluated: Sequence[Architecture] = ()) -> ParetoFront:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals
 from po_nas.errors import RunDirectoryError, described
 from po_nas.evolution.front import front_of, hypervolume
@@ -62,7 +63,7 @@ class TrialData:
     """One trial: what was asked, and what came of it (None while pending).
 
     `reason` is set for a failure; `completed` counts completions in the order of the journal. `feasible` is False where
-    a limit is broken.
+    a limit is broken. `fidelity` is None for a full evaluation; `share` is what the trial counts of one.
     """
 
     number: int
@@ -77,6 +78,13 @@ class TrialData:
     completed: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     feasible: bool = True
+    fidelity: float | None = None
+    share: float = 1.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is a full evaluation, within the limits, that has not failed: it may be the incumbent."""
+        return self.validation is not None and self.feasible and self.fidelity is None
 
     @property
     def finished(self) -> bool:
@@ -100,6 +108,8 @@ class RunData:
     """What was spent on proxy scores up to the last trial that was asked for."""
     front_measure: FrontMeasure = field(default_factory=lambda: FrontMeasure(Goals()))
     """Objectives and limits, and the true front where it is known."""
+    fidelities: Fidelities = field(default_factory=Fidelities)
+    """Those that the method may use; none where all evaluations are full ones."""
 
     def trust(self) -> Mapping[str, Any] | None:
         """The weights of proxies that the method came to, None where it has none or they are damaged."""
@@ -132,12 +142,12 @@ class RunData:
     def incumbents(self) -> list[float | None]:
         """Best validation after each finished trial, in the order of completion; None before the first success."""
         best = max if self.maximize else min
-        told = (trial.validation if trial.feasible else None for trial in self.told)
+        told = (trial.validation if trial.succeeded else None for trial in self.told)
         return list(accumulate(told, lambda *two: best((value for value in two if value is not None), default=None)))
 
     def incumbent(self) -> TrialData | None:
-        """The best finished trial by validation that keeps all limits; the earliest of equals."""
-        succeeded = (trial for trial in self.told if trial.validation is not None and trial.feasible)
+        """The best full evaluation by validation that keeps all limits; the earliest of equals."""
+        succeeded = (trial for trial in self.told if trial.succeeded)
         return (max if self.maximize else min)(succeeded, key=attrgetter("validation"), default=None)
 
     def front(self) -> list[TrialData]:
@@ -163,7 +173,11 @@ class RunData:
 
     @staticmethod
     def _kept(trials: Iterable[TrialData]) -> list[TrialData]:
-        return [trial for trial in trials if trial.validation is not None and trial.feasible]
+        return [trial for trial in trials if trial.succeeded]
+
+    def spent(self) -> list[float]:
+        """Full evaluations that are spent after each finished trial, in the order of completion."""
+        return list(accumulate(trial.share for trial in self.told))
 
     def failures(self) -> list[tuple[str, int]]:
         """Reasons of failed evaluations and how many failed for each, the most frequent first."""
@@ -233,12 +247,18 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         front_measure = FrontMeasure.from_json(record.goals)
     except (KeyError, TypeError, ValueError) as error:
         raise RunDirectoryError(directory, f"its config.yaml cannot be read (goals: {described(error)})") from error
+    try:
+        fidelities = Fidelities.of(record.fidelities)
+    except (TypeError, ValueError) as error:
+        raise RunDirectoryError(directory, f"its config.yaml cannot be read ({described(error)})") from error
+    reached: dict[str, float | None] = {}
     asked: dict[int, dict[str, Any]] = {}
     ended, scored = None, Scored()
     for completed, event in enumerate(events):
         if event["event"] == "ask":
             asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin")}
             asked[event["number"]]["ask_s"] = event.get("ask_s", 0.0)
+            asked[event["number"]] |= _fidelity(directory, fidelities, event, reached)
             scored += scored_of(event)
         elif event["event"] in {"tell", "fail"}:
             metrics = event.get("metrics", {})
@@ -264,4 +284,19 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         ended=ended,
         scored=scored,
         front_measure=front_measure,
+        fidelities=fidelities,
     )
+
+
+def _fidelity(
+    directory: Path, fidelities: Fidelities, event: Mapping[str, Any], reached: dict[str, float | None]
+) -> dict[str, float | None]:
+    """Fidelity and share of what is asked for; `reached` has the fidelities of the architectures asked for before."""
+    architecture = event["architecture"]
+    try:
+        fidelity = fidelities.checked(event.get("fidelity"))
+    except ValueError as error:
+        raise RunDirectoryError(directory, f"its config.yaml lacks fidelities of its journal ({error})") from error
+    after = reached.get(architecture) if fidelities.resumes else None
+    reached[architecture] = fidelity
+    return {"fidelity": fidelity, "share": fidelities.cost(fidelity, after)}

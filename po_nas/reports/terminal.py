@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -45,6 +46,8 @@ def print_result(result: Result, run: RunData) -> None:
     console = Console(highlight=False)
     console.print()
     none = "no evaluation keeps the limits" if result.infeasible else "no evaluation succeeded"
+    if result.at_full_fidelity == 0 and result.evaluations:
+        none = "no architecture came to a full evaluation"
     console.print(Text(terminal_text(result.incumbent or none), style="bold"), soft_wrap=True)
     console.print(table)
     _print_front(console, run)
@@ -54,7 +57,7 @@ def print_result(result: Result, run: RunData) -> None:
     cost = f"{result.cost_s:,.0f} s of recorded cost" if result.cost_s else "no recorded cost"
     _say(
         console,
-        f"{result.evaluations} evaluations ({result.failed} failed), {result.wall_s:.1f} s, of which "
+        f"{_counted(run, result.evaluations)} ({result.failed} failed), {result.wall_s:.1f} s, of which "
         f"{result.overhead_s:.1f} s outside the objective; {cost}; {result.ended}",
     )
     _say_failures(console, run)
@@ -63,12 +66,13 @@ def print_result(result: Result, run: RunData) -> None:
 def print_status(run: RunData) -> None:
     """Print how far a run is."""
     told, best = run.told, run.incumbent()
-    limit = run.config["budget"].get("max_evaluations")
     console = Console(highlight=False)
     _say(console, f"{run.config['method']['name']} on {run.config['benchmark']}, seed {run.config['seed']}")
     failed = sum(t.reason is not None for t in told)
     pending = sum(not t.finished for t in run.trials)
-    _say(console, f"{len(told)}/{limit or '?'} evaluations, {failed} failed, {pending} pending")
+    _say(console, f"{_counted(run, len(told), limit=True)}, {failed} failed, {pending} pending")
+    if run.fidelities:
+        _say(console, _by_fidelity(run))
     if run.scored.computed + run.scored.kept:
         _say(console, _scoring(run.scored))
     if best is not None:
@@ -102,6 +106,22 @@ def _print_front(console: Console, run: RunData) -> None:
     console.print(table)
     _say(console, hypervolume_text(run))
     _say(console, f"one of them as a file: po-nas export {run.directory} --index N, or --prefer {goals.names[1]}")
+
+
+def _counted(run: RunData, evaluations: int, *, limit: bool = False) -> str:
+    """How many evaluations there were; in full ones too, where fidelities are used."""
+    most = f"/{run.config['budget'].get('max_evaluations') or '?'}" if limit else ""
+    if not run.fidelities:
+        return f"{evaluations}{most} evaluations"
+    full = sum(trial.share for trial in run.told)
+    return f"{evaluations} evaluations that count as {full:.4g}{most} full ones"
+
+
+def _by_fidelity(run: RunData) -> str:
+    """Evaluations at each fidelity."""
+    counts = Counter(trial.fidelity for trial in run.told)
+    *lower, _ = run.fidelities.values
+    return ", ".join(f"{counts[v]} at {run.fidelities.text(v)}" for v in (*lower, None) if counts[v]) or "none yet"
 
 
 def _way_on(run: RunData) -> str:

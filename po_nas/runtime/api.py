@@ -28,6 +28,7 @@ from po_nas.runtime.own_space import (
     evaluations_folder,
     metric_of_run,
     recorded_space,
+    refuse_fidelities,
     space_of,
     space_of_run,
     trainings_folder,
@@ -87,6 +88,7 @@ def search(
     objectives: Mapping[str, str] | None = None,
     constraints: Mapping[str, str] | None = None,
     known_metrics: KnownFunctions | None = None,
+    fidelities: Sequence[float] | Mapping[str, Any] = (),
     latency: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     warm_start: str | Path | Sequence[str | Path] = (),
@@ -108,6 +110,7 @@ def search(
         method: A registered name, or a mapping with ``name`` and the method's options. Or a subclass of `Searcher`,
             or an instance of one, which stands for its class and its options.
         budget: A number of evaluations, or a mapping with ``max_evaluations``, ``max_cost_s``, ``max_wallclock_s``.
+            Those at lower fidelities count by the share of their cost.
         out: A directory that holds no run yet.
         seed: Of everything random in the search.
         feedback: What the method is told, one of the benchmark's presets.
@@ -121,6 +124,9 @@ def search(
         constraints: Limits on metrics, ``{"params": "<= 3e5"}``. What is beyond a limit on something that is known
             without an evaluation is never proposed; what only an evaluation tells is learned from the evaluations.
         known_metrics: Metrics that a function of the configuration knows without an evaluation, by name.
+        fidelities: Of a function that takes ``fidelity``: what it can be asked for, such as epochs, ascending; the last
+            is a full evaluation: ``[1, 3, 9, 27]``. Or a mapping with ``values``, ``unit``, ``costs`` (shares of a full
+            evaluation) and ``resumes``. For methods that use them: ``hyperband``, ``asha``.
         latency: How the metric ``latency`` (ms) is measured where an objective or limit is on it and none is on record:
             ``device``, ``threads``, ``samples`` of the batch, ``seconds``. A function may tell a latency of its own;
             then ``latency_ms``, or these settings, say that it is to be measured.
@@ -137,7 +143,9 @@ def search(
     """
     path = Path(out).absolute()
     said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
-    given = _given(benchmark, space, objective, Metric(metric, "", maximize if said is None else said == "max"), path)
+    given = _given(
+        benchmark, space, objective, Metric(metric, "", maximize if said is None else said == "max"), path, fidelities
+    )
     if example_inputs is not None:
         if isinstance(given, str):
             raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")
@@ -154,6 +162,7 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
+            "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
             "latency": None if latency is None else dict(latency),
             "training": dict(training or {}),
         },
@@ -221,6 +230,7 @@ def _given(
     objective: Objective | Training | Callable[..., Any] | None,
     metric: Metric,
     out: Path,
+    fidelities: Sequence[float] | Mapping[str, Any],
 ) -> str | Objective:
     """What is to be searched: a benchmark's name, or an objective of the caller's own."""
     if (benchmark is None) == (objective is None):
@@ -228,9 +238,11 @@ def _given(
     if benchmark is not None:
         if space is not None:
             raise ConfigError("space", "", "goes with objective=…; a benchmark has a space")
+        refuse_fidelities(fidelities, "a benchmark declares its own")
         return benchmark
     assert objective is not None
     if isinstance(objective, Objective):
+        refuse_fidelities(fidelities, f"{objective.name} declares its own")
         return objective
     if space is None or not (callable(objective) or isinstance(objective, Training)):
         raise ConfigError(
@@ -239,8 +251,11 @@ def _given(
     if isinstance(objective, Training):
         if metric != DEFAULT_METRIC:
             raise ConfigError("metric", metric.name, "is of functions; a Training has its own: Training(metric=…)")
+        refuse_fidelities(fidelities, "a Training has its own: its epochs")
         return objective.on(space_of(space), folder=trainings_folder(out))
-    return FunctionObjective(space_of(space), objective, metric=metric, folder=evaluations_folder(out))
+    return FunctionObjective(
+        *(space_of(space), objective), metric=metric, folder=evaluations_folder(out), fidelities=fidelities
+    )
 
 
 def _network_of(objective: Objective) -> Mapping[str, Any]:
@@ -279,7 +294,7 @@ def run_search(
             _refuse_used(out)  # another process may have come first
             if earlier:
                 directory.write_warm_start(to_json(earlier))
-            write_start(directory, config, objective)
+            write_start(directory, config, objective, searcher)
             return _run(config, directory, objective, searcher, executor, callbacks)
     finally:
         executor.close()
@@ -332,7 +347,9 @@ def resume(
         objective = objective.on(space_of_run(record, space), folder=trainings_folder(path))
     if objective is not None and not isinstance(objective, Objective):
         found, metric = space_of_run(record, space), metric_of_run(record)
-        objective = FunctionObjective(found, objective, metric=metric, folder=evaluations_folder(path))
+        objective = FunctionObjective(
+            *(found, objective), metric=metric, folder=evaluations_folder(path), fidelities=config.fidelities
+        )
     if objective is not None:
         check_unchanged(config, objective)
         if example_inputs is not None:

@@ -32,7 +32,8 @@ class Progress:
 
     `eta_s` is what the evaluations that are left will take, with the scoring of proxies that goes with each, if any;
     the one long scoring with which a search begins is not expected again. Where there are several objectives, `front`
-    is the number of trials that no other dominates, and `hypervolume` theirs; else they are None.
+    is the number of trials that no other dominates, and `hypervolume` theirs; else they are None. `full_evaluations`
+    is what all `evaluations` count in full ones, of which those at lower fidelities are shares; None: as many.
     """
 
     evaluations: int
@@ -47,6 +48,7 @@ class Progress:
     front: int | None = None
     hypervolume: float | None = None
     true_hypervolume: float | None = None
+    full_evaluations: float | None = None
 
 
 class Callback:
@@ -77,13 +79,16 @@ class ScalarCallback(Callback):
 
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
         values = {
-            "validation": outcome.validation,
+            "validation" if trial.fidelity is None else f"validation_at_{trial.fidelity:g}": outcome.validation,
             "incumbent": progress.incumbent_validation,
             "regret": progress.regret_validation,
             "overhead_s": progress.overhead_s,
             "cost_s": progress.cost_s,
             "front": progress.front,
             "hypervolume": progress.hypervolume,
+            "full_evaluations": None
+            if progress.full_evaluations == progress.evaluations
+            else progress.full_evaluations,
         }
         known = {name: value for name, value in values.items() if value is not None}
         self.log(known, trial.number, progress.elapsed_s)

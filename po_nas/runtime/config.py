@@ -181,6 +181,10 @@ class SearchConfig(Settings):
     latency: LatencyConfig | None = Field(
         None, description="how the metric latency is measured where none is on record: latency.device=cuda"
     )
+    fidelities: dict[str, Any] | tuple[Any, ...] = Field(
+        (),
+        description="of a function: what it can be asked for, ascending, the last is all of it: [1, 3, 9, 27] epochs",
+    )
     training: Annotated[dict[str, Any], AfterValidator(_from_anywhere)] = Field(
         {}, description="how to train, for benchmarks train/…, such as training.device"
     )

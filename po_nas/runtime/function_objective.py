@@ -8,11 +8,13 @@ import json
 import operator
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Metric, Objective, ObjectiveWrapper, Outcome
 from po_nas.errors import ConfigError, short
 from po_nas.registry import load_plugin
@@ -41,9 +43,10 @@ class FunctionObjective(Objective):
     name what it takes of:
 
     * ``seed`` (int): of the trial, a function of the seed of the search;
-    * ``fidelity`` (float or None): the share of a whole training that is asked for; None: all of it;
+    * ``fidelity``: which of `fidelities` is asked for, as it is declared there; None, for all of it, where none are;
     * ``checkpoint`` (Path or None): a folder of the trial's own, where a training that was cut short finds what it
-      left; None outside of a run;
+      left; None outside of a run. With `fidelities` it belongs to the architecture, and a training at a higher one
+      finds there what the lower one left, to go on from;
     * ``report`` (`Report`): tells the value after an epoch: ``report(0.91)``, or ``report(0.91, epoch=3)``.
 
     It returns a number (of Python, numpy, or a tensor of no dimensions), a dict of numbers with `metric` among them,
@@ -56,9 +59,13 @@ class FunctionObjective(Objective):
         metric: What is optimised; the name matters where a dict is returned.
         name: As printed; default: the names of the space and of the function.
         folder: Where trials keep checkpoints and curves; None: nowhere.
+        fidelities: What the function can be asked for: ascending values, the last is a full evaluation; or a mapping of
+            the fields of `Fidelities`. Unless it says otherwise, a training goes on from a lower fidelity if the
+            function takes a ``checkpoint``.
 
     Raises:
-        ConfigError: For a function that takes no configuration, or asks for something that nobody passes.
+        ConfigError: For a function that takes no configuration, or asks for something that nobody passes, and for
+            fidelities out of order, or of a function that is not told which.
     """
 
     def __init__(
@@ -69,16 +76,18 @@ class FunctionObjective(Objective):
         metric: Metric = DEFAULT_METRIC,
         name: str | None = None,
         folder: Path | None = None,
+        fidelities: Fidelities | Mapping[str, Any] | Sequence[float] = (),
     ) -> None:
         self._space, self._function, self._metric, self._folder = space, function, metric, folder
         self._called = _called(function)
         self._name = name or f"{space.name}/{self._called}"
         self._taken = _taken(function, self._called)
+        self._fidelities = self._declared(fidelities)
 
     more_metrics = True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = {"metric": self._metric, "name": self._name, "folder": self._folder}
+        rest = {"metric": self._metric, "name": self._name, "folder": self._folder, "fidelities": self._fidelities}
         return _restored, (self._space, *_address(self._function), rest)
 
     @property
@@ -101,14 +110,37 @@ class FunctionObjective(Objective):
         """The size of a declared space, where it is known; in other spaces architectures may be isomorphic."""
         return self._space.size if isinstance(self._space, DeclaredSpace) else None
 
+    def _declared(self, given: Fidelities | Mapping[str, Any] | Sequence[float]) -> Fidelities:
+        found = Fidelities.of(given)
+        if not found.values:
+            return found
+        if "fidelity" not in self._taken:
+            remedy = f"are declared, but {self._called} takes no fidelity; add it: {self._called}(config, *, fidelity)"
+            raise ConfigError("fidelities", list(found.values), remedy)
+        resumes = found.resumes if isinstance(given, Fidelities) or "resumes" in given else "checkpoint" in self._taken
+        return replace(found, resumes=resumes and self._folder is not None)
+
+    @property
+    def fidelities(self) -> Fidelities:
+        """Those that were declared."""
+        return self._fidelities
+
+    def goes_on(self, architecture: Architecture, *, seed: int, fidelity: float) -> bool:
+        """Whether there is anything in the checkpoint folder."""
+        place = self._place(architecture, seed, fidelity)
+        folder = None if place is None else place / "checkpoint"
+        return folder is not None and folder.is_dir() and any(folder.iterdir())
+
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
         """Call the function.
 
         Metrics besides those that it returns: ``validation_epoch_K`` for every epoch K that was reported.
         """
+        fidelity = self._fidelities.checked(fidelity)
         place = self._place(architecture, seed, fidelity)
         report = Report(self._called, None if place is None or "report" not in self._taken else place / "curve.jsonl")
-        offered: dict[str, Any] = {"seed": seed, "fidelity": fidelity, "checkpoint": None, "report": report}
+        asked = self._fidelities.full if fidelity is None else fidelity
+        offered: dict[str, Any] = {"seed": seed, "fidelity": asked, "checkpoint": None, "report": report}
         if place is not None and "checkpoint" in self._taken:
             offered["checkpoint"] = place / "checkpoint"
             (place / "checkpoint").mkdir(parents=True, exist_ok=True)
@@ -120,7 +152,9 @@ class FunctionObjective(Objective):
     def _place(self, architecture: Architecture, seed: int, fidelity: float | None) -> Path | None:
         if self._folder is None:
             return None
-        said = json.dumps([self._space.to_string(architecture), seed, fidelity])
+        # What goes on from a lower fidelity is in one place with it.
+        told = None if self._fidelities.resumes else fidelity
+        said = json.dumps([self._space.to_string(architecture), seed, told])
         return self._folder / hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def protocol(self) -> Mapping[str, Any]:

@@ -13,11 +13,11 @@ from po_nas._version import __version__
 from po_nas.core.objective import Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Trial
-from po_nas.errors import InvalidArchitectureError, JournalError, SearchExhaustedError
+from po_nas.errors import ConfigError, InvalidArchitectureError, JournalError, SearchExhaustedError
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback, Progress, RunInfo
 from po_nas.runtime.executors.base import Completed, Executor, Lost
-from po_nas.runtime.executors.objective_tasks import EVALUATE, evaluation, outcome_of
+from po_nas.runtime.executors.objective_tasks import EVALUATE, RESTARTED, evaluation, outcome_of
 from po_nas.runtime.front import front_measure_of, front_trials
 from po_nas.runtime.journal import SCHEMA, Event, EventSink
 from po_nas.runtime.scoring import Scored, ScoringMeter
@@ -60,9 +60,11 @@ class Loop:
         self.incumbent: tuple[Trial, Outcome] | None = None
         self.front_measure = front_measure_of(objective)
         self.told: list[tuple[Trial, Outcome]] = []
+        """Finished trials, full evaluations alone, in the order of completion."""
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
         self._session_told = 0
+        self._session_told_full = 0.0
         self._failures: dict[str, str] = {}
         self._answer_first = False
         self._meter = ScoringMeter(lambda progress: self.notify("on_score", progress))
@@ -95,7 +97,7 @@ class Loop:
                 trial = self._asked_before(line, event)
                 self._scored_before += scored_of(event)
                 self.searcher.restore(trial)
-                self.ledger.asked += 1
+                self.ledger.asked_full += self.searcher.cost(trial)
                 submitted[trial.number] = (trial, event["clock_s"])
             elif event["event"] in {"tell", "fail"}:
                 trial, _ = submitted.pop(event["number"])
@@ -117,21 +119,21 @@ class Loop:
 
     def _asked_before(self, line: int, event: Event) -> Trial:
         """The trial of an ``ask``, checked against what this search asks for."""
-        number, limit = event["number"], self.ledger.budget.max_evaluations
-        flaw = None
+        number, flaw = event["number"], None
         try:
             architecture = self.objective.space.from_string(event["architecture"])
-        except InvalidArchitectureError as error:
+            trial = self.searcher.trial(number, architecture, event["origin"], event.get("fidelity"))
+        except (InvalidArchitectureError, ConfigError) as error:
             raise JournalError(self.journal.path, line, f"is of another search or damaged: {error}") from error
-        if event["seed"] != self.searcher.evaluation_seed(number):
+        if event["seed"] != trial.seed:
             flaw = f"the seed of trial {number} does not follow from the seed of the search"
-        elif limit is not None and number >= limit:
-            flaw = f"trial {number} is beyond the budget of {limit} evaluations"
-        elif self.searcher.is_seen(architecture):
+        elif self.ledger.exceeds(self.searcher.cost(trial)):
+            flaw = f"trial {number} is beyond the budget of {self.ledger.budget.max_evaluations} evaluations"
+        elif self.searcher.repeats(trial):
             flaw = f"trial {number} repeats an evaluation"
         if flaw is not None:
             raise JournalError(self.journal.path, line, f"is of another search or damaged: {flaw}")
-        return Trial(number, architecture, event["origin"], event["seed"], event.get("fidelity"))
+        return trial
 
     def begin(self, info: RunInfo, *, resumed: bool) -> None:
         """Say in the journal and to callbacks that the run starts or goes on."""
@@ -178,6 +180,8 @@ class Loop:
         if pending >= self.executor.workers or (pending and self.executor.synchronous):
             return None
         trials, reason = self.ask(self.executor.workers - pending)
+        if reason is not None and pending and self._may_ask_later:
+            return None
         for trial in trials:
             self.executor.submit(evaluation(trial, self.objective.space))
         return reason
@@ -190,19 +194,30 @@ class Loop:
         room = self.ledger.room(self.elapsed_s)
         asked_at = time.perf_counter()
         try:
-            trials = self.searcher.ask(wanted if room is None else min(room, wanted))
+            trials = self.searcher.ask(wanted, room)
         except SearchExhaustedError as error:
             # With evaluations pending there may be something to propose later, but never for the built-in methods.
             return [], f"nothing left to propose: {error}"
+        if not trials:
+            return [], f"budget spent: {room:.3g} of a full evaluation is left, and the next trial costs more"
         ask_s = time.perf_counter() - asked_at
         clock = self.executor.clock_s
         scored = self._meter.scored
         news, self._scored_asked = scored - self._scored_asked, scored
         self._longest_scoring_s = max(self._longest_scoring_s, news.seconds)
         self.journal.append(self._ask_event(trial, trials, ask_s, clock, news) for trial in trials)
-        self.ledger.asked += len(trials)
+        self.ledger.asked_full += sum(map(self.searcher.cost, trials))
         self.notify("on_ask", trials)
         return trials, None
+
+    @property
+    def _may_ask_later(self) -> bool:
+        """Whether there may be a trial to ask for when pending ones are told, though there is none now.
+
+        Where fidelities are used: an evaluation at a high one waits for those at lower ones, and what is left of the
+        budget may pay for one at a low fidelity alone.
+        """
+        return self.searcher.uses_fidelities(self.searcher.options) and not self.ledger.exhausted(self.elapsed_s)
 
     def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float, scored: Scored) -> Event:
         event: Event = {
@@ -270,14 +285,25 @@ class Loop:
         self.journal.append([event])
         self._settle(trial, outcome, objective_s)
         self._session_told += 1
+        self._session_told_full += self.searcher.cost(trial)
+        if RESTARTED in outcome.metrics:
+            _log.warning(
+                "trial %d was to go on from %s, but its checkpoint is gone; it was trained from the start",
+                trial.number,
+                self.searcher.domain.fidelities.text(trial.after),
+            )
         self.notify("on_tell", trial, outcome, self.progress())
 
     def _settle(self, trial: Trial, outcome: Outcome, objective_s: float) -> None:
         self.searcher.tell(trial.number, outcome)
-        self.ledger.charge(outcome.cost_s, objective_s, failed=outcome.failure is not None)
+        failed, full = outcome.failure is not None, trial.fidelity is None
+        self.ledger.charge(outcome.cost_s, objective_s, failed=failed, share=self.searcher.cost(trial), full=full)
         if outcome.failure is not None:
             # Numbers, such as those of shapes and seconds, differ between failures of one kind.
             self._failures[re.sub(r"\d+", "#", outcome.failure)] = outcome.failure
+        if not full:
+            # Another quantity than that of full evaluations: no incumbent, and on no front.
+            return
         self.told.append((trial, outcome))
         kept = outcome.failure is None and self.searcher.domain.goals.feasible(outcome.metrics)
         if kept and (self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])):
@@ -300,16 +326,17 @@ class Loop:
         value = None if incumbent is None else incumbent[1].validation
         limit = self.ledger.budget.max_evaluations
         eta = None
-        if limit is not None and self._session_told:
+        if limit is not None and self._session_told_full:
             # What comes back with every trial is expected again, the long scoring of the candidates is not.
             spent = time.perf_counter() - self._started - self._longest_scoring_s
-            eta = max(0.0, spent) / self._session_told * (limit - self.ledger.told)
+            eta = max(0.0, spent) / self._session_told_full * max(0.0, limit - self.ledger.told_full)
         front = volume = None
         if self.front_measure.goals.several:
             trials, losses = front_trials(self.told, self.front_measure.goals)
             front, volume = len(trials), self.front_measure.hypervolume(losses)
         return Progress(
             evaluations=self.ledger.told,
+            full_evaluations=self.ledger.told_full,
             failed=self.ledger.failed,
             incumbent=None if incumbent is None else self.objective.space.to_string(incumbent[0].architecture),
             incumbent_validation=value,

@@ -32,6 +32,7 @@ __all__ = [
     "metric_of_run",
     "own_objective",
     "recorded_space",
+    "refuse_fidelities",
     "space_of",
     "space_of_run",
     "trainings_folder",
@@ -144,10 +145,19 @@ def own_objective(config: SearchConfig, out: Path | None = None) -> Objective:
     space = space_of(config.space, config.plugins)
     function = function_of_plugins("objective", config.objective, config.plugins)
     if isinstance(function, Training):
+        refuse_fidelities(config.fidelities, f"a Training has its own, {config.objective}: its epochs")
         return function.on(space, folder=None if out is None else trainings_folder(out))
     folder = None if out is None else evaluations_folder(out)
     metric = Metric(SIGNAL, "", config.objectives.get(SIGNAL, "max") == "max")
-    return FunctionObjective(space, function, metric=metric, name=config.benchmark, folder=folder)
+    return FunctionObjective(
+        *(space, function), metric=metric, name=config.benchmark, folder=folder, fidelities=config.fidelities
+    )
+
+
+def refuse_fidelities(given: object, whose: str) -> None:
+    """Raise `ConfigError` where fidelities are given for what declares them itself."""
+    if given:
+        raise ConfigError("fidelities", given, f"are those of a function; {whose}")
 
 
 def function_of_plugins(key: str, name: str, plugins: tuple[str, ...]) -> Any:

@@ -67,7 +67,9 @@ class Result:
     `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the
     true front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
     `scoring_s` are the real seconds that the search waited for proxy scores, `scores_computed` of which were computed
-    and `scores_kept` found on disk; recorded scores are not counted.
+    and `scores_kept` found on disk; recorded scores are not counted. Where fidelities were used, `evaluations` counts
+    trials of all fidelities, `full_evaluations` what they cost in full ones, and `at_full_fidelity` those that were
+    such; incumbent, front and test values are of these alone.
     """
 
     benchmark: str
@@ -99,6 +101,8 @@ class Result:
     hypervolume: float | None = None
     hypervolume_true: float | None = None
     reference_point: dict[str, float] | None = None
+    full_evaluations: float | None = None
+    at_full_fidelity: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary."""
@@ -155,16 +159,19 @@ class RunDirectory:
         protocol: Mapping[str, Any],
         optimum: Mapping[str, float | None],
         goals: Mapping[str, Any] | None = None,
+        fidelities: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the resolved configuration, the protocol, the task's optima (for reports) and the versions in use.
 
-        `goals` are the objectives and limits as reports read them, with the true front.
+        `goals` are the objectives and limits as reports read them, with the true front, `fidelities` those of the task
+        where the method uses them.
         """
         record = {
             "search": config.model_dump(mode="json"),
             "protocol": dict(protocol),
             "optimum": dict(optimum),
             **({"goals": dict(goals)} if goals else {}),
+            **({"fidelities": dict(fidelities)} if fidelities else {}),
             "versions": versions(_VERSIONS),
         }
         _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
@@ -266,7 +273,7 @@ def read_summary(path: Path) -> Result | None:
 class Record(BaseModel):
     """What ``config.yaml`` holds: the resolved configuration, the protocol, the task's optima, versions in use.
 
-    Where there are objectives or limits, `goals` has them, and the true front.
+    Where there are objectives or limits, `goals` has them, and the true front; `fidelities` those that are used.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -275,6 +282,7 @@ class Record(BaseModel):
     protocol: dict[str, Any] = {}
     optimum: dict[str, float | None] = {}
     goals: dict[str, Any] = {}
+    fidelities: dict[str, Any] = {}
     versions: dict[str, str] = {}
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from po_nas import benchmarks
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Searcher
@@ -32,6 +33,7 @@ from po_nas.runtime.own_space import (
     check_unchanged,
     metric_of_run,
     recorded_space,
+    refuse_fidelities,
     space_of,
     space_of_run,
 )
@@ -69,7 +71,7 @@ class AskedTrial:
         number: Counts from 0 in the order of asking.
         config: The configuration, a dict (`Space.config_of`).
         seed: For the evaluation.
-        fidelity: The share of a whole training that is asked for; None: all of it.
+        fidelity: Which of the declared fidelities is asked for; None where none are declared: all of it.
         architecture: The same as a string of the space.
         origin: Why it is proposed.
     """
@@ -87,8 +89,8 @@ class _Told(Objective):
 
     more_metrics = True
 
-    def __init__(self, space: Space, metric: Metric) -> None:
-        self._space, self._metric = space, metric
+    def __init__(self, space: Space, metric: Metric, fidelities: Sequence[float] | Mapping[str, Any]) -> None:
+        self._space, self._metric, self._fidelities = space, metric, Fidelities.of(fidelities)
 
     @property
     def name(self) -> str:
@@ -101,6 +103,10 @@ class _Told(Objective):
     @property
     def metric(self) -> Metric:
         return self._metric
+
+    @property
+    def fidelities(self) -> Fidelities:
+        return self._fidelities
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> NoReturn:
         raise PoNasError(f"{self.name} is evaluated by whoever asks; go on with po_nas.Session.resume")
@@ -140,6 +146,8 @@ class Session:
             is told then.
         constraints: Limits on metrics, ``{"params": "<= 3e5"}``, as in `po_nas.search`.
         known_metrics: Metrics that a function of the configuration knows without an evaluation, by name.
+        fidelities: What the caller can be asked for, such as epochs, ascending, the last is a full evaluation; or a
+            mapping, as in `po_nas.search`. A trial goes on from a lower fidelity where its ``resumes`` says so.
         warm_start: The directory of an earlier run, or several.
         callbacks: Told of every step.
 
@@ -168,6 +176,7 @@ class Session:
         objectives: Mapping[str, str] | None = None,
         constraints: Mapping[str, str] | None = None,
         known_metrics: KnownFunctions | None = None,
+        fidelities: Sequence[float] | Mapping[str, Any] = (),
         warm_start: str | Path | Sequence[str | Path] = (),
         callbacks: Sequence[Callback] = (),
     ) -> None:
@@ -176,7 +185,8 @@ class Session:
         objective: Objective
         if space is not None:
             said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
-            objective = _Told(space_of(space), Metric(metric, "", maximize if said is None else said == "max"))
+            goal = Metric(metric, "", maximize if said is None else said == "max")
+            objective = _Told(space_of(space), goal, fidelities)
         elif isinstance(benchmark, str):
             objective = benchmarks.looked_up(benchmark)
         else:
@@ -184,7 +194,11 @@ class Session:
             objective = benchmark
         chosen, kind = method_settings(method)
         common = common_settings(chosen, budget, seed, objectives, constraints, warm_start, proxies=proxies)
-        config = search_config({"benchmark": benchmark if isinstance(benchmark, str) else objective.name, **common})
+        if space is None:
+            refuse_fidelities(fidelities, f"{objective.name} declares its own")
+        told = dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities)
+        name = benchmark if isinstance(benchmark, str) else objective.name
+        config = search_config({"benchmark": name, **common, "fidelities": told})
         self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks, known_metrics)
 
     @classmethod
@@ -217,7 +231,7 @@ class Session:
         elif record.config.benchmark in benchmarks.registry:
             objective = benchmarks.looked_up(record.config.benchmark, record.config.feedback)
         else:
-            objective = _Told(space_of_run(record, space), metric_of_run(record))
+            objective = _Told(space_of_run(record, space), metric_of_run(record), record.config.fidelities)
         session = cls.__new__(cls)
         config = with_current_options(record.config, kind)
         session._open(config, objective, path, kind, example_inputs, callbacks, known_metrics)
@@ -260,7 +274,7 @@ class Session:
             if not resumed:
                 if earlier:
                     self._directory.write_warm_start(to_json(earlier))
-                write_start(self._directory, config, objective)
+                write_start(self._directory, config, objective, searcher)
             journal = stack.enter_context(Journal(self._directory.journal))
             self._executor = executor
             self._loop = Loop(
@@ -360,7 +374,7 @@ class Session:
             raise TrialError(number, "is no trial; give what ask() returned, or its number")
         searcher = self._loop.searcher
         found = searcher.pending.get(number)
-        known = found or next((o.trial for o in searcher.observations if o.trial.number == number >= 0), None)
+        known = found or next((o.trial for o in searcher.all_observations if o.trial.number == number >= 0), None)
         if known is None:
             raise TrialError(number, "was never asked for in this session")
         if isinstance(trial, AskedTrial) and self._shown(known) != trial:
@@ -392,9 +406,10 @@ class Session:
 
     def _shown(self, trial: Trial) -> AskedTrial:
         space = self._objective.space
-        text = space.to_string(trial.architecture)
+        text, fidelities = space.to_string(trial.architecture), self._loop.searcher.domain.fidelities
         return AskedTrial(
-            trial.number, space.config_of(trial.architecture), trial.seed, trial.fidelity, text, trial.origin
+            *(trial.number, space.config_of(trial.architecture), trial.seed),
+            *(fidelities.full if trial.fidelity is None else trial.fidelity, text, trial.origin),
         )
 
     # -- the end --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 from po_nas import benchmarks, methods
 from po_nas.benchmarks.data.files import cache_folder
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
@@ -24,11 +25,12 @@ from po_nas.runtime.config import MethodConfig, ProxiesConfig, SearchConfig
 from po_nas.runtime.executors.base import Executor, ExecutorOptions
 from po_nas.runtime.executors.objective_tasks import ObjectiveWorkload, Scorer
 from po_nas.runtime.function_objective import check_importable
-from po_nas.runtime.own_space import function_of_plugins, own_objective, trainings_folder
+from po_nas.runtime.own_space import function_of_plugins, own_objective, refuse_fidelities, trainings_folder
 from po_nas.runtime.warm_start import WarmStart, source_tasks, tell
 
 __all__ = [
     "KnownFunctions",
+    "check_fidelities",
     "check_objectives",
     "check_options",
     "make_executor",
@@ -69,6 +71,7 @@ def make_objective(
     if given is None and config.objective is not None:
         given = own_objective(config, out)
     if given is None:
+        refuse_fidelities(config.fidelities, f"po-nas benchmarks describe {config.benchmark} says which it has")
         entry = benchmarks.registry.entry(config.benchmark)
         if out is not None and benchmarks.spec_of(entry).trained:
             options = {"folder": str(trainings_folder(out.absolute())), **options}
@@ -120,6 +123,16 @@ def check_objectives(kind: type[Searcher], name: str, objective: Objective) -> N
         raise ConfigError("objectives", said, f"{name} searches for the best by one objective; several have: {able}")
 
 
+def check_fidelities(kind: type[Searcher], options: MethodOptions, name: str, objective: Objective) -> None:
+    """Raise `ConfigError` where the method evaluates at lower fidelities and the objective has none."""
+    if kind.uses_fidelities(options) and not Fidelities.of(objective.fidelities):
+        remedy = (
+            f"evaluates at lower fidelities, of which {objective.name} has none here; declare fidelities=[…] for a "
+            "function, see po-nas benchmarks describe for a benchmark, or use a method of full evaluations"
+        )
+        raise ConfigError("method", name, remedy)
+
+
 def _method_of(config: SearchConfig, kind: type[Searcher] | None) -> tuple[type[Searcher], MethodOptions]:
     kind = kind or methods.registry.get(config.method.name)
     return kind, validated(kind.Options, config.method.options, prefix="method.")
@@ -145,6 +158,7 @@ def make_searcher(
     """
     kind, options = _method_of(config, kind)
     check_objectives(kind, config.method.name, objective)
+    check_fidelities(kind, options, config.method.name, objective)
     domain = Domain(
         objective.space,
         objective.identity,
@@ -156,6 +170,7 @@ def make_searcher(
         SharedCache() if cache is None else cache,
         objective.goals,
         objective.known,
+        Fidelities.of(objective.fidelities),
     )
     if domain.source_tasks and not kind.supports_transfer:
         able = ", ".join(name for name in methods.registry.names() if methods.registry.get(name).supports_transfer)

@@ -23,14 +23,16 @@ __all__ = ["finish", "info_of", "plain", "protocol_of", "result_of", "write_star
 _log = logging.getLogger(__name__)
 
 
-def write_start(directory: RunDirectory, config: SearchConfig, objective: Objective) -> None:
+def write_start(directory: RunDirectory, config: SearchConfig, objective: Objective, searcher: Searcher) -> None:
     """Write ``config.yaml`` of a run that begins."""
+    fidelities = searcher.domain.fidelities if searcher.uses_fidelities(searcher.options) else None
     optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
     directory.write_config(
         config,
         plain(protocol_of(objective)),
         plain({name: None if found is None else found[0] for name, found in optima.items()}),
         plain(front_measure_of(objective).to_json()),
+        None if fidelities is None else plain(fidelities.to_json()),
     )
 
 
@@ -146,6 +148,8 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
         hypervolume=volume,
         hypervolume_true=front_measure.true_volume,
         reference_point=reference,
+        full_evaluations=round(ledger.told_full, 9),
+        at_full_fidelity=ledger.full,
     )
 
 

@@ -44,7 +44,7 @@ def directories(given: str | Path | Sequence[str | Path]) -> list[str]:
 
 
 def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> tuple[WarmStart, ...]:
-    """What the runs in these directories have told; finished or not.
+    """What the runs in these directories have told of full evaluations; finished or not.
 
     `protocol` is that of the search to start. Evaluations that were imported are of its task, for that is what they are
     handed over as. Those that are not in `space` (it was edited since, or has bounds) are left out, with a line in the
@@ -89,9 +89,9 @@ def _told(path: Path) -> tuple[_Told, _Metrics]:
     told: list[tuple[str, float | None]] = []
     metrics: list[Mapping[str, float]] = []
     for event in read_journal(path / "journal.jsonl").events:
-        if event["event"] == "ask":
+        if event["event"] == "ask" and event.get("fidelity") is None:
             asked[event["number"]] = event["architecture"]
-        elif event["event"] in {"tell", "fail"}:
+        elif event["event"] in {"tell", "fail"} and event["number"] in asked:
             others = dict(event.get("metrics", {}))
             value = others.pop(SIGNAL, None)
             told.append((asked[event["number"]], None if value is None else float(value)))

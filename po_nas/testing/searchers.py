@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import methods, spaces
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals, Limit
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Domain, Searcher
@@ -29,7 +30,8 @@ class ToyObjective(Objective):
 
     The value of an architecture is a fixed random linear function of its vector encoding plus an interaction. With
     `several` there are two more objectives that are minimised: ``second``, another such function, and ``size``, which
-    is known without an evaluation. With `limited` half of the space or so is beyond a limit on ``second``.
+    is known without an evaluation. With `limited` half of the space or so is beyond a limit on ``second``. At a lower
+    fidelity another such function is added, the more of it the lower.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ToyObjective(Objective):
     metric: Metric
     metrics: Mapping[str, Metric]
     goals: Goals
+    fidelities = Fidelities((1, 3, 9), "epochs", resumes=True)
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class ToyObjective(Objective):
         signal = Metric("validation", "", maximize)
         limits = (Limit(_SECOND, "<=", 0.0),) if limited else ()
         self.goals = Goals((signal, _SECOND, _SIZE) if several else (), limits)
-        self._weights, self._others = np.random.default_rng(0).normal(size=(2, space.vector_size))
+        self._weights, self._others, self._early = np.random.default_rng(0).normal(size=(3, space.vector_size))
         self._fail_every = fail_every
         self._evaluated = 0
 
@@ -69,8 +72,10 @@ class ToyObjective(Objective):
         self._evaluated += 1
         if self._fail_every and self._evaluated % self._fail_every == 0:
             return Outcome.failed("it was the turn of a failure")
-        vector = self.space.encode_vector(architecture)
-        found = Outcome.ok(self.value(architecture), cost_s=1.0 + vector.sum() % 3)
+        vector, share = self.space.encode_vector(architecture), self.fidelities.cost(fidelity)
+        early = 0.3 * (1.0 - share) * float(vector @ self._early)
+        value = self.value(architecture) + (early if self.metric.maximize else -early)
+        found = Outcome.ok(value, cost_s=share * (1.0 + vector.sum() % 3))
         if not self.goals.several and not self.goals.limits:
             return found
         others = {"second": float((vector - 0.25) @ self._others), "size": float(self._size(architecture))}
@@ -94,7 +99,7 @@ class SearcherConformance:
 
     Set `method` to a registered name (or override `searcher`), and `options` to options that make it quick. `budget` is
     the number of evaluations of each run; it should go past the method's initial design. Set `learns` to False where
-    proposals do not depend on outcomes at all.
+    proposals do not depend on outcomes at all, or on those of warm-start observations.
     """
 
     method: ClassVar[str]
@@ -114,6 +119,7 @@ class SearcherConformance:
             *(objective.space, objective.identity, objective.metric.maximize, self.budget),
             goals=objective.goals,
             known=objective.known,
+            fidelities=objective.fidelities,
         )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
@@ -130,10 +136,14 @@ class SearcherConformance:
                     searcher.restore(trial)
                     searcher.tell(trial.number, outcome)
             for trial in searcher.ask(min(batch, self.budget - len(done))):
-                outcome = objective.evaluate(trial.architecture, seed=trial.seed)
+                outcome = self._evaluated(objective, trial)
                 searcher.tell(trial.number, outcome)
                 done.append((trial, outcome))
         return done
+
+    @staticmethod
+    def _evaluated(objective: ToyObjective, trial: Trial) -> Outcome:
+        return objective.evaluate(trial.architecture, seed=trial.seed, fidelity=trial.fidelity)
 
     def test_same_seed_same_trials(self) -> None:
         """A run is a function of its seed, and other seeds give other runs."""
@@ -149,7 +159,7 @@ class SearcherConformance:
     def test_no_architecture_twice(self) -> None:
         """Every trial is a new evaluation."""
         space = self.space()
-        keys = [space.canonical(t.architecture) for t, _ in self._run(1)]
+        keys = [(space.canonical(t.architecture), t.fidelity) for t, _ in self._run(1)]
         assert len(set(keys)) == len(keys)
 
     def test_trials_are_valid_and_numbered(self) -> None:
@@ -163,7 +173,7 @@ class SearcherConformance:
     def test_batches(self) -> None:
         """Several trials may be asked for at once; they differ from each other."""
         space = self.space()
-        keys = [space.canonical(t.architecture) for t, _ in self._run(6, batch=4)]
+        keys = [(space.canonical(t.architecture), t.fidelity) for t, _ in self._run(6, batch=4)]
         assert len(set(keys)) == self.budget
 
     def test_failures_count_and_do_not_stop_it(self) -> None:
@@ -176,7 +186,7 @@ class SearcherConformance:
         """Even when nothing succeeds, the budget is spent on different architectures."""
         space = self.space()
         done = self._run(8, fail_every=1)
-        assert len({space.canonical(t.architecture) for t, _ in done}) == self.budget
+        assert len({(space.canonical(t.architecture), t.fidelity) for t, _ in done}) == self.budget
 
     def test_order_of_telling_does_not_matter(self) -> None:
         """Parallel evaluations end in any order."""
@@ -187,8 +197,8 @@ class SearcherConformance:
             for _ in range(self.budget // 4):
                 trials = searcher.ask(4)
                 for trial in sorted(trials, key=lambda t: t.number, reverse=reverse):
-                    searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
-            asked.append([o.trial.architecture for o in searcher.observations])
+                    searcher.tell(trial.number, self._evaluated(objective, trial))
+            asked.append([o.trial for o in searcher.all_observations])
         assert asked[0] == asked[1]
 
     def test_asking_while_trials_are_pending(self) -> None:
@@ -199,10 +209,10 @@ class SearcherConformance:
         keys: list[Hashable] = []
         for _ in range(self.budget):
             pending += searcher.ask(1)
-            keys.append(objective.identity(pending[-1].architecture))
+            keys.append((objective.identity(pending[-1].architecture), pending[-1].fidelity))
             if len(pending) == 3:
                 trial = pending.pop(0)
-                searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
+                searcher.tell(trial.number, self._evaluated(objective, trial))
         assert len(set(keys)) == self.budget
 
     def test_telling_again(self) -> None:
@@ -211,7 +221,7 @@ class SearcherConformance:
         (trial,) = searcher.ask(1)
         searcher.tell(trial.number, Outcome.ok(1.0))
         searcher.tell(trial.number, Outcome.ok(1.0))
-        assert len(searcher.observations) == 1
+        assert len(searcher.all_observations) == 1
         for number, outcome in ((trial.number, Outcome.ok(2.0)), (99, Outcome.ok(1.0))):
             try:
                 searcher.tell(number, outcome)
@@ -231,7 +241,7 @@ class SearcherConformance:
         for _ in range(self.budget):
             (trial,) = searcher.ask(1)
             assert objective.identity(trial.architecture) not in known
-            searcher.tell(trial.number, objective.evaluate(trial.architecture, seed=trial.seed))
+            searcher.tell(trial.number, self._evaluated(objective, trial))
         assert searcher.asked == self.budget
 
     def test_initial_design_counts_the_warm_start(self) -> None:
@@ -242,7 +252,7 @@ class SearcherConformance:
         if not self.learns:
             return
         for seed in (14, 15, 16):
-            earlier = self._run(seed)
+            earlier = [(t, o) for t, o in self._run(seed) if t.fidelity is None]
             firsts = []
             for sign in (1.0, -1.0):
                 searcher = self.searcher(ToyObjective(self.space()), seed)
@@ -253,6 +263,42 @@ class SearcherConformance:
             if firsts[0] != firsts[1]:
                 return
         raise AssertionError(f"the first trial is the same whatever {self.budget} warm-start observations say")
+
+    def test_fidelities(self) -> None:
+        """An architecture is evaluated at higher fidelities each time, with the seed that it had first.
+
+        A method that uses fidelities begins below the full one, and observations are of full evaluations alone. Others
+        ask for full evaluations, whatever there is.
+        """
+        objective, done = ToyObjective(self.space()), self._run(20)
+        searcher = self.searcher(objective, 20)
+        uses, amount = searcher.uses_fidelities(searcher.options), objective.fidelities.amount
+        latest: dict[Hashable, Trial] = {}
+        for trial, outcome in done:
+            before = latest.get(key := objective.identity(trial.architecture))
+            latest[key] = trial
+            assert before is None or amount(before.fidelity) < amount(trial.fidelity)
+            assert trial.seed == (searcher.evaluation_seed(trial.number) if before is None else before.seed)
+            assert trial.after == (None if before is None else before.fidelity)
+            searcher.restore(trial)
+            searcher.tell(trial.number, outcome)
+        assert any(trial.fidelity is not None for trial, _ in done) == uses
+        assert {o.trial.number for o in searcher.observations} == {t.number for t, _ in done if t.fidelity is None}
+
+    def test_trials_fit_in_the_room(self) -> None:
+        """What is asked for never costs more than is left; a proposal that does is made again when there is more."""
+        objective = ToyObjective(self.space())
+        searcher, other = self.searcher(objective, 21), self.searcher(objective, 21)
+        for _ in range(self.budget):
+            for room in (0.05, 0.3, 0.7, 1.0):
+                trials = searcher.ask(1, room)
+                assert sum(map(searcher.cost, trials)) <= room + 1e-9
+                if trials:
+                    break
+            assert trials == other.ask(1)
+            for trial in trials:
+                searcher.tell(trial.number, self._evaluated(objective, trial))
+                other.tell(trial.number, self._evaluated(objective, trial))
 
     def test_several_objectives(self) -> None:
         """A method that says so searches for a front; it can be resumed, and failures do not stop it.
@@ -275,8 +321,9 @@ class SearcherConformance:
         for trial, outcome in undisturbed:
             searcher.restore(trial)
             searcher.tell(trial.number, outcome)
-        kept = [searcher.score(o) for _, o in undisturbed if goals.feasible(o.metrics)]
-        broken = [searcher.score(o) for _, o in undisturbed if not goals.feasible(o.metrics)]
+        full = [outcome for trial, outcome in undisturbed if trial.fidelity is None]
+        kept = [searcher.score(o) for o in full if goals.feasible(o.metrics)]
+        broken = [searcher.score(o) for o in full if not goals.feasible(o.metrics)]
         assert not kept or not broken or max(broken) < min(kept)
 
     def test_switches_of_torch_do_not_matter(self) -> None:

@@ -15,6 +15,7 @@ import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas import spaces
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.settings import Settings, validated
 from po_nas.errors import (
@@ -38,9 +39,9 @@ from po_nas.training.device import chosen_device, reseed
 from po_nas.training.halving import Halving, Rungs
 from po_nas.training.network import check_trainable, network_options
 from po_nas.training.recipe import LossChoice, Recipe, recipe, with_loss
-from po_nas.training.records import TrainingResult, tensorboard_writer, write
+from po_nas.training.records import TrainingResult, finished, result_name, tensorboard_writer, write
 from po_nas.training.task import Classification
-from po_nas.training.trainer import Trainer
+from po_nas.training.trainer import Checkpoints, Trainer
 from proxies.batch import Batch
 
 __all__ = ["TUNED", "Data", "TrainingObjective", "TrainingOptions", "check_network", "load"]
@@ -185,10 +186,20 @@ class TrainingObjective(Objective):
     def metric(self) -> Metric:
         return self._source.task.metric
 
-    @property
-    def fidelities(self) -> tuple[float, ...]:
-        """Any number of epochs."""
-        return tuple(epoch / self.recipe.epochs for epoch in range(1, self.recipe.epochs + 1))
+    @cached_property
+    def fidelities(self) -> Fidelities:
+        """Any number of epochs, with the schedule of all of them, so that a training goes on from a shorter one.
+
+        None where halving ends trainings by itself.
+        """
+        if self._rungs is not None:
+            return Fidelities()
+        return Fidelities(tuple(range(1, self.recipe.epochs + 1)), "epochs", resumes=self._folder is not None)
+
+    def goes_on(self, architecture: Architecture, *, seed: int, fidelity: float) -> bool:
+        """Whether there is a checkpoint that can be read and has come as far."""
+        folder = self._trained_in(architecture, seed)
+        return folder is not None and Checkpoints(folder, "").reached() >= fidelity
 
     @property
     def distinct(self) -> int | None:
@@ -211,7 +222,10 @@ class TrainingObjective(Objective):
     # -- one evaluation -------------------------------------------------------------------------------------------
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
-        """Train for the whole recipe, or for the share `fidelity` (0 to 1) of its epochs with the same schedule.
+        """Train for the whole recipe, or for `fidelity` of its epochs with the same schedule.
+
+        With a folder the training goes on from the checkpoint of a shorter one of the same architecture and seed; its
+        cost is that of the epochs that are left. A shorter one looks at no test samples.
 
         Metrics besides ``validation``: ``validation_last``, ``validation_best``, ``best_epoch``, ``epochs``,
         ``train_accuracy`` (or another metric), ``parameters_m``, ``samples_per_s``, ``parts`` (into which batches were
@@ -220,23 +234,48 @@ class TrainingObjective(Objective):
         too little memory even in parts, is a failure.
         """
         started = time.perf_counter()
-        key = self._key(architecture, seed, fidelity)
-        folder = None if self._folder is None else self._folder / self._place(architecture) / key
-        found = None if folder is None else _finished(folder / "result.json")
+        asked = self.fidelities.checked(fidelity)
+        epochs = None if asked is None else int(asked)
+        folder = self._trained_in(architecture, seed)
+        found = None if folder is None else finished(folder / result_name(epochs))
+        paid_s = 0.0 if folder is None else self._paid_s(folder, epochs, goes_on=found is not None)
         if found is None:
             try:
-                found = self._trained(architecture, seed, fidelity, key, folder)
+                found = self._trained(architecture, seed, epochs, folder)
             except TrainingError as error:
                 return Outcome.failed(described(error), time.perf_counter() - started)
         result, parameters = found
         if result.test_last is not None:
             self._tests.setdefault(self._place(architecture), []).append(result.test_last)
-        return self._outcome(result, parameters)
+        return self._outcome(result, parameters, paid_s)
+
+    def _trained_in(self, architecture: Architecture, seed: int) -> Path | None:
+        if self._folder is None:
+            return None
+        return self._folder / self._place(architecture) / self._key(architecture, seed)
+
+    def _paid_s(self, folder: Path, epochs: int | None, *, goes_on: bool) -> float:
+        """Seconds of the epochs of a training that shorter ones have paid for.
+
+        None where it cannot go on from them, for their checkpoint is gone; then their results go too, so that a second
+        attempt at this training, which has a checkpoint of its own, counts all of it.
+        """
+        paths = {int(lower): folder / result_name(int(lower)) for lower in self.fidelities.values[:-1]}
+        shorter = [n for n, path in paths.items() if (epochs is None or n < epochs) and path.is_file()]
+        if not shorter:
+            return 0.0
+        last = finished(paths[shorter[-1]])
+        if last is not None and (goes_on or Checkpoints(folder, "").reached() >= shorter[-1]):
+            return last[0].seconds
+        _log.warning("%s: the checkpoint after %d epochs is gone; this training begins again", folder, shorter[-1])
+        for lower in shorter:
+            paths[lower].unlink(missing_ok=True)
+        return 0.0
 
     def _trained(
-        self, architecture: Architecture, seed: int, fidelity: float | None, key: str, folder: Path | None
+        self, architecture: Architecture, seed: int, epochs: int | None, folder: Path | None
     ) -> tuple[TrainingResult, int]:
-        epochs = None if fidelity is None else max(1, round(fidelity * self.recipe.epochs))
+        key = self._key(architecture, seed)
         scalars = folder / "tensorboard" if self.options.tensorboard and folder is not None else None
         log, close = tensorboard_writer(scalars, self._source.task.measured)
         network = self._space.build(architecture, seed=seed, **self._network)
@@ -260,28 +299,29 @@ class TrainingObjective(Objective):
         finally:
             close()
         parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
-        if folder is not None and self._keep(folder, result, parameters, architecture):
+        kept = folder is not None and self._keep(folder / result_name(epochs), result, parameters, architecture)
+        if kept and epochs is None:
             trainer.checkpoints.remove()
         return result, parameters
 
-    def _keep(self, folder: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> bool:
+    def _keep(self, path: Path, result: TrainingResult, parameters: int, architecture: Architecture) -> bool:
         """Write the result; whether that was possible."""
         record = {"architecture": self._space.to_string(architecture), "parameters": parameters, **result.to_dict()}
         try:
-            write(folder / "result.json", json.dumps(record, indent=1) + "\n")
+            write(path, json.dumps(record, indent=1) + "\n")
         except TrainingStorageError as error:
             # The journal gets the outcome all the same.
             _log.warning("%s; the test accuracy of this training is known to this process alone", error)
             return False
         return True
 
-    def _outcome(self, result: TrainingResult, parameters: int) -> Outcome:
-        best, last = result.best, result.last
+    def _outcome(self, result: TrainingResult, parameters: int, paid_s: float) -> Outcome:
+        best, last, cost_s = result.best, result.last, max(0.0, result.seconds - paid_s)
         if best is None or best.validation is None or last is None:
             reason = "the training has no validated epoch"
             if last is not None:
                 reason = f"the {self.metric.name} was {last} after the last epoch, and finite after none"
-            return Outcome.failed(reason, result.seconds)
+            return Outcome.failed(reason, cost_s)
         curve = {f"validation_epoch_{r.epoch}": r.validation for r in result.validated if r.validation is not None}
         metrics = {
             "validation_last": last,
@@ -295,7 +335,7 @@ class TrainingObjective(Objective):
             "stopped": float(result.stopped is not None),
         }
         signal = last if self.recipe.signal == "last" else best.validation
-        return Outcome.ok(signal, result.seconds, **metrics, **curve)
+        return Outcome.ok(signal, cost_s, **metrics, **curve)
 
     @cached_property
     def _setting(self) -> str:
@@ -315,13 +355,14 @@ class TrainingObjective(Objective):
     def _place(self, architecture: Architecture) -> str:
         return _short(f"{self._setting} {self._space.canonical(architecture)}")
 
-    def _key(self, architecture: Architecture, seed: int, fidelity: float | None) -> str:
-        """Beside `_setting`, everything that the outcome of a training depends on."""
+    def _key(self, architecture: Architecture, seed: int) -> str:
+        """Beside `_setting`, everything that a training depends on; shorter ones are the beginning of longer ones."""
         said = {
             "setting": self._setting,
             "architecture": self._space.to_string(architecture),
             "seed": seed,
-            "fidelity": fidelity,
+            # As in version 0.1, whose trainings go on.
+            "fidelity": None,
         }
         return f"seed{seed}-{_short(json.dumps(said))}"
 
@@ -333,7 +374,7 @@ class TrainingObjective(Objective):
         if self._folder is None:
             tests = self._tests.get(place, [])
         else:
-            found = (_finished(path) for path in sorted((self._folder / place).glob("*/result.json")))
+            found = (finished(path) for path in sorted((self._folder / place).glob("*/result.json")))
             tests = [one[0].test_last for one in found if one is not None and one[0].test_last is not None]
             tests = tests or self._tests.get(place, [])
         return {"test": sum(tests) / len(tests) if tests else None}
@@ -442,18 +483,6 @@ def check_network(space: Space, chosen: Recipe, data: Data, prefix: str = NETWOR
     options = network_options(space, chosen, data.options, data=data.name, prefix=prefix)
     check_trainable(space, chosen, options, data.task, *data.shapes, prefix=prefix)
     return options
-
-
-def _finished(path: Path) -> tuple[TrainingResult, int] | None:
-    """A result on record with the number of parameters, None where there is none or it is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return TrainingResult.from_dict(value), int(value["parameters"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        _log.warning("%s is damaged; the training begins again", path)
-        return None
 
 
 def _short(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,9 @@ from po_nas.core.settings import renamed
 from po_nas.errors import MissingExtraError, TrainingStorageError
 from po_nas.files import replace_file
 
-__all__ = ["EpochRecord", "TrainingResult", "save", "tensorboard_writer", "write"]
+__all__ = ["EpochRecord", "TrainingResult", "finished", "result_name", "save", "tensorboard_writer", "write"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,23 @@ def tensorboard_writer(
         writer.close()
 
     return log, close
+
+
+def result_name(epochs: int | None) -> str:
+    """The file of the result of a training of so many epochs, None for all."""
+    return "result.json" if epochs is None else f"result-{epochs}.json"
+
+
+def finished(path: Path) -> tuple[TrainingResult, int] | None:
+    """A result on record with the number of parameters, None where there is none or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return TrainingResult.from_dict(value), int(value["parameters"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        _log.warning("%s is damaged; the training begins again", path)
+        return None
 
 
 def write(path: Path, data: bytes | str) -> None:

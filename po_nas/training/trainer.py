@@ -76,6 +76,16 @@ class Checkpoints:
         assert isinstance(state, dict)
         return state
 
+    def reached(self) -> int:
+        """Epochs of the training that is in the checkpoint; 0 where there is none, or none that can be read."""
+        if self.path is None or not self.path.is_file():
+            return 0
+        try:
+            return len(torch.load(self.path, map_location="cpu", weights_only=True)["state"]["curve"])
+        except Exception:
+            # As in `load`; whoever trains says what is wrong with it.
+            return 0
+
     def remove(self) -> None:
         """Delete the checkpoint of a training that is finished."""
         if self.path is not None:
@@ -143,7 +153,7 @@ class Trainer:
     # -- the whole training ---------------------------------------------------------------------------------------
 
     def run(self, epochs: int | None = None) -> TrainingResult:
-        """Train to the end of the recipe, or `epochs` of it, and look at the test samples once.
+        """Train to the end of the recipe, or `epochs` of it; at the end of all of it, look at the test samples once.
 
         On running out of device memory the training goes back to its last checkpoint (or its beginning) with batches
         cut into twice as many parts, up to ``recipe.parts``; the records say how many. Raises `LossNotFiniteError`,
@@ -306,7 +316,9 @@ class Trainer:
 
     def _tested(self) -> tuple[float | None, float | None]:
         """The metric of test samples with the last and with the kept best weights; None where there are none."""
-        test = self.data.test() if self._curve else None
+        # A part of a training is not what is reported.
+        whole = len(self._curve) >= self.recipe.epochs or self._stopped is not None
+        test = self.data.test() if self._curve and whole else None
         if test is None:
             return None, None
         last = self.measure(test)

@@ -29,6 +29,29 @@ class TestNSGA2(SearcherConformance):
     options = MappingProxyType({"population": 5})
 
 
+class TestASHA(SearcherConformance):
+    method = "asha"
+    learns = False
+
+
+class TestASHAOfManyRungs(SearcherConformance):
+    method = "asha"
+    learns = False
+    options = MappingProxyType({"eta": 2, "lowest": 3})
+
+
+class TestHyperband(SearcherConformance):
+    method = "hyperband"
+    learns = False
+    budget = 40
+
+
+class TestSuccessiveHalving(SearcherConformance):
+    method = "hyperband"
+    learns = False
+    options = MappingProxyType({"brackets": 1})
+
+
 class TestLocalSearch(SearcherConformance):
     method = "local_search"
     options = MappingProxyType({"initial": 3})

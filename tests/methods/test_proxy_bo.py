@@ -27,6 +27,14 @@ class TestPONAS(MetricConformance):
     budget = 10
 
 
+class TestPONASOverFidelities(MetricConformance):
+    method = "po_nas"
+    # Of the earlier run few evaluations are full ones, and they are not all of an initial design.
+    learns = False
+    options = MappingProxyType({**SMALL, "fidelities": True})
+    budget = 12
+
+
 @pytest.mark.slow
 class TestPONASInALargeSpace(MetricConformance):
     method = "po_nas"

@@ -51,6 +51,7 @@ class MetricConformance(SearcherConformance):
             proxies=source,
             goals=objective.goals,
             known=objective.known,
+            fidelities=objective.fidelities,
         )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 

@@ -44,6 +44,8 @@ def start(out, method, executor, batch):
         ("regularized_evolution", "inline", 4),
         ("regularized_evolution", "simulated", 3),
         ("local_search", "simulated", 4),
+        ("hyperband", "simulated", 3),
+        ("asha", "inline", 1),
     ],
 )
 def test_sigkill_at_random_moments(tmp_path, method, executor, batch):

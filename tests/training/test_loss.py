@@ -71,7 +71,7 @@ def test_without_a_loss_trainings_keep_their_names(tmp_path):
     assert "loss" not in json.loads(recipe("digits", {"loss": "cross_entropy"}).model_dump_json())
     (cell,) = cells(1)
     plain, named, other = objective(), objective(loss="cross_entropy"), objective(loss="focal")
-    assert plain._key(cell, 0, None) == named._key(cell, 0, None) != other._key(cell, 0, None)
+    assert plain._key(cell, 0) == named._key(cell, 0) != other._key(cell, 0)
     assert plain.protocol() == named.protocol() != other.protocol()
     config = {"genotype": "g", "dataset": "digits"}
     folders = [_folder(TrainConfig.model_validate(config | more)) for more in ({}, {"training": {"loss": "focal"}})]
@@ -154,7 +154,7 @@ def test_a_file_is_read_once(tmp_path, monkeypatch):
     again = pickle.loads(pickle.dumps(one))
     (cell,) = cells(1)
     assert again.recipe.loss == one.recipe.loss == content
-    assert again._key(cell, 0, None) == one._key(cell, 0, None)
+    assert again._key(cell, 0) == one._key(cell, 0)
     assert one.protocol()["recipe"]["loss"] == content
     with raised(ConfigError, "ours.json", os.strerror(errno.ENOENT)):
         load_config(None, settings)

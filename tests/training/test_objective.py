@@ -229,18 +229,62 @@ def test_a_damaged_checkpoint_costs_that_training_alone(tmp_path, monkeypatch):
     (cell,) = cells(1)
     objective = tiny(tmp_path)
     expected = tiny().evaluate(cell, seed=1)
-    place = tmp_path / objective._place(cell) / objective._key(cell, 1, None)
+    place = tmp_path / objective._place(cell) / objective._key(cell, 1)
     place.mkdir(parents=True)
     (place / "checkpoint.pt").write_bytes(b"torn")
     assert timeless(objective.evaluate(cell, seed=1)) == timeless(expected)
 
 
-def test_a_fidelity_is_a_share_of_the_epochs(tmp_path):
+def test_a_fidelity_is_a_number_of_epochs(tmp_path):
     objective = tiny(tmp_path, recipe=SMALL | {"epochs": 4})
     (cell,) = cells(1)
-    half, whole = (objective.evaluate(cell, seed=1, fidelity=f) for f in (0.5, None))
+    half, whole = (objective.evaluate(cell, seed=1, fidelity=f) for f in (2, None))
     assert (half.metrics["epochs"], whole.metrics["epochs"]) == (2, 4)
     assert half.validation == whole.metrics["validation_epoch_2"]
+
+
+def test_a_training_goes_on_from_a_shorter_one(tmp_path, monkeypatch):
+    (cell,) = cells(1)
+    objective, epochs = tiny(tmp_path, recipe=SMALL | {"epochs": 4}), []
+    expected = tiny(recipe=SMALL | {"epochs": 4}).evaluate(cell, seed=1)
+    one_epoch = Trainer._epoch
+    monkeypatch.setattr(Trainer, "_epoch", lambda self, epoch: epochs.append(epoch) or one_epoch(self, epoch))
+    assert objective.fidelities.resumes
+    assert not objective.goes_on(cell, seed=1, fidelity=1)
+    told = [objective.evaluate(cell, seed=1, fidelity=1)]
+    assert objective.report(cell)["test"] is None, "a shorter training looks at no test samples"
+    assert objective.goes_on(cell, seed=1, fidelity=1)
+    assert not objective.goes_on(cell, seed=1, fidelity=2)
+    told += [objective.evaluate(cell, seed=1, fidelity=f) for f in (3, None)]
+    assert epochs == [0, 1, 2, 3]
+    assert timeless(told[-1]) == timeless(expected)
+    assert objective.report(cell)["test"] is not None
+    seconds = read_seconds(tmp_path, "result.json")
+    assert sum(outcome.cost_s for outcome in told) == pytest.approx(seconds)
+    assert all(outcome.cost_s > 0 for outcome in told)
+    assert not list(tmp_path.glob("*/seed1-*/checkpoint.pt"))
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn"])
+def test_a_vanished_checkpoint_begins_again_and_all_of_it_is_counted(tmp_path, damage, caplog):
+    (cell,) = cells(1)
+    objective = tiny(tmp_path, recipe=SMALL | {"epochs": 3})
+    objective.evaluate(cell, seed=1, fidelity=2)
+    (checkpoint,) = tmp_path.glob("*/seed1-*/checkpoint.pt")
+    checkpoint.unlink() if damage == "gone" else checkpoint.write_bytes(b"torn")
+    assert not objective.goes_on(cell, seed=1, fidelity=2)
+    outcome = objective.evaluate(cell, seed=1)
+    assert "the checkpoint after 2 epochs is gone; this training begins again" in caplog.text
+    assert outcome.cost_s == pytest.approx(read_seconds(tmp_path, "result.json"))
+
+
+def read_seconds(folder, name):
+    (path,) = folder.glob(f"*/seed1-*/{name}")
+    return json.loads(path.read_text())["seconds"]
+
+
+def test_halving_and_fidelities_do_not_mix(tmp_path):
+    assert not tiny(tmp_path, recipe=SMALL | {"epochs": 4}, halving={"first": 1, "eta": 2}).fidelities
 
 
 def test_the_best_epoch_can_be_the_signal():

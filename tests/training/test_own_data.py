@@ -333,7 +333,7 @@ def test_trainings_of_before_are_found():
     small = {"network": {"channels": 8, "cells": 2}, "epochs": 2, "batch": 50}
     objective = benchmarks.objective("train/darts/digits", options={"recipe": small, "samples": 150, "proxy_batch": 8})
     cell = first(spaces.get("darts"))
-    assert (objective._place(cell), objective._key(cell, 1, None)) == ("90e9aa35457e9f11", "seed1-178d4673d7d28a21")
+    assert (objective._place(cell), objective._key(cell, 1)) == ("90e9aa35457e9f11", "seed1-178d4673d7d28a21")
     old = {"epoch": 1, "train_loss": 1.0, "train_accuracy": 50.0, "validation": 40.0, "learning_rate": 0.1}
     old |= {"parts": 1, "images": 10, "train_s": 1.0, "seconds": 1.0}
     with warnings.catch_warnings():

@@ -18,11 +18,24 @@ from po_nas.errors import ExecutorError
 from po_nas.runtime.executors.base import Answer, Completed, Executor, Task, Workload
 from po_nas.spaces.base import Architecture, Space
 
-__all__ = ["EVALUATE", "SCORE", "ObjectiveWorkload", "Scorer", "evaluation", "outcome_of", "scores_of", "scoring"]
+__all__ = [
+    "EVALUATE",
+    "RESTARTED",
+    "SCORE",
+    "ObjectiveWorkload",
+    "Scorer",
+    "evaluation",
+    "outcome_of",
+    "scores_of",
+    "scoring",
+]
 
 _log = logging.getLogger(__name__)
 
 EVALUATE, SCORE = "evaluate", "score"
+
+RESTARTED = "restarted"
+"""The metric, 1, of an evaluation that began again, since what it was to go on from was gone."""
 
 _MOST = 64
 """Architectures in one task: so many are lost with a worker at most."""
@@ -35,6 +48,7 @@ def evaluation(trial: Trial, space: Space, attempt: int = 1) -> Task:
         "architecture": space.to_string(trial.architecture),
         "seed": trial.seed,
         "fidelity": trial.fidelity,
+        "after": trial.after,
     }
     return Task(f"trial-{trial.number:06d}", EVALUATE, payload, attempt)
 
@@ -91,14 +105,17 @@ class ObjectiveWorkload(Workload):
 
     def _evaluated(self, asked: Mapping[str, Any]) -> Answer:
         architecture = self.objective.space.from_string(asked["architecture"])
-        outcome = self.objective.evaluate(architecture, seed=asked["seed"], fidelity=asked["fidelity"])
+        seed, after = asked["seed"], asked.get("after")
+        gone = after is not None and not self.objective.goes_on(architecture, seed=seed, fidelity=after)
+        outcome = self.objective.evaluate(architecture, seed=seed, fidelity=asked["fidelity"])
         if not isinstance(outcome, Outcome):
             return Answer.failed(f"the objective returned {type(outcome).__name__}, expected an Outcome")
         # Once more through the constructors, which know what a journal can hold.
         if outcome.failure is not None:
             checked = Outcome.failed(outcome.failure, outcome.cost_s)
         else:
-            checked = Outcome.ok(cost_s=outcome.cost_s, **{"validation": math.nan, **outcome.metrics})
+            told = {"validation": math.nan, **outcome.metrics, **({RESTARTED: 1.0} if gone else {})}
+            checked = Outcome.ok(cost_s=outcome.cost_s, **told)
         return Answer(dict(checked.metrics), checked.cost_s, checked.failure)
 
     def _scored(self, asked: Mapping[str, Any]) -> Answer:

@@ -59,12 +59,14 @@ class ConsoleCallback(Callback):
                 TextColumn("{task.description}", markup=False),
                 console=self._console,
             )
-            self._task = self._bar.add_task("", total=info.max_evaluations, count=self._count(0))
+            self._task = self._bar.add_task("", total=info.max_evaluations, count=self._count(0, 0.0))
             self._bar.start()
 
-    def _count(self, evaluations: int) -> str:
+    def _count(self, evaluations: int, full: float | None) -> str:
         limit = self._info.max_evaluations if self._info else None
-        return f"{evaluations}/{limit or '?'} evaluations"
+        if full is None or full == evaluations:
+            return f"{evaluations}/{limit or '?'} evaluations"
+        return f"{full:.4g}/{limit or '?'} full evaluations, {evaluations} in all"
 
     def on_score(self, progress: ScoringProgress) -> None:
         """Show a bar of its own while scores are missing, or print a line at the beginning, the end and in between."""
@@ -96,12 +98,12 @@ class ConsoleCallback(Callback):
     def on_tell(self, trial: Trial, outcome: Outcome, progress: Progress) -> None:
         text = self._text(progress)
         if self._bar is not None:
-            count = self._count(progress.evaluations)
-            self._bar.update(self._task, completed=progress.evaluations, description=text, count=count)
+            count, full = self._count(progress.evaluations, progress.full_evaluations), progress.full_evaluations
+            completed = progress.evaluations if full is None else full
+            self._bar.update(self._task, completed=completed, description=text, count=count)
         elif progress.evaluations % self._every == 0:
-            limit = self._info.max_evaluations if self._info else None
-            count = f"{progress.evaluations}/{limit}" if limit else f"{progress.evaluations}"
-            self._console.print(f"{count} evaluations  {text}", highlight=False, markup=False, soft_wrap=True)
+            count = self._count(progress.evaluations, progress.full_evaluations).replace("/?", "")
+            self._console.print(f"{count}  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def _text(self, progress: Progress) -> str:
         unit = self._info.metric.unit if self._info else ""
