@@ -74,6 +74,7 @@ STREAMS = {
     "acquisition": 6,
     "evolution": 7,
     "model": 8,
+    "predictor": 9,
 }
 """Random streams of a search by name. A number, once given, stays: it decides the trials of every seed."""
 

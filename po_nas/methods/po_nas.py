@@ -20,6 +20,7 @@ from po_nas.methods.candidates.candidate_evolution import CandidateEvolution, Ev
 from po_nas.methods.candidates.candidate_set import CandidateSet, require_proxies
 from po_nas.methods.candidates.choice_search import climbed
 from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
+from po_nas.methods.candidates.predictor_fusion import FusedPredictions, PredictorOptions
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.objectives import children, observed_losses, pareto_best_first, scalarised
 from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
@@ -30,7 +31,7 @@ from surrogates.candidate_kernels import Component, LearnedSimilarity, Linear, V
 from surrogates.encodings import Encodings
 from surrogates.isolation import single_thread
 from surrogates.labels import clipped_scores, impute_failures
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
+from surrogates.marginalised_gp import MarginalisedGP, Mixture, ModelHypothesis, Priors
 
 __all__ = ["PONAS", "Cluster", "clusters"]
 
@@ -97,6 +98,9 @@ class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
         "architecture",
         description="weights of the proxies: of each architecture its own, one vector for all, or equal ones",
     )
+    predictor: PredictorOptions | None = Field(
+        None, description="a neural predictor that is fused with the proxies; default: none"
+    )
 
 
 class PONAS(ProxyBO):
@@ -116,6 +120,11 @@ class PONAS(ProxyBO):
     model has one kernel more, that of the named choices with the scales that the observations tell, and what joins the
     candidates is what a Gaussian process with that kernel alone would evaluate (as in ``gp_bo``).
 
+    With the option `predictor` there is one more term, b · h(A): an ensemble of networks, trained on the evaluations
+    under a ranking, weighted or piecewise loss, says h, out of fold where it has seen the value, and the data decide b
+    (`po_nas.methods.candidates.predictor_fusion`). With several objectives each has an ensemble of its own; limits that
+    only an evaluation tells are modelled without.
+
     With several objectives there is such a model of each that an evaluation must tell, and the acquisition function is
     the noisy expected hypervolume improvement (`po_nas.methods.objectives.front_values`); what joins the candidates are
     mutants and children of the front.
@@ -132,6 +141,8 @@ class PONAS(ProxyBO):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
+        chosen = self.options.predictor
+        self._predictor = None if chosen is None else FusedPredictions(self, chosen)
         self._latest: ProxyFeatures | None = None
         self._scorer: tuple[int, Hashable, GPScorer] | None = None
         self._choices: tuple[ProxyFeatures, GPScorer, LearnedSimilarity] | None = None
@@ -139,7 +150,7 @@ class PONAS(ProxyBO):
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
         """Similarities, and coefficients of proxy scores."""
         weights = self.options.weights
-
+        alone = self.options.predictor is not None and self.options.predictor.alone
         choices = self._learned_choices(features)
 
         def make() -> MarginalisedGP:
@@ -147,14 +158,21 @@ class PONAS(ProxyBO):
             with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
             without = features.without_proxies(0.5)
             hypotheses = [replace(without, components=(*choices, *without.components)), with_proxies]
-            if weights != "equal":
+            if alone:
+                del hypotheses[1]
+            elif weights != "equal":
                 components.append(linear := Linear(features.z))
                 if weights == "architecture":
                     components.append(VaryingCoefficients(linear, features.alike))
                 hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=0.25))
             return MarginalisedGP(components, features.fused, _PRIORS, hypotheses, features.fused_weights)
 
-        return self.domain.cache.get("po_nas model", (features, *choices), weights, make)
+        return self.domain.cache.get("po_nas model", (features, *choices), (weights, alone), make)
+
+    def learned(
+        self, features: ProxyFeatures, observed: Sequence[int], scores: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        return None if self._predictor is None else self._predictor(features, observed, scores)
 
     def _learned_choices(self, features: ProxyFeatures) -> tuple[LearnedSimilarity, ...]:
         """In a space of named choices, the kernel of all of them with the scales that the observations tell."""
@@ -281,6 +299,7 @@ class PONAS(ProxyBO):
                 "source": require_proxies(self.domain, "po_nas").origin,
                 "rows": rows,
                 "believed": float(1.0 - predicted.hypotheses[0]),
+                **self._explained_predictor(predicted),
                 "redundant": [
                     {"proxies": [first, second], "spearman": rho}
                     for first, second, rho in redundant(
@@ -290,6 +309,12 @@ class PONAS(ProxyBO):
             },
             "proxies": self._evolution.counts(),
         }
+
+    def _explained_predictor(self, predicted: Mixture) -> dict[str, Any]:
+        chosen = self.options.predictor
+        if chosen is None:
+            return {}
+        return {"predictor": {"name": chosen.name, "loss": chosen.loss, "weight": predicted.predictor_weight}}
 
     def trust(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Posterior mean of the weight of each proxy for each candidate (m, k), given what has been told."""
