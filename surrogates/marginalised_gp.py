@@ -16,7 +16,7 @@ from po_nas.switches import default_switches
 from surrogates.candidate_kernels import Component
 from surrogates.isolation import single_thread
 
-__all__ = ["MarginalisedGP", "Mixture", "ModelHypothesis", "Priors"]
+__all__ = ["Hyperparameters", "MarginalisedGP", "Mixture", "ModelHypothesis", "Priors"]
 
 _JITTER_NOISE = 1e-4
 _STEP = (0.25, 0.4, 0.3)
@@ -30,10 +30,12 @@ _EQUAL_ROUNDS = 8.0
 class Priors:
     """Prior over the hyperparameters.
 
-    Log length scales (in typical distances) are normal with mean 0 and standard deviation `length_scale`; the log noise
+    Log length scales (in typical distances) are normal with mean `length_scale_mean` and standard deviation
+    `length_scale`; the log noise
     variance, relative to the whole signal, with mean and deviation `noise`. Weights of the kernels are Dirichlet with
     concentration `concentration`: below 1, few kernels get most. `means` are the coefficients of the given mean
-    function that are tried, equally likely, and `predictor` those of a predictor's. `draws` samples are drawn, `kept`
+    function that are tried, with `mean_weights` as relative probabilities (default: equally likely), and `predictor`
+    those of a predictor's, equally likely. `draws` samples are drawn, `kept`
     of them predict.
     """
 
@@ -42,6 +44,8 @@ class Priors:
     concentration: float = 0.7
     means: tuple[float, ...] = (0.0, 0.3, 0.6)
     predictor: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    length_scale_mean: float = 0.0
+    mean_weights: tuple[float, ...] = ()
     draws: int = 256
     kept: int = 6
 
@@ -55,7 +59,7 @@ class ModelHypothesis:
     probability: float
 
 
-class _Hyperparameters(NamedTuple):
+class Hyperparameters(NamedTuple):
     """Samples of the hyperparameters, s of them.
 
     Length scales and kernel weights (s, c); noise, coefficients of the given mean function and of the predictor's, and
@@ -69,9 +73,9 @@ class _Hyperparameters(NamedTuple):
     predictor: NDArray[np.float64]
     hypothesis: NDArray[np.intp]
 
-    def at(self, rows: NDArray[np.intp]) -> _Hyperparameters:
+    def at(self, rows: NDArray[np.intp]) -> Hyperparameters:
         lengths, kernel_weights, noise, means, predictor, hypothesis = self
-        return _Hyperparameters(
+        return Hyperparameters(
             lengths[rows], kernel_weights[rows], noise[rows], means[rows], predictor[rows], hypothesis[rows]
         )
 
@@ -104,7 +108,7 @@ class Mixture:
     predictor_weight: float
     hypotheses: NDArray[np.float64]
     noise: float
-    hyperparameters: _Hyperparameters = field(repr=False)
+    hyperparameters: Hyperparameters = field(repr=False)
 
     @property
     def mean(self) -> torch.Tensor:
@@ -147,7 +151,12 @@ class MarginalisedGP:
         self._mean_weights = mean_weights
         self.priors = priors or Priors()
         if self.mean is None:
-            self.priors = replace(self.priors, means=(0.0,))
+            self.priors = replace(self.priors, means=(0.0,), mean_weights=())
+
+    @property
+    def hypothesis_priors(self) -> NDArray[np.float64]:
+        """Prior probabilities of the hypotheses (t,)."""
+        return self._probable
 
     @default_switches()
     @single_thread()
@@ -210,6 +219,15 @@ class MarginalisedGP:
 
     @default_switches()
     @single_thread()
+    @torch.no_grad()
+    def hyperparameters(
+        self, observed: Sequence[int], targets: NDArray[np.float64], rng: np.random.Generator
+    ) -> tuple[Hyperparameters, NDArray[np.float64]]:
+        """Samples of the hyperparameters, s of them, and their posterior weights (s,); arguments as of `predict`."""
+        return self._sample(_Fit(self, observed, torch.as_tensor(targets, dtype=torch.float64)), rng)
+
+    @default_switches()
+    @single_thread()
     def posterior_weights(self, predicted: Mixture) -> NDArray[np.float64]:
         """Posterior mean of the coefficients of the features in all linear parts of the model, `mean` included.
 
@@ -233,7 +251,7 @@ class MarginalisedGP:
         return np.asarray(total)
 
     def _cross(
-        self, prepared: Sequence[tuple[torch.Tensor, ...]], samples: _Hyperparameters, k: int
+        self, prepared: Sequence[tuple[torch.Tensor, ...]], samples: Hyperparameters, k: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Covariances (m, n) of all candidates with the observed ones under sample k, and prior variances."""
         cross, prior = torch.zeros(()), torch.zeros(())
@@ -245,7 +263,7 @@ class MarginalisedGP:
             prior = prior + weight * component.diagonal()
         return cross.double(), prior.double()
 
-    def _sample(self, fit: _Fit, rng: np.random.Generator) -> tuple[_Hyperparameters, NDArray[np.float64]]:
+    def _sample(self, fit: _Fit, rng: np.random.Generator) -> tuple[Hyperparameters, NDArray[np.float64]]:
         """Samples of the hyperparameters, and their posterior weights."""
         first = self._draw(rng, fit.has_predictor)
         likelihood = fit.solve(first).likelihood.numpy()
@@ -253,15 +271,15 @@ class MarginalisedGP:
         second = _perturb(first.at(rng.choice(len(weights), size=len(weights) // 2, p=weights)), rng)
         likelihood = fit.solve(second).likelihood.numpy()
         # The first round was drawn from the prior, the second about the posterior: it needs the prior in its weights.
-        lengths = np.log(second.lengths) / self.priors.length_scale
+        lengths = (np.log(second.lengths) - self.priors.length_scale_mean) / self.priors.length_scale
         noise = (np.log(second.noise) - self.priors.noise[0]) / self.priors.noise[1]
         refined = _normalised(likelihood - 0.5 * (lengths**2).sum(1) - 0.5 * noise**2)
         effective = 1.0 / float((weights**2).sum())
         share = effective / (effective + _EQUAL_ROUNDS)
-        both = _Hyperparameters(*(np.concatenate(parts) for parts in zip(first, second, strict=True)))
+        both = Hyperparameters(*(np.concatenate(parts) for parts in zip(first, second, strict=True)))
         return both, np.concatenate([share * weights, (1 - share) * refined])
 
-    def _draw(self, rng: np.random.Generator, predictor: bool) -> _Hyperparameters:
+    def _draw(self, rng: np.random.Generator, predictor: bool) -> Hyperparameters:
         """Samples from the prior, spread evenly over it; without a predictor its coefficients are 0."""
         priors, c = self.priors, len(self.components)
         sobol = qmc.Sobol(2 * c + 3 + predictor, seed=rng).random(priors.draws).clip(1e-6, 1 - 1e-6)
@@ -270,13 +288,18 @@ class MarginalisedGP:
             coefficients = np.array(priors.predictor)[(sobol[:, 2 * c + 2] * len(priors.predictor)).astype(int)]
         kernel_weights = gamma.ppf(sobol[:, c : 2 * c], priors.concentration) + 1e-9
         noise = np.exp(priors.noise[0] + priors.noise[1] * ndtri(sobol[:, 2 * c]))
-        means = np.array(priors.means)[(sobol[:, 2 * c + 1] * len(priors.means)).astype(int)]
+        if priors.mean_weights:
+            shares = np.array(priors.mean_weights) / sum(priors.mean_weights)
+            places = np.searchsorted(shares.cumsum()[:-1], sobol[:, 2 * c + 1], side="right")
+        else:
+            places = (sobol[:, 2 * c + 1] * len(priors.means)).astype(int)
+        means = np.array(priors.means)[places]
         edges = self._probable.cumsum()[:-1]
         hypothesis = np.searchsorted(edges, sobol[:, -1], side="right")
         kernel_weights = np.where(self._parts[hypothesis], kernel_weights, 0.0)
         means = np.where(self._with_mean[hypothesis], means, 0.0)
-        return _Hyperparameters(
-            np.exp(priors.length_scale * ndtri(sobol[:, :c])),
+        return Hyperparameters(
+            np.exp(priors.length_scale_mean + priors.length_scale * ndtri(sobol[:, :c])),
             kernel_weights / kernel_weights.sum(1, keepdims=True),
             np.maximum(noise, _JITTER_NOISE),
             means,
@@ -322,7 +345,7 @@ class _Fit:
     def has_predictor(self) -> bool:
         return self._predictor is not None
 
-    def solve(self, samples: _Hyperparameters) -> _Solved:
+    def solve(self, samples: Hyperparameters) -> _Solved:
         s, n = len(samples.noise), len(self._targets)
         lengths, kernel_weights = torch.as_tensor(samples.lengths), torch.as_tensor(samples.kernel_weights)
         lower = torch.zeros(s, len(self._lower[0]), dtype=torch.float64)
@@ -350,7 +373,7 @@ class _Fit:
         return _Solved(likelihood, factor, alpha, constant, variance)
 
 
-def _perturb(samples: _Hyperparameters, rng: np.random.Generator) -> _Hyperparameters:
+def _perturb(samples: Hyperparameters, rng: np.random.Generator) -> Hyperparameters:
     """Samples near given ones."""
     lengths = samples.lengths * np.exp(_STEP[0] * rng.normal(size=samples.lengths.shape))
     kernel_weights = samples.kernel_weights * np.exp(_STEP[1] * rng.normal(size=samples.kernel_weights.shape))

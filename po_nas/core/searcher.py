@@ -168,6 +168,8 @@ class Searcher(ABC):
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     supports_transfer: ClassVar[bool] = False
     """Whether it makes use of `Domain.source_tasks`."""
+    needs_other_tasks: ClassVar[bool] = False
+    """Whether `Domain.source_tasks` is to hold the tables of the benchmark's other tasks."""
     supports_objectives: ClassVar[bool] = False
     """Whether it searches for a front where `Domain.goals` has several objectives."""
 

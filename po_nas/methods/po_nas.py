@@ -22,6 +22,7 @@ from po_nas.methods.candidates.choice_search import climbed
 from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
 from po_nas.methods.candidates.predictor_fusion import FusedPredictions, PredictorOptions
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from po_nas.methods.candidates.transferred_prior import TransferredPrior, transferred_prior
 from po_nas.methods.objectives import children, observed_losses, pareto_best_first, scalarised
 from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
 from po_nas.spaces.base import Architecture
@@ -98,6 +99,11 @@ class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
         "architecture",
         description="weights of the proxies: of each architecture its own, one vector for all, or equal ones",
     )
+    transfer: Literal["learned", "equal"] = Field(
+        "learned",
+        description="where evaluations on other tasks are known: the order of the proxies and how far to trust it are "
+        "learned from them; or equal: each other task counts as much as all proxies together",
+    )
     predictor: PredictorOptions | None = Field(
         None, description="a neural predictor that is fused with the proxies; default: none"
     )
@@ -125,6 +131,10 @@ class PONAS(ProxyBO):
     (`po_nas.methods.candidates.predictor_fusion`). With several objectives each has an ensemble of its own; limits that
     only an evaluation tells are modelled without.
 
+    Where evaluations on other tasks are known (``warm_start``), they are proxies, and the order of all proxies, how far
+    to trust it and the prior of the hyperparameters are learned from them
+    (`po_nas.methods.candidates.transferred_prior`).
+
     With several objectives there is such a model of each that an evaluation must tell, and the acquisition function is
     the noisy expected hypervolume improvement (`po_nas.methods.objectives.front_values`); what joins the candidates are
     mutants and children of the front.
@@ -151,12 +161,13 @@ class PONAS(ProxyBO):
         """Similarities, and coefficients of proxy scores."""
         weights = self.options.weights
         alone = self.options.predictor is not None and self.options.predictor.alone
-        choices = self._learned_choices(features)
+        choices, learned = self._learned_choices(features), self._transferred
+        priors, nothing = (_PRIORS, 0.5) if learned is None else (learned.priors, learned.nothing)
 
         def make() -> MarginalisedGP:
             components: list[Component] = [*choices, *features.similarities]
-            with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
-            without = features.without_proxies(0.5)
+            with_proxies = ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2)
+            without = features.without_proxies(nothing)
             hypotheses = [replace(without, components=(*choices, *without.components)), with_proxies]
             if alone:
                 del hypotheses[1]
@@ -164,10 +175,10 @@ class PONAS(ProxyBO):
                 components.append(linear := Linear(features.z))
                 if weights == "architecture":
                     components.append(VaryingCoefficients(linear, features.alike))
-                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=0.25))
-            return MarginalisedGP(components, features.fused, _PRIORS, hypotheses, features.fused_weights)
+                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2))
+            return MarginalisedGP(components, features.fused, priors, hypotheses, features.fused_weights)
 
-        return self.domain.cache.get("po_nas model", (features, *choices), (weights, alone), make)
+        return self.domain.cache.get("po_nas model", (features, *choices), (weights, alone, priors, nothing), make)
 
     def learned(
         self, features: ProxyFeatures, observed: Sequence[int], scores: NDArray[np.float64]
@@ -244,7 +255,27 @@ class PONAS(ProxyBO):
 
     @cached_property
     def _base(self) -> ProxyFeatures:
+        base, learned = self._untaught, self._transferred
+        if learned is None:
+            return base
+        return self.domain.cache.get(
+            "features of other tasks", (base, learned), None, lambda: base.reweighted(learned.weights)
+        )
+
+    @cached_property
+    def _untaught(self) -> ProxyFeatures:
         return super().features()
+
+    @cached_property
+    def _transferred(self) -> TransferredPrior | None:
+        """What other tasks teach; the task at hand has no part in it."""
+        tasks = self.domain.source_tasks
+        if not tasks or self.options.transfer == "equal":
+            return None
+        base, source = self._untaught, require_proxies(self.domain, self._called)
+        return self.domain.cache.get(
+            "transferred prior", (base, source, *tasks), None, lambda: transferred_prior(base, source, tasks, _PRIORS)
+        )
 
     @cached_property
     def _evolution(self) -> CandidateEvolution:

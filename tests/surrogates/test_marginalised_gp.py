@@ -6,7 +6,7 @@ import torch
 from scipy.stats import multivariate_t
 
 from surrogates.candidate_kernels import Linear, Similarity, VaryingCoefficients, matern
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors, _Fit, _Hyperparameters
+from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors, _Fit, Hyperparameters
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_typical_pair_is_one_apart_and_a_linear_prior_has_unit_variance(parts)
 
 def one_sample(components, lengths, shares, noise, mean):
     parts = (np.array([values]) for values in (lengths, shares, noise, mean, 0.0, 0))
-    return _Hyperparameters(*parts)
+    return Hyperparameters(*parts)
 
 
 def test_predictions_of_one_sample_are_those_of_textbook_regression(parts):

@@ -132,6 +132,11 @@ class ProxyFeatures:
             encodings.append(Similarity(self.vectors[:, numeric]))
         return (*encodings, Similarity(self.z))
 
+    def reweighted(self, prior: F64) -> ProxyFeatures:
+        """The same with other weights (k,) of the proxies before anything is observed, of any sign."""
+        mean = _prior_mean(self.z, prior)
+        return replace(self, prior=prior, fused=(mean - mean.mean()) / (mean.std() or 1.0))
+
     @property
     def alike(self) -> Similarity:
         """The kernel under which alike architectures trust the same proxies."""
@@ -158,8 +163,8 @@ def _prior(names: Sequence[str]) -> F64:
 
 def _prior_mean(z: F64, prior: F64) -> F64:
     """The weighted mean (m,) of normal scores `z` (m, k)."""
-    alike = prior[prior > 0]
-    if np.ptp(alike) == 0:
+    alike = prior[prior != 0]
+    if len(alike) and np.ptp(alike) == 0 and alike[0] > 0:
         # The plain mean, to the last bit.
         return np.asarray(z[:, prior > 0].mean(axis=1), dtype=np.float64)
     return np.asarray(z @ prior, dtype=np.float64)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from po_nas.errors import MissingDataError, ProxiesUnavailableError, SearchExhaustedError
+from po_nas.methods.proxy_bo import ProxyBO
 from po_nas.research import ranking
 from po_nas.research.fusion.design import MODELS, FusionStudyConfig, Part, Task
 from po_nas.research.fusion.models import searcher
@@ -126,6 +127,12 @@ def _row(part: Part, pool: TaskPool, at: int, measure: str, value: float, model:
     }
 
 
+def _searcher(part: Part, pool: TaskPool, design: tuple[int, int], order: F64 | None) -> ProxyBO:
+    model = MODELS[part.model]
+    told = pool.other_tasks if model.method == "po_nas_transfer" else ()
+    return searcher(model, pool.domain(told), part.seed, design, order)
+
+
 def _ranking(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[str, float]]:
     places = pool.labels(max(part.at), part.seed)
     found = {}
@@ -134,7 +141,7 @@ def _ranking(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[st
         # With fewer candidates than labels, or with fewer than two that did not fail, there is nothing to compare.
         if number > len(pool) // 2 or np.isfinite(pool.signal[told]).sum() < 2:
             continue
-        search = searcher(MODELS[part.model], pool.domain(), part.seed, (1, 0), order)
+        search = _searcher(part, pool, (1, 0), order)
         for place in told:
             search.tell_custom(pool.architectures[place], pool.outcome(int(place)))
         predicted = search.predict(search.features(), search.stream("model", number)).mean.numpy()
@@ -156,7 +163,7 @@ def figures(pool: TaskPool, predicted: F64) -> dict[str, float]:
 
 
 def _search(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[str, float]]:
-    search = searcher(MODELS[part.model], pool.domain(), part.seed, part.design, order)
+    search = _searcher(part, pool, part.design, order)
     position = pool.features.candidates.position
     best, found = float(pool.truth.min()), {}
     for evaluation in range(1, max(part.at) + 1):
