@@ -58,7 +58,12 @@ def family() -> Iterator[None]:
 
 def search(objective, method="po_nas_transfer", seed=0):
     config = SearchConfig.model_validate(
-        {"benchmark": objective.name, "method": {"name": method, "pool": 300}, "budget": {"max_evaluations": 20}, "seed": seed}
+        {
+            "benchmark": objective.name,
+            "method": {"name": method, "pool": 300},
+            "budget": {"max_evaluations": 20},
+            "seed": seed,
+        }
     )
     return make_searcher(config, objective)
 

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import multivariate_t
 
 from surrogates.candidate_kernels import Linear, Similarity, VaryingCoefficients, matern
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors, _Fit, Hyperparameters
+from surrogates.marginalised_gp import Hyperparameters, MarginalisedGP, ModelHypothesis, Priors, _Fit
 
 
 @pytest.fixture
