@@ -146,7 +146,7 @@ class MarginalisedGP:
         self._parts = np.array([[any(c is own for own in h.components) for c in components] for h in hypotheses])
         self._with_mean = np.array([h.mean for h in hypotheses])
         probable = np.array([h.probability for h in hypotheses])
-        self._probable = probable / probable.sum()
+        self._probable: NDArray[np.float64] = probable / probable.sum()
         self.mean = None if mean is None else torch.as_tensor(mean, dtype=torch.float64)
         self._mean_weights = mean_weights
         self.priors = priors or Priors()

@@ -25,8 +25,8 @@ PREFIX = "transfer:"
 class TransferProxies(ProxySource):
     """A proxy per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
 
-    Of a task whose whole table is there, it is what the table says. It costs no evaluation here, so it is treated as any
-    training-free proxy is: methods learn how far to trust it.
+    Of a task whose whole table is there, it is what the table says. It costs no evaluation here, so it is treated as
+    any training-free proxy is: methods learn how far to trust it.
 
     Args:
         source: Other proxies, which come first; or None.

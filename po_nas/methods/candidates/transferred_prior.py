@@ -236,4 +236,5 @@ def _drawn(inside: NDArray[np.intp], order: F64, rng: np.random.Generator) -> ND
     top = np.argsort(-order, kind="stable")[: max(_LABELS // 2, len(inside) // 10)]
     picked = rng.choice(top, _LABELS // 2, replace=False)
     rest = np.setdiff1d(np.arange(len(inside)), picked)
-    return inside[np.concatenate([picked, rng.choice(rest, _LABELS - len(picked), replace=False)])]
+    rows = np.concatenate([picked, rng.choice(rest, _LABELS - len(picked), replace=False)])
+    return np.asarray(inside[rows], dtype=np.intp)

@@ -40,6 +40,8 @@ class Model:
         first: The order also picks the first evaluations of a search.
         proxies: Whether the model sees proxies at all.
         predictor: Whether a neural predictor is fused with them (`po_nas`).
+        told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
+        transfer: Its option of that name.
     """
 
     title: str
@@ -49,17 +51,26 @@ class Model:
     first: bool = False
     proxies: bool = True
     predictor: bool = False
+    told: int = 0
+    transfer: Literal["learned", "equal"] = "learned"
 
     @property
     def compared(self) -> bool:
         """Whether it is among the models of a study that names none: those that see one task, and take no minutes."""
-        return self.method != "po_nas_transfer" and not self.predictor
+        return not (self.other_tasks or self.predictor)
+
+    @property
+    def other_tasks(self) -> bool:
+        """Whether it is told something of the benchmark's other tasks."""
+        return self.method == "po_nas_transfer" or self.told > 0
 
 
 MODELS: Mapping[str, Model] = {
     "gp_proxies": Model("`gp_proxies`"),
     "po_nas": Model("`po_nas`", "po_nas"),
     "po_nas_transfer": Model("`po_nas_transfer`, told other tasks", "po_nas_transfer"),
+    "po_nas_told": Model("`po_nas`, told 25 evaluations of each other task", "po_nas", told=25),
+    "po_nas_told_equal": Model("the same, `transfer=equal`", "po_nas", told=25, transfer="equal"),
     "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
     "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
     "encodings_alone": Model("encodings alone", proxies=False),
@@ -122,9 +133,10 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
-        if not model["predictor"]:
-            # Parts of studies from before there was one are found again.
-            del model["predictor"]
+        for name in ("predictor", "told", "transfer"):
+            # Parts of studies from before there were any are found again.
+            if model[name] == getattr(MODELS["gp_proxies"], name):
+                del model[name]
         found |= {"model": model, "seed": self.seed, "at": list(self.at), "design": list(self.design)}
         return found | ({"trees": self.trees} if MODELS[self.model].order else {})
 

@@ -78,6 +78,7 @@ def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], o
     if model.predictor:
         given["predictor"] = {"alone": not model.proxies}
     if model.method != "gp_proxies":
+        given["transfer"] = model.transfer
         kind = PONASTransfer if model.method == "po_nas_transfer" else PONAS
         return kind(domain, seed=seed, options=kind.Options.model_validate(given))
     options = ProxyBOOptions.model_validate(given)

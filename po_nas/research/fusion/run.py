@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from po_nas.core.trial import SourceTask
 from po_nas.errors import MissingDataError, ProxiesUnavailableError, SearchExhaustedError
 from po_nas.methods.proxy_bo import ProxyBO
 from po_nas.research import ranking
@@ -129,8 +130,18 @@ def _row(part: Part, pool: TaskPool, at: int, measure: str, value: float, model:
 
 def _searcher(part: Part, pool: TaskPool, design: tuple[int, int], order: F64 | None) -> ProxyBO:
     model = MODELS[part.model]
-    told = pool.other_tasks if model.method == "po_nas_transfer" else ()
+    told = pool.other_tasks if model.other_tasks else ()
+    if model.told:
+        told = tuple(_few(task, pool, model.told, part.seed) for task in told)
     return searcher(model, pool.domain(told), part.seed, design, order)
+
+
+def _few(task: SourceTask, pool: TaskPool, number: int, seed: int) -> SourceTask:
+    """Evaluations of another task: those that are labels here, as far as they did not fail there."""
+    known = dict(zip(task.architectures, task.scores, strict=True))
+    chosen = [pool.architectures[place] for place in pool.labels(number, seed)]
+    told = [architecture for architecture in chosen if architecture in known]
+    return SourceTask(task.task, tuple(told), tuple(known[architecture] for architecture in told))
 
 
 def _ranking(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[str, float]]:
