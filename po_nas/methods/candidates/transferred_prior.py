@@ -209,14 +209,16 @@ def _trust(
         if not kept.any():
             continue
         parts = (*features.similarities[:-1], Similarity(features.z[:, kept]))
-        for _ in range(_DRAWS if len(inside) > 2 * _LABELS else 1):
-            cases.append((parts, order, task, _drawn(inside, order[task.places[inside]], rng)))
+        draws = _DRAWS if len(inside) > 2 * _LABELS else 1
+        for _ in range(draws):
+            # Draws from one task are no further tasks.
+            cases.append((parts, order, task, _drawn(inside, order[task.places[inside]], rng), 1.0 / draws))
     if not cases:
         return priors, 0.5
     fitted, nothing = Priors(**{**vars(priors), "means": _COEFFICIENTS, "mean_weights": ()}), 0.5
     for _ in range(_ROUNDS):
         problems = []
-        for parts, order, task, rows in cases:
+        for parts, order, task, rows, _ in cases:
             hypotheses = (
                 ModelHypothesis(parts[:-1], mean=False, probability=nothing),
                 ModelHypothesis(parts, mean=True, probability=1.0 - nothing),
@@ -225,7 +227,7 @@ def _trust(
             targets = task.targets[rows]
             scaled = (targets - targets.mean()) / (targets.std() or 1.0)
             problems.append(Problem(model, task.places[rows].tolist(), scaled))
-        fitted, nothing = fitted_priors(problems, rng)
+        fitted, nothing = fitted_priors(problems, rng, weights=[share for *_, share in cases])
     return fitted, nothing
 
 
