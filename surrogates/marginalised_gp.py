@@ -46,6 +46,12 @@ class Priors:
     predictor: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     length_scale_mean: float = 0.0
     mean_weights: tuple[float, ...] = ()
+
+    @property
+    def mean_coefficient(self) -> float:
+        """The expected coefficient of the mean function."""
+        return float(np.average(self.means, weights=self.mean_weights or None))
+
     draws: int = 256
     kept: int = 6
 

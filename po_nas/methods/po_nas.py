@@ -324,6 +324,10 @@ class PONAS(ProxyBO):
         for cluster in clusters(features, rng):
             mean = weights[cluster.members].mean(axis=0).tolist()
             rows.append({"label": cluster.label, "architectures": len(cluster.members), "weights": mean})
+        if (learned := self._transferred) is not None:
+            before = (1.0 - learned.nothing) * learned.priors.mean_coefficient * self._base.fused_weights
+            row = {"label": "other tasks, before any evaluation", "architectures": len(features.candidates)}
+            rows.append({**row, "weights": before.tolist()})
         return {
             "trust": {
                 "proxies": list(features.candidates.names),

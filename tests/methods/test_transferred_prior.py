@@ -59,7 +59,7 @@ def test_the_more_alike_other_tasks_are_the_more_they_are_trusted():
     alike = learned(table("x"), table("y"), table("z"))[1]
     unlike = learned(table("x", 30.0), table("y", 30.0), table("z", 30.0))[1]
     assert alike.nothing < 0.2 < unlike.nothing
-    strength = [np.dot(p.priors.means, p.priors.mean_weights) for p in (alike, unlike)]
+    strength = [p.priors.mean_coefficient for p in (alike, unlike)]
     assert strength[0] > strength[1]
 
 
@@ -71,6 +71,16 @@ def test_the_numbers_of_a_table_are_looked_up_and_what_it_lacks_has_failed():
     assert found[::2].tolist() == list(whole.scores[:6:2])
     assert np.isnan(found[1::2]).all()
     assert "the table of part" in source.origin
+
+
+def test_the_explanation_has_what_was_learned_before_beside_what_was_learned_here():
+    search = with_metrics("po_nas", SPACE, ToyMetrics(SPACE), tasks=(table("x"), table("y")), pool=300)
+    drive(search, value, 6)
+    trust = search.explain()["trust"]
+    before = dict(zip(trust["proxies"], trust["rows"][-1]["weights"], strict=True))
+    assert trust["rows"][-1]["label"].startswith("other tasks")
+    assert before["transfer:x"] == before["transfer:y"] > 0.1
+    assert "incumbent" in {row["label"] for row in trust["rows"]}
 
 
 def test_own_evaluations_change_nothing_of_it():
@@ -92,7 +102,7 @@ def test_a_task_is_never_predicted_by_itself():
     features = ProxyFeatures.of(search.features().candidates)
     found = transferred_prior(features, source, tasks, Priors())
     assert found.nothing > 0.3
-    assert np.dot(found.priors.means, found.priors.mean_weights) < 0.5
+    assert found.priors.mean_coefficient < 0.5
 
 
 def test_it_is_on_unless_it_is_switched_off():
