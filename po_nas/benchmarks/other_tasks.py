@@ -11,7 +11,6 @@ import numpy as np
 from po_nas import benchmarks
 from po_nas.benchmarks.base import Benchmark
 from po_nas.core.trial import SourceTask
-from po_nas.errors import MissingDataError
 
 __all__ = ["other_tasks"]
 
@@ -26,6 +25,8 @@ def other_tasks(name: str, protocol: Mapping[str, Any]) -> tuple[SourceTask, ...
     Args:
         name: The task at hand, ``family/task``.
         protocol: Of its objective; ``feedback_name`` and ``dataset`` are read.
+
+    Raises `MissingDataError` where a table is not here, for with fewer of them another search would come out.
     """
     if name not in benchmarks.registry or "feedback_name" not in protocol:
         return ()
@@ -39,10 +40,7 @@ def other_tasks(name: str, protocol: Mapping[str, Any]) -> tuple[SourceTask, ...
             continue
         if protocol["feedback_name"] not in theirs.feedbacks:
             continue
-        try:
-            task, dataset = _table(other, protocol["feedback_name"])
-        except MissingDataError:
-            continue
+        task, dataset = _table(other, protocol["feedback_name"])
         if dataset != protocol["dataset"]:
             found.append(task)
     return tuple(found)

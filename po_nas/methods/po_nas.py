@@ -162,7 +162,10 @@ class PONAS(ProxyBO):
         weights = self.options.weights
         alone = self.options.predictor is not None and self.options.predictor.alone
         choices, learned = self._learned_choices(features), self._transferred
-        priors, nothing = (_PRIORS, 0.5) if learned is None else (learned.priors, learned.nothing)
+        priors, nothing = _PRIORS, 0.5
+        # Other tasks tell how far to trust the order of the search signal, and not of other metrics.
+        if learned is not None and not (self.domain.goals.several or self.domain.goals.measured_limits):
+            priors, nothing = learned.priors, learned.nothing
 
         def make() -> MarginalisedGP:
             components: list[Component] = [*choices, *features.similarities]

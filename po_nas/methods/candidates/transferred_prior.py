@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,7 +215,7 @@ def _trust(
             cases.append((parts, order, task, _drawn(inside, order[task.places[inside]], rng), 1.0 / draws))
     if not cases:
         return priors, 0.5
-    fitted, nothing = Priors(**{**vars(priors), "means": _COEFFICIENTS, "mean_weights": ()}), 0.5
+    fitted, nothing = replace(priors, means=_COEFFICIENTS, mean_weights=()), 0.5
     for _ in range(_ROUNDS):
         problems = []
         for parts, order, task, rows, _ in cases:
