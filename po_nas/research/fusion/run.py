@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from po_nas.core.trial import SourceTask
-from po_nas.errors import MissingDataError, ProxiesUnavailableError, SearchExhaustedError
+from po_nas.errors import ConfigError, MissingDataError, ProxiesUnavailableError, SearchExhaustedError
 from po_nas.methods.proxy_bo import ProxyBO
 from po_nas.research import ranking
 from po_nas.research.fusion.design import MODELS, FusionStudyConfig, Part, Task
@@ -131,6 +131,12 @@ def _row(part: Part, pool: TaskPool, at: int, measure: str, value: float, model:
 def _searcher(part: Part, pool: TaskPool, design: tuple[int, int], order: F64 | None) -> ProxyBO:
     model = MODELS[part.model]
     told = pool.other_tasks if model.other_tasks else ()
+    if model.other_tasks and not told:
+        raise ConfigError(
+            "models",
+            part.model,
+            f"learns from a benchmark's other tasks, and {pool.name} has none; leave one of them out",
+        )
     if model.told:
         told = tuple(_few(task, pool, model.told, part.seed) for task in told)
     return searcher(model, pool.domain(told), part.seed, design, order)
