@@ -25,7 +25,7 @@ __all__ = ["FusedPredictor", "Parts", "out_of_fold"]
 Parts = Literal["both", "predictor", "proxies"]
 """What a model fuses: a predictor and proxies, or one of them."""
 F64 = NDArray[np.float64]
-_STEPS, _WIDTH = 200, 32
+_STEPS, _WIDTH = 150, 32
 """Of the networks: as much as tens of labels can use."""
 
 
@@ -52,7 +52,7 @@ class FusedPredictor(Surrogate):
         loss: What they are trained under.
         loss_options: Its options.
         network_options: Of the networks; default: a width of 32.
-        settings: Of the training; default: at most 200 steps.
+        settings: Of the training; default: at most 150 steps.
         parts: ``both``; ``predictor``: proxies count neither in the model nor as inputs of the networks; ``proxies``:
             no network is trained.
         proxy_inputs: Whether proxies are inputs of the networks, too, where both are fused.

@@ -39,7 +39,7 @@ class PredictorOptions(MethodOptions):
     loss_options: dict[str, object] = Field(default_factory=dict, description="options of the loss")
     network_options: dict[str, object] = Field({"width": 32}, description="options of the network")
     members: PositiveInt = Field(5, description="networks of the ensemble")
-    steps: PositiveInt = Field(200, description="most optimiser steps of a training")
+    steps: PositiveInt = Field(150, description="most optimiser steps of a training")
     every: PositiveInt = Field(5, description="evaluations between two trainings")
     proxies: bool = Field(True, description="the proxies are inputs of the networks, too")
     alone: bool = Field(False, description="the model has the predictor and encodings, and no proxies")
