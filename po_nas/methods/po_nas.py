@@ -105,7 +105,9 @@ class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
         "learned from them; or equal: each other task counts as much as all proxies together",
     )
     predictor: PredictorOptions | None = Field(
-        None, description="a neural predictor that is fused with the proxies; default: none"
+        None,
+        description="a neural predictor that is fused with the proxies, such as {name: gcn, loss: piecewise}; "
+        f"it has {', '.join(PredictorOptions.model_fields)}; default: none",
     )
 
 
