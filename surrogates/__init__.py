@@ -35,6 +35,12 @@ registry.declare(
         "deep ensemble of any network, with calibrated uncertainty",
         "arXiv 1612.01474",
     ),
+    (
+        "fused_predictor",
+        "fused_predictor:FusedPredictor",
+        "Gaussian process on proxies weighted per architecture and on out-of-fold predictions of an ensemble",
+        "OpenReview mVh0lIsdUl, arXiv 2506.05869",
+    ),
     *((_network.name, f"ensemble:{_network.name}", _network.summary, _network.reference) for _network in _BUILT_IN),
 )
 

@@ -77,22 +77,29 @@ class _Columns:
 
 
 class Similarity(Component):
-    """Matérn-5/2 of the Euclidean distance of `features` (m, d), in units of the median distance of random pairs."""
+    """Matérn-5/2 of the Euclidean distance of `features` (m, d) in units of `scale`.
+
+    By default that is the median distance of random pairs.
+    """
 
     @default_switches()
-    def __init__(self, features: NDArray[np.floating]) -> None:
+    def __init__(self, features: NDArray[np.floating], scale: float | None = None) -> None:
         self._features = torch.as_tensor(np.asarray(features, dtype=np.float32))
         self._squares = self._features.square().sum(1)
+        self.scale = self._median() if scale is None else scale
+        """What a distance is divided by."""
+        self._columns = _Columns()
+
+    def _median(self) -> float:
         rng = np.random.default_rng(0)
-        first, second = rng.integers(len(features), size=(2, _PAIRS))
+        first, second = rng.integers(len(self._features), size=(2, _PAIRS))
         apart = (self._features[first] - self._features[second]).norm(dim=1)
         apart = apart[apart > 0]
-        self._scale = float(apart.median()) if len(apart) else 1.0
-        self._columns = _Columns()
+        return float(apart.median()) if len(apart) else 1.0
 
     def cross_covariance_inputs(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Distances (m, n)."""
-        return (torch.stack([self._columns.get(i, self._features, self._squares, self._scale) for i in indices], 1),)
+        return (torch.stack([self._columns.get(i, self._features, self._squares, self.scale) for i in indices], 1),)
 
     def kernel(self, prepared: tuple[torch.Tensor, ...], scale: torch.Tensor | float) -> torch.Tensor:
         return matern(prepared[0] / scale)
@@ -128,13 +135,13 @@ class LearnedSimilarity(Component):
 class Linear(Component):
     """A linear function of `features` (m, k): one weight per feature, the same for all candidates, mean zero a priori.
 
-    Prior variances average 1 over the candidates.
+    Prior variances average 1 over the candidates, unless `norm` is given.
     """
 
     @default_switches()
-    def __init__(self, features: NDArray[np.floating]) -> None:
+    def __init__(self, features: NDArray[np.floating], norm: float | None = None) -> None:
         raw = torch.as_tensor(np.asarray(features, dtype=np.float32))
-        self.norm = float(raw.square().sum(1).mean().sqrt()) or 1.0
+        self.norm = (float(raw.square().sum(1).mean().sqrt()) or 1.0) if norm is None else norm
         """What features are divided by."""
         self.features = raw / self.norm
         self._columns = _Columns()

@@ -11,6 +11,7 @@ import torch
 import losses
 from losses.base import Loss
 from po_nas.errors import ConfigError
+from po_nas.switches import default_switches
 from surrogates import networks
 from surrogates.base import Posterior, Surrogate
 from surrogates.encodings import Encodings
@@ -129,6 +130,23 @@ class DeepEnsemble(Surrogate):
         self._ensemble: Members | None = None
         self._known: torch.Tensor | None = None
         self._calibration: Calibration | None = None
+        self._out_of_fold: torch.Tensor | None = None
+
+    @property
+    def out_of_fold(self) -> torch.Tensor | None:
+        """What models that did not learn from an architecture say of it, for those of the last fit (n,).
+
+        Standardised on the reference set. None before the first fit, and where there were too few to leave some out.
+        """
+        return self._out_of_fold
+
+    @default_switches()
+    def standardized(self, inputs: Encodings) -> torch.Tensor:
+        """The mean (k,) of the members' outputs, each standardised on the reference set; raises as `posterior`."""
+        self._check(inputs)
+        assert self._ensemble is not None
+        assert self._known is not None
+        return standardized(self._ensemble.predict(inputs), self._known).mean(0)
 
     @property
     def trained(self) -> Members | None:
@@ -166,6 +184,9 @@ class DeepEnsemble(Surrogate):
         self._calibration = Calibration.fit(
             outputs, held_out.to(outputs.device), targets.to(outputs.device), self.members
         )
+        held_out = held_out.to(outputs.device)
+        left_out = bool(held_out.any(0).all())
+        self._out_of_fold = (outputs * held_out).sum(0) / held_out.sum(0) if left_out else None
         self._trained, self._ensemble, self._known = trained, trained.first(self.members), known[: self.members]
 
     def predict(self, inputs: Encodings) -> Posterior:

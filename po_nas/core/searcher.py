@@ -77,6 +77,7 @@ STREAMS = {
     "acquisition": 6,
     "evolution": 7,
     "model": 8,
+    "predictor": 9,
 }
 """Random streams of a search by name. A number, once given, stays: it decides the trials of every seed."""
 
@@ -176,6 +177,8 @@ class Searcher(ABC):
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     supports_transfer: ClassVar[bool] = False
     """Whether it makes use of `Domain.source_tasks`."""
+    needs_other_tasks: ClassVar[bool] = False
+    """Whether `Domain.source_tasks` is to hold the tables of the benchmark's other tasks."""
     supports_objectives: ClassVar[bool] = False
     """Whether it searches for a front where `Domain.goals` has several objectives."""
 

@@ -36,13 +36,15 @@ class Observation:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourceTask:
     """Architectures that were evaluated on another task, and their search signals there, higher = better.
 
-    A method may learn from them what to expect here; they say nothing about the values here.
+    A method may learn from them what to expect here; they say nothing about the values here. A `table` is all that is
+    to be known of that task: it is looked up, not modelled, and what it does not hold has failed there.
     """
 
     task: str
     architectures: tuple[Architecture, ...]
     scores: tuple[float, ...]
+    table: bool = False

@@ -46,6 +46,12 @@ registry.declare(
         "OpenReview mVh0lIsdUl",
     ),
     (
+        "po_nas_transfer",
+        "po_nas_transfer:PONASTransfer",
+        "po_nas told the tables of the benchmark's other tasks",
+        "OpenReview mVh0lIsdUl",
+    ),
+    (
         "po_nas_paper",
         "po_nas_paper:PONASPaper",
         "a network weighs proxy scores per architecture, greedy, as published",

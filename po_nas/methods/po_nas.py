@@ -20,7 +20,9 @@ from po_nas.methods.candidates.candidate_evolution import CandidateEvolution, Ev
 from po_nas.methods.candidates.candidate_set import CandidateSet, require_proxies
 from po_nas.methods.candidates.choice_search import climbed
 from po_nas.methods.candidates.pool_encoder import EncoderOptions, pool_encoder
+from po_nas.methods.candidates.predictor_fusion import FusedPredictions, PredictorOptions
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
+from po_nas.methods.candidates.transferred_prior import TransferredPrior, transferred_prior
 from po_nas.methods.objectives import children, observed_losses, pareto_best_first, scalarised
 from po_nas.methods.proxy_bo import ProxyBO, ProxyBOOptions
 from po_nas.spaces.base import Architecture
@@ -30,7 +32,7 @@ from surrogates.candidate_kernels import Component, LearnedSimilarity, Linear, V
 from surrogates.encodings import Encodings
 from surrogates.isolation import single_thread
 from surrogates.labels import clipped_scores, impute_failures
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
+from surrogates.marginalised_gp import MarginalisedGP, Mixture, ModelHypothesis, Priors
 
 __all__ = ["PONAS", "Cluster", "clusters"]
 
@@ -97,6 +99,16 @@ class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
         "architecture",
         description="weights of the proxies: of each architecture its own, one vector for all, or equal ones",
     )
+    transfer: Literal["learned", "equal"] = Field(
+        "learned",
+        description="where evaluations on other tasks are known: the order of the proxies and how far to trust it are "
+        "learned from them; or equal: each other task counts as much as all proxies together",
+    )
+    predictor: PredictorOptions | None = Field(
+        None,
+        description="a neural predictor that is fused with the proxies, such as {name: gcn, loss: piecewise}; "
+        f"it has {', '.join(PredictorOptions.model_fields)}; default: none",
+    )
 
 
 class PONAS(ProxyBO):
@@ -116,6 +128,15 @@ class PONAS(ProxyBO):
     model has one kernel more, that of the named choices with the scales that the observations tell, and what joins the
     candidates is what a Gaussian process with that kernel alone would evaluate (as in ``gp_bo``).
 
+    With the option `predictor` there is one more term, b · h(A): an ensemble of networks, trained on the evaluations
+    under a ranking, weighted or piecewise loss, says h, out of fold where it has seen the value, and the data decide b
+    (`po_nas.methods.candidates.predictor_fusion`). With several objectives each has an ensemble of its own; limits that
+    only an evaluation tells are modelled without.
+
+    Where evaluations on other tasks are known (``warm_start``), they are proxies, and the order of all proxies, how far
+    to trust it and the prior of the hyperparameters are learned from them
+    (`po_nas.methods.candidates.transferred_prior`).
+
     With several objectives there is such a model of each that an evaluation must tell, and the acquisition function is
     the noisy expected hypervolume improvement (`po_nas.methods.objectives.front_values`); what joins the candidates are
     mutants and children of the front.
@@ -132,6 +153,8 @@ class PONAS(ProxyBO):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
+        chosen = self.options.predictor
+        self._predictor = None if chosen is None else FusedPredictions(self, chosen)
         self._latest: ProxyFeatures | None = None
         self._scorer: tuple[int, Hashable, GPScorer] | None = None
         self._choices: tuple[ProxyFeatures, GPScorer, LearnedSimilarity] | None = None
@@ -139,22 +162,33 @@ class PONAS(ProxyBO):
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
         """Similarities, and coefficients of proxy scores."""
         weights = self.options.weights
-
-        choices = self._learned_choices(features)
+        alone = self.options.predictor is not None and self.options.predictor.alone
+        choices, learned = self._learned_choices(features), self._transferred
+        priors, nothing = _PRIORS, 0.5
+        # Other tasks tell how far to trust the order of the search signal, and not of other metrics.
+        if learned is not None and not (self.domain.goals.several or self.domain.goals.measured_limits):
+            priors, nothing = learned.priors, learned.nothing
 
         def make() -> MarginalisedGP:
             components: list[Component] = [*choices, *features.similarities]
-            with_proxies = ModelHypothesis(tuple(components), mean=True, probability=0.25)
-            without = features.without_proxies(0.5)
+            with_proxies = ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2)
+            without = features.without_proxies(nothing)
             hypotheses = [replace(without, components=(*choices, *without.components)), with_proxies]
-            if weights != "equal":
+            if alone:
+                del hypotheses[1]
+            elif weights != "equal":
                 components.append(linear := Linear(features.z))
                 if weights == "architecture":
                     components.append(VaryingCoefficients(linear, features.alike))
-                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=0.25))
-            return MarginalisedGP(components, features.fused, _PRIORS, hypotheses, features.fused_weights)
+                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2))
+            return MarginalisedGP(components, features.fused, priors, hypotheses, features.fused_weights)
 
-        return self.domain.cache.get("po_nas model", (features, *choices), weights, make)
+        return self.domain.cache.get("po_nas model", (features, *choices), (weights, alone, priors, nothing), make)
+
+    def learned(
+        self, features: ProxyFeatures, observed: Sequence[int], scores: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        return None if self._predictor is None else self._predictor(features, observed, scores)
 
     def _learned_choices(self, features: ProxyFeatures) -> tuple[LearnedSimilarity, ...]:
         """In a space of named choices, the kernel of all of them with the scales that the observations tell."""
@@ -226,7 +260,27 @@ class PONAS(ProxyBO):
 
     @cached_property
     def _base(self) -> ProxyFeatures:
+        base, learned = self._untaught, self._transferred
+        if learned is None:
+            return base
+        return self.domain.cache.get(
+            "features of other tasks", (base, learned), None, lambda: base.reweighted(learned.weights)
+        )
+
+    @cached_property
+    def _untaught(self) -> ProxyFeatures:
         return super().features()
+
+    @cached_property
+    def _transferred(self) -> TransferredPrior | None:
+        """What other tasks teach; the task at hand has no part in it."""
+        tasks = self.domain.source_tasks
+        if not tasks or self.options.transfer == "equal":
+            return None
+        base, source = self._untaught, require_proxies(self.domain, self._called)
+        return self.domain.cache.get(
+            "transferred prior", (base, source, *tasks), None, lambda: transferred_prior(base, source, tasks, _PRIORS)
+        )
 
     @cached_property
     def _evolution(self) -> CandidateEvolution:
@@ -275,12 +329,17 @@ class PONAS(ProxyBO):
         for cluster in clusters(features, rng):
             mean = weights[cluster.members].mean(axis=0).tolist()
             rows.append({"label": cluster.label, "architectures": len(cluster.members), "weights": mean})
+        if (learned := self._transferred) is not None:
+            before = (1.0 - learned.nothing) * learned.priors.mean_coefficient * self._base.fused_weights
+            row = {"label": "other tasks, before any evaluation", "architectures": len(features.candidates)}
+            rows.append({**row, "weights": before.tolist()})
         return {
             "trust": {
                 "proxies": list(features.candidates.names),
                 "source": require_proxies(self.domain, "po_nas").origin,
                 "rows": rows,
                 "believed": float(1.0 - predicted.hypotheses[0]),
+                **self._explained_predictor(predicted),
                 "redundant": [
                     {"proxies": [first, second], "spearman": rho}
                     for first, second, rho in redundant(
@@ -290,6 +349,12 @@ class PONAS(ProxyBO):
             },
             "proxies": self._evolution.counts(),
         }
+
+    def _explained_predictor(self, predicted: Mixture) -> dict[str, Any]:
+        chosen = self.options.predictor
+        if chosen is None:
+            return {}
+        return {"predictor": {"name": chosen.name, "loss": chosen.loss, "weight": predicted.predictor_weight}}
 
     def trust(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Posterior mean of the weight of each proxy for each candidate (m, k), given what has been told."""

@@ -142,7 +142,20 @@ class ProxyBO(Searcher):
         """The model's predictions for all candidates, given what was `told` (default: all) and what is pending."""
         known, observed, waiting = self._placed(features.candidates, self.observations if told is None else told)
         scores = impute_failures(np.array([self.signal(o.outcome) for o in known]))
-        return self.model(features).predict(observed, log_error(scores), rng, waiting)
+        learned = self.learned(features, observed, scores)
+        return self.model(features).predict(observed, log_error(scores), rng, waiting, learned)
+
+    def learned(
+        self, features: ProxyFeatures, observed: Sequence[int], scores: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """What a predictor says of all rows of `features` (m,), as `MarginalisedGP.predict` asks for it; None: nothing.
+
+        Args:
+            features: The candidates.
+            observed: Places of n evaluated ones, in the order of telling.
+            scores: Their search signals (n,), or values of another objective; higher is better, failures at the worst.
+        """
+        return None
 
     def _placed(
         self, candidates: CandidateSet, told: Sequence[Observation]
@@ -161,7 +174,10 @@ class ProxyBO(Searcher):
         known, observed, waiting = self._placed(features.candidates, self.successes)
 
         def posterior(scale: Scale) -> Marginal:
-            mixture = self.model(features).predict(observed, scale.targets, rng, waiting)
+            learned = None
+            if self.domain.goals.several:
+                learned = self.learned(features, observed, scale.inverse(scale.targets))
+            mixture = self.model(features).predict(observed, scale.targets, rng, waiting, learned)
             mean = mixture.mean
             variance = mixture.weights @ (mixture.variances + mixture.means.square()) - mean.square()
             return _array(mean), _array(variance.clamp_min(1e-12).sqrt())

@@ -25,7 +25,8 @@ PREFIX = "transfer:"
 class TransferProxies(ProxySource):
     """A proxy per other task: what a Gaussian process, told the evaluations there, expects an architecture to score.
 
-    It costs no evaluation here, so it is treated as any training-free proxy is: methods learn how far to trust it.
+    Of a task whose whole table is there, it is what the table says. It costs no evaluation here, so it is treated as
+    any training-free proxy is: methods learn how far to trust it.
 
     Args:
         source: Other proxies, which come first; or None.
@@ -43,7 +44,10 @@ class TransferProxies(ProxySource):
 
     @property
     def origin(self) -> str:
-        told = ", ".join(f"{len(t.architectures)} evaluations on {t.task}" for t in self._tasks.values())
+        told = ", ".join(
+            f"{'the table of' if t.table else f'{len(t.architectures)} evaluations on'} {t.task}"
+            for t in self._tasks.values()
+        )
         return told if self._source is None else f"{self._source.origin}; {told}"
 
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
@@ -59,6 +63,9 @@ class TransferProxies(ProxySource):
         return 0 if self._source is None else self._source.computed
 
     def _expected(self, told: SourceTask, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        if told.table:
+            known = dict(zip(told.architectures, told.scores, strict=True))
+            return np.array([known.get(architecture, np.nan) for architecture in architectures], dtype=np.float64)
         everything = (*told.architectures, *architectures)
         encoder = NGramEncoder(self._space, told.architectures)
         vectors = self._space.encode_vectors(everything)

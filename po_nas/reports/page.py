@@ -189,6 +189,8 @@ def _trust(trust: Mapping[str, Any]) -> str:
     note = "Change of the objective, in standard deviations among what was evaluated, per deviation of each proxy."
     if believed is not None:
         note += f" Probability that the proxies are worth anything here: {100 * believed:.0f} %."
+    if (fused := trust.get("predictor")) is not None:
+        note += f" Coefficient of the predictor ({fused['name']} under {fused['loss']}): {fused['weight']:.2f}."
     source = f" Scores: {trust['source']}." if trust.get("source") else ""
     pairs = "".join(f"<li>{html_text(_redundant(pair))}</li>" for pair in trust.get("redundant", ()))
     redundant = f"<p>Redundant, since they order the candidates almost alike:</p><ul>{pairs}</ul>" if pairs else ""

@@ -39,6 +39,12 @@ class _Redundant(BaseModel):
     spearman: float = Field(ge=-1, le=1)
 
 
+class _Predictor(BaseModel):
+    name: str
+    loss: str
+    weight: float = Field(allow_inf_nan=False)
+
+
 class _Trust(BaseModel):
     """What a method writes to its explanation: a weight of each proxy for the incumbent and for clusters."""
 
@@ -50,6 +56,7 @@ class _Trust(BaseModel):
     believed: float | None = Field(None, ge=0, le=1)
     source: str = ""
     redundant: list[_Redundant] = []
+    predictor: _Predictor | None = None
 
     @model_validator(mode="after")
     def _aligned(self) -> _Trust:

@@ -9,6 +9,7 @@ from typing import Any
 
 from po_nas import benchmarks, methods
 from po_nas.benchmarks.data.files import cache_folder
+from po_nas.benchmarks.other_tasks import other_tasks
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
@@ -159,6 +160,11 @@ def make_searcher(
     kind, options = _method_of(config, kind)
     check_objectives(kind, config.method.name, objective)
     check_fidelities(kind, options, config.method.name, objective)
+    tasks = source_tasks(earlier, objective.space)
+    if kind.needs_other_tasks:
+        tables = other_tasks(objective.name, objective.protocol())
+        # Of a task whose table is there, a run has nothing to add.
+        tasks = (*tables, *(told for told in tasks if told.task not in {table.task for table in tables}))
     domain = Domain(
         objective.space,
         objective.identity,
@@ -166,7 +172,7 @@ def make_searcher(
         config.budget.max_evaluations,
         objective.distinct,
         objective.proxies,
-        source_tasks(earlier, objective.space),
+        tasks,
         SharedCache() if cache is None else cache,
         objective.goals,
         objective.known,

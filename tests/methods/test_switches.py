@@ -10,7 +10,7 @@ from po_nas import methods, spaces
 from po_nas.core.searcher import Domain, Proposal, Searcher, SharedCache
 from po_nas.testing import ToyObjective
 from po_nas.testing.switches import SWITCHES, state, switched
-from tests.methods.toy import ToyMetrics
+from tests.methods.toy import ToyMetrics, other_task
 
 SPACE = spaces.get("transnas_micro")
 QUICK = {
@@ -19,6 +19,7 @@ QUICK = {
     "gp_bo": {"initial": 3},
     "pwlnas": {"initial": 3, "queries": 2, "candidates": 6, "steps": 5, "population": 4},
     "po_nas": {"pool": 60, "initial": 3, "initial_by_proxy": 1},
+    "po_nas_transfer": {"pool": 60, "initial": 3, "initial_by_proxy": 1},
     "gp_proxies": {"pool": 60, "initial": 3, "initial_by_proxy": 1},
     "po_nas_paper": {"pool": 40, "initial": 3, "pretraining": "fast"},
     "robot": {"pool": 60, "initial": 2, "iterations": 3, "vectors": 40},
@@ -35,7 +36,9 @@ def trials(name, *, leave=None):
     kind = methods.registry.get(name)
     objective = ToyObjective(SPACE)
     source = ToyMetrics(SPACE, gap=7)
-    domain = Domain(SPACE, SPACE.to_string, True, BUDGET, proxies=source, cache=SharedCache())
+    tasks = (other_task(SPACE, 16),) if kind.needs_other_tasks else ()
+    cache = SharedCache()
+    domain = Domain(SPACE, SPACE.to_string, True, BUDGET, proxies=source, cache=cache, source_tasks=tasks)
     searcher = kind(domain, seed=2, options=kind.Options(**QUICK.get(name, {})))
     found = []
     for _ in range(BUDGET // 2):

@@ -20,6 +20,7 @@ NEXT = {
     "gp_bo": "acquisition",
     "gp_proxies": "acquisition",
     "po_nas": "acquisition",
+    "po_nas_transfer": "acquisition",
     "po_nas_paper": "fusion",
     "pwlnas": "predictor",
     "bananas": "predictor",
@@ -31,7 +32,7 @@ NEXT = {
 QUICK = {
     "po_nas_paper": {"pool": 60, "pretraining": "none", "steps": 3},
     **{name: {"steps": 3} for name in ("pwlnas", "bananas", "npenas", "weaknas")},
-    **{name: {"pool": 200} for name in ("po_nas", "gp_proxies", "robot")},
+    **{name: {"pool": 200} for name in ("po_nas", "po_nas_transfer", "gp_proxies", "robot")},
 }
 
 

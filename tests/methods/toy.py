@@ -10,8 +10,10 @@ import numpy as np
 from po_nas import methods
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.searcher import Domain, SharedCache
+from po_nas.core.trial import SourceTask
 from po_nas.testing import SearcherConformance, ToyObjective
 
+OTHER: dict[str, SourceTask] = {}
 CACHE = SharedCache()
 """What all searches of the tests share, as those of a comparison do."""
 
@@ -52,14 +54,28 @@ class MetricConformance(SearcherConformance):
             goals=objective.goals,
             known=objective.known,
             fidelities=objective.fidelities,
+            source_tasks=(other_task(space, 16),) if kind.needs_other_tasks else (),
         )
         return kind(domain, seed=seed, options=kind.Options(**self.options))
 
 
-def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, **options):
-    """A search told some metrics."""
+def other_task(space, number=60, task="other/task", sign=1.0):
+    """Evaluations of another task: random architectures, scored by the first and the last metric of the toy."""
+    rng = np.random.default_rng(5)
+    drawn = {space.to_string(a): a for a in (space.sample(rng) for _ in range(number))}
+    told = tuple(drawn.values())
+    values = ToyMetrics(space).raw(told, ())
+    return SourceTask(task, told, tuple((sign * (values["m0"] - values["m2"])).tolist()))
+
+
+def with_metrics(name, space, source, /, *, seed=0, budget=50, identity=None, tasks=None, **options):
+    """A search told some metrics, and another task where it needs one."""
     kind = methods.registry.get(name)
-    domain = Domain(space, identity or space.to_string, True, budget, proxies=source, cache=CACHE)
+    if tasks is None:
+        tasks = (OTHER.setdefault(space.name, other_task(space)),) if kind.needs_other_tasks else ()
+    domain = Domain(
+        space, identity or space.to_string, True, budget, proxies=source, cache=CACHE, source_tasks=tuple(tasks)
+    )
     return kind(domain, seed=seed, options=kind.Options(**options))
 
 

@@ -38,6 +38,15 @@ def test_the_report_shows_what_was_trusted(tmp_path):
     assert "trusted" not in make_report(directory).page.read_text()
 
 
+def test_the_report_says_how_far_a_predictor_was_believed(tmp_path):
+    objective = Told(spaces.get("transnas_micro"))
+    quick = {"steps": 3, "members": 1, "every": 3, "network_options": {"width": 8}, "name": "mlp"}
+    method = {"name": "po_nas", "pool": 60, "predictor": quick}
+    po_nas.search(benchmark=objective, method=method, budget=8, out=tmp_path / "run")
+    page = make_report(tmp_path / "run").page.read_text()
+    assert "Coefficient of the predictor (mlp under piecewise)" in page
+
+
 def test_methods_without_weights_have_no_such_section(tmp_path):
     directory = run(tmp_path, "gp_proxies")
     assert not (directory / "artifacts" / "explanation.json").exists()

@@ -30,3 +30,21 @@ class TestEnsemble(SurrogateConformance):
         "network_options": {"width": 16, "layers": 1},
     }
     space_name = "nasbench101"
+
+
+class TestFusedPredictor(SurrogateConformance):
+    surrogate = "fused_predictor"
+    options: ClassVar = {"members": 3, "settings": {"steps": 40}, "network_options": {"width": 16}}
+
+
+class TestFusedPredictorUnderAnotherLoss(SurrogateConformance):
+    surrogate = "fused_predictor"
+    options: ClassVar = {
+        "network": "mlp",
+        "members": 2,
+        "loss": "mse",
+        "settings": {"steps": 40},
+        "network_options": {"width": 16},
+        "parts": "predictor",
+    }
+    space_name = "nasbench101"

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import multivariate_t
 
 from surrogates.candidate_kernels import Linear, Similarity, VaryingCoefficients, matern
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors, _Fit, _Hyperparameters
+from surrogates.marginalised_gp import Hyperparameters, MarginalisedGP, ModelHypothesis, Priors, _Fit
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def slow(component, scale):
     if isinstance(component, VaryingCoefficients):
         return slow(component.linear, scale) * slow(component.similarity, scale)
     f = component._features.numpy().astype(float)
-    apart = np.sqrt(((f[:, None] - f[None]) ** 2).sum(2)) / component._scale / scale
+    apart = np.sqrt(((f[:, None] - f[None]) ** 2).sum(2)) / component.scale / scale
     return (1 + np.sqrt(5) * apart + 5 / 3 * apart**2) * np.exp(-np.sqrt(5) * apart)
 
 
@@ -45,8 +45,8 @@ def test_a_typical_pair_is_one_apart_and_a_linear_prior_has_unit_variance(parts)
 
 
 def one_sample(components, lengths, shares, noise, mean):
-    parts = (np.array([values]) for values in (lengths, shares, noise, mean, 0))
-    return _Hyperparameters(*parts)
+    parts = (np.array([values]) for values in (lengths, shares, noise, mean, 0.0, 0))
+    return Hyperparameters(*parts)
 
 
 def test_predictions_of_one_sample_are_those_of_textbook_regression(parts):

@@ -190,7 +190,10 @@ def require_proxies(domain: Domain, method: str, names: Sequence[str] | None = N
     source, tasks = domain.proxies, domain.source_tasks
     if tasks:
         source = domain.cache.get(
-            "transfer", (source, domain.space), tasks, lambda: TransferProxies(domain.proxies, domain.space, tasks)
+            "transfer",
+            (source, domain.space, *tasks),
+            None,
+            lambda: TransferProxies(domain.proxies, domain.space, tasks),
         )
     if source is None:
         raise ProxiesUnavailableError(method, domain.space.name, "the objective tells none")

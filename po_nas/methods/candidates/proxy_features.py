@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from po_nas.methods.candidates.candidate_set import CandidateSet
@@ -14,6 +15,7 @@ from po_nas.proxy_scores.transfer import PREFIX
 from po_nas.spaces.base import Architecture
 from proxies.normalise import NormalScores
 from surrogates.candidate_kernels import Similarity
+from surrogates.encodings import Encodings
 from surrogates.marginalised_gp import ModelHypothesis
 
 __all__ = ["TRUSTED", "ProxyFeatures"]
@@ -46,6 +48,8 @@ class ProxyFeatures:
         vectors: Vector encodings (m, d).
         sequences: Counts of operation sequences (m, s); the vectors again in a space of named choices, whose
             sequences say nothing more.
+        base: The candidates of the first rows.
+        added: The architectures of the other rows.
     """
 
     candidates: CandidateSet
@@ -55,6 +59,8 @@ class ProxyFeatures:
     fused: F64
     vectors: F64
     sequences: F64
+    base: CandidateSet
+    added: tuple[Architecture, ...] = ()
 
     @classmethod
     def of(cls, candidates: CandidateSet) -> ProxyFeatures:
@@ -72,6 +78,7 @@ class ProxyFeatures:
             (fused - fused.mean()) / (fused.std() or 1.0),
             vectors,
             vectors if by_choice else candidates.encodings.ngrams(_NGRAMS).references.toarray(),
+            candidates,
         )
 
     def extended(self, architectures: Sequence[Architecture], z: F64, candidates: CandidateSet) -> ProxyFeatures:
@@ -97,7 +104,18 @@ class ProxyFeatures:
             fused=np.concatenate([self.fused, fused]),
             vectors=vectors,
             sequences=sequences,
+            added=(*self.added, *architectures),
         )
+
+    @cached_property
+    def graphs(self) -> Encodings:
+        """Graph encodings (m) with `z` as proxy scores."""
+        graphs = self.base.encodings.graphs
+        if self.added:
+            others = Encodings.stack(self.base.space.encode_graph(a) for a in self.added)
+            pairs = ((getattr(graphs, part), getattr(others, part)) for part in ("nodes", "adjacency", "edges", "mask"))
+            graphs = Encodings(*map(torch.cat, pairs))
+        return replace(graphs, proxy_scores=torch.as_tensor(self.z, dtype=torch.float32))
 
     @cached_property
     def similarities(self) -> tuple[Similarity, ...]:
@@ -113,6 +131,11 @@ class ProxyFeatures:
         if len(numeric):
             encodings.append(Similarity(self.vectors[:, numeric]))
         return (*encodings, Similarity(self.z))
+
+    def reweighted(self, prior: F64) -> ProxyFeatures:
+        """The same with other weights (k,) of the proxies before anything is observed, of any sign."""
+        mean = _prior_mean(self.z, prior)
+        return replace(self, prior=prior, fused=(mean - mean.mean()) / (mean.std() or 1.0))
 
     @property
     def alike(self) -> Similarity:
@@ -140,8 +163,8 @@ def _prior(names: Sequence[str]) -> F64:
 
 def _prior_mean(z: F64, prior: F64) -> F64:
     """The weighted mean (m,) of normal scores `z` (m, k)."""
-    alike = prior[prior > 0]
-    if np.ptp(alike) == 0:
+    alike = prior[prior != 0]
+    if len(alike) and np.ptp(alike) == 0 and alike[0] > 0:
         # The plain mean, to the last bit.
         return np.asarray(z[:, prior > 0].mean(axis=1), dtype=np.float64)
     return np.asarray(z @ prior, dtype=np.float64)

@@ -34,24 +34,45 @@ class Model:
 
     Attributes:
         title: What tables call it.
-        method: ``gp_proxies`` or ``po_nas``.
+        method: ``gp_proxies``, ``po_nas`` or ``po_nas_transfer``.
         order: Of `ORDERS`, takes the place of the mean rank in the prior mean; empty: the model as it is.
         believed: The prior mean counts in full, and no hypothesis does without it.
         first: The order also picks the first evaluations of a search.
         proxies: Whether the model sees proxies at all.
+        predictor: Whether a neural predictor is fused with them (`po_nas`).
+        told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
+        transfer: Its option of that name.
     """
 
     title: str
-    method: Literal["gp_proxies", "po_nas"] = "gp_proxies"
+    method: Literal["gp_proxies", "po_nas", "po_nas_transfer"] = "gp_proxies"
     order: str = ""
     believed: bool = False
     first: bool = False
     proxies: bool = True
+    predictor: bool = False
+    told: int = 0
+    transfer: Literal["learned", "equal"] = "learned"
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is among the models of a study that names none: those that see one task, and take no minutes."""
+        return not (self.other_tasks or self.predictor)
+
+    @property
+    def other_tasks(self) -> bool:
+        """Whether it is told something of the benchmark's other tasks."""
+        return self.method == "po_nas_transfer" or self.told > 0
 
 
 MODELS: Mapping[str, Model] = {
     "gp_proxies": Model("`gp_proxies`"),
     "po_nas": Model("`po_nas`", "po_nas"),
+    "po_nas_transfer": Model("`po_nas_transfer`, told other tasks", "po_nas_transfer"),
+    "po_nas_told": Model("`po_nas`, told 25 evaluations of each other task", "po_nas", told=25),
+    "po_nas_told_equal": Model("the same, `transfer=equal`", "po_nas", told=25, transfer="equal"),
+    "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
+    "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
     "encodings_alone": Model("encodings alone", proxies=False),
     "best_weighting": Model("oracle: best fixed weighting", order="weighting"),
     "any_function": Model("oracle: any function of the proxies", order="function"),
@@ -112,6 +133,10 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
+        for name in ("predictor", "told", "transfer"):
+            # Parts of studies from before there were any are found again.
+            if model[name] == getattr(MODELS["gp_proxies"], name):
+                del model[name]
         found |= {"model": model, "seed": self.seed, "at": list(self.at), "design": list(self.design)}
         return found | ({"trees": self.trees} if MODELS[self.model].order else {})
 
@@ -141,11 +166,11 @@ class FusionStudyConfig(BaseModel):
         (4, 8, 16, 32, 64), description="numbers of labels after which models are compared; half picked by proxies"
     )
     models: tuple[str, ...] = Field(
-        tuple(name for name, model in MODELS.items() if not model.first),
+        tuple(name for name, model in MODELS.items() if model.compared and not model.first),
         description=f"models compared: {', '.join(MODELS)}",
     )
     search_models: tuple[str, ...] = Field(
-        tuple(name for name, model in MODELS.items() if model.order != "everything"),
+        tuple(name for name, model in MODELS.items() if model.compared and model.order != "everything"),
         description="models that search; empty: no searches",
     )
     at: tuple[PositiveInt, ...] = Field(
@@ -154,6 +179,7 @@ class FusionStudyConfig(BaseModel):
     initial: PositiveInt = Field(4, description="size of the initial design of every search")
     initial_by_proxy: NonNegativeInt = Field(2, description="how many of it the proxies pick")
     baseline: str = Field("gp_proxies", description="the model that others are compared with")
+    oracles: bool = Field(True, description="tables of what the orders of the oracles are worth alone")
     trees: PositiveInt = Field(100, description="of the forests of the oracles")
 
     @model_validator(mode="after")
@@ -195,7 +221,8 @@ class FusionStudyConfig(BaseModel):
         """All parts, task by task; those that need no oracle come first."""
         found = []
         for task in tasks:
-            found.append(Part("orders", task, self.trees))
+            if self.oracles:
+                found.append(Part("orders", task, self.trees))
             for name in self.models:
                 found += [Part("ranking", task, self.trees, name, seed, self.labels) for seed in self.seed_range]
             design = (self.initial, self.initial_by_proxy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from po_nas.core.searcher import Domain, Proposal
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.po_nas import PONAS
+from po_nas.methods.po_nas_transfer import PONASTransfer
 from po_nas.methods.proxy_bo import GPProxies, ProxyBO, ProxyBOOptions
 from po_nas.research.fusion.design import Model
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
@@ -72,9 +74,13 @@ def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], o
         design: Size of the initial design, and how many of it the proxies pick.
         order: The order (m,) that `model` asks for, of all candidates in their order.
     """
-    given = {"initial": design[0], "initial_by_proxy": design[1]}
-    if model.method == "po_nas":
-        return PONAS(domain, seed=seed, options=PONAS.Options.model_validate(given))
+    given: dict[str, Any] = {"initial": design[0], "initial_by_proxy": design[1]}
+    if model.predictor:
+        given["predictor"] = {"alone": not model.proxies}
+    if model.method != "gp_proxies":
+        given["transfer"] = model.transfer
+        kind = PONASTransfer if model.method == "po_nas_transfer" else PONAS
+        return kind(domain, seed=seed, options=kind.Options.model_validate(given))
     options = ProxyBOOptions.model_validate(given)
     if not model.proxies:
         return _EncodingsAlone(domain, seed=seed, options=options)

@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from po_nas.errors import MissingDataError, ProxiesUnavailableError, SearchExhaustedError
+from po_nas.core.trial import SourceTask
+from po_nas.errors import ConfigError, MissingDataError, ProxiesUnavailableError, SearchExhaustedError
+from po_nas.methods.proxy_bo import ProxyBO
 from po_nas.research import ranking
 from po_nas.research.fusion.design import MODELS, FusionStudyConfig, Part, Task
 from po_nas.research.fusion.models import searcher
@@ -126,6 +128,28 @@ def _row(part: Part, pool: TaskPool, at: int, measure: str, value: float, model:
     }
 
 
+def _searcher(part: Part, pool: TaskPool, design: tuple[int, int], order: F64 | None) -> ProxyBO:
+    model = MODELS[part.model]
+    told = pool.other_tasks if model.other_tasks else ()
+    if model.other_tasks and not told:
+        raise ConfigError(
+            "models",
+            part.model,
+            f"learns from a benchmark's other tasks, and {pool.name} has none; leave one of them out",
+        )
+    if model.told:
+        told = tuple(_few(task, pool, model.told, part.seed) for task in told)
+    return searcher(model, pool.domain(told), part.seed, design, order)
+
+
+def _few(task: SourceTask, pool: TaskPool, number: int, seed: int) -> SourceTask:
+    """Evaluations of another task: those that are labels here, as far as they did not fail there."""
+    known = dict(zip(task.architectures, task.scores, strict=True))
+    chosen = [pool.architectures[place] for place in pool.labels(number, seed)]
+    told = [architecture for architecture in chosen if architecture in known]
+    return SourceTask(task.task, tuple(told), tuple(known[architecture] for architecture in told))
+
+
 def _ranking(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[str, float]]:
     places = pool.labels(max(part.at), part.seed)
     found = {}
@@ -134,7 +158,7 @@ def _ranking(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[st
         # With fewer candidates than labels, or with fewer than two that did not fail, there is nothing to compare.
         if number > len(pool) // 2 or np.isfinite(pool.signal[told]).sum() < 2:
             continue
-        search = searcher(MODELS[part.model], pool.domain(), part.seed, (1, 0), order)
+        search = _searcher(part, pool, (1, 0), order)
         for place in told:
             search.tell_custom(pool.architectures[place], pool.outcome(int(place)))
         predicted = search.predict(search.features(), search.stream("model", number)).mean.numpy()
@@ -156,7 +180,7 @@ def figures(pool: TaskPool, predicted: F64) -> dict[str, float]:
 
 
 def _search(part: Part, pool: TaskPool, order: F64 | None) -> dict[int, dict[str, float]]:
-    search = searcher(MODELS[part.model], pool.domain(), part.seed, part.design, order)
+    search = _searcher(part, pool, part.design, order)
     position = pool.features.candidates.position
     best, found = float(pool.truth.min()), {}
     for evaluation in range(1, max(part.at) + 1):

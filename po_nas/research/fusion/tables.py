@@ -48,7 +48,7 @@ def fusion_tables(results: FusionResults) -> list[Table]:
     found = [_differences(results, kind, "regret") for kind in _KINDS if results.models(kind)]
     found += [_by_group(results, kind) for kind in _KINDS if results.models(kind) and len(results.groups) > 1]
     found += [_realised(results, kind) for kind in _KINDS if results.models(kind)]
-    found += [_orders(results), _ceiling(results)]
+    found += [_orders(results), _ceiling(results)] if results.config.oracles else []
     found += [_differences(results, kind, "scaled_regret") for kind in _KINDS if results.models(kind)]
     found += [_differences(results, "ranking", measure) for measure in ("spearman", "kendall")]
     return [table for table in found if table.rows]

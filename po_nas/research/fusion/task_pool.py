@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from po_nas import benchmarks
+from po_nas.benchmarks.other_tasks import other_tasks
 from po_nas.core.objective import Objective, Outcome
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.searcher import Domain, SharedCache
+from po_nas.core.trial import SourceTask
 from po_nas.errors import RunDirectoryError
 from po_nas.methods.candidates.candidate_set import scored_candidates
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
@@ -49,6 +52,7 @@ class TaskPool:
         maximize: Whether a higher search signal is better.
         signal: The search signal (m,) in the order of `space`, NaN for a failed evaluation.
         proxies: Their proxy scores.
+        protocol: What the search signal is.
         cache: What the searches of this task share.
     """
 
@@ -58,6 +62,7 @@ class TaskPool:
     maximize: bool
     signal: F64
     proxies: ProxySource | None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
     cache: SharedCache = field(default_factory=lambda: SharedCache(8), repr=False)
 
     @classmethod
@@ -81,9 +86,15 @@ class TaskPool:
         """Tasks of one group have one space."""
         return self.name.partition("/")[0]
 
-    def domain(self) -> Domain:
-        """What a search over the candidates knows."""
-        return Domain(self.space, self.identity, self.maximize, None, len(self), self.proxies, cache=self.cache)
+    def domain(self, told: Sequence[SourceTask] = ()) -> Domain:
+        """What a search over the candidates knows; `told` is what it is told of other tasks."""
+        tasks, cache = tuple(told), self.cache
+        return Domain(self.space, self.identity, self.maximize, None, len(self), self.proxies, tasks, cache)
+
+    @cached_property
+    def other_tasks(self) -> tuple[SourceTask, ...]:
+        """The tables of the benchmark's other tasks; none for runs."""
+        return other_tasks(self.name, self.protocol)
 
     @cached_property
     def features(self) -> ProxyFeatures:
@@ -167,7 +178,8 @@ def _of_benchmark(task: Task) -> TaskPool:
         rows = np.sort(rng.permutation(len(rows))[: task.size])
     listed = [table.rows.architecture(int(row)) for row in rows]
     space = PoolSpace(_whole(table.space), listed)
-    return TaskPool(task.name, space, table.identity, table.metric.maximize, table.validation[rows], table.proxies)
+    signal, maximize = table.validation[rows], table.metric.maximize
+    return TaskPool(task.name, space, table.identity, maximize, signal, table.proxies, table.protocol())
 
 
 def _whole(space: Space) -> Space:

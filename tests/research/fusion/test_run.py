@@ -181,6 +181,24 @@ def test_searches_start_alike_and_only_first_picks_follow_the_oracle(pool):
     assert start("any_function_first", 0)[0] in best
 
 
+def test_models_that_are_told_other_tasks_get_them_and_nothing_of_this_one(pool):
+    task = Task("nasbench201/cifar10", None, 60, 0)
+    part = fusion.Part("search", task, 5, "po_nas_told", 0, (5,), (4, 2))
+    own = TaskPool.load(task)
+    few = fusion._searcher(part, own, part.design, None).domain.source_tasks
+    whole = fusion._searcher(replace(part, model="po_nas_transfer"), own, part.design, None).domain.source_tasks
+    assert [t.task for t in few] == [t.task for t in whole] == ["nasbench201/cifar100", "nasbench201/imagenet16-120"]
+    assert [len(t.architectures) for t in few] == [25, 25]
+    for told, table in zip(few, whole, strict=True):
+        known = dict(zip(table.architectures, table.scores, strict=True))
+        assert [known[a] for a in told.architectures] == list(told.scores)
+    assert fusion._searcher(replace(part, model="po_nas"), own, part.design, None).domain.source_tasks == ()
+    with raised(ConfigError, "po_nas_told", NAME):
+        fusion._searcher(part, pool, part.design, None)
+    assert not {"told", "predictor"} & replace(part, model="po_nas").key["model"].keys()
+    assert len({str(replace(part, model=name).key) for name in MODELS}) == len(MODELS)
+
+
 def test_a_model_that_believes_the_truth_finds_the_best_at_once(pool):
     truth = (pool.targets - pool.targets.mean()) / pool.targets.std()
     part = fusion.Part("ranking", Task(NAME, None, 60, 0), 5, "any_function_believed", 0, (4,))
