@@ -6,10 +6,11 @@ remedy; the command line prints it as one line and exits with code 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from po_nas.nearest import did_you_mean, names_listed, near_names
 
 _WIDTH = 60
 """Characters of a value in a message; with what is around it, a line fits a terminal or nearly so."""
@@ -37,52 +38,14 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-_NEAR = 0.6
-"""Similarity, 0 to 1, from which on two names are near: a letter or two apart."""
-_MOST = 20
-"""Names that a message lists; of more names with a slash it lists the families."""
-_LIKE = 3
-"""Suggestions of names that have what was asked for as one of their parts."""
-
-
 def suggest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name nearest to `name`, or None when nothing is near."""
-    return next(iter(_near(name, tuple(known))[0]), None)
+    return next(iter(near_names(name, tuple(known))[0]), None)
 
 
 def hint(name: str, known: Iterable[str], otherwise: str) -> str:
     """What to do about an unknown `name`: a question about the nearest known ones, or `otherwise`."""
-    near, more = _near(name, tuple(known))
-    if not near:
-        return otherwise
-    *first, last = map(repr, near)
-    listed = f"{', '.join(first)} or {last}" if first else last
-    return f"did you mean {listed}?" + (f" ({more} more have it in their names)" if more else "")
-
-
-def _near(name: str, known: tuple[str, ...]) -> tuple[list[str], int]:
-    """The known names nearest to `name`, and how many more are as near.
-
-    Of names such as ``family/task`` all are near that have `name` as a part, those of fewest parts first; else all of
-    which a part begins with it.
-    """
-    lowered = {k.lower(): k for k in known}
-    wanted = name.lower()
-    parted = sorted((k for k in known if "/" in k), key=lambda k: (k.count("/"), k))
-    for fits in (wanted.__eq__, lambda part: part.startswith(wanted)):
-        found = [k for k in parted if wanted and any(map(fits, k.lower().split("/")))]
-        if found:
-            return found[:_LIKE], max(0, len(found) - _LIKE)
-    matches = difflib.get_close_matches(wanted, lowered, n=1, cutoff=_NEAR)
-    return [lowered[match] for match in matches], 0
-
-
-def _listed(known: tuple[str, ...]) -> str:
-    """All known names, or the families of many such as ``family/task``."""
-    families = {k.partition("/")[0] for k in known if "/" in k}
-    if len(known) <= _MOST or not families:
-        return ", ".join(known) or "none"
-    return ", ".join(sorted({*(f"{family}/*" for family in families), *(k for k in known if "/" not in k)}))
+    return did_you_mean(name, tuple(known)) or otherwise
 
 
 class PoNasError(Exception):
@@ -119,7 +82,7 @@ class UnknownNameError(PoNasError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         self.suggestion = suggest(name, self.known)
-        remedy = hint(name, self.known, f"known: {_listed(self.known)}")
+        remedy = hint(name, self.known, f"known: {names_listed(self.known)}")
         super().__init__(f"unknown {kind} {short(name)}; {remedy}")
 
 

@@ -98,6 +98,8 @@ def search(
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
+    `po_nas.search`, which is this one, also writes a figure and a page to ``report/`` in it, at the end.
+
     Args:
         benchmark: A registered name, or an `Objective` of your own.
         space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered

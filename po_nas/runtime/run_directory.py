@@ -70,8 +70,8 @@ class Result:
     search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
     against the table's optima and in the metric's unit. `wall_s` are real seconds from the call on, with what it takes
     to load tables and models; `overhead_s` those not spent in the objective (with several workers: for which each of
-    them was idle on average), `cost_s` the objective's own seconds. With several objectives the result is the `front`: the
-    trials that no other dominates, each with ``evaluation`` (its number, from 1 in the order of completion),
+    them was idle on average), `cost_s` the objective's own seconds. With several objectives the result is the `front`:
+    the trials that no other dominates, each with ``evaluation`` (its number, from 1 in the order of completion),
     ``architecture``, ``objectives`` (values by name) and ``test``, the best by validation, which is also the
     `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the
     true front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
