@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from po_nas import benchmarks, methods
 from po_nas.core.goals import Goals
 from po_nas.errors import RunDirectoryError, described
 from po_nas.evolution.front import front_of, hypervolume
@@ -31,7 +32,7 @@ from po_nas.runtime.run_directory import (
 from po_nas.runtime.scoring import Scored
 from po_nas.runtime.trusted_plugins import Trust, load_named
 
-__all__ = ["RunData", "TrialData", "evaluations_text", "load_run", "read_run"]
+__all__ = ["RunData", "TrialData", "evaluations_text", "load_run", "read_run", "way_on"]
 
 _NUMBERS = 5
 """Evaluations that are named where there are many."""
@@ -239,6 +240,24 @@ def evaluations_text(evaluations: Sequence[int]) -> str:
     """The numbers of evaluations in words, the first few of many."""
     shown = ", ".join(map(str, evaluations[:_NUMBERS]))
     return f"evaluation{'s' if len(evaluations) > 1 else ''} {shown}{', …' if len(evaluations) > _NUMBERS else ''}"
+
+
+def way_on(run: RunData) -> str:
+    """What resumes a run: the command where the record has all that it needs, else Python."""
+    directory, said = str(run.directory), run.resume
+    named = run.config.get("objective") is not None or run.config["benchmark"] in benchmarks.registry
+    if said is None:
+        in_python = f"po_nas.resume({directory!r}, objective=…), or po_nas.Session.resume({directory!r})"
+        return f"po-nas resume {directory}" if named else in_python
+    search = said.by == "po_nas.resume"
+    if search and named and not said.arguments:
+        method = run.config["method"]["name"]
+        rest = "" if method in methods.registry else f" --plugin FILE, which registers the method {method!r}"
+        return f"po-nas resume {directory}{rest}"
+    arguments = said.arguments
+    if search and not named and "objective" not in arguments:
+        arguments = ("objective", *arguments)
+    return f"{said.by}({', '.join([repr(directory), *(f'{name}=…' for name in arguments)])})"
 
 
 def load_run(directory: Path, trust: Trust = False) -> RunData:

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from po_nas import benchmarks, methods
 from po_nas.reports.front import hypervolume_text
-from po_nas.reports.run import RunData, evaluations_text
+from po_nas.reports.run import RunData, evaluations_text, way_on
 from po_nas.runtime.escaping import terminal_text
 from po_nas.runtime.run_directory import running
 from po_nas.runtime.scoring import Scored
@@ -18,7 +17,7 @@ from po_nas.runtime.scoring import Scored
 if TYPE_CHECKING:
     from po_nas.runtime.api import Result
 
-__all__ = ["print_result", "print_status", "way_on"]
+__all__ = ["print_result", "print_status"]
 
 _REASONS = 3
 """Reasons of failures that are printed."""
@@ -112,24 +111,6 @@ def _print_front(console: Console, run: RunData) -> None:
     console.print(table)
     _say(console, hypervolume_text(run))
     _say(console, f"one of them as a file: po-nas export {run.directory} --index N, or --prefer {goals.names[1]}")
-
-
-def way_on(run: RunData) -> str:
-    """What resumes a run: the command where the record has all that it needs, else Python."""
-    directory, said = str(run.directory), run.resume
-    named = run.config.get("objective") is not None or run.config["benchmark"] in benchmarks.registry
-    if said is None:
-        in_python = f"po_nas.resume({directory!r}, objective=…), or po_nas.Session.resume({directory!r})"
-        return f"po-nas resume {directory}" if named else in_python
-    search = said.by == "po_nas.resume"
-    if search and named and not said.arguments:
-        method = run.config["method"]["name"]
-        rest = "" if method in methods.registry else f" --plugin FILE, which registers the method {method!r}"
-        return f"po-nas resume {directory}{rest}"
-    arguments = said.arguments
-    if search and not named and "objective" not in arguments:
-        arguments = ("objective", *arguments)
-    return f"{said.by}({', '.join([repr(directory), *(f'{name}=…' for name in arguments)])})"
 
 
 def _say_failures(console: Console, run: RunData) -> None:

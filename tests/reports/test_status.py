@@ -15,8 +15,8 @@ import pytest
 import po_nas
 from po_nas import Int, benchmarks, methods
 from po_nas.methods.model_free import RandomSearch
-from po_nas.reports.run import load_run, read_run
-from po_nas.reports.terminal import print_status, way_on
+from po_nas.reports.run import load_run, read_run, way_on
+from po_nas.reports.terminal import print_status
 from po_nas.runtime.run_directory import running
 from po_nas.testing import ToyObjective
 
