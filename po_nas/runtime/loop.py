@@ -79,6 +79,11 @@ class Loop:
         return self._elapsed_before + time.perf_counter() - self._started
 
     @property
+    def searched_s(self) -> float:
+        """What of `elapsed_s` counts against a budget of seconds: all but the set-up of this session."""
+        return self.elapsed_s - (self._began - self._started)
+
+    @property
     def scored(self) -> Scored:
         """What this run has spent on proxy scores, earlier sessions included."""
         return self._scored_before + self._meter.scored
@@ -187,10 +192,10 @@ class Loop:
 
     def ask(self, wanted: int) -> tuple[list[Trial], str | None]:
         """Up to `wanted` new trials, which are on disk; or none, and the reason why there are no more."""
-        spent = self.ledger.exhausted(self.elapsed_s)
+        spent = self.ledger.exhausted(self.searched_s)
         if spent:
             return [], f"budget spent: {spent}"
-        room = self.ledger.room(self.elapsed_s)
+        room = self.ledger.room(self.searched_s)
         asked_at = time.perf_counter()
         try:
             trials = self.searcher.ask(wanted if room is None else min(room, wanted))

@@ -58,6 +58,8 @@ _REPORT_VALUES = Path("artifacts") / "report_values.json"
 _WARM_START = Path("artifacts") / "warm_start.json"
 _LEFT_OUT = Path("artifacts") / "left_out.jsonl"
 _HOLDER = re.compile(r"process (?P<pid>\d+) on (?P<host>\S+) since (?P<since>\S+)")
+_CLOCK_S = 60.0
+"""How far the time at which a process began may be off, where the clock of the machine was set meanwhile."""
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
 
 
@@ -364,7 +366,7 @@ def running(path: Path) -> str | None:
     try:
         # A process that began after the lock was taken has got the number of one that was killed.
         since = datetime.fromisoformat(match["since"]).timestamp()
-        return holder if psutil.Process(int(match["pid"])).create_time() <= since + 1.0 else None
+        return holder if psutil.Process(int(match["pid"])).create_time() <= since + _CLOCK_S else None
     except (psutil.Error, ValueError):
         return None
 

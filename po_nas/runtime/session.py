@@ -416,7 +416,7 @@ class Session:
     # -- the end --------------------------------------------------------------------------------------------------
 
     def _end_if_spent(self) -> None:
-        spent = self._loop.ledger.exhausted(self._loop.elapsed_s)
+        spent = self._loop.ledger.exhausted(self._loop.searched_s)
         if spent and not self._loop.searcher.pending:
             self._end(f"budget spent: {spent}")
 
