@@ -47,7 +47,7 @@ th{font-weight:600}
 .trials td:not(:last-child),.improvements td:nth-child(-n+4){white-space:nowrap}
 .trials td:nth-child(2){white-space:normal}
 .improvements th:not(:last-child){white-space:nowrap}
-.improvements td:last-child,.failures td:first-child{min-width:14rem}
+.failures td:first-child{min-width:14rem}
 h3{font-size:1rem;margin:1.4rem 0 .3rem}
 .choices thead th{vertical-align:bottom;min-width:9rem}.choices th[scope=row]{width:auto}
 th[scope=row]{width:34%}td{overflow-wrap:anywhere}
@@ -55,8 +55,9 @@ tr.best td{background:#fff4e5}
 code{font:.86rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace;word-break:break-all}
 details summary{cursor:pointer;margin:.6rem 0}
 @media(max-width:40rem){
-.trials tr{display:grid;grid-template-columns:2.6rem repeat(auto-fit,minmax(4.4rem,1fr));
+.trials tr{display:grid;grid-template-columns:2rem repeat(var(--columns),minmax(0,1fr)) minmax(0,1.3fr);
 border-bottom:1px solid var(--line)}
+.trials th,.trials td{padding-right:.3rem}.trials th{font-size:.74rem}
 .trials th,.trials td{border:0}.trials td:not(:last-child){white-space:normal}
 .trials td:last-child,.trials th:last-child{grid-column:1/-1;padding-top:0}
 tr.best{background:#fff4e5}
@@ -234,7 +235,7 @@ def _improvements(run: RunData) -> str:
         values = (f"{trial.validation:.4f}", "" if gain is None else f"{gain:.4g}", trial.origin, said)
         rows.append((f"{trial.evaluation}", *values))
     header = ("#", "validation", "better by", "origin", "changed from the incumbent before")
-    return _table(header, rows, "improvements")
+    return _table(header, rows, "trials improvements", numbers=2)
 
 
 def _failures(run: RunData, failures: Mapping[str, Sequence[int]]) -> str:
@@ -278,11 +279,13 @@ def _trial_table(run: RunData, trials: Iterable[TrialData], best: TrialData | No
         rows.append((str(t.evaluation or "–"), value, *tests, *seconds, t.origin, t.architecture))
         if best is not None and t.number == best.number:
             marked = row
-    return _table((*header, "origin", "architecture"), rows, "trials", marked)
+    return _table((*header, "origin", "architecture"), rows, "trials", marked, len(header) - 1)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str, marked: int | None = None) -> str:
-    """Rows under a header, one of them marked; architectures are set as code."""
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], kind: str, marked: int | None = None, numbers: int = 0
+) -> str:
+    """Rows under a header, one of them marked; architectures are set as code, `numbers` columns are narrow."""
     head = "".join(f"<th scope='col'>{html_text(title)}</th>" for title in header)
     lines = []
     for place, row in enumerate(rows):
@@ -294,7 +297,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str, mark
         lines.append(f"<tr{mark}>{cells}</tr>")
     body = "".join(lines)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide {kind}" tabindex="0">{table}</div>'
+    style = f' style="--columns:{numbers}"' if numbers else ""
+    return f'<div class="wide {kind}" tabindex="0"{style}>{table}</div>'
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
