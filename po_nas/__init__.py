@@ -41,18 +41,18 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for on first use, so that ``import po_nas`` stays light."""
-    if name in {"Result", "resume", "search"}:
-        from po_nas.runtime import api
+    if name in {"Session", "resume", "search"}:
+        from po_nas.reports import searches
 
-        return getattr(api, name)
+        return getattr(searches, name)
+    if name == "Result":
+        from po_nas.runtime.run_directory import Result
+
+        return Result
     if name == "import_evaluations":
         from po_nas.runtime.imports.run import import_evaluations
 
         return import_evaluations
-    if name == "Session":
-        from po_nas.runtime.session import Session
-
-        return Session
     if name == "Training":
         from po_nas.training.training import Training
 

@@ -6,10 +6,11 @@ remedy; the command line prints it as one line and exits with code 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from po_nas.nearest import did_you_mean, names_listed, near_names
 
 _WIDTH = 60
 """Characters of a value in a message; with what is around it, a line fits a terminal or nearly so."""
@@ -39,15 +40,12 @@ def described(error: BaseException) -> str:
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name nearest to `name`, or None when nothing is near."""
-    lowered = {k.lower(): k for k in known}
-    matches = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
-    return lowered[matches[0]] if matches else None
+    return next(iter(near_names(name, tuple(known))[0]), None)
 
 
 def hint(name: str, known: Iterable[str], otherwise: str) -> str:
-    """What to do about an unknown `name`: a question about the nearest known one, or `otherwise`."""
-    near = suggest(name, known)
-    return f"did you mean {near!r}?" if near else otherwise
+    """What to do about an unknown `name`: a question about the nearest known ones, or `otherwise`."""
+    return did_you_mean(name, tuple(known)) or otherwise
 
 
 class PoNasError(Exception):
@@ -84,7 +82,7 @@ class UnknownNameError(PoNasError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         self.suggestion = suggest(name, self.known)
-        remedy = hint(name, self.known, f"known: {', '.join(self.known) or 'none'}")
+        remedy = hint(name, self.known, f"known: {names_listed(self.known)}")
         super().__init__(f"unknown {kind} {short(name)}; {remedy}")
 
 

@@ -20,6 +20,7 @@ from po_nas.benchmarks import data
 from po_nas.benchmarks.data.files import cache_folder
 from po_nas.errors import MissingDataError
 from po_nas.registry import Registry
+from po_nas.reports import searches
 from po_nas.runtime import executors
 from po_nas.training import data_sets
 
@@ -39,6 +40,8 @@ REGISTRIES: tuple[Registry[Any], ...] = tuple(
         data_sets,
     )
 )
+
+WRITE_REPORT = searches.write_report
 
 # A busy machine is slow to make examples, too.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -74,6 +77,20 @@ def public_data(_data_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
                 pytest.skip(MissingDataError("this test", name).command)
 
     return need
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_reports() -> Iterator[None]:
+    """A report takes longer than most searches of tests; those that look for one ask for `reports_written`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searches, "write_report", lambda directory: None)
+        yield
+
+
+@pytest.fixture
+def reports_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches write the report of their run, as they do outside of tests."""
+    monkeypatch.setattr(searches, "write_report", WRITE_REPORT)
 
 
 @pytest.fixture(scope="module", autouse=True)

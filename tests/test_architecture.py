@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("losses", "po_nas", "proxies", "surrogates")
 
 FLOORS = (
-    ("po_nas._version", "po_nas.files", "po_nas.switches"),
+    ("po_nas._version", "po_nas.files", "po_nas.nearest", "po_nas.switches"),
     ("po_nas.errors",),
     ("po_nas.registry", "po_nas.formula", "po_nas.source_code", "po_nas.packages"),
     ("losses", "proxies"),
@@ -31,8 +31,8 @@ FLOORS = (
     ("po_nas.training",),
     ("po_nas.methods",),
     ("po_nas.runtime",),
-    ("po_nas",),
     ("po_nas.reports",),
+    ("po_nas",),
     ("po_nas.compare",),
     ("po_nas.research",),
     ("po_nas.testing",),

@@ -103,6 +103,22 @@ def test_did_you_mean(registry, name, suggestion, named):
     assert name not in registry
 
 
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("cifar10", "'a/cifar10', 'b/cifar10' or 'train/a/cifar10'?"),
+        ("CIFAR100", "'b/cifar100'?"),
+        ("b", "'b/cifar10', 'b/cifar100' or 'b/task0'? (21 more"),
+        ("cifar", "'a/cifar10', 'b/cifar10' or 'b/cifar100'? (1 more"),
+        ("zzz", "known: a/*, b/*, lone, train/*"),
+    ],
+)
+def test_a_part_of_a_name_brings_all_that_have_it(name, named):
+    known = ("a/cifar10", "b/cifar10", "b/cifar100", "train/a/cifar10", "lone", *(f"b/task{k}" for k in range(22)))
+    with raised(UnknownNameError, "benchmark", repr(name), named, known=tuple(sorted(known))):
+        raise UnknownNameError("benchmark", name, known)
+
+
 def test_an_unknown_name_is_a_lookup_error():
     empty: Registry[object] = Registry("toy", "po_nas.no_such_group")
     with raised(LookupError, kind="toy", name="x", known=(), suggestion=None):

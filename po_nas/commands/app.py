@@ -18,6 +18,7 @@ from po_nas.commands import (
     data,
     evolve,
     export,
+    follow,
     imports,
     losses,
     methods,
@@ -53,6 +54,8 @@ def _root(
 
 
 run.add_to(app)
+app.command()(follow.watch)
+app.command()(follow.serve)
 app.command()(export.export)
 app.command("import")(imports.import_evaluations)
 app.command()(train.train)

@@ -36,7 +36,8 @@ def export(
         Format, typer.Option("--format", help="torch and onnx write the network, trained if DIR is of po-nas train")
     ] = Format.JSON,
     index: Annotated[
-        int | None, typer.Option(help="with several objectives: which trial of the front, as po-nas status counts them")
+        int | None,
+        typer.Option(help="with several objectives: which trial of the front, counted from 1 as in po-nas status"),
     ] = None,
     prefer: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _DATA = ".npz file with `inputs` (n, 3, height, width) and `labels` (n,); default: what the space says"
 
+_SUMMARY = 72
+"""Characters of a summary in the list, so that it takes at most three lines of a terminal 80 columns wide."""
+
 app = typer.Typer(help="Zero-cost proxies: scores without training, and how well they rank.", no_args_is_help=True)
 
 
@@ -36,7 +40,9 @@ def list_(pattern: Annotated[str, typer.Argument(help="wildcard")] = "*", plugin
     for entry in proxies.registry.entries(pattern):
         spec = proxies.spec(entry.name)
         better = {1: "higher", -1: "lower", None: "unknown"}[spec.direction]
-        rows.append((entry.name, spec.cost, better, "yes" if spec.needs_labels else "no", entry.summary))
+        # Formulas of evolved proxies fill a screen; `describe` tells all of them.
+        summary = shorten(entry.summary, _SUMMARY, placeholder=" …")
+        rows.append((entry.name, spec.cost, better, "yes" if spec.needs_labels else "no", summary))
     print_table(("name", "cost", "better", "labels", "summary"), rows)
 
 

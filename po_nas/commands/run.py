@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -41,6 +42,7 @@ def search(
     trust: Trusted = False,
 ) -> None:
     """Search: spend a budget of evaluations and write what was found to a run directory."""
+    started = time.perf_counter()  # what is imported here takes seconds that one waits for, too
     from po_nas.runtime.api import run_search
     from po_nas.runtime.config import is_record, load_config, sets_plugins
     from po_nas.runtime.trusted_plugins import load_named
@@ -51,16 +53,17 @@ def search(
         # Its own configuration is the user's; the record of a run may be somebody else's.
         load_named(config.plugins, path, trust_of(trust))
     directory = out or _new_directory(config.benchmark, config.method.name, config.seed)
-    _with_progress(directory, config.tracking, quiet, partial(run_search, config, directory))
+    _with_progress(directory, config.tracking, quiet, partial(run_search, config, directory, started=started))
 
 
 def resume(directory: _RunDirectory, plugin: Plugins = None, trust: Trusted = False, quiet: _Quiet = False) -> None:
     """Resume: go on with an interrupted search exactly where it stopped."""
+    started = time.perf_counter()
     from po_nas.runtime.api import resume as go_on
     from po_nas.runtime.run_directory import read_config
 
     tracking = read_config(directory).tracking
-    go = partial(go_on, directory, trust=trust_of(trust), progress=False)
+    go = partial(go_on, directory, trust=trust_of(trust), progress=False, started=started)
     _with_progress(directory, tracking, quiet, go)
 
 

@@ -43,10 +43,11 @@ def cells(graph: OperationGraph) -> list[tuple[str, OperationGraph]]:
     return found
 
 
-def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = ()) -> str:
+def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = (), marker: str = "tip") -> str:
     """A self-contained ``<svg>`` element; screen readers read `title`.
 
-    An operation has the colour of its place in `operations`, so that drawings of one space agree.
+    An operation has the colour of its place in `operations`, so that drawings of one space agree. `marker` is the id of
+    the tips of arrows, which must differ between the drawings of one page.
     """
     columns = _columns(graph)
     routes = [_route(i, j, columns) for i, j in graph.edges]
@@ -70,7 +71,8 @@ def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = ()
         # Shrinks a little before it has to be scrolled.
         f'style="max-width:100%;min-width:{0.7 * width:.0f}px;height:auto" '
         f'aria-label="{html_text(title)}" xmlns="http://www.w3.org/2000/svg">',
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        f'<defs><marker id="{marker}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto">'
         '<path d="M0 0 L8 4 L0 8 z" fill="#888"/></marker></defs>',
     ]
     # Edges to one node share a lane; what they share is drawn once.
@@ -81,7 +83,7 @@ def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = ()
             bend = (x2 - x1) / 2
             curve = f"M{x1:g} {y1:g} C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
             onward = f" H{x2 + widths[b[2]]:g}" if b[0] == "lane" else ""
-            tip = ' marker-end="url(#tip)"' if b[0] == "box" else ""
+            tip = f' marker-end="url(#{marker})"' if b[0] == "box" else ""
             drawn[f'<path d="{curve}{onward}" fill="none" stroke="#888" stroke-width="1.4"{tip}/>'] = None
     parts += drawn
     for node, label in enumerate(graph.labels):

@@ -115,7 +115,8 @@ def _focus(axis: Axes, incumbents: list[float], values: list[float], run: RunDat
     axis.set_ylim(low - pad, high + pad)
     hidden = sum(not low - pad <= value <= high + pad for value in values)
     if hidden:
-        axis.set_title(f"{hidden} worse ones outside the picture", loc="right", fontsize=8, color="#5B6875")
+        ones = "one" if hidden == 1 else "ones"
+        axis.set_title(f"{hidden} worse {ones} outside the picture", loc="right", fontsize=8, color="#5B6875")
 
 
 def save_figure(run: RunData, path: Path) -> None:

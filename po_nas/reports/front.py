@@ -111,7 +111,7 @@ def hypervolume_text(run: RunData) -> str:
 
 
 def preferred(run: RunData, index: int | None, weights: Mapping[str, float]) -> TrialData:
-    """One trial of the front: the one at `index`, or the one that fits weights of objectives best.
+    """One trial of the front: the one at `index`, from 1, or the one that fits weights of objectives best.
 
     How well a trial does by each objective among the front, from 0 to 1, is divided by the sum over all; the trial for
     which that is nearest to the weights, divided by their sum, is chosen. One weight alone is the best by that one.
@@ -127,9 +127,9 @@ def preferred(run: RunData, index: int | None, weights: Mapping[str, float]) -> 
         key, value = ("index", index) if index is not None else ("prefer", ", ".join(weights))
         raise ConfigError(key, value, "is of a front; this run has one objective, or nothing on its front yet")
     if index is not None:
-        if not 0 <= index < len(front):
-            raise ConfigError("index", index, f"the front has {len(front)} trials, 0 to {len(front) - 1}")
-        return front[index]
+        if not 1 <= index <= len(front):
+            raise ConfigError("index", index, f"the front has {len(front)} trials, 1 to {len(front)}")
+        return front[index - 1]
     for name, weight in weights.items():
         if name not in names:
             raise UnknownNameError("objective of the run", name, names)

@@ -12,17 +12,19 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from po_nas.core.fidelities import Fidelities
 from po_nas.core.settings import flat
 from po_nas.errors import RunDirectoryError
-from po_nas.reports.architecture_svg import cells, draw_graph
+from po_nas.reports.architectures import best_architectures, changes_text, incumbent_changes
 from po_nas.reports.figures import draw_regret, draw_trust, save_figure
 from po_nas.reports.front import draw_front, hypervolume_text
-from po_nas.reports.run import RunData, TrialData, load_run
+from po_nas.reports.run import RunData, TrialData, evaluations_text, load_run
 from po_nas.runtime.escaping import html_text, without_formulas
 from po_nas.runtime.trusted_plugins import Trust
 
 __all__ = ["STYLE", "ReportPaths", "make_report", "render_page"]
+
+_SHORTEST_S = 0.01
+"""Seconds of an evaluation from which on they are shown."""
 
 STYLE = """
 :root{color-scheme:light;--line:#d9dde3;--soft:#f4f6f8;--ink:#1b2733;--dim:#5b6875}
@@ -42,14 +44,21 @@ p{margin:.4rem 0}.dim{color:var(--dim)}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.32rem .7rem .32rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600}
-.trials td:nth-child(-n+3){white-space:nowrap}
+.trials td:not(:last-child),.improvements td:nth-child(-n+4){white-space:nowrap}
+.trials td:nth-child(2){white-space:normal}
+.improvements th:not(:last-child){white-space:nowrap}
+.failures td:first-child{min-width:14rem}
+h3{font-size:1rem;margin:1.4rem 0 .3rem}
+.choices thead th{vertical-align:bottom;min-width:9rem}.choices th[scope=row]{width:auto}
 th[scope=row]{width:34%}td{overflow-wrap:anywhere}
 tr.best td{background:#fff4e5}
 code{font:.86rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace;word-break:break-all}
 details summary{cursor:pointer;margin:.6rem 0}
 @media(max-width:40rem){
-.trials tr{display:grid;grid-template-columns:2.6rem 1fr 1fr;border-bottom:1px solid var(--line)}
-.trials th,.trials td{border:0}.trials td:nth-child(-n+3){white-space:normal}
+.trials tr{display:grid;grid-template-columns:2rem repeat(var(--columns),minmax(0,1fr)) minmax(0,1.3fr);
+border-bottom:1px solid var(--line)}
+.trials th,.trials td{padding-right:.3rem}.trials th{font-size:.74rem}
+.trials th,.trials td{border:0}.trials td:not(:last-child){white-space:normal}
 .trials td:last-child,.trials th:last-child{grid-column:1/-1;padding-top:0}
 tr.best{background:#fff4e5}
 }
@@ -66,9 +75,12 @@ def render_page(run: RunData) -> str:
     sections = [_cards(run, best), *_front(run)]
     sections.append(_section("Search", f'<div class="plot wide" tabindex="0">{_plot(run)}</div>'))
     if best is not None:
-        sections.append(_section("Architecture found", _architecture(run, best)))
+        sections.append(_section("Best architectures", best_architectures(run)))
+        sections.append(_section("How the incumbent improved", _improvements(run)))
     if (trust := run.trust()) is not None:
         sections.append(_section("Proxies it trusted", _trust(trust)))
+    if failures := run.failures():
+        sections.append(_section("Failed evaluations", _failures(run, failures)))
     sections += [
         _section("Trials", _trials(run, best)),
         _section("Protocol", _pairs({key.replace("_", " "): value for key, value in flat(run.protocol).items()})),
@@ -121,9 +133,12 @@ def _cards(run: RunData, best: TrialData | None) -> str:
         cards.append(("evaluations at full fidelity", str(sum(t.fidelity is None for t in told))))
     cost = sum(t.cost_s or 0.0 for t in told)
     if cost:
-        cards.append(("recorded cost of the evaluations", _number(cost, "s", 0)))
+        cards.append(("cost of the evaluations", _number(cost, "s", 0 if cost >= 100 else 1)))
     if summary:
-        cards.append(("spent outside the objective", _number(summary["overhead_s"], "s", 1)))
+        cards += [
+            ("waited in all", _number(summary["wall_s"], "s", 1)),
+            ("of which outside the objective", _number(summary["overhead_s"], "s", 1)),
+        ]
     scored = run.scored
     if scored.computed + scored.kept:
         cards += [
@@ -165,12 +180,13 @@ def _front(run: RunData) -> list[str]:
     if not front:
         return []
     plot = _svg(lambda: draw_front(run), "the front found and the true one, and the hypervolume over evaluations")
-    header = ("index", "#", *(f"{m.label}, {'max' if m.maximize else 'min'}" for m in objectives), "architecture")
+    named = (f"{m.label}, {'max' if m.maximize else 'min'}" for m in objectives)
+    header = ("front", "evaluation", *named, "architecture")
     rows = []
-    for index, t in enumerate(front):
+    for index, t in enumerate(front, 1):
         cells = "".join(f"<td>{t.metrics[m.name]:.5g}</td>" for m in objectives)
         rows.append(
-            f"<tr><td>{index}</td><td>{t.number}</td>{cells}<td><code>{html_text(t.architecture)}</code></td></tr>"
+            f"<tr><td>{index}</td><td>{t.evaluation}</td>{cells}<td><code>{html_text(t.architecture)}</code></td></tr>"
         )
     head = "".join(f"<th scope='col'>{html_text(title)}</th>" for title in header)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -215,51 +231,85 @@ def _svg(draw: Callable[[], Figure], label: str) -> str:
     return re.sub("<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
-def _architecture(run: RunData, best: TrialData) -> str:
-    from po_nas import spaces
+def _improvements(run: RunData) -> str:
+    """Each incumbent, its gain, and what is different from the one before."""
+    rows = []
+    for trial, gain, told in incumbent_changes(run):
+        said = "the choices are not known" if told is None else changes_text(told)
+        said = "the first" if gain is None else said
+        values = (f"{trial.validation:.4f}", "" if gain is None else f"{gain:.4g}", trial.origin, said)
+        rows.append((f"{trial.evaluation}", *values))
+    header = ("#", "validation", "better by", "origin", "changed from the incumbent before")
+    return _table(header, rows, "trials improvements", numbers=2)
 
-    origin = f"<p class='dim'>trial {best.number}, {html_text(best.origin)}</p>"
-    text = f"<p><code>{html_text(best.architecture)}</code></p>{origin}"
-    name = run.protocol.get("space")
-    if name not in spaces.registry:
-        return text
-    space = spaces.get(str(name))
-    graph = space.operation_graph(space.from_string(best.architecture))
-    for name, cell in cells(graph):
-        title = f"the {name} cell as a graph" if name else "the architecture as a graph"
-        heading = f"<p class='dim'>{html_text(name)} cell</p>" if name else ""
-        text += f'{heading}<div class="wide" tabindex="0">{draw_graph(cell, title, space.operations)}</div>'
-    return text
+
+def _failures(run: RunData, failures: Mapping[str, Sequence[int]]) -> str:
+    """Each reason, which evaluations failed for it, and where the first traceback is."""
+    rows = []
+    for reason, evaluations in failures.items():
+        path = run.traceback(evaluations)
+        numbers = evaluations_text(evaluations).partition(" ")[2]
+        rows.append(
+            (reason, str(len(evaluations)), numbers, "" if path is None else f"{path.relative_to(run.directory)}")
+        )
+    return _table(("reason", "times", "evaluations", "traceback in the run directory"), rows, "failures")
 
 
 def _trials(run: RunData, best: TrialData | None) -> str:
-    header = ("#", "validation", *(("fidelity",) if run.fidelities else ()), "origin", "architecture")
     full = (t for t in run.told if t.validation is not None and t.fidelity is None)
     ranked = sorted(full, key=lambda t: t.validation or 0.0, reverse=run.maximize)
-    top = _trial_table(header, ranked[:10], best, run.fidelities)
-    everything = _trial_table(header, run.trials, best, run.fidelities)
+    pending = [t for t in run.trials if not t.finished]
+    top = _trial_table(run, ranked[:10], best)
+    everything = _trial_table(run, [*run.told, *pending], best)
     which = "The ten best full evaluations" if run.fidelities else "The ten best"
     best_ten = f'<p class="dim">{which} by validation.</p>{top}' if ranked else "<p>None has succeeded.</p>"
-    title = f"All {len(run.trials)} trials in the order of asking"
-    return f"{best_ten}<details><summary>{title}</summary>{everything}</details>"
+    title = f"All {len(run.trials)} trials, evaluations in the order of completion"
+    note = "Seconds: what an evaluation cost, recorded or measured." if _timed(run) else ""
+    return f'{best_ten}<p class="dim">{note}</p><details><summary>{title}</summary>{everything}</details>'
 
 
-def _trial_table(
-    header: Sequence[str], trials: Iterable[TrialData], best: TrialData | None, fidelities: Fidelities
-) -> str:
-    rows = []
-    for t in trials:
+def _timed(run: RunData) -> bool:
+    """Whether the seconds of evaluations say anything: a table without costs is asked in no time."""
+    return any((t.seconds or 0.0) >= _SHORTEST_S for t in run.told)
+
+
+def _trial_table(run: RunData, trials: Iterable[TrialData], best: TrialData | None) -> str:
+    timed, tested = _timed(run), any(t.test is not None for t in run.told)
+    header = (
+        *("#", "validation"),
+        *([run.report_label] if tested else ()),
+        *(["seconds"] if timed else ()),
+        *(["fidelity"] if run.fidelities else ()),
+    )
+    rows, marked = [], None
+    for row, t in enumerate(trials):
         value = f"{t.validation:.4f}" if t.validation is not None else (t.reason or "pending")
-        at = f"<td>{html_text(fidelities.text(t.fidelity))}</td>" if fidelities else ""
-        mark = ' class="best"' if best is not None and t.number == best.number else ""
-        rows.append(
-            f"<tr{mark}><td>{t.number}</td><td>{html_text(value)}</td>{at}<td>{html_text(t.origin)}</td>"
-            f"<td><code>{html_text(t.architecture)}</code></td></tr>"
+        tests = ["" if t.test is None else f"{t.test:.4f}"] if tested else []
+        seconds = ["" if t.seconds is None else f"{t.seconds:,.2f}"] if timed else []
+        at = [run.fidelities.text(t.fidelity)] if run.fidelities else []
+        rows.append((str(t.evaluation or "–"), value, *tests, *seconds, *at, t.origin, t.architecture))
+        if best is not None and t.number == best.number:
+            marked = row
+    return _table((*header, "origin", "architecture"), rows, "trials", marked, len(header) - 1)
+
+
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], kind: str, marked: int | None = None, numbers: int = 0
+) -> str:
+    """Rows under a header, one of them marked; architectures are set as code, `numbers` columns are narrow."""
+    head = "".join(f"<th scope='col'>{html_text(title)}</th>" for title in header)
+    lines = []
+    for place, row in enumerate(rows):
+        cells = "".join(
+            f"<td><code>{html_text(text)}</code></td>" if title == "architecture" else f"<td>{html_text(text)}</td>"
+            for title, text in zip(header, row, strict=True)
         )
-    head = "".join(f"<th scope='col'>{html_text(h)}</th>" for h in header)
-    body = "".join(rows)
+        mark = ' class="best"' if place == marked else ""
+        lines.append(f"<tr{mark}>{cells}</tr>")
+    body = "".join(lines)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide trials" tabindex="0">{table}</div>'
+    style = f' style="--columns:{numbers}"' if numbers else ""
+    return f'<div class="wide {kind}" tabindex="0"{style}>{table}</div>'
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

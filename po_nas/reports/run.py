@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from po_nas import benchmarks, methods
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals
 from po_nas.errors import RunDirectoryError, described
@@ -21,11 +21,22 @@ from po_nas.evolution.front import front_of, hypervolume
 from po_nas.runtime.front import FrontMeasure
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.loop import scored_of
-from po_nas.runtime.run_directory import read_explanation, read_record, read_summary
+from po_nas.runtime.run_directory import (
+    Record,
+    Resumption,
+    read_explanation,
+    read_record,
+    read_report_values,
+    read_summary,
+    traceback_file,
+)
 from po_nas.runtime.scoring import Scored
 from po_nas.runtime.trusted_plugins import Trust, load_named
 
-__all__ = ["RunData", "TrialData", "load_run"]
+__all__ = ["RunData", "TrialData", "evaluations_text", "load_run", "read_run", "way_on"]
+
+_NUMBERS = 5
+"""Evaluations that are named where there are many."""
 
 
 class _TrustRow(BaseModel):
@@ -69,8 +80,10 @@ class _Trust(BaseModel):
 class TrialData:
     """One trial: what was asked, and what came of it (None while pending).
 
-    `reason` is set for a failure; `completed` counts completions in the order of the journal. `feasible` is False where
-    a limit is broken. `fidelity` is None for a full evaluation; `share` is what the trial counts of one.
+    `number` is the index in the journal, from 0 in the order of asking. What readers see is `evaluation`, which counts
+    from 1 in the order of completion, as figures do. `reason` is set for a failure. `test` is the report metric, where
+    it is known. `feasible` is False where a limit is broken. `fidelity` is None for a full evaluation; `share` is what
+    the trial counts of one.
     """
 
     number: int
@@ -82,7 +95,9 @@ class TrialData:
     clock_s: float | None = None
     elapsed_s: float | None = None
     reason: str | None = None
-    completed: int | None = None
+    objective_s: float | None = None
+    evaluation: int | None = None
+    test: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     feasible: bool = True
     fidelity: float | None = None
@@ -97,6 +112,11 @@ class TrialData:
     def finished(self) -> bool:
         """Whether an outcome is on record."""
         return self.cost_s is not None
+
+    @property
+    def seconds(self) -> float | None:
+        """What the evaluation cost: recorded or measured by the objective, else real seconds; None while pending."""
+        return self.cost_s or self.objective_s
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,8 @@ class RunData:
     """Objectives and limits, and the true front where it is known."""
     fidelities: Fidelities = field(default_factory=Fidelities)
     """Those that the method may use; none where all evaluations are full ones."""
+    resume: Resumption | None = None
+    """How the run can be resumed, where its record says it."""
 
     def trust(self) -> Mapping[str, Any] | None:
         """The weights of proxies that the method came to, None where it has none or they are damaged."""
@@ -128,7 +150,7 @@ class RunData:
     @property
     def told(self) -> list[TrialData]:
         """Finished trials in the order of their completion."""
-        return sorted((t for t in self.trials if t.finished), key=lambda t: (t.completed or 0, t.number))
+        return sorted((t for t in self.trials if t.finished), key=lambda t: t.evaluation or 0)
 
     @property
     def maximize(self) -> bool:
@@ -186,9 +208,18 @@ class RunData:
         """Full evaluations that are spent after each finished trial, in the order of completion."""
         return list(accumulate(trial.share for trial in self.told))
 
-    def failures(self) -> list[tuple[str, int]]:
-        """Reasons of failed evaluations and how many failed for each, the most frequent first."""
-        return Counter(trial.reason for trial in self.told if trial.reason is not None).most_common()
+    def failures(self) -> dict[str, list[int]]:
+        """The evaluations that failed, by the reason, the most frequent first."""
+        found: dict[str, list[int]] = {}
+        for trial in self.told:
+            if trial.reason is not None and trial.evaluation is not None:
+                found.setdefault(trial.reason, []).append(trial.evaluation)
+        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+    def traceback(self, evaluations: Iterable[int]) -> Path | None:
+        """The file with the traceback of the first of these evaluations that left one."""
+        paths = (self.directory / traceback_file(evaluation) for evaluation in evaluations)
+        return next((path for path in paths if path.is_file()), None)
 
     def regret(self, validation: float | None) -> float | None:
         """Simple regret against the optimum of the task; None where either is unknown."""
@@ -202,8 +233,7 @@ class RunData:
 
         None without a success.
         """
-        best = self.incumbent()
-        trial = best if trial is None else trial
+        trial = self.incumbent() if trial is None else trial
         if trial is None:
             return None
         from po_nas import spaces
@@ -217,9 +247,9 @@ class RunData:
             "benchmark": self.config["benchmark"],
             "method": self.config["method"]["name"],
             "seed": self.config["seed"],
-            "trial": trial.number,
+            "evaluation": trial.evaluation,
             "validation": trial.validation,
-            "test": self._test(trial, best),
+            "test": trial.test,
             **(
                 {"objectives": {n: trial.metrics[n] for n in names}}
                 if (names := self.front_measure.goals.names)
@@ -227,15 +257,29 @@ class RunData:
             ),
         }
 
-    def _test(self, trial: TrialData, best: TrialData | None) -> float | None:
-        """The report metric of the incumbent or of a trial of the front, where it is known."""
-        if self.summary is None:
-            return None
-        if best is not None and trial.number == best.number:
-            return self.summary["test"]  # type: ignore[no-any-return]
-        return next(
-            (row.get("test") for row in self.summary.get("front", ()) if row.get("trial") == trial.number), None
-        )
+
+def evaluations_text(evaluations: Sequence[int]) -> str:
+    """The numbers of evaluations in words, the first few of many."""
+    shown = ", ".join(map(str, evaluations[:_NUMBERS]))
+    return f"evaluation{'s' if len(evaluations) > 1 else ''} {shown}{', …' if len(evaluations) > _NUMBERS else ''}"
+
+
+def way_on(run: RunData) -> str:
+    """What resumes a run: the command where the record has all that it needs, else Python."""
+    directory, said = str(run.directory), run.resume
+    named = run.config.get("objective") is not None or run.config["benchmark"] in benchmarks.registry
+    if said is None:
+        in_python = f"po_nas.resume({directory!r}, objective=…), or po_nas.Session.resume({directory!r})"
+        return f"po-nas resume {directory}" if named else in_python
+    search = said.by == "po_nas.resume"
+    if search and named and not said.arguments:
+        method = run.config["method"]["name"]
+        rest = "" if method in methods.registry else f" --plugin FILE, which registers the method {method!r}"
+        return f"po-nas resume {directory}{rest}"
+    arguments = said.arguments
+    if search and not named and "objective" not in arguments:
+        arguments = ("objective", *arguments)
+    return f"{said.by}({', '.join([repr(directory), *(f'{name}=…' for name in arguments)])})"
 
 
 def load_run(directory: Path, trust: Trust = False) -> RunData:
@@ -247,6 +291,18 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
     """
     record = read_record(directory)
     load_named(record.config.plugins, directory / "config.yaml", trust)
+    return _read(directory, record)
+
+
+def read_run(directory: Path) -> RunData:
+    """Read a run directory without running any code of its plug-ins, so that no trust is needed.
+
+    Raises as `load_run` for what is no run or damaged.
+    """
+    return _read(directory, read_record(directory))
+
+
+def _read(directory: Path, record: Record) -> RunData:
     path = directory / "journal.jsonl"
     events = read_journal(path).events if path.exists() else ()
     summary = read_summary(directory)
@@ -260,8 +316,9 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         raise RunDirectoryError(directory, f"its config.yaml cannot be read ({described(error)})") from error
     reached: dict[str, float | None] = {}
     asked: dict[int, dict[str, Any]] = {}
-    ended, scored = None, Scored()
-    for completed, event in enumerate(events):
+    tests = {} if summary is None else read_report_values(directory)
+    ended, scored, told = None, Scored(), 0
+    for event in events:
         if event["event"] == "ask":
             asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin")}
             asked[event["number"]]["ask_s"] = event.get("ask_s", 0.0)
@@ -269,18 +326,20 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
             scored += scored_of(event)
         elif event["event"] in {"tell", "fail"}:
             metrics = event.get("metrics", {})
+            told += 1
             asked[event["number"]] |= {
                 "validation": metrics.get("validation"),
                 "metrics": metrics,
                 "feasible": not metrics or front_measure.goals.feasible(metrics),
                 "reason": event.get("reason"),
                 "cost_s": event["cost_s"],
-                **{k: event.get(k) for k in ("clock_s", "elapsed_s")},
-                "completed": completed,
+                **{k: event.get(k) for k in ("clock_s", "elapsed_s", "objective_s")},
+                "evaluation": told,
+                "test": tests.get(told, metrics.get("test")),
             }
         elif event["event"] == "end":
             ended = str(event["reason"])
-    return RunData(
+    run = RunData(
         directory=directory,
         config=record.config.model_dump(mode="json"),
         protocol=record.protocol,
@@ -292,7 +351,14 @@ def load_run(directory: Path, trust: Trust = False) -> RunData:
         scored=scored,
         front_measure=front_measure,
         fidelities=fidelities,
+        resume=record.resume,
     )
+    best = run.incumbent()
+    if summary is not None and best is not None and best.test is None:
+        # Version 0.1 kept the report metric of the incumbent alone.
+        known = {best.number: replace(best, test=summary.test)}
+        run = replace(run, trials=tuple(known.get(trial.number, trial) for trial in run.trials))
+    return run
 
 
 def _fidelity(

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from po_nas import benchmarks
 from po_nas.reports.front import hypervolume_text
-from po_nas.reports.run import RunData
+from po_nas.reports.run import RunData, evaluations_text, way_on
 from po_nas.runtime.escaping import terminal_text
+from po_nas.runtime.run_directory import running
 from po_nas.runtime.scoring import Scored
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def print_result(result: Result, run: RunData) -> None:
     console.print(Text(terminal_text(result.incumbent or none), style="bold"), soft_wrap=True)
     console.print(table)
     _print_front(console, run)
-    _say(console, f"{label}: {run.protocol.get('report', 'unknown')}")
+    if "report" in run.protocol:
+        _say(console, f"{label}: {run.protocol['report']}")
+    elif result.test is not None:
+        _say(console, f"{label}: told by the evaluations")
     if run.scored.computed + run.scored.kept:
         _say(console, _scoring(run.scored))
     cost = f"{result.cost_s:,.0f} s of recorded cost" if result.cost_s else "no recorded cost"
@@ -79,13 +82,19 @@ def print_status(run: RunData) -> None:
         regret = run.regret(best.validation)
         _say(
             console,
-            f"best {_number(best.validation, run.unit)} in evaluation {told.index(best) + 1}"
+            f"best {_number(best.validation, run.unit)} in evaluation {best.evaluation}"
+            + ("" if best.test is None else f", {run.report_label} {_number(best.test, run.unit)}")
             + ("" if regret is None else f", regret {_number(regret, run.unit)}"),
         )
         _say(console, best.architecture)
     _print_front(console, run)
     _say_failures(console, run)
-    _say(console, f"ended: {run.ended}" if run.ended else f"not finished; go on with: {_way_on(run)}")
+    if run.ended:
+        _say(console, f"ended: {run.ended}")
+    elif (holder := running(run.directory)) is not None:
+        _say(console, f"running: {holder}; if it stops, go on with: {way_on(run)}")
+    else:
+        _say(console, f"not finished; go on with: {way_on(run)}")
 
 
 def _print_front(console: Console, run: RunData) -> None:
@@ -98,11 +107,11 @@ def _print_front(console: Console, run: RunData) -> None:
     if not front:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("front", "trial", *(f"{m.label}, {'max' if m.maximize else 'min'}" for m in goals.objectives)):
+    for title in ("front", "evaluation", *(f"{m.label}, {'max' if m.maximize else 'min'}" for m in goals.objectives)):
         table.add_column(terminal_text(title), justify="right")
-    for index, trial in enumerate(front):
+    for index, trial in enumerate(front, 1):
         values = [f"{trial.metrics[name]:.5g}" for name in goals.names]
-        table.add_row(str(index), str(trial.number), *values)
+        table.add_row(str(index), str(trial.evaluation), *values)
     console.print(table)
     _say(console, hypervolume_text(run))
     _say(console, f"one of them as a file: po-nas export {run.directory} --index N, or --prefer {goals.names[1]}")
@@ -124,23 +133,19 @@ def _by_fidelity(run: RunData) -> str:
     return ", ".join(f"{counts[v]} at {run.fidelities.text(v)}" for v in (*lower, None) if counts[v]) or "none yet"
 
 
-def _way_on(run: RunData) -> str:
-    """What resumes a run: the command, where the record says what evaluates, else Python."""
-    in_python = f"po_nas.resume({str(run.directory)!r}, objective=…), or po_nas.Session.resume({str(run.directory)!r})"
-    named = run.config.get("objective") is not None or run.config["benchmark"] in benchmarks.registry
-    return f"po-nas resume {run.directory}" if named else in_python
-
-
 def _say_failures(console: Console, run: RunData) -> None:
     """Say why evaluations failed, and where their tracebacks are."""
-    reasons = run.failures()
-    for reason, count in reasons[:_REASONS]:
-        _say(console, f"failed {count} times: {reason}" if count > 1 else f"failed once: {reason}")
-    rest = sum(count for _, count in reasons[_REASONS:])
+    reasons = list(run.failures().items())
+    for reason, evaluations in reasons[:_REASONS]:
+        count = len(evaluations)
+        _say(
+            console, f"failed {'once' if count == 1 else f'{count} times'}: {reason} ({evaluations_text(evaluations)})"
+        )
+        if (path := run.traceback(evaluations)) is not None:
+            _say(console, f"    traceback: {path}")
+    rest = sum(len(evaluations) for _, evaluations in reasons[_REASONS:])
     if rest:
         _say(console, f"failed {rest} times for other reasons")
-    if reasons and any((run.directory / "artifacts").glob("trial-*/error.txt")):
-        _say(console, f"tracebacks: {run.directory / 'artifacts'}/trial-*/error.txt")
 
 
 def _scoring(scored: Scored) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from po_nas.runtime.own_space import (
     check_same_training,
     check_unchanged,
     evaluations_folder,
+    is_recorded,
     metric_of_run,
     recorded_space,
     refuse_fidelities,
@@ -98,6 +100,8 @@ def search(
 ) -> Result:
     """Run a budgeted search and write it to the directory `out`.
 
+    `po_nas.search`, which is this one, also writes a figure and a page to ``report/`` in it, at the end.
+
     Args:
         benchmark: A registered name, or an `Objective` of your own.
         space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered
@@ -141,12 +145,12 @@ def search(
         ConfigError: Before anything is spent, when an argument cannot be used.
         RunDirectoryError: When `out` holds a run already.
     """
-    path = Path(out).absolute()
+    started, path = time.perf_counter(), Path(out).absolute()
     said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
-    given = _given(
-        benchmark, space, objective, Metric(metric, "", maximize if said is None else said == "max"), path, fidelities
-    )
-    if example_inputs is not None:
+    goal = Metric(metric, "", maximize if said is None else said == "max")
+    given = _given(benchmark, space, objective, goal, path, fidelities)
+    inputs = example_inputs is not None
+    if inputs:
         if isinstance(given, str):
             raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")
         given = with_example_inputs(given, example_inputs, _network_of(given))
@@ -170,7 +174,16 @@ def search(
     own = None if isinstance(given, str) else given
     with _shown(progress, path) as shown:
         told = (*callbacks, *shown)
-        return run_search(config, path, callbacks=told, objective=own, kind=kind, known_metrics=known_metrics)
+        return run_search(
+            config,
+            path,
+            callbacks=told,
+            objective=own,
+            kind=kind,
+            known_metrics=known_metrics,
+            given={"space": space is not None and not is_recorded(space_of(space)), "example_inputs": inputs},
+            started=started,
+        )
 
 
 @contextmanager
@@ -271,16 +284,26 @@ def run_search(
     objective: Objective | None = None,
     kind: type[Searcher] | None = None,
     known_metrics: KnownFunctions | None = None,
+    given: Mapping[str, bool] | None = None,
+    started: float | None = None,
 ) -> Result:
     """Run a search from a checked configuration; `objective` and `kind` in place of what has no registered name.
 
-    `known_metrics` are those of `search`.
+    `known_metrics` are those of `search`. `given` says whether other arguments that are not in the record were given,
+    which `resume` will need. The seconds of the run count from `started`, by `time.perf_counter`; default: now.
     """
+    started = time.perf_counter() if started is None else started
     # Whatever an objective does to the working directory, this is where the run is.
     out = out.absolute()
     _refuse_used(out)
     load_chosen(config.plugins)
     check_options(config, kind)
+    needed = {
+        "objective": objective is not None,
+        **(given or {}),
+        "known_metrics": bool(known_metrics),
+        "method": kind is not None and methods.name_of(kind) is None,
+    }
     named, objective = objective is None and not known_metrics, make_objective(config, out, objective, known_metrics)
     config = config.model_copy(update={"space": recorded_space(objective, config.space)})
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
@@ -294,8 +317,8 @@ def run_search(
             _refuse_used(out)  # another process may have come first
             if earlier:
                 directory.write_warm_start(to_json(earlier))
-            write_start(directory, config, objective, searcher)
-            return _run(config, directory, objective, searcher, executor, callbacks)
+            write_start(directory, config, objective, searcher, "po_nas.resume", needed)
+            return _run(config, directory, objective, searcher, executor, callbacks, started)
     finally:
         executor.close()
 
@@ -311,6 +334,7 @@ def resume(
     method: type[Searcher] | Searcher | None = None,
     trust: Trust = False,
     progress: bool | None = None,
+    started: float | None = None,
 ) -> Result:
     """Go on with an interrupted run; a finished one is returned as it is.
 
@@ -327,10 +351,12 @@ def resume(
         trust: Loads the plug-ins that the run names although they are not known here; otherwise that is an
             `UntrustedPluginError`. Plug-ins of a search that this user started are known, until they are edited.
         progress: As for `search`.
+        started: When the caller began, by `time.perf_counter`: the seconds of the run count from there; default: now.
 
     Raises:
         SpaceChangedError: When the space is no longer the one of the record.
     """
+    started = time.perf_counter() if started is None else started
     path = Path(out).absolute()
     record = read_record(path)
     check_searched(path, record)
@@ -363,7 +389,7 @@ def resume(
     searcher = make_searcher(config, objective, earlier, kind=kind)
     try:
         with RunDirectory(path) as directory, _shown(progress, path) as shown:
-            return _run(config, directory, objective, searcher, executor, (*callbacks, *shown))
+            return _run(config, directory, objective, searcher, executor, (*callbacks, *shown), started)
     finally:
         executor.close()
 
@@ -375,12 +401,15 @@ def _run(
     searcher: Searcher,
     executor: Executor,
     callbacks: Sequence[Callback],
+    started: float,
 ) -> Result:
     with Journal(directory.journal) as journal:
         events = journal.contents.events
         ledger = Ledger(config.budget)
         save = directory.save_details
-        loop = Loop(objective, searcher, executor, ledger, journal, callbacks, save, stop_on_failures=True)
+        loop = Loop(
+            objective, searcher, executor, ledger, journal, callbacks, save, stop_on_failures=True, started=started
+        )
         loop.replay(events)
         if events and events[-1]["event"] == "end":
             summary = read_summary(directory.path)

@@ -71,7 +71,7 @@ class Callback:
 
 
 class ScalarCallback(Callback):
-    """Hands the numbers of each trial that are known to `log`; the step is the trial's number."""
+    """Hands the numbers of each trial that are known to `log`; steps are completed evaluations, counted from 1."""
 
     def log(self, values: Mapping[str, float], step: int, elapsed_s: float) -> None:
         """Write numbers by name; real seconds since the start are given too."""
@@ -91,4 +91,4 @@ class ScalarCallback(Callback):
             else progress.full_evaluations,
         }
         known = {name: value for name, value in values.items() if value is not None}
-        self.log(known, trial.number, progress.elapsed_s)
+        self.log(known, progress.evaluations, progress.elapsed_s)

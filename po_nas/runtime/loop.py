@@ -37,8 +37,9 @@ _FAILED_FIRST = 3
 class Loop:
     """One run of a search; `replay` what the journal holds, then `run` what is left of the budget.
 
-    `save_details` is called with (trial number, traceback) when an evaluation failed with one. With `stop_on_failures`
-    a run ends early that begins with evaluations that fail for the same reason.
+    `save_details` is called with (number, traceback) when an evaluation failed with one; evaluations are counted from 1
+    in the order of completion. With `stop_on_failures` a run ends early that begins with evaluations that fail for the
+    same reason. `started` is when the caller began to set up the run, by `time.perf_counter`; default: now.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Loop:
         save_details: Callable[[int, str], None] = lambda number, text: None,
         *,
         stop_on_failures: bool = False,
+        started: float | None = None,
     ) -> None:
         self.objective, self.searcher, self.executor = objective, searcher, executor
         self.ledger, self.journal, self.callbacks = ledger, journal, callbacks
@@ -62,7 +64,8 @@ class Loop:
         self.told: list[tuple[Trial, Outcome]] = []
         """Finished trials, full evaluations alone, in the order of completion."""
         self._elapsed_before = 0.0
-        self._started = time.perf_counter()
+        self._began = time.perf_counter()
+        self._started = self._began if started is None else started
         self._session_told = 0
         self._session_told_full = 0.0
         self._failures: dict[str, str] = {}
@@ -76,6 +79,11 @@ class Loop:
     def elapsed_s(self) -> float:
         """Real seconds of this run, earlier sessions included."""
         return self._elapsed_before + time.perf_counter() - self._started
+
+    @property
+    def searched_s(self) -> float:
+        """What of `elapsed_s` counts against a budget of seconds: all but the set-up of this session."""
+        return self.elapsed_s - (self._began - self._started)
 
     @property
     def scored(self) -> Scored:
@@ -188,10 +196,10 @@ class Loop:
 
     def ask(self, wanted: int) -> tuple[list[Trial], str | None]:
         """Up to `wanted` new trials, which are on disk; or none, and the reason why there are no more."""
-        spent = self.ledger.exhausted(self.elapsed_s)
+        spent = self.ledger.exhausted(self.searched_s)
         if spent:
             return [], f"budget spent: {spent}"
-        room = self.ledger.room(self.elapsed_s)
+        room = self.ledger.room(self.searched_s)
         asked_at = time.perf_counter()
         try:
             trials = self.searcher.ask(wanted, room)
@@ -277,7 +285,7 @@ class Loop:
         if attempt > 1:
             event["attempts"] = attempt
         if details is not None:
-            self.save_details(trial.number, details)
+            self.save_details(self.ledger.told + 1, details)
         if outcome.failure is not None and details is not None:
             # The end of a traceback says most. A lone surrogate, which no file takes, is spelt out.
             event["traceback"] = details[-_TRACEBACK:].encode("utf-8", "backslashreplace").decode("utf-8")
@@ -314,8 +322,8 @@ class Loop:
         if task.kind != EVALUATE:
             _log.warning("%s lost its worker, which %s; it is tried again", task.name, lost.reason)
             return
-        number = task.payload["number"]
-        _log.warning("trial %d lost its worker, which %s; it is tried again", number, lost.reason)
+        number, architecture = task.payload["number"], task.payload["architecture"]
+        _log.warning("the evaluation of %s lost its worker, which %s; it is tried again", architecture, lost.reason)
         event = {"event": "retry", "number": number, "attempt": task.attempt, "reason": lost.reason}
         self.journal.append([{**event, "clock_s": lost.clock_s, "elapsed_s": round(self.elapsed_s, 6)}])
 
@@ -327,8 +335,9 @@ class Loop:
         limit = self.ledger.budget.max_evaluations
         eta = None
         if limit is not None and self._session_told_full:
-            # What comes back with every trial is expected again, the long scoring of the candidates is not.
-            spent = time.perf_counter() - self._started - self._longest_scoring_s
+            # What comes back with every trial is expected again; the long scoring of the candidates is not, nor is the
+            # set-up.
+            spent = time.perf_counter() - self._began - self._longest_scoring_s
             eta = max(0.0, spent) / self._session_told_full * max(0.0, limit - self.ledger.told_full)
         front = volume = None
         if self.front_measure.goals.several:

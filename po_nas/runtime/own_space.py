@@ -29,6 +29,7 @@ __all__ = [
     "check_unchanged",
     "evaluations_folder",
     "function_of_plugins",
+    "is_recorded",
     "metric_of_run",
     "own_objective",
     "recorded_space",
@@ -118,6 +119,14 @@ def recorded_space(objective: Objective, given: object = None) -> dict[str, Any]
         return None
     network = given.get("network") if isinstance(given, Mapping) else None
     return space.declaration() | ({"network": network} if network is not None else {})
+
+
+def is_recorded(space: Space) -> bool:
+    """Whether a run directory is enough to have the space again: it has a registered name, or is all in the record."""
+    declared = declared_space(space)
+    if declared is None:
+        return space.name in spaces.registry
+    return not declared.has_network and not any(isinstance(c.to_json(), Mapping) for c in declared.constraints)
 
 
 def check_unchanged(config: SearchConfig, objective: Objective) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,11 +16,12 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+import psutil
 import yaml
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from po_nas.core.settings import read_yaml, validated
 from po_nas.errors import ConfigError, RunDirectoryError, RunLockedError
@@ -31,15 +33,19 @@ __all__ = [
     "IMPORTED",
     "Record",
     "Result",
+    "Resumption",
     "RunDirectory",
     "check_searched",
     "holds_run",
     "read_config",
     "read_explanation",
     "read_record",
+    "read_report_values",
     "read_summary",
     "read_warm_start",
     "repair",
+    "running",
+    "traceback_file",
     "versions",
 ]
 
@@ -48,8 +54,12 @@ _log = logging.getLogger(__name__)
 IMPORTED = "imported"
 """The method of a run whose evaluations were made elsewhere, and the entry of its protocol that says so."""
 _EXPLANATION = Path("artifacts") / "explanation.json"
+_REPORT_VALUES = Path("artifacts") / "report_values.json"
 _WARM_START = Path("artifacts") / "warm_start.json"
 _LEFT_OUT = Path("artifacts") / "left_out.jsonl"
+_HOLDER = re.compile(r"process (?P<pid>\d+) on (?P<host>\S+) since (?P<since>\S+)")
+_CLOCK_S = 60.0
+"""How far the time at which a process began may be off, where the clock of the machine was set meanwhile."""
 _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy")
 
 
@@ -60,10 +70,11 @@ class Result:
     `incumbent` is the best architecture by validation, as a string (None when every trial failed); `test` its report
     metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
     search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
-    against the table's optima and in the metric's unit. `wall_s` are real seconds, `overhead_s` those not spent in the
-    objective (with several workers: for which each of them was idle on average), `cost_s` the objective's own seconds.
-    With several objectives the result is the `front`: the trials that no other dominates, each with ``trial`` (its
-    number), ``architecture``, ``objectives`` (values by name) and ``test``, the best by validation, which is also the
+    against the table's optima and in the metric's unit. `wall_s` are real seconds from the call on, with what it takes
+    to load tables and models; `overhead_s` those not spent in the objective (with several workers: for which each of
+    them was idle on average), `cost_s` the objective's own seconds. With several objectives the result is the `front`:
+    the trials that no other dominates, each with ``evaluation`` (its number, from 1 in the order of completion),
+    ``architecture``, ``objectives`` (values by name) and ``test``, the best by validation, which is also the
     `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the
     true front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
     `scoring_s` are the real seconds that the search waited for proxy scores, `scores_computed` of which were computed
@@ -110,6 +121,7 @@ class Result:
 
 
 _SUMMARY = TypeAdapter(Result)
+_VALUES = TypeAdapter(dict[int, Annotated[float, Field(allow_inf_nan=False)]])
 
 
 class RunDirectory:
@@ -160,11 +172,12 @@ class RunDirectory:
         optimum: Mapping[str, float | None],
         goals: Mapping[str, Any] | None = None,
         fidelities: Mapping[str, Any] | None = None,
+        resume: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the resolved configuration, the protocol, the task's optima (for reports) and the versions in use.
 
-        `goals` are the objectives and limits as reports read them, with the true front, `fidelities` those of the task
-        where the method uses them.
+        `goals` are the objectives and limits as reports read them, with the true front; `fidelities` those of the task
+        where the method uses them; `resume` is how the run can be resumed, as `Record` has it.
         """
         record = {
             "search": config.model_dump(mode="json"),
@@ -172,6 +185,7 @@ class RunDirectory:
             "optimum": dict(optimum),
             **({"goals": dict(goals)} if goals else {}),
             **({"fidelities": dict(fidelities)} if fidelities else {}),
+            **({"resume": dict(resume)} if resume else {}),
             "versions": versions(_VERSIONS),
         }
         _write(self.path / "config.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
@@ -184,6 +198,10 @@ class RunDirectory:
         """Write ``artifacts/explanation.json``: what the method has learned."""
         _write(self.path / _EXPLANATION, json.dumps(explanation, indent=1, ensure_ascii=False) + "\n")
 
+    def write_report_values(self, values: Mapping[int, float]) -> None:
+        """Write ``artifacts/report_values.json``: the report metric by the number of the evaluation, from 1."""
+        _write(self.path / _REPORT_VALUES, json.dumps({str(number): value for number, value in values.items()}) + "\n")
+
     def write_warm_start(self, text: str) -> None:
         """Write ``artifacts/warm_start.json``: what earlier runs had told when this one began."""
         _write(self.path / _WARM_START, text)
@@ -194,13 +212,18 @@ class RunDirectory:
         return self.path / _LEFT_OUT
 
     def save_details(self, number: int, text: str) -> None:
-        """Keep the traceback of a failed trial under ``artifacts/``."""
-        folder = self.path / "artifacts" / f"trial-{number:06d}"
+        """Keep the traceback of a failed evaluation under ``artifacts/``; `number` counts completed ones from 1."""
+        folder = self.path / traceback_file(number).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+            (self.path / traceback_file(number)).write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            _log.warning("%s: the traceback of trial %d was not kept (%s)", folder, number, error.strerror)
+            _log.warning("%s: the traceback of evaluation %d was not kept (%s)", folder, number, error.strerror)
+
+
+def traceback_file(number: int) -> Path:
+    """Where a run directory keeps the traceback of the evaluation of this number, counted from 1 as completed."""
+    return Path("artifacts") / f"evaluation-{number:06d}" / "error.txt"
 
 
 def holds_run(path: Path) -> bool:
@@ -251,6 +274,14 @@ def read_explanation(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def read_report_values(path: Path) -> dict[int, float]:
+    """What `write_report_values` wrote; nothing where the file is absent or damaged."""
+    try:
+        return _VALUES.validate_json((path / _REPORT_VALUES).read_bytes())
+    except (OSError, ValidationError):
+        return {}
+
+
 def read_warm_start(path: Path) -> str:
     """What `write_warm_start` wrote; `RunDirectoryError` when it is gone."""
     try:
@@ -270,10 +301,21 @@ def read_summary(path: Path) -> Result | None:
         return None
 
 
+class Resumption(BaseModel):
+    """How a run can be resumed; see `Record`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: str
+    arguments: tuple[str, ...] = ()
+
+
 class Record(BaseModel):
     """What ``config.yaml`` holds: the resolved configuration, the protocol, the task's optima, versions in use.
 
     Where there are objectives or limits, `goals` has them, and the true front; `fidelities` those that are used.
+    `resume` is how the run can be resumed: ``by`` is the function that does it in Python, ``arguments`` those that it
+    must be given besides the directory; None in runs of version 0.1.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -283,6 +325,7 @@ class Record(BaseModel):
     optimum: dict[str, float | None] = {}
     goals: dict[str, Any] = {}
     fidelities: dict[str, Any] = {}
+    resume: Resumption | None = None
     versions: dict[str, str] = {}
 
     @cached_property
@@ -314,6 +357,25 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def running(path: Path) -> str | None:
+    """Which process works on the run in `path` now, in words; None where none does.
+
+    What is said to run on another machine is taken at its word.
+    """
+    holder = _read_holder(path / ".lock.holder")
+    match = _HOLDER.fullmatch(holder)
+    if match is None:
+        return None
+    if match["host"] != socket.gethostname():
+        return holder
+    try:
+        # A process that began after the lock was taken has got the number of one that was killed.
+        since = datetime.fromisoformat(match["since"]).timestamp()
+        return holder if psutil.Process(int(match["pid"])).create_time() <= since + _CLOCK_S else None
+    except (psutil.Error, ValueError):
+        return None
 
 
 def _read_holder(path: Path) -> str:

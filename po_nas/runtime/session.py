@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
-from po_nas import benchmarks
+from po_nas import benchmarks, methods
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, Outcome
@@ -31,6 +31,7 @@ from po_nas.runtime.loop import Loop
 from po_nas.runtime.own_space import (
     SpaceLike,
     check_unchanged,
+    is_recorded,
     metric_of_run,
     recorded_space,
     refuse_fidelities,
@@ -247,12 +248,20 @@ class Session:
         callbacks: Sequence[Callback],
         known_metrics: KnownFunctions | None,
     ) -> None:
-        earlier_session = _OPEN.get(path)
+        started, earlier_session = time.perf_counter(), _OPEN.get(path)
         if earlier_session is not None:
             earlier_session.close()
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs)
         check_options(config, kind)
+        told = isinstance(objective, _Told)
+        needed = {
+            "space": told and not is_recorded(objective.space),
+            "benchmark": not told and config.benchmark not in benchmarks.registry,
+            "example_inputs": example_inputs is not None,
+            "known_metrics": bool(known_metrics),
+            "method": kind is not None and methods.name_of(kind) is None,
+        }
         objective = make_objective(config, path, objective, known_metrics)
         config = config.model_copy(update={"space": recorded_space(objective)})
         config.budget.check(objective.distinct, costs_known=objective.costs_known)
@@ -274,11 +283,18 @@ class Session:
             if not resumed:
                 if earlier:
                     self._directory.write_warm_start(to_json(earlier))
-                write_start(self._directory, config, objective, searcher)
+                write_start(self._directory, config, objective, searcher, "po_nas.Session.resume", needed)
             journal = stack.enter_context(Journal(self._directory.journal))
             self._executor = executor
             self._loop = Loop(
-                objective, searcher, executor, Ledger(config.budget), journal, callbacks, self._directory.save_details
+                objective,
+                searcher,
+                executor,
+                Ledger(config.budget),
+                journal,
+                callbacks,
+                self._directory.save_details,
+                started=started,
             )
             events = journal.contents.events
             self._loop.replay(events)
@@ -415,7 +431,7 @@ class Session:
     # -- the end --------------------------------------------------------------------------------------------------
 
     def _end_if_spent(self) -> None:
-        spent = self._loop.ledger.exhausted(self._loop.elapsed_s)
+        spent = self._loop.ledger.exhausted(self._loop.searched_s)
         if spent and not self._loop.searcher.pending:
             self._end(f"budget spent: {spent}")
 

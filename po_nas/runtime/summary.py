@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,19 @@ __all__ = ["finish", "info_of", "plain", "protocol_of", "result_of", "write_star
 _log = logging.getLogger(__name__)
 
 
-def write_start(directory: RunDirectory, config: SearchConfig, objective: Objective, searcher: Searcher) -> None:
-    """Write ``config.yaml`` of a run that begins."""
+def write_start(
+    directory: RunDirectory,
+    config: SearchConfig,
+    objective: Objective,
+    searcher: Searcher,
+    by: str,
+    given: Mapping[str, bool],
+) -> None:
+    """Write ``config.yaml`` of a run that begins.
+
+    `by` is the function that resumes it in Python. `given` says of the arguments of that function which ones were
+    given now, and therefore must be given then.
+    """
     fidelities = searcher.domain.fidelities if searcher.uses_fidelities(searcher.options) else None
     optima = {"validation": objective.optimum_validation, "test": objective.optimum_test}
     directory.write_config(
@@ -33,6 +44,7 @@ def write_start(directory: RunDirectory, config: SearchConfig, objective: Object
         plain({name: None if found is None else found[0] for name, found in optima.items()}),
         plain(front_measure_of(objective).to_json()),
         None if fidelities is None else plain(fidelities.to_json()),
+        {"by": by, "arguments": [name for name, needed in given.items() if needed]},
     )
 
 
@@ -51,9 +63,13 @@ def info_of(config: SearchConfig, path: Path, objective: Objective) -> RunInfo:
 
 def finish(config: SearchConfig, directory: RunDirectory, loop: Loop, reason: str) -> Result:
     """Write the result of a run that is over, and what its method has learned; callbacks are told."""
-    result = result_of(config, directory.path, loop, reason)
+    tests = _tests(loop)
+    result = result_of(config, directory.path, loop, reason, tests)
     if result.evaluations and result.failed == result.evaluations:
         _log.warning("every evaluation of %s failed; po-nas status says why", directory.path)
+    known = {place: value for place, value in enumerate(tests, 1) if value is not None}
+    if known:
+        directory.write_report_values(known)
     directory.write_summary(plain(result.to_dict()))
     _write_explanation(loop.searcher, directory)
     loop.notify("on_end", result.to_dict())
@@ -71,7 +87,32 @@ def _write_explanation(searcher: Searcher, directory: RunDirectory) -> None:
         _log.exception("%s cannot say what it has learned", type(searcher).__name__)
 
 
-def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Result:
+def _test_of(objective: Objective, architecture: Architecture) -> float | None:
+    """The report metric of an architecture, None where the objective has none."""
+    try:
+        value = objective.report(architecture).get("test")
+        return None if value is None or not math.isfinite(value) else float(value)
+    except Exception:
+        # The search is over and on disk; a report that fails must not take it away.
+        _log.exception("%s: no report metric for %s", objective.name, architecture)
+        return None
+
+
+def _tests(loop: Loop) -> list[float | None]:
+    """The report metric of each evaluation in the order of completion, None where there is none.
+
+    It is the objective's, or else the metric ``test`` that the evaluation itself has told.
+    """
+    found = []
+    for trial, outcome in loop.told:
+        value = None if outcome.failure is not None else _test_of(loop.objective, trial.architecture)
+        found.append(outcome.metrics.get("test") if value is None else value)
+    return found
+
+
+def result_of(
+    config: SearchConfig, path: Path, loop: Loop, reason: str, tests: Sequence[float | None] | None = None
+) -> Result:
     """What a run has found so far, with the report metric, which the search never saw.
 
     Args:
@@ -79,24 +120,16 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
         path: Its directory.
         loop: Its loop.
         reason: Why it has ended.
+        tests: The report metric of each evaluation, where it has been asked for already.
     """
-    objective, searcher, ledger = loop.objective, loop.searcher, loop.ledger
+    objective, ledger = loop.objective, loop.ledger
     progress = loop.progress()
-
-    def test_of(architecture: Architecture | None) -> float | None:
-        try:
-            value = None if architecture is None else objective.report(architecture).get("test")
-            return None if value is None or not math.isfinite(value) else float(value)
-        except Exception:
-            # The search is over and on disk; a report that fails must not take it away.
-            _log.exception("%s: no report metric for %s", objective.name, architecture)
-            return None
-
-    tests = [test_of(o.trial.architecture) for o in searcher.successes if o.trial.number >= 0]
+    tests = _tests(loop) if tests is None else tests
+    evaluations = {trial.number: place for place, (trial, _) in enumerate(loop.told, 1)}
     known = [t for t in tests if t is not None]
     best = max if objective.metric.maximize else min
     incumbent = loop.incumbent
-    test = test_of(None if incumbent is None else incumbent[0].architecture)
+    test = None if incumbent is None else tests[evaluations[incumbent[0].number] - 1]
     optimum, optimum_test = objective.optimum_validation, objective.optimum_test
     protocol = protocol_of(objective)
     regret_test = None
@@ -109,10 +142,10 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
         trials, losses = front_trials(loop.told, goals)
         front = [
             {
-                "trial": trial.number,
+                "evaluation": evaluations[trial.number],
                 "architecture": objective.space.to_string(trial.architecture),
                 "objectives": {name: outcome.metrics[name] for name in goals.names},
-                "test": test_of(trial.architecture),
+                "test": tests[evaluations[trial.number] - 1],
             }
             for trial, outcome in trials
         ]
@@ -130,7 +163,7 @@ def result_of(config: SearchConfig, path: Path, loop: Loop, reason: str) -> Resu
         test=test,
         optimum_validation=None if optimum is None else float(optimum[0]),
         optimum_test=None if optimum_test is None else float(optimum_test[0]),
-        test_of_optimum_validation=test_of(None if optimum is None else optimum[1]),
+        test_of_optimum_validation=None if optimum is None else _test_of(objective, optimum[1]),
         best_test_queried=best(known) if known else None,
         regret_validation=regret(objective, progress.incumbent_validation),
         regret_test=regret_test,

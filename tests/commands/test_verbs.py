@@ -366,7 +366,10 @@ def test_proxies():
     found = {row["name"]: row for row in rows("proxies", "list")}
     assert found["synflow"]["labels"] == "no"
     assert found["ntk"]["better"] == "lower"
+    assert max(len(row["summary"]) for row in found.values()) <= 72, "a row fills a terminal"
+    assert found["evolved_sum"]["summary"].endswith("…")
     assert "arXiv 2006.05467" in invoke("proxies", "describe", "synflow").output
+    assert len(invoke("proxies", "describe", "evolved_sum").output) > 500, "here is all of it"
     assert isinstance(refused("proxies", "describe", "sinflow"), UnknownNameError)
 
 

@@ -312,10 +312,15 @@ def test_a_search_that_only_fails_stops_at_once_and_status_says_why(tmp_path, ca
     with raised(EvaluationsFailError, "KeyError", count=3):
         search(tmp_path / "run", function, budget=4)
     run = load_run(tmp_path / "run")
-    ((reason, count),) = run.failures()
-    assert (count, "KeyError" in reason) == (3, True)
+    ((reason, evaluations),) = run.failures().items()
+    assert (evaluations, "KeyError" in reason) == ([1, 2, 3], True)
     print_status(run)
-    assert reason in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert reason in said
+    assert "evaluations 1, 2, 3" in said
+    assert str(run.traceback(evaluations)) in said
+    assert "KeyError" in run.traceback([2]).read_text()
+    assert run.traceback([4]) is None
 
 
 def test_status_of_a_function_names_the_way_on_that_works(tmp_path, capsys):

@@ -63,8 +63,8 @@ def test_the_front_of_a_table(tmp_path, method):
         row = table.row(table.space.from_string(event["architecture"]))
         assert event["metrics"] == {"validation": table.validation[row], "params": table.extras["params"][row]}
     losses = np.array([[-m["validation"], m["params"]] for m in told])
-    assert [row["trial"] for row in found.front] == front_of(losses).tolist()
-    assert [row["objectives"] for row in found.front] == [told[row["trial"]] for row in found.front]
+    assert [row["evaluation"] - 1 for row in found.front] == front_of(losses).tolist()
+    assert [row["objectives"] for row in found.front] == [told[row["evaluation"] - 1] for row in found.front]
     assert found.front[0]["architecture"] == found.incumbent
     assert 0 < found.hypervolume < found.hypervolume_true
     assert set(found.reference_point) == set(TWO)
@@ -387,11 +387,11 @@ def test_the_page_and_the_choice_of_one(tmp_path):
     front = run.front()
     assert len(front) > 2
     assert all(trial.architecture in page for trial in front)
-    assert preferred(run, 1, {}) == front[1]
+    assert preferred(run, 2, {}) == front[1], "counted from 1, as status and page do"
     assert preferred(run, None, {"params": 1.0}) == min(front, key=lambda t: t.metrics["params"])
     assert preferred(run, None, {"validation": 3.0}) == front[0]
     assert preferred(run, None, {"validation": 1.0, "params": 1.0}) in front
-    for index, weights in ((len(front), {}), (None, {"params": -1.0}), (None, {"params": 0.0})):
+    for index, weights in ((len(front) + 1, {}), (0, {}), (None, {"params": -1.0}), (None, {"params": 0.0})):
         with pytest.raises(ConfigError):
             preferred(run, index, weights)
     with raised(UnknownNameError, name="parms"):

@@ -182,7 +182,7 @@ def test_failures_are_trials(tmp_path, behaviour, named):
     assert result.validation is not None
     assert math.isfinite(result.validation)
     if behaviour == "raise":
-        kept = tmp_path / f"run/artifacts/trial-{failed[0]['number']:06d}/error.txt"
+        kept = tmp_path / f"run/artifacts/evaluation-{failed[0]['number'] + 1:06d}/error.txt"
         assert "CUDA" in kept.read_text()
 
 

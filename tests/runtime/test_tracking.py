@@ -145,7 +145,7 @@ def test_tensorboard_scalars_can_be_read_back(tmp_path):
         ("cost_s", [p.cost_s for p in seen.progress]),
     ):
         scalars = events.Scalars(f"search/{name}")
-        assert [s.step for s in scalars] == list(range(12))
+        assert [s.step for s in scalars] == list(range(1, 13))
         assert [s.value for s in scalars] == pytest.approx(values, rel=1e-6)
     assert events.Scalars("search/incumbent")[-1].value == pytest.approx(result.validation, rel=1e-6)
 
@@ -168,7 +168,7 @@ def test_mlflow_run_can_be_read_back(tmp_path, monkeypatch):
     assert run.data.params["budget.max_evaluations"] == "5"
     assert run.data.tags["incumbent"] == result.incumbent
     history = sorted(client.get_metric_history(run.info.run_id, "validation"), key=lambda m: m.step)
-    assert [m.step for m in history] == list(range(5))
+    assert [m.step for m in history] == list(range(1, 6))
     assert [m.value for m in history] == pytest.approx([t.validation for t in load_run(tmp_path / "run").told])
     assert run.data.metrics["incumbent"] == pytest.approx(result.validation)
     assert run.data.metrics["regret"] == pytest.approx(result.regret_validation)

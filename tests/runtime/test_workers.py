@@ -210,7 +210,7 @@ def test_a_worker_whose_trial_raised_is_replaced(tmp_path, folder):
     result = search(out, objective, batch=1)
     lost = victims(out)
     assert result.failed == len(lost)
-    kept = out / f"artifacts/trial-{min(lost):06d}/error.txt"
+    kept = out / f"artifacts/evaluation-{min(lost) + 1:06d}/error.txt"
     assert "device-side assert" in kept.read_text()
     used = {pid for text in lost.values() for pid in objective.tries(text)}
     assert len(used) == len(lost)
