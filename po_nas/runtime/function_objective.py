@@ -9,6 +9,7 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,8 @@ def _words(value: Any) -> str:
 
 
 def _called(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
     return str(getattr(function, "__name__", type(function).__name__))
 
 
