@@ -2,7 +2,7 @@
 # make test     the fast tests;  make test TESTS=tests/proxies   some of them
 # make test-processes   those that start Python again;  make test-slow   the slow ones
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
-# make figures  the picture in the README;   make notebooks   the notebooks of the examples, from the scripts
+# make figures  the pictures of README and tutorials;   make notebooks   the notebooks of the examples, from the scripts
 # make docs     the site, under build/site;   make docs-serve   the same, followed in a browser
 PYTHON ?= python3
 VENV   := .venv
@@ -39,6 +39,7 @@ figures: $(VENV)/.core
 	rm -rf runs/quickstart
 	$(BIN)/po-nas search configs/quickstart.yaml --out runs/quickstart
 	cp runs/quickstart/report/regret.png docs/quickstart.png
+	$(BIN)/python docs/draw_front.py
 
 notebooks: $(VENV)/.dev
 	$(BIN)/jupytext --quiet --to ipynb --update examples/*.py

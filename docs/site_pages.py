@@ -23,12 +23,16 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "examples/README.md": "examples/index.md",
     **{f"examples/{path.name}": f"examples/{path.stem}.md" for path in sorted((ROOT / "examples").glob("*.py"))},
-    **{f"examples/pictures/{p.name}": f"examples/pictures/{p.name}" for p in (ROOT / "examples").glob("pictures/*.png")},
+    **{
+        f"examples/pictures/{p.name}": f"examples/pictures/{p.name}" for p in (ROOT / "examples").glob("pictures/*.png")
+    },
 }
 """Files of the repository outside ``docs/`` that the site has, by the name that they have there."""
 
 _FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
+
+_INTERVAL = re.compile(r"(\d) ± (\d)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -52,6 +56,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     parts = _FENCED.split(markdown)
     for number in range(0, len(parts), 2):
         parts[number] = _LINK.sub(lambda found: _on_site(found, source, name), parts[number])
+        parts[number] = _INTERVAL.sub("\\1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}\\2", parts[number])
     return "".join(parts)
 
 
@@ -64,7 +69,16 @@ def _on_site(found: re.Match[str], source: str, page: str) -> str:
     if there is None:
         # A file that only the repository has.
         return text
+    if text.endswith(".md") and not picture:
+        # On a code host the name of a file says where a link leads, here the title of the page does.
+        text = _title(ROOT / target)
     return f"{picture}[{text}]({os.path.relpath(there, PurePosixPath(page).parent)}{anchor})"
+
+
+def _title(path: Path) -> str:
+    """The first heading of a page."""
+    heading = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return heading[1] if heading else path.stem
 
 
 def script_page(script: str) -> str:
@@ -108,8 +122,10 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _argument(parameter: Any) -> str:
-    name = (parameter.metavar or parameter.name.upper()) + ("…" if parameter.nargs == -1 else "")
-    return name if parameter.required or name.startswith("[") else f"[{name}]"
+    if parameter.metavar:
+        return str(parameter.metavar)
+    name = parameter.name.upper() + ("…" if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
 
 
 def _row(parameter: Any) -> str:

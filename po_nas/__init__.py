@@ -8,7 +8,7 @@ What users need is imported from here; each name is loaded on first use, so that
 * objectives: `Training`, `Objective`, `Outcome`, `Metric`, `with_computed_proxies`;
 * methods: `Searcher`, `MethodOptions`, `Proposal`;
 * tables: `Benchmark`, `BenchmarkSpec`, `Feedback`, `EnumerationRows`, `RecordedProxies`;
-* registries, which are modules: `benchmarks`, `executors`, `methods`, `networks`, `spaces`; and `errors`.
+* registries, which are modules: `benchmarks`, `data_sets`, `executors`, `methods`, `networks`, `spaces`; and `errors`.
 
 `po_nas.testing` has conformance kits for what you add. `proxies`, `losses` and `surrogates` are packages of their own.
 """
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from po_nas.spaces.base import Architecture, GraphEncoding, OperationGraph, Space
     from po_nas.spaces.categorical import CategoricalSpace
     from po_nas.spaces.declared import Categorical, Float, Int, Ordinal, declare
+    from po_nas.training import data_sets
     from po_nas.training.training import Training
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Training",
     "__version__",
     "benchmarks",
+    "data_sets",
     "declare",
     "errors",
     "executors",
@@ -86,6 +88,7 @@ __all__ = [
 
 _MODULES = {
     "benchmarks": "benchmarks",
+    "data_sets": "training.data_sets",
     "executors": "runtime.executors",
     "methods": "methods",
     "networks": "networks",

@@ -100,8 +100,8 @@ def search(
         benchmark: A registered name, or an `Objective` of your own.
         space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered
             one, or a declaration as in JSON.
-        objective: A function of the space's configurations that returns a number or a dict of numbers; what it is
-            passed, and how it reaches workers, says `po_nas.runtime.function_objective.FunctionObjective`. Or a
+        objective: A function of the space's configurations that returns a number or a dict of numbers. It is passed
+            the configuration, and by name what it takes of ``seed``, ``fidelity``, ``checkpoint`` and ``report``. Or a
             `po_nas.Training`, which trains the networks of the space on your data.
         metric: Of a function: which number of a dict is optimised; that of a number as printed.
         maximize: Of a function: whether higher is better.
