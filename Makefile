@@ -2,13 +2,14 @@
 # make test     the fast tests;  make test TESTS=tests/proxies   some of them
 # make test-processes   those that start Python again;  make test-slow   the slow ones
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
-# make figures  the picture in the README
+# make figures  the pictures of README and tutorials;   make notebooks   the notebooks of the examples, from the scripts
+# make docs     the site, under build/site;   make docs-serve   the same, followed in a browser
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: search test test-processes test-slow lint format perf figures clean
+.PHONY: search test test-processes test-slow lint format perf figures notebooks docs docs-serve clean
 
 search: $(VENV)/.core
 	$(BIN)/po-nas search configs/quickstart.yaml
@@ -38,12 +39,28 @@ figures: $(VENV)/.core
 	rm -rf runs/quickstart
 	$(BIN)/po-nas search configs/quickstart.yaml --out runs/quickstart
 	cp runs/quickstart/report/regret.png docs/quickstart.png
+	$(BIN)/python docs/draw_front.py
+
+notebooks: $(VENV)/.dev
+	$(BIN)/jupytext --quiet --to ipynb --update examples/*.py
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site is in build/site/index.html"
+
+docs-serve: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "po-nas needs Python 3.11 or newer; set PYTHON=…")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing po-nas and its dependencies into $(VENV) (once, some minutes)"
 	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	@echo "installing what the site needs (once)"
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

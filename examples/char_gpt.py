@@ -1,5 +1,10 @@
-"""A character-level GPT on eight sonnets of Shakespeare (sonnets.txt): bits per character of the last, by `gp_bo`."""
+# %% [markdown]
+# # A character-level GPT
+#
+# A GPT on eight sonnets of Shakespeare (sonnets.txt), by `gp_bo`. Lower is better: bits per character of the last
+# sonnet, which no training sees.
 
+# %%
 import math
 from functools import partial
 from pathlib import Path
@@ -11,6 +16,10 @@ from torch.nn.functional import cross_entropy
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal
 
+# %% [markdown]
+# The choices, and the text.
+
+# %%
 space = po_nas.declare(
     "gpt",
     context=Ordinal([16, 32, 64]),
@@ -22,12 +31,17 @@ space = po_nas.declare(
     dropout=Float(0.0, 0.4),
     lr=Float(1e-3, 3e-2, log=True),
 )
-text = (Path(__file__).parent / "sonnets.txt").read_text(encoding="utf-8")
+folder = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
+text = (folder / "sonnets.txt").read_text(encoding="utf-8")
 letters = sorted(set(text))
 codes = torch.tensor([letters.index(letter) for letter in text])
 known = text.rindex("\n\n") + 2  # where the last sonnet begins
 
+# %% [markdown]
+# The network.
 
+
+# %%
 class GPT(nn.Module):
     def __init__(self, context, dim, heads, act, tied, dropout):
         super().__init__()
@@ -51,6 +65,11 @@ def build(context, dim, heads, act, tied, dropout, **rest):
     return GPT(context, dim, heads, act, tied, dropout)
 
 
+# %% [markdown]
+# What an evaluation is: so many steps of training, then the last sonnet.
+
+
+# %%
 def train(config, seed, steps):
     torch.manual_seed(seed)
     network, size = build(**config), config["context"]
@@ -64,6 +83,11 @@ def train(config, seed, steps):
     return cross_entropy(network.eval()(last[:, :-1]), last[:, 1:]) / math.log(2)
 
 
+# %% [markdown]
+# The search.
+
+
+# %%
 def main(budget=20, steps=200, method="gp_bo", out="runs/char_gpt"):
     options = {"maximize": False, "method": method, "budget": budget, "out": out}
     return po_nas.search(space=space, objective=partial(train, steps=steps), **options)
@@ -72,3 +96,9 @@ def main(budget=20, steps=200, method="gp_bo", out="runs/char_gpt"):
 if __name__ == "__main__":
     found = main()
     print(f"{found.validation:.3f} bits per character: {found.incumbent}")
+
+# %% [markdown]
+# ![validation after each evaluation](pictures/char_gpt.png)
+#
+# Each point is an evaluation, the line is the best so far. The picture is of a whole run with seed 0, made by
+# `python perf/examples.py char_gpt`.

@@ -1,5 +1,10 @@
-"""Stages of a residual network, as torchvision and timm have them, by width and depth: `gp_proxies`, bounded FLOPs."""
+# %% [markdown]
+# # Stages of a residual network
+#
+# Width and depth of the stages of a residual network, as torchvision and timm have them, by `gp_proxies`: a Gaussian
+# process over choices and proxy scores. Networks of more than 4 million FLOPs are not proposed.
 
+# %%
 from functools import partial
 
 import torch
@@ -10,6 +15,10 @@ from torch.nn.functional import cross_entropy
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal
 
+# %% [markdown]
+# The choices. `depth` is a list, one for each stage, and `kernel` a list of lists.
+
+# %%
 space = po_nas.declare(
     "stages",
     depth=Int(1, 3).each(3),
@@ -22,7 +31,11 @@ space = po_nas.declare(
 images, labels = (torch.as_tensor(part) for part in load_digits(return_X_y=True))
 images, order = images.view(-1, 1, 8, 8).float() / 16, torch.randperm(1797, generator=torch.Generator().manual_seed(0))
 
+# %% [markdown]
+# The network.
 
+
+# %%
 class Block(nn.Module):
     def __init__(self, before, width, kernel, stride, act):
         super().__init__()
@@ -47,6 +60,11 @@ def build(width, kernel, act, **rest):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10))
 
 
+# %% [markdown]
+# What an evaluation is: learn from 400 digits, so that it is not too easy, and return the accuracy on the others.
+
+
+# %%
 def train(config, seed, epochs):
     torch.manual_seed(seed)
     network, (learn, validate) = build(**config), order.split([400, 1397])  # few images, so that it is not too easy
@@ -59,6 +77,11 @@ def train(config, seed, epochs):
         return (network.eval()(images[validate]).argmax(1) == labels[validate]).double().mean()
 
 
+# %% [markdown]
+# The search.
+
+
+# %%
 def main(budget=20, epochs=6, method="gp_proxies", pool=100, out="runs/stages"):
     options = {"proxies": ["synflow", "nwot"], "constraints": {"flops": "<= 4e6"}, "budget": budget, "out": out}
     method = {"name": method, "pool": pool}
@@ -68,3 +91,9 @@ def main(budget=20, epochs=6, method="gp_proxies", pool=100, out="runs/stages"):
 if __name__ == "__main__":
     found = main()
     print(f"{found.validation:.2%} of 1397 digits are right: {found.incumbent}")
+
+# %% [markdown]
+# ![validation after each evaluation](pictures/stages.png)
+#
+# Each point is an evaluation, the line is the best so far. The picture is of a whole run with seed 0, made by
+# `python perf/examples.py stages`.

@@ -1,5 +1,10 @@
-"""A multilayer perceptron on a table (scikit-learn's breast cancer): its layers and its optimiser, by `gp_bo`."""
+# %% [markdown]
+# # A multilayer perceptron on a table
+#
+# Layers and optimiser of a multilayer perceptron for scikit-learn's breast cancer data, by `gp_bo`: a Gaussian process
+# with a kernel for each named choice. Lower is better: the log loss over five folds.
 
+# %%
 from functools import partial
 
 import torch
@@ -10,6 +15,10 @@ from torch.nn.functional import cross_entropy
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal
 
+# %% [markdown]
+# The choices. `momentum` exists with one of the optimisers alone.
+
+# %%
 space = po_nas.declare(
     "tabular",
     depth=Int(1, 3),
@@ -27,7 +36,11 @@ table, labels = (torch.as_tensor(part) for part in load_breast_cancer(return_X_y
 table = ((table - table.mean(0)) / table.std(0)).float()
 folds = torch.randperm(569, generator=torch.Generator().manual_seed(0)).chunk(5)
 
+# %% [markdown]
+# The network.
 
+
+# %%
 @space.network(example_inputs=(table[:32], labels[:32]))
 def build(width, act, norm, dropout, **rest):
     layers = []
@@ -36,6 +49,11 @@ def build(width, act, norm, dropout, **rest):
     return nn.Sequential(*layers, nn.Linear(width[-1], 2))
 
 
+# %% [markdown]
+# What an evaluation is: five trainings. A dict may be returned; `metric` says which number is optimised.
+
+
+# %%
 def train(config, seed, epochs):
     """The log loss and the accuracy over five folds."""
     torch.manual_seed(seed)
@@ -53,6 +71,11 @@ def train(config, seed, epochs):
     return {"log_loss": cross_entropy(scores, labels), "accuracy": (scores.argmax(1) == labels).double().mean()}
 
 
+# %% [markdown]
+# The search.
+
+
+# %%
 def main(budget=30, epochs=10, method="gp_bo", out="runs/tabular_mlp"):
     options = {"metric": "log_loss", "maximize": False, "method": method, "budget": budget, "out": out}
     return po_nas.search(space=space, objective=partial(train, epochs=epochs), **options)
@@ -61,3 +84,9 @@ def main(budget=30, epochs=10, method="gp_bo", out="runs/tabular_mlp"):
 if __name__ == "__main__":
     found = main()
     print(f"log loss {found.validation:.4f}: {found.incumbent}")
+
+# %% [markdown]
+# ![validation after each evaluation](pictures/tabular_mlp.png)
+#
+# Each point is an evaluation, the line is the best so far. The picture is of a whole run with seed 0, made by
+# `python perf/examples.py tabular_mlp`.

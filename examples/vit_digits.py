@@ -1,5 +1,10 @@
-"""A small vision transformer on scikit-learn's digits: `po_nas`, two training-free metrics, bounded parameters."""
+# %% [markdown]
+# # A vision transformer
+#
+# A small vision transformer on scikit-learn's digits, found by `po_nas`: Bayesian optimisation with two training-free
+# proxies, `synflow` and `nwot`, among transformers of at most 30,000 parameters.
 
+# %%
 from functools import partial
 
 import torch
@@ -10,6 +15,10 @@ from torch.nn.functional import cross_entropy
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal
 
+# %% [markdown]
+# The choices. `mlp` is a list: the hidden width of each block, in multiples of `dim`.
+
+# %%
 space = po_nas.declare(
     "vit",
     patch=Ordinal([2, 4]),
@@ -23,7 +32,11 @@ space = po_nas.declare(
 images, labels = (torch.as_tensor(part) for part in load_digits(return_X_y=True))
 images, order = images.view(-1, 1, 8, 8).float() / 16, torch.randperm(1797, generator=torch.Generator().manual_seed(0))
 
+# %% [markdown]
+# The network. `example_inputs` is the batch that proxies are computed on.
 
+
+# %%
 class Transformer(nn.Module):
     def __init__(self, patch, dim, heads, mlp, pool):
         super().__init__()
@@ -42,6 +55,11 @@ def build(patch, dim, heads, mlp, pool, **rest):
     return Transformer(patch, dim, heads, mlp, pool)
 
 
+# %% [markdown]
+# What an evaluation is: train on 1,200 digits, return the accuracy on the others.
+
+
+# %%
 def train(config, seed, epochs):
     torch.manual_seed(seed)
     network, (learn, validate) = build(**config), order.split([1200, 597])
@@ -53,6 +71,11 @@ def train(config, seed, epochs):
     return (network.eval()(images[validate]).argmax(1) == labels[validate]).double().mean()
 
 
+# %% [markdown]
+# The search. The run is written to `runs/vit_digits`; `po-nas report runs/vit_digits` makes a page of it.
+
+
+# %%
 def main(budget=20, epochs=10, method="po_nas", pool=100, out="runs/vit_digits"):
     options = {"proxies": ["synflow", "nwot"], "constraints": {"params": "<= 30000"}, "budget": budget, "out": out}
     method = {"name": method, "pool": pool}
@@ -62,3 +85,9 @@ def main(budget=20, epochs=10, method="po_nas", pool=100, out="runs/vit_digits")
 if __name__ == "__main__":
     found = main()
     print(f"{found.validation:.2%} of 597 digits are right: {found.incumbent}")
+
+# %% [markdown]
+# ![validation after each evaluation](pictures/vit_digits.png)
+#
+# Each point is an evaluation, the line is the best so far. The picture is of a whole run with seed 0, made by
+# `python perf/examples.py vit_digits`.

@@ -65,9 +65,34 @@ def register(
 ) -> Callable[[T], T]:
     """Decorate a `Loss`, or a plain function ``(pred, target) -> scalar``, to register it under `name`.
 
-    The arguments are those of `LossSpec`. A class implements `Loss.formula` and reads its hyper-parameters as
-    attributes. The keyword-only parameters of a function become hyper-parameters. Raises `DuplicateNameError` when
-    somebody else has the name.
+    A class implements `Loss.formula` and reads its hyper-parameters as attributes. The keyword-only parameters of a
+    function become hyper-parameters.
+
+    Args:
+        name: In the registry.
+        summary: One line for lists.
+        category: As in `LossSpec`, like all that follow.
+        labels: Scale of the targets: ``standardized``, ``fraction`` or ``order``.
+        head: ``calibrated``, or ``free`` where the loss does not change when a constant is added to all predictions.
+        learning_rate: Where to start with AdamW.
+        gradient_clip: Gradient norm to clip at; None: no clipping.
+        hyperparameters: Of a class; those of a function follow from its parameters.
+        reference: Title, venue, arXiv id.
+
+    Returns:
+        A decorator that returns what it decorates.
+
+    Raises:
+        DuplicateNameError: When another definition has the name.
+
+    Examples:
+        >>> import losses, torch
+        >>> @losses.register("cubic", summary="the cube of the absolute error")
+        ... def cubic(pred, target, *, weight=1.0):
+        ...     return weight * (pred - target).abs().pow(3).mean()
+        >>> losses.get("cubic", weight=2.0)(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0]))
+        tensor(8.)
+        >>> losses.registry.remove("cubic")
     """
 
     def decorator(target: T) -> T:
@@ -81,15 +106,48 @@ def register(
 
 
 def spec(name: str) -> LossSpec:
-    """What a loss is and needs, with its default hyper-parameters; `UnknownNameError` with the nearest name."""
+    """What a loss is and needs, with its default hyper-parameters.
+
+    Args:
+        name: A registered name.
+
+    Returns:
+        Its `LossSpec`.
+
+    Raises:
+        UnknownNameError: With the nearest name.
+        PoNasError: For a plug-in that was registered without a spec.
+
+    Examples:
+        >>> import losses
+        >>> losses.spec("warp").head, [h.name for h in losses.spec("hr").hyperparameters]
+        ('free', ['margin'])
+    """
     return spec_of(registry, name, LossSpec, "losses.register")
 
 
 def get(name: str, **hyperparameters: object) -> Loss:
     """The loss called `name`.
 
-    Raises `UnknownNameError` with the nearest name; a ValueError that names it for an unknown hyper-parameter or one
-    outside its range.
+    Args:
+        name: A registered name.
+        hyperparameters: By name; the others have their defaults.
+
+    Returns:
+        A function of predictions and targets (n,), both higher = better, that returns a scalar with gradient history.
+
+    Raises:
+        UnknownNameError: With the nearest name.
+        ConfigError: Which is a ValueError, for a hyper-parameter that there is not or that is out of its range.
+        PoNasError: For a plug-in that is neither a `Loss` nor a function.
+
+    Examples:
+        >>> import losses, torch
+        >>> pred = torch.tensor([0.1, 0.4, 0.3], requires_grad=True)
+        >>> loss = losses.get("hr", margin=0.5)
+        >>> loss(pred, torch.tensor([0.90, 0.93, 0.91])).backward()
+        >>> pred.grad.shape
+        torch.Size([3])
     """
     from losses.base import FunctionLoss, Loss
 

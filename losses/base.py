@@ -23,8 +23,15 @@ _PERCENT = 1.0 + 1e-6
 class Context:
     """How much data there is when a predictor is fitted.
 
-    `evaluated` is the number of architectures evaluated, `targets` (n,) are all training targets on the scale that the
-    loss's spec asks for, `budget` is the number of evaluations in all, where there is such a number.
+    Attributes:
+        evaluated: Number of architectures evaluated.
+        targets: All training targets (n,), on the scale that the loss's spec asks for; or None.
+        budget: Number of evaluations in all, where there is such a number.
+
+    Examples:
+        >>> import losses
+        >>> losses.get("piecewise").bind(losses.Context(evaluated=10, budget=100)).spec.labels
+        'order'
     """
 
     evaluated: int
@@ -56,6 +63,27 @@ class Loss(ABC):
 
     A subclass has a class attribute `spec` (the decorator `losses.register` sets it) and implements `formula`; its
     hyper-parameters are attributes.
+
+    Args:
+        hyperparameters: By name; the others have their defaults.
+
+    Attributes:
+        spec: What the loss is and needs.
+        emphasis: The hyper-parameter that moves weight to the best architectures, None where there is none.
+
+    Raises:
+        ConfigError: For a hyper-parameter that there is not or that is out of its range.
+
+    Examples:
+        >>> import losses
+        >>> class Quartic(losses.Loss):
+        ...     def formula(self, pred, target, generator):
+        ...         return self.weight * (pred - target).pow(4).mean()
+        >>> weight = losses.Hyperparameter("weight", 1.0, "factor", low=0.0)
+        >>> _ = losses.register("quartic", summary="the fourth power", hyperparameters=(weight,))(Quartic)
+        >>> losses.get("quartic", weight=0.5)
+        quartic(weight=0.5)
+        >>> losses.registry.remove("quartic")
     """
 
     spec: LossSpec

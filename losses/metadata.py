@@ -24,8 +24,22 @@ S = TypeVar("S")
 class Hyperparameter:
     """One setting of a loss.
 
-    A numeric default makes it a number within [`low`, `high`], the ends excluded where `low_open` or `high_open`;
-    `choices` are the words it may be. `optional` allows None. `unit` is the unit of a number.
+    Attributes:
+        name: As a keyword of `get`.
+        default: Its value where none is given; a numeric one makes it a number.
+        meaning: What it does, in words.
+        unit: Of a number.
+        low: The smallest value.
+        high: The largest value.
+        low_open: Whether `low` itself is excluded.
+        high_open: Whether `high` itself is excluded.
+        choices: The words it may be.
+        optional: Whether it may be None.
+
+    Examples:
+        >>> import losses
+        >>> losses.Hyperparameter("margin", 0.1, "distance of a pair", low=0.0, low_open=True).allowed
+        '> 0'
     """
 
     name: str
@@ -82,13 +96,25 @@ class Hyperparameter:
 class LossSpec:
     """What a trainer must know to train under a loss.
 
-    `labels` is the scale of the targets that it wants, always higher = better: ``standardized`` with the mean and
-    standard deviation of the training set, ``fraction`` (accuracy in [0, 1]), or ``order`` (any scale that keeps the
-    order). `head` says what the outputs mean: ``calibrated`` ones are on the scale of the labels; ``free`` ones have an
-    arbitrary offset and scale, because the loss does not change when a constant is added to all of them; standardise or
-    rank them before they are averaged with other models', plotted, or fed to a Gaussian process. `learning_rate` is
-    where to start with AdamW and `gradient_clip` the gradient norm to clip at (None: no clipping). `reference` is
-    title, venue, arXiv id.
+    Attributes:
+        name: In the registry.
+        summary: One line.
+        category: ``regression``, ``pairwise``, ``listwise``, ``weighted``, ``top-k`` or ``schedule``.
+        labels: Scale of the targets, always higher = better: ``standardized`` with the mean and standard deviation of
+            the training set, ``fraction`` (accuracy in [0, 1]), or ``order`` (any scale that keeps the order).
+        head: What the outputs mean: ``calibrated`` ones are on the scale of the labels; ``free`` ones have an arbitrary
+            offset and scale, because the loss does not change when a constant is added to all of them. Standardise or
+            rank these before they are averaged with other models', plotted, or fed to a Gaussian process.
+        learning_rate: Where to start with AdamW.
+        gradient_clip: Gradient norm to clip at; None: no clipping.
+        hyperparameters: With defaults and ranges.
+        reference: Title, venue, arXiv id.
+
+    Examples:
+        >>> import losses
+        >>> spec = losses.spec("mse")
+        >>> spec.category, spec.labels, spec.head
+        ('regression', 'standardized', 'calibrated')
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Runs the examples at their full size and writes what they find, in how long, to the table in examples/README.md.
+"""Runs the examples at their full size: writes what they find, in how long, to examples/README.md, and draws each run.
 
 python perf/examples.py [NAME …]
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from po_nas.reports.figures import save_figure
 from po_nas.reports.run import load_run
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -32,11 +33,13 @@ HEAD = (
 
 
 def row(name: str, out: Path) -> str:
-    """Run one, on one thread; its row of the table."""
+    """Run one, on one thread, and draw it; its row of the table."""
     started = time.process_time()
     found = importlib.import_module(name).main(out=out)
     seconds = time.process_time() - started
-    values = [trial.validation for trial in load_run(out).told if trial.validation is not None]
+    run = load_run(out)
+    save_figure(run, FOLDER / "pictures" / f"{name}.png")
+    values = [trial.validation for trial in run.told if trial.validation is not None]
     print(f"{name}: {found.validation:.4f} in {seconds:.0f} s: {json.dumps(found.incumbent)}", flush=True)
     return (
         f"| [{name}.py]({name}.py) | `{found.method}` | {found.evaluations} | {NAMES[name]} | {found.validation:.4f} "
@@ -48,6 +51,7 @@ def main(names: list[str]) -> None:
     """Run those that are named, else all, and replace their rows; the table ends the page."""
     torch.set_num_threads(1)
     sys.path.insert(0, str(FOLDER))
+    (FOLDER / "pictures").mkdir(exist_ok=True)
     page = FOLDER / "README.md"
     with tempfile.TemporaryDirectory() as folder:
         for name in names or NAMES:

@@ -78,8 +78,18 @@ class Registry(Generic[T]):
     Names come from three places: `register` and `add` in code, and the entry-point `group` of installed packages.
     A name claimed twice raises `DuplicateNameError` (at registration, or on first use for entry points).
 
-    `files` says who reads plug-in files of this kind that are no code: ``"module:function"`` by suffix. The function
-    takes the path and registers what is in it.
+    Args:
+        kind: What the entries are, for messages: ``"method"``.
+        group: Entry-point group of installed packages: ``"po_nas.methods"``.
+        files: Who reads plug-in files of this kind that are no code: ``"module:function"`` by suffix. The function
+            takes the path and registers what is in it.
+
+    Examples:
+        >>> import po_nas
+        >>> po_nas.methods.registry.entry("gp_bo").reference
+        'arXiv 2310.20708'
+        >>> "random" in po_nas.methods.registry
+        True
     """
 
     def __init__(self, kind: str, group: str, files: Mapping[str, str] | None = None) -> None:
@@ -94,7 +104,30 @@ class Registry(Generic[T]):
     def register(
         self, name: str, *, summary: str, reference: str = "", tags: tuple[str, ...] = (), spec: object = None
     ) -> Callable[[O], O]:
-        """Decorate a class or function to register it under `name`."""
+        """Decorate a class or function to register it under `name`.
+
+        Args:
+            name: By which it is looked up.
+            summary: One line for lists.
+            reference: Publication, with its arXiv id.
+            tags: Words by which lists are filtered.
+            spec: A frozen record particular to the kind.
+
+        Returns:
+            A decorator that returns what it decorates.
+
+        Raises:
+            DuplicateNameError: When another definition has the name.
+
+        Examples:
+            >>> import surrogates
+            >>> @surrogates.register("mine", summary="predicts the mean")
+            ... class Mine(surrogates.Surrogate):
+            ...     pass
+            >>> "mine" in surrogates.names()
+            True
+            >>> surrogates.registry.remove("mine")
+        """
 
         def decorator(target: O) -> O:
             origin = f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', repr(target))}"
@@ -148,7 +181,21 @@ class Registry(Generic[T]):
         return self._points
 
     def names(self, pattern: str = "*") -> list[str]:
-        """All names that match a shell wildcard, sorted; nothing is imported."""
+        """All names that match a shell wildcard, sorted; nothing is imported.
+
+        Args:
+            pattern: A name or shell wildcard.
+
+        Returns:
+            Names, an empty list where nothing matches.
+
+        Examples:
+            >>> import po_nas, proxies
+            >>> proxies.names("az_*")
+            ['az_complexity', 'az_expressivity', 'az_progressivity', 'az_trainability']
+            >>> po_nas.spaces.names("transnas_*")
+            ['transnas_macro', 'transnas_micro']
+        """
         every = {*self._entries, *self._installed()}
         return sorted(n for n in every if fnmatch.fnmatchcase(n, pattern))
 

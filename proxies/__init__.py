@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proxies.context import ProxyContext
     from proxies.engine import Proxy, Scores, evaluate, resolve, score
     from proxies.many import ScoreResult, score_many
+    from proxies.synthetic import synthetic_images
 
 __all__ = [
     "PASSES",
@@ -46,6 +47,7 @@ __all__ = [
     "score",
     "score_many",
     "spec",
+    "synthetic_images",
 ]
 
 register = proxy
@@ -64,6 +66,7 @@ _LAZY = {
     "resolve": "engine",
     "score": "engine",
     "score_many": "many",
+    "synthetic_images": "synthetic",
 }
 
 

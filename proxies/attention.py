@@ -259,7 +259,7 @@ class AttentionRecorder(TorchFunctionMode):
         return tensor, self._tag(tensor).products
 
     def _pass_on(self, function: Callable[..., Any] | None, tensors: Sequence[Tensor], result: Any) -> None:
-        """A function that is none of the above: shapes, masks, scales, normalisation, dropout, sums, …"""
+        """A function that is none of the above: shapes, masks, scales, normalisation, dropout, sums and the like."""
         tags = [(tensor, self._tag(tensor)) for tensor in tensors]
         if all(tag is _NOTHING for _, tag in tags):
             return

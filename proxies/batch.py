@@ -21,8 +21,17 @@ BatchLike: TypeAlias = "Tensor | tuple[Tensor | tuple[Tensor, ...], Tensor | Non
 class Batch:
     """What the module is called with, and the labels.
 
-    The first of `inputs` (n, …) holds the n samples; more are passed on to the module as they are. `labels` go to the
-    loss: class numbers (n,) for the default one.
+    `Batch.of` makes one of whatever `score` takes, and checks it.
+
+    Attributes:
+        inputs: Arguments of the module. The first (n, …) holds the n samples; more are passed on as they are.
+        labels: What the loss gets: class numbers (n,) for the default one; or None.
+
+    Examples:
+        >>> import proxies, torch
+        >>> batch = proxies.Batch.of((torch.ones(4, 3), torch.tensor([0, 1, 0, 1])))
+        >>> len(batch), batch.labels.tolist()
+        (4, [0, 1, 0, 1])
     """
 
     inputs: tuple[Tensor, ...]

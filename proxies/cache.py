@@ -35,10 +35,20 @@ _ADD = 'ALTER TABLE scores ADD COLUMN "check" INTEGER'
 class CacheKey(NamedTuple):
     """Everything that a score depends on.
 
-    `space` names the networks: the search space and all options of their construction. `architecture` is canonical
-    where isomorphic architectures are to share scores. `version` is that of the proxy, with a hash of the code of one
-    that is not ours. `seed` is written ``initial/scoring``: of the weights and of the scoring.
-    `batch` is `Batch.fingerprint` with the loss's name when it is not the default; `dtype` that of the spec.
+    Attributes:
+        space: Names the networks: the search space and all options of their construction.
+        architecture: Canonical where isomorphic architectures are to share scores.
+        proxy: Its name.
+        version: That of the proxy, with a hash of the code of one that does not come with the package.
+        seed: Written ``initial/scoring``: of the weights and of the scoring.
+        batch: `Batch.fingerprint`, with the loss's name when it is not the default.
+        dtype: That of the spec.
+
+    Examples:
+        >>> import proxies
+        >>> key = proxies.CacheKey("mlp", "3-2", "params", 1, "0/0", "no batch", "model")
+        >>> key._replace(architecture="3-5").architecture
+        '3-5'
     """
 
     space: str
@@ -59,7 +69,20 @@ class ScoreCache:
     write-ahead mode, which needs a local disk, no network share. An instance belongs to one process, and to one thread
     at a time; others open the file themselves.
 
-    Raises `ScoreCacheError` when the file is no cache, is damaged or comes from a newer version.
+    Args:
+        path: The file; made if it is not there.
+        remember: Scores kept in memory.
+
+    Raises:
+        ScoreCacheError: When the file is no cache, is damaged, comes from a newer version or cannot be used.
+
+    Examples:
+        >>> import proxies
+        >>> key = proxies.CacheKey("mlp", "3-2", "params", 1, "0/0", "no batch", "model")
+        >>> with proxies.ScoreCache("scores.sqlite") as cache:
+        ...     cache.put({key: 8.0})
+        ...     cache.get(key), cache.get(key._replace(seed="1/0"))
+        (8.0, None)
     """
 
     def __init__(self, path: str | Path, *, remember: int = 200_000) -> None:

@@ -44,14 +44,29 @@ def graph_features(
 ) -> dict[str, float]:
     """Features by name; the names depend on `operations` and `subset_size` alone.
 
-    `operations` are all labels that an architecture of the space may have. ``count[o]``: how often; ``min_path[a+b]``:
-    fewest operations on a way from an input to the output that uses operations of the subset alone, `NO_PATH` without
-    one, for all subsets of at most `subset_size` operations and for all of them together (every subset if None);
-    ``max_path[o]``: most of one operation on any way; ``in_degree[o]``, ``out_degree[o]``: edges into and out of its
-    nodes; ``from_input[o]``, ``to_output[o]``: how many of its nodes the inputs feed, and feed the output; ``nodes``,
-    ``edges``, ``depth`` (operations on the longest way).
+    ``count[o]``: how often; ``min_path[a+b]``: fewest operations on a way from an input to the output that uses
+    operations of the subset alone, 100 without one, for all subsets of at most `subset_size` operations and for all of
+    them together; ``max_path[o]``: most of one operation on any way; ``in_degree[o]``, ``out_degree[o]``: edges into
+    and out of its nodes; ``from_input[o]``, ``to_output[o]``: how many of its nodes the inputs feed, and feed the
+    output; ``nodes``, ``edges``, ``depth`` (operations on the longest way).
 
-    Raises `ConfigError` for a label that is not among `operations`, and for more than 1,024 subsets.
+    Args:
+        graph: One architecture, such as `po_nas.OperationGraph`.
+        operations: All labels that an architecture of the space may have.
+        subset_size: Size of the largest subsets; None: all of them.
+
+    Returns:
+        Numbers by name.
+
+    Raises:
+        ConfigError: For a label that is not among `operations`, and for more than 1,024 subsets.
+
+    Examples:
+        >>> import po_nas, proxies
+        >>> graph = po_nas.OperationGraph(("input", "conv", "conv", "output"), ((0, 1), (1, 2), (2, 3)))
+        >>> features = proxies.graph_features(graph, ["conv", "pool"])
+        >>> features["count[conv]"], features["depth"], features["min_path[pool]"]
+        (2.0, 2.0, 100.0)
     """
     inside = {k: label for k, label in enumerate(graph.labels) if label != "output" and not label.startswith("input")}
     for label in inside.values():

@@ -32,7 +32,20 @@ class ProxyContext:
     names that pass, or one that builds on it. Tensors are detached, on the module's device and in the precision of the
     spec (at least single); they are shared with other proxies, so do not change them in place. Unless said otherwise
     the module is in training mode (batch normalisation uses the statistics of the batch), with the weights it came
-    with.
+    with. The engine makes it; a proxy takes it as its only argument.
+
+    Args:
+        spec: The record of the proxy.
+        passes: What has been computed.
+
+    Examples:
+        >>> import proxies, torch
+        >>> @proxies.proxy("shapes", passes=("forward",))
+        ... def shapes(context: proxies.ProxyContext) -> float:
+        ...     return float(len(context.inputs) + context.outputs.shape[1] + len(context.layers))
+        >>> proxies.score(torch.nn.Linear(3, 2), torch.ones(4, 3), "shapes")
+        {'shapes': 7.0}
+        >>> proxies.registry.remove("shapes")
     """
 
     def __init__(self, spec: ProxySpec, passes: Passes) -> None:

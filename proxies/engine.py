@@ -34,7 +34,18 @@ ProxyFunction: TypeAlias = Callable[[ProxyContext], float] | Callable[[Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy ready to be used: its record and its function."""
+    """A proxy ready to be used.
+
+    Attributes:
+        spec: Its record.
+        function: Of a `ProxyContext`, or of a mapping of scores where the record has `needs`; returns a float.
+
+    Examples:
+        >>> import proxies
+        >>> (proxy,) = proxies.resolve("params")
+        >>> proxy.spec.cost
+        'count'
+    """
 
     spec: ProxySpec
     function: ProxyFunction
@@ -42,7 +53,18 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What scoring one module gave: a finite number or an error for each proxy asked for."""
+    """What scoring one module gave: a finite number or an error for each proxy asked for.
+
+    Attributes:
+        values: Scores by name.
+        errors: By name, why a proxy has no score.
+
+    Examples:
+        >>> import proxies, torch
+        >>> scores = proxies.evaluate(torch.nn.Linear(3, 2), torch.ones(4, 3), ["params", "snip"])
+        >>> scores.values, list(scores.errors)  # snip needs labels
+        ({'params': 8.0}, ['snip'])
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     errors: dict[str, ProxyError] = field(default_factory=dict)
@@ -53,7 +75,23 @@ class Scores:
 
 
 def resolve(wanted: str | Iterable[str]) -> list[Proxy]:
-    """The proxies that names and wildcards stand for; raises `UnknownNameError` or `PluginError`."""
+    """The proxies that names and wildcards stand for.
+
+    Args:
+        wanted: A name or wildcard, or several.
+
+    Returns:
+        Each once, in the order asked for.
+
+    Raises:
+        UnknownNameError: For a name, or a wildcard, that nothing matches.
+        PluginError: For a proxy that cannot be loaded.
+
+    Examples:
+        >>> import proxies
+        >>> [proxy.spec.name for proxy in proxies.resolve(["nwot", "synflow"])]
+        ['nwot', 'synflow']
+    """
     return [Proxy(spec(name), registry.get(name)) for name in expand(wanted)]
 
 
@@ -68,17 +106,33 @@ def score(
 ) -> dict[str, float]:
     """Score a module on a batch by every proxy in `wanted` (names and wildcards), in that order.
 
-    `module` has the weights it came with and is left exactly as it was: parameters, buffers, gradients, modes, hooks.
-    It is moved nowhere; the batch goes to its device. `batch` is ``(inputs, labels)``; `labels` may be None when no
-    proxy needs them. `seed` decides every random draw (dropout, random inputs and weights), and global generators are
-    put back. `loss` (outputs, labels) → scalar is mean cross-entropy by default.
+    Args:
+        module: Any module, with the weights it came with. It is left exactly as it was: parameters, buffers, gradients,
+            modes, hooks. It is moved nowhere; the batch goes to its device.
+        batch: ``(inputs, labels)``; inputs (n, …) are a tensor, or a tuple of the module's arguments; labels, class
+            numbers (n,) for the default loss, may be None when no proxy needs them. It is never split or shortened,
+            because batch normalisation makes scores depend on it.
+        wanted: Names and wildcards.
+        seed: Of every random draw (dropout, random inputs and weights); global generators are put back.
+        loss: (outputs, labels) → scalar; default: mean cross-entropy.
+        on_error: ``"raise"`` raises the first error in the order of `wanted`. With ``"nan"`` a proxy that has no score
+            gets NaN, and the others are computed all the same; `evaluate` gives the errors, too.
 
-    The batch is never split or shortened, because batch normalisation makes scores depend on it. `ProxyMemoryError`
-    says so when it does not fit.
+    Returns:
+        Scores by name, in the order of `wanted`, in the unit of each proxy.
 
-    `on_error="raise"` raises the first error in the order of `wanted`: children of `ProxyError`. With ``"nan"`` a proxy
-    that has no score gets NaN and the others are computed all the same (`evaluate` also gives the errors). A batch that
-    is none and a name that nobody has always raise.
+    Raises:
+        ProxyError: Or one of its children: a proxy has no score for this module and batch. `ProxyMemoryError` when
+            the batch does not fit, `ProxyBatchError`, always, when it is no batch.
+        UnknownNameError: For a name that there is not.
+
+    Examples:
+        >>> import proxies, torch
+        >>> network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        >>> batch = torch.ones(4, 6), torch.tensor([0, 1, 2, 0])
+        >>> scores = proxies.score(network, batch, ["params", "synflow", "snip"], seed=0)
+        >>> scores["params"], list(scores)
+        (83.0, ['params', 'synflow', 'snip'])
     """
     chosen = resolve(wanted)
     scores = evaluate(module, batch, chosen, seed=seed, loss=loss)
@@ -97,7 +151,28 @@ def evaluate(
     seed: int = 0,
     loss: Loss | None = None,
 ) -> Scores:
-    """`score`, but with every failure on record next to the scores that there are."""
+    """`score`, but with every failure on record next to the scores that there are.
+
+    Args:
+        module: As for `score`.
+        batch: As for `score`.
+        wanted: Names and wildcards, or proxies from `resolve`.
+        seed: As for `score`.
+        loss: As for `score`.
+
+    Returns:
+        Scores and errors by name.
+
+    Raises:
+        ProxyBatchError: When the batch is none.
+        UnknownNameError: For a name that there is not.
+
+    Examples:
+        >>> import proxies, torch
+        >>> scores = proxies.evaluate(torch.nn.Linear(3, 2), torch.ones(4, 3), ["params", "grad_norm"])
+        >>> scores.filled(["params", "grad_norm"])
+        {'params': 8.0, 'grad_norm': nan}
+    """
     chosen = _proxies(wanted)
     checked = Batch.of(batch)
     scores = Scores()

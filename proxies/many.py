@@ -36,7 +36,19 @@ _DIED = "the process that scored it died (killed for its memory, perhaps); it wa
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """The scores of the item at `index`: a finite number or an error for each proxy."""
+    """The scores of one item: a finite number or an error for each proxy.
+
+    Attributes:
+        index: Position of the item, from 0.
+        values: Scores by name.
+        errors: By name, why a proxy has no score.
+
+    Examples:
+        >>> import proxies, torch
+        >>> (result,) = proxies.score_many([torch.nn.Linear(3, 2)], torch.ones(4, 3), "params")
+        >>> result.index, result.values, result.errors
+        (0, {'params': 8.0}, {})
+    """
 
     index: int
     values: dict[str, float]
@@ -84,17 +96,39 @@ def score_many(
 ) -> Iterator[ScoreResult]:
     """Score every item by every proxy in `wanted`; results come in the order of the items, as they are ready.
 
-    `build` makes a module of an item (without it the items are modules); it runs with the global generators seeded by
-    `init_seed`, for each item anew, so weights do not depend on the order or on `workers`. An item that cannot be built
-    or scored has errors in its result and stops nothing; neither does one that kills its process.
+    An item that cannot be built or scored has errors in its result and stops nothing; neither does one that kills its
+    process.
 
-    With `workers` > 1 the items are scored in that many fresh processes of one thread each. `build`, `loss`, proxies
-    and items are then pickled: functions must live in an importable module, and a script needs the guard
-    ``if __name__ == "__main__"``. `ProxyWorkerError` is raised when no worker can start.
+    Args:
+        items: Modules, or what `build` makes modules of.
+        batch: As for `score`; the same for all.
+        wanted: Names and wildcards.
+        build: Makes a module of an item. It runs with the global generators seeded by `init_seed`, for each item anew,
+            so weights do not depend on the order or on `workers`.
+        seed: Of the scoring, as for `score`.
+        init_seed: Of the weights.
+        loss: As for `score`.
+        workers: Processes, of one thread each; 1 is this one. With more, `build`, `loss`, proxies and items are
+            pickled: functions must live in an importable module, and a script needs the guard
+            ``if __name__ == "__main__"``.
+        cache: Scores that it has are not computed and new ones are stored, so that a run that was stopped goes on where
+            it was. It needs `key` and `space`.
+        key: An item's canonical architecture as a string.
+        space: Names the search space and whatever else decides the network (width, depth, classes).
 
-    With a `cache`, scores that it has are not computed and new ones are stored, so a run that was stopped goes on where
-    it was. It needs `key`, an item's canonical architecture as a string, and `space`, which names the search space and
-    whatever else decides the network (width, depth, classes).
+    Returns:
+        An iterator over results, in the order of the items.
+
+    Raises:
+        ConfigError: For a cache without `key` and `space`, and less than one worker.
+        ProxyWorkerError: When no worker can start.
+        UnknownNameError: For a name that there is not.
+
+    Examples:
+        >>> import proxies, torch
+        >>> results = proxies.score_many([2, 5], torch.ones(4, 3), "params", build=lambda n: torch.nn.Linear(3, n))
+        >>> [result.values["params"] for result in results]
+        [8.0, 20.0]
     """
     if cache is not None and (key is None or not space):
         raise ConfigError("cache", str(cache.path), "needs key= (an item's architecture) and space=")

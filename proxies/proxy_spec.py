@@ -62,11 +62,29 @@ def closure(passes: Iterable[str]) -> frozenset[str]:
 class ProxySpec:
     """The record of a proxy.
 
-    `direction` is +1 where a higher score should mean a better network, -1 where a lower one should, None where nobody
-    knows. `passes` are names of `PASSES`; `min_samples` is the smallest batch that has a score. `failure` says where
-    the proxy is known to break. `version` belongs to the key of a cached score: raise it when the score changes.
-    `reference` is a publication with its arXiv id. `needs` are other proxies whose scores it is computed from, instead
-    of passes: its function gets them as a mapping, NaN for one that has none.
+    Attributes:
+        name: In the registry.
+        passes: Names of `PASSES`.
+        direction: +1 where a higher score should mean a better network, -1 where a lower one should, None where it is
+            unknown.
+        needs_labels: Whether the batch must have labels.
+        cost: What scoring costs: ``count``, ``forward``, ``backward``, ``second_order`` or ``per_sample``.
+        min_samples: Size of the smallest batch that has a score.
+        dtype: Precision: that of the ``model``, or ``float64``.
+        failure: Where the proxy is known to break.
+        reference: Publication, with its arXiv id.
+        version: Belongs to the key of a cached score: raise it when the score changes.
+        needs: Other proxies whose scores it is computed from, instead of passes: its function gets them as a mapping,
+            NaN for one that has none.
+
+    Raises:
+        UnknownNameError: For a pass that there is not.
+        ConfigError: For any other value that cannot be used.
+
+    Examples:
+        >>> import proxies
+        >>> proxies.ProxySpec("mine", passes=("gradients",), direction=+1).min_samples
+        1
     """
 
     name: str

@@ -54,21 +54,46 @@ def proxy(
     version: int = 1,
     summary: str = "",
 ) -> Callable[[ProxyFunction], ProxyFunction]:
-    """Decorate a function of a `ProxyContext` that returns a float; it becomes the proxy `name`::
+    """Decorate a function of a `ProxyContext` that returns a float; it becomes the proxy `name`.
 
-        @proxies.proxy("output_spread", direction=+1)
-        def output_spread(context):
-            return float(context.outputs.std())
+    The spec is also kept on the function, as ``proxy_spec``, so an entry point of the group ``po_nas.proxies`` can name
+    the function. ``proxies.register`` is the same decorator.
 
-    The arguments are those of `ProxySpec`. Left out, `passes` is the forward pass, `needs_labels` follows from `passes`
-    (those that take the loss need labels) and `summary` is the first line of the docstring. The spec is also kept on
-    the function, as ``proxy_spec``, so an entry point of the group ``po_nas.proxies`` can name the function.
+    Args:
+        name: In the registry.
+        passes: Names of `PASSES`; default: the forward pass.
+        needs: In their place other proxies, from whose scores it is computed. The engine has them anyway or computes
+            them, and the function gets a mapping of scores by name, NaN for one that there is not.
+        direction: +1, -1 or None, as in `ProxySpec`.
+        needs_labels: Default: whether the passes take the loss.
+        min_samples: Size of the smallest batch that has a score.
+        dtype: Precision: that of the ``model``, or ``float64``.
+        failure: Where the proxy is known to break.
+        reference: Publication, with its arXiv id.
+        version: Belongs to the key of a cached score: raise it when the score changes.
+        summary: One line; default: the first line of the docstring.
 
-    With `needs` it is computed from other proxies' scores, which the engine has anyway or computes for it::
+    Returns:
+        A decorator that returns the function.
 
-        @proxies.proxy("both", needs=("nwot", "synflow"), direction=+1)
-        def both(scores):
-            return scores["nwot"] + scores["synflow"]
+    Raises:
+        ConfigError: For a value that cannot be used.
+        UnknownNameError: For a pass that there is not.
+        DuplicateNameError: When another definition has the name.
+
+    Examples:
+        >>> import proxies, torch
+        >>> @proxies.proxy("output_spread", direction=+1)
+        ... def output_spread(context):
+        ...     return float(context.outputs.std())
+        >>> @proxies.proxy("spread_and_size", needs=("output_spread", "params"), direction=+1)
+        ... def spread_and_size(scores):
+        ...     return scores["output_spread"] * scores["params"]
+        >>> scores = proxies.score(torch.nn.Linear(3, 2), (torch.ones(4, 3), None), ["spread_and_size", "params"])
+        >>> scores["params"]
+        8.0
+        >>> proxies.registry.remove("output_spread"), proxies.registry.remove("spread_and_size")
+        (None, None)
     """
     passes = (() if needs else ("forward",)) if passes is None else passes
     needed = closure(_known(name, passes))
@@ -98,8 +123,21 @@ def _known(name: str, passes: Sequence[str]) -> Sequence[str]:
 def spec(name: str) -> ProxySpec:
     """The record of the proxy called `name`; an entry point is loaded for it.
 
-    Raises `UnknownNameError` with the nearest name, `PluginError` when it cannot be loaded, and `ConfigError` when it
-    was registered without a `ProxySpec`.
+    Args:
+        name: A registered name.
+
+    Returns:
+        Its `ProxySpec`.
+
+    Raises:
+        UnknownNameError: With the nearest name.
+        PluginError: When it cannot be loaded.
+        ConfigError: When it was registered without a `ProxySpec`.
+
+    Examples:
+        >>> import proxies
+        >>> proxies.spec("grasp").passes
+        ('hessian',)
     """
     found = registry.entry(name).spec
     if found is None:
@@ -112,7 +150,19 @@ def spec(name: str) -> ProxySpec:
 def expand(wanted: str | Iterable[str]) -> list[str]:
     """Names and shell wildcards as a list of names, each once, in the order asked for.
 
-    Raises `UnknownNameError` for a name, or a wildcard, that nothing matches.
+    Args:
+        wanted: A name or wildcard, or several.
+
+    Returns:
+        Registered names.
+
+    Raises:
+        UnknownNameError: For a name, or a wildcard, that nothing matches.
+
+    Examples:
+        >>> import proxies
+        >>> proxies.expand(["synflow", "params", "syn*w"])
+        ['synflow', 'params']
     """
     found: dict[str, None] = {}
     for pattern in [wanted] if isinstance(wanted, str) else wanted:

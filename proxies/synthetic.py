@@ -22,11 +22,29 @@ def synthetic_images(samples: int, num_classes: int = 10, size: int = 32, channe
 
     White noise has none of the correlations between neighbouring pixels, channels and samples of a class that scores of
     activation patterns and of input gradients respond to. These images have the power spectrum of natural ones,
-    amplitude ∝ 1 / frequency, most of it common to the channels, and each class has a pattern of its own. `seed`
-    decides everything; the same numbers come out on every machine up to rounding.
+    amplitude ∝ 1 / frequency, most of it common to the channels, and each class has a pattern of its own.
 
     Reference: Field, Relations between the statistics of natural images and the response properties of cortical cells,
     J. Opt. Soc. Am. A 4(12), 1987 (the spectrum).
+
+    Args:
+        samples: Number of images.
+        num_classes: Number of classes.
+        size: Height and width in pixels.
+        channels: Number of channels.
+        seed: Decides everything; the same numbers come out on every machine up to rounding.
+
+    Returns:
+        Images, float32, and labels, int64.
+
+    Raises:
+        ConfigError: For a number below 1.
+
+    Examples:
+        >>> import proxies
+        >>> batch = proxies.synthetic_images(4, num_classes=2, size=8)
+        >>> batch.inputs[0].shape, batch.labels.tolist()
+        (torch.Size([4, 3, 8, 8]), [0, 1, 0, 1])
     """
     for name, value in (("samples", samples), ("num_classes", num_classes), ("size", size), ("channels", channels)):
         if value < 1:

@@ -1,6 +1,6 @@
 """Models that predict the performance of an architecture from its encoding.
 
-    encodings = Encodings.stack(space.encode_graph(a) for a in evaluated)
+    encodings = surrogates.Encodings.stack(space.encode_graph(a) for a in evaluated)
     surrogate = surrogates.get("ensemble", loss="warp").fit(encodings, accuracies)
     surrogate.posterior(others).mean
 
@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from po_nas.registry import Registry
+from po_nas.registry import Registry, lazy
 from surrogates.networks import registry as _networks
 
 if TYPE_CHECKING:
-    from surrogates.base import Surrogate
+    from surrogates.base import Posterior, Surrogate
+    from surrogates.encodings import Encodings
     from surrogates.networks.base import NetworkFactory
 
-__all__ = ["get", "names", "network", "register", "registry"]
+__all__ = ["Encodings", "Posterior", "Surrogate", "get", "names", "network", "register", "registry"]
 
 registry: Registry[Callable[..., Surrogate]] = Registry("surrogate", "po_nas.surrogates")
 register = registry.register
@@ -46,12 +47,57 @@ registry.declare(
 
 
 def get(name: str, **options: object) -> Surrogate:
-    """A fresh surrogate; `UnknownNameError` with the nearest name, TypeError or `ConfigError` for unknown options."""
+    """A fresh surrogate.
+
+    Args:
+        name: A registered name.
+        options: Of the surrogate, such as ``loss="warp"`` of an ensemble.
+
+    Returns:
+        A surrogate that is not fitted yet.
+
+    Raises:
+        UnknownNameError: With the nearest name.
+        ConfigError: Or TypeError, for an option that there is not.
+
+    Examples:
+        >>> import po_nas, surrogates, torch
+        >>> table = po_nas.benchmarks.get("nasbench_graph/proteins")
+        >>> graphs = [table.space.encode_graph(table.rows.architecture(row)) for row in range(12)]
+        >>> inputs, targets = surrogates.Encodings.stack(graphs), torch.tensor(table.validation[:12] / 100)
+        >>> model = surrogates.get("mlp", members=2, settings={"steps": 5}).fit(inputs[:10], targets[:10], seed=0)
+        >>> model.posterior(inputs[10:]).mean.shape
+        torch.Size([2])
+    """
     return registry.get(name)(**options)
 
 
 def network(name: str, **options: object) -> NetworkFactory:
-    """What makes networks called `name`, for `surrogates.training.train_members`."""
+    """What makes networks called `name`, for `surrogates.training.train_members`.
+
+    Args:
+        name: ``mlp``, ``gcn``, ``gat`` or ``pinat``.
+        options: Of the network, such as ``width=64``.
+
+    Returns:
+        A function of the sizes of encodings (`Encodings.shape`) that returns a freshly initialised network; it draws
+        from torch's global generator.
+
+    Raises:
+        UnknownNameError: With the nearest name.
+        ConfigError: For an option that there is not.
+
+    Examples:
+        >>> import po_nas, surrogates
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> inputs = surrogates.Encodings.stack([space.encode_graph(space.at(0))])
+        >>> make = surrogates.network("mlp", width=16)
+        >>> make(inputs.shape).width
+        16
+    """
     from surrogates import networks
 
     return networks.factory(name, **options)
+
+
+__getattr__ = lazy(__name__, base="Posterior Surrogate", encodings="Encodings")

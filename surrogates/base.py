@@ -19,8 +19,17 @@ __all__ = ["Posterior", "Surrogate"]
 class Posterior:
     """What a surrogate believes about k architectures, in the units of the targets it was fitted to.
 
-    `mean` and `std` (k,) describe each on its own; `samples` (m, k) are m joint functions, such as the members of an
-    ensemble, whose variance is the part of `std` that architectures share. m may be 1.
+    Attributes:
+        mean: (k,).
+        std: (k,), standard deviations of each on its own.
+        samples: (m, k), m joint functions, such as the members of an ensemble, whose variance is the part of `std` that
+            architectures share. m may be 1.
+
+    Examples:
+        >>> import surrogates, torch
+        >>> posterior = surrogates.Posterior(torch.zeros(3), torch.ones(3), torch.zeros(1, 3))
+        >>> posterior.samples.shape
+        torch.Size([1, 3])
     """
 
     mean: torch.Tensor
@@ -35,6 +44,20 @@ class Surrogate(ABC):
     better, in any unit that the subclass documents. A fit is a function of its arguments, `seed` included; the global
     random generators and the number of threads are left alone, and torch is as in a fresh interpreter while `learn` and
     `predict` run (`po_nas.switches`). `po_nas.testing.SurrogateConformance` checks it.
+
+    Examples:
+        >>> import po_nas, surrogates, torch
+        >>> class Mean(surrogates.Surrogate):
+        ...     def learn(self, inputs, targets, **rest):
+        ...         self.mean, self.std = targets.mean(), targets.std()
+        ...
+        ...     def predict(self, inputs):
+        ...         mean = self.mean.expand(len(inputs))
+        ...         return surrogates.Posterior(mean, self.std.expand(len(inputs)), mean[None])
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> inputs = surrogates.Encodings.stack(space.encode_graph(space.at(row)) for row in range(4))
+        >>> Mean().fit(inputs[:3], torch.tensor([1.0, 2.0, 3.0])).posterior(inputs[3:]).mean
+        tensor([2.])
     """
 
     _shape: Shape | None = None

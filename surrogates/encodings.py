@@ -57,9 +57,24 @@ class Shape(NamedTuple):
 class Encodings:
     """Encodings of k architectures of one space.
 
-    `nodes` (k, n, f), `adjacency` (k, n, n) and `edges` (k, n, n, e) are float32, `mask` (k, n) is bool; `proxy_scores`
-    (k, p) are optional proxy scores, float32, any scale. All on one device. Wrong shapes and values that are
-    NaN or infinite raise `EncodingError`.
+    `Encodings.stack` makes them of the graphs of a space. All tensors are on one device.
+
+    Attributes:
+        nodes: Node features (k, n, f), float32.
+        adjacency: (k, n, n), float32.
+        edges: Edge features (k, n, n, e), float32.
+        mask: (k, n), bool; true for real nodes.
+        proxy_scores: (k, p), float32, any scale; None without.
+
+    Raises:
+        EncodingError: For wrong shapes, and values that are NaN or infinite.
+
+    Examples:
+        >>> import po_nas, surrogates
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> encodings = surrogates.Encodings.stack(space.encode_graph(space.at(row)) for row in (0, 7, 42))
+        >>> len(encodings), encodings.shape.nodes, encodings[:2].nodes.shape
+        (3, 4, torch.Size([2, 4, 10]))
     """
 
     nodes: torch.Tensor

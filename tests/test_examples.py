@@ -6,6 +6,7 @@ import importlib
 import json
 from pathlib import Path
 
+import jupytext
 import pytest
 
 import po_nas
@@ -50,7 +51,45 @@ def test_every_example_is_here_and_in_the_readme_with_its_result():
 @pytest.mark.parametrize("name", SMALL)
 def test_it_is_short(name):
     lines = (FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()
-    assert sum(bool(line.strip()) for line in lines) <= 60
+    assert sum(bool(line.strip()) and not line.startswith("#") for line in lines) <= 60
+
+
+def cells(file):
+    notebook = jupytext.read(FOLDER / file)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_its_notebook_has_the_same_cells(name):
+    """`make notebooks` writes them anew."""
+    assert cells(f"{name}.ipynb") == cells(f"{name}.py")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "char_gpt" else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
+)
+def test_its_notebook_runs(name, tmp_path, monkeypatch, capsys):
+    """Cell by cell in one namespace that has no ``__file__``, as a kernel has none."""
+    monkeypatch.chdir(FOLDER)
+    namespace = {"__name__": "__main__"}
+    for kind, source in cells(f"{name}.ipynb"):
+        if kind == "code":
+            if "found = main()" in source:
+                namespace["small"] = {**SMALL[name], "out": tmp_path / "run"}
+                source = source.replace("found = main()", "found = main(**small)")
+            exec(compile(source, name, "exec"), namespace)
+    assert namespace["found"].evaluations == SMALL[name]["budget"]
+    assert namespace["found"].incumbent in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_has_a_picture(name):
+    """`python perf/examples.py` draws them."""
+    assert f"](pictures/{name}.png)" in (FOLDER / "README.md").read_text(encoding="utf-8")
+    picture = (FOLDER / "pictures" / f"{name}.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 100_000
 
 
 @pytest.mark.slow

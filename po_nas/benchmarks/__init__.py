@@ -43,11 +43,20 @@ Origin = Literal["own", "published"]
 class BenchmarkSpec:
     """What is known of a benchmark without loading it.
 
-    `space` names its search space, `feedbacks` the presets it offers (the first is the default), `dataset` the public
-    data set that it needs (None: it comes with the installation). `trained` benchmarks have no table: every evaluation
-    is a training. Those of a `surrogate` are predictions, for any architecture of the space; it has no table either.
-    `scores` says which tables of proxy scores a table comes with: of po-nas itself (``own``), or
-    ``published``.
+    Attributes:
+        space: Name of its search space.
+        feedbacks: The presets that it offers; the first is the default.
+        dataset: The public data set that it needs; None: it comes with the installation.
+        trained: There is no table: every evaluation is a training.
+        surrogate: There is no table: evaluations are predictions, for any architecture of the space.
+        scores: Which tables of proxy scores a table comes with: of po-nas itself (``own``), or ``published``.
+
+    Examples:
+        >>> import po_nas
+        >>> po_nas.benchmarks.registry.entry("nasbench201/cifar10").spec.feedbacks
+        ('full', 'robot', 'epochs12')
+        >>> po_nas.BenchmarkSpec(space="darts").feedbacks
+        ('full',)
     """
 
     space: str

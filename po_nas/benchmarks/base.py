@@ -26,8 +26,19 @@ __all__ = ["Benchmark", "Described", "Description", "Feedback", "Shorter", "spea
 class Feedback:
     """What a searcher is told: whose validation accuracy, after which training, averaged over how many runs.
 
-    `name` is the preset (``"full"``, ``"robot"``, …); `epochs` is a number or ``"best epoch"``; `runs` says how many
-    trainings the number averages; `source` names the data it was read from.
+    Attributes:
+        name: The preset: ``"full"``, ``"robot"``, …
+        dataset: Data set that networks were trained on.
+        split: Which samples the search signal is measured on.
+        epochs: Length of the trainings, a number or ``"best epoch"``.
+        runs: How many trainings the number averages.
+        source: The data it was read from.
+
+    Examples:
+        >>> import po_nas
+        >>> feedback = po_nas.benchmarks.get("nasbench_graph/proteins").feedback
+        >>> feedback.name, feedback.split
+        ('full', 'validation')
     """
 
     name: str
@@ -98,16 +109,40 @@ class Shorter:
 class Benchmark(Described):
     """A table of one task under one feedback.
 
-    `space` is what a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.
-    `rows` finds the row of an architecture. Columns are (n,) float64 arrays: the search signal `validation` (NaN for
-    an architecture known to fail), the report metric `test` (or None), `cost_s` in seconds (or None), and `extras`
-    (parameters in millions, latency in ms, …) with their `units`. `measured` are other results of the same evaluations
-    (another accuracy), which an evaluation tells and nobody knows before. `shorter` are trainings of fewer epochs that
-    were recorded, by their number of epochs, ascending; `epochs` is that of a full one.
+    Columns are (n,) float64 arrays, one row for each architecture.
 
-    `proxies` are recorded proxy scores, or any other source of them. `scores` are the tables that are recorded, read
-    when first asked for: ``own`` by po-nas, ``published`` by others; the first of them is the default of `proxies`.
-    `inputs` says how networks and images of the task differ from the usual ones of the space (`Space.example_inputs`).
+    Attributes:
+        name: ``family/task``, as printed.
+        space: What a searcher proposes from: the whole space, or a `PoolSpace` where the table covers a part of it.
+        rows: Finds the row of an architecture, such as `EnumerationRows`.
+        metric: What is optimised: name, unit, direction.
+        feedback: Where the search signal comes from.
+        validation: The search signal; NaN for an architecture that is known to fail.
+        test: The report metric, or None.
+        cost_s: Seconds of each evaluation, or None.
+        extras: Further metrics that are known without an evaluation: parameters in millions, latency in ms, …
+        measured: Other results of the same evaluations, such as another accuracy; only an evaluation tells them.
+        shorter: Trainings of fewer epochs that were recorded, by their number of epochs, ascending.
+        epochs: Of a full training.
+        units: Units of `extras` and `measured`, by name.
+        test_description: What the report metric is.
+        cost_description: What the seconds are.
+        pool_description: Which part of the space is covered.
+        reference: Publication, with its arXiv id.
+        notes: Further sentences of the description.
+        proxies: Recorded proxy scores (`RecordedProxies`), or any other source of them.
+        scores: Tables of proxy scores that are read when first asked for: ``own`` by po-nas, ``published`` by others;
+            the first of them is the default of `proxies`.
+        inputs: How networks and images of the task differ from the usual ones of the space (`Space.example_inputs`).
+
+    Examples:
+        >>> import po_nas
+        >>> table = po_nas.benchmarks.get("nasbench_graph/proteins")
+        >>> len(table.validation), table.metric.name
+        (2021, 'validation ROC-AUC')
+        >>> best = table.rows.architecture(int(table.validation.argmax()))
+        >>> table.evaluate(best, seed=0).validation == table.optimum_validation[0]
+        True
     """
 
     name: str

@@ -31,7 +31,18 @@ __all__ = [
 
 
 class EnumerationRows:
-    """A table in the order of a categorical space's enumeration, one row per architecture; nothing is stored."""
+    """A table in the order of a categorical space's enumeration, one row per architecture; nothing is stored.
+
+    Args:
+        space: The space; its `enumerate` is the order of the rows.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> rows = po_nas.EnumerationRows(space)
+        >>> len(rows), rows.find(rows.architecture(42))
+        (15625, 42)
+    """
 
     def __init__(self, space: CategoricalSpace) -> None:
         self._space = space

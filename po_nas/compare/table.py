@@ -46,7 +46,7 @@ class Table:
         return f"{'#' * level} {markdown_text(self.title)}\n\n" + "\n".join(lines) + f"\n{note}"
 
     def latex(self, prefix: str = "") -> str:
-        """A ``table`` environment with booktabs rules, the note below; needs ``\\usepackage{booktabs}``.
+        r"""A ``table`` environment with booktabs rules, the note below; needs ``\usepackage{booktabs}``.
 
         Too many columns are broken into tabulars one below the other, each with the labels. `prefix` tells the label
         from those of other studies.

@@ -22,10 +22,19 @@ SIGNAL = "validation"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A quantity of an architecture: its name, unit ("%", "", "s") and direction.
+    """A quantity of an architecture.
 
-    `known` says that it is known before an evaluation, and so costs no budget: a number of parameters, a recorded
-    latency, a proxy score.
+    Attributes:
+        name: As printed.
+        unit: ``"%"``, ``"s"``, ``"ms"``, …; empty for a number without a unit.
+        maximize: Whether higher is better.
+        known: Whether it is known before an evaluation, and so costs no budget: a number of parameters, a recorded
+            latency, a proxy score.
+
+    Examples:
+        >>> import po_nas
+        >>> po_nas.Metric("latency", "ms", maximize=False).label
+        'latency (ms)'
     """
 
     name: str

@@ -25,9 +25,20 @@ __all__ = ["Metric", "Objective", "ObjectiveWrapper", "Outcome", "Recorded", "co
 class Outcome:
     """The result of one evaluation: metrics and cost, or the reason of a failure.
 
-    `metrics["validation"]` is the search signal. It is the only number that a searcher acts on, unless the search has
-    `Goals`: then all objectives and limited metrics are in `metrics`, and it acts on them. `cost_s` is what the
-    evaluation cost in seconds (recorded training time for tables, measured time for trainings).
+    Use `Outcome.ok` and `Outcome.failed`, which check the numbers.
+
+    Attributes:
+        metrics: Values by name; ``"validation"`` is the search signal. It is the only number that a searcher acts on,
+            unless the search has `Goals`: then all objectives and limited metrics are here, and it acts on them.
+        cost_s: Seconds that the evaluation cost: recorded training time for tables, measured time for trainings.
+        failure: Why there are no metrics; None for an evaluation that succeeded.
+
+    Examples:
+        >>> import po_nas
+        >>> po_nas.Outcome.ok(93.1, cost_s=12.0, latency=3.5).metrics
+        {'validation': 93.1, 'latency': 3.5}
+        >>> po_nas.Outcome.ok(float("nan")).failure
+        'the objective returned validation = nan'
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -99,6 +110,18 @@ class Objective(ABC):
         recorded: All that a table has on record, by which true fronts are found; None (default) where there is none.
         optimum_validation: Best search signal there is and an architecture that has it; None (default) where unknown.
         optimum_test: Best report metric there is and an architecture that has it; None (default) where unknown.
+
+    Examples:
+        >>> import po_nas
+        >>> class Convolutions(po_nas.Objective):
+        ...     name = "nasbench201/convolutions"
+        ...     space = po_nas.spaces.get("nasbench201")
+        ...     metric = po_nas.Metric("edges with a convolution", "")
+        ...
+        ...     def evaluate(self, architecture, *, seed, fidelity=None):
+        ...         return po_nas.Outcome.ok(sum(code in (2, 3) for code in architecture.code))
+        >>> po_nas.search(benchmark=Convolutions(), method="random", budget=4, out="runs/convolutions").evaluations
+        4
     """
 
     if TYPE_CHECKING:

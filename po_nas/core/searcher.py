@@ -98,7 +98,18 @@ def seed_sequence(seed: int, stream: str, number: int = 0) -> np.random.SeedSequ
 
 
 class MethodOptions(Settings):
-    """Options of a method; subclasses add fields with defaults and descriptions. Unknown keys are refused."""
+    """Options of a method; subclasses add fields with defaults and descriptions.
+
+    Options are immutable. Unknown keys and values out of range are refused, before anything is spent.
+
+    Examples:
+        >>> from pydantic import Field
+        >>> import po_nas
+        >>> class Options(po_nas.MethodOptions):
+        ...     initial: int = Field(5, ge=1, description="random architectures to start from")
+        >>> Options(initial=10).initial
+        10
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -144,7 +155,20 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An architecture and why it is proposed; at which of `Domain.fidelities`, None (default) for a full evaluation."""
+    """An architecture and why it is proposed.
+
+    Attributes:
+        architecture: One of the space, not seen before (at this fidelity or a higher one).
+        origin: A word for journal and report: ``"initial"``, ``"acquisition"``, ``"evolution"``, ``"neighbour"``,
+            ``"random"``, or one of your own.
+        fidelity: One of `Domain.fidelities`; None (default) for a full evaluation.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> po_nas.Proposal(space.at(7), "random").origin
+        'random'
+    """
 
     architecture: Architecture
     origin: str
@@ -172,15 +196,37 @@ class Searcher(ABC):
     * `observations`, `successes` and what is made of them are of full evaluations. A method that uses fidelities finds
       the others in `all_observations`; it may ask for an architecture again, at a higher fidelity each time.
     * Randomness that is not that of one proposal comes from `stream`, by a name of its own.
+
+    Args:
+        domain: What the method may know of the search.
+        seed: Of everything random in the search.
+        options: An instance of its `Options`; default: their defaults.
+
+    Attributes:
+        Options: The class of its options.
+        supports_transfer: Whether it makes use of `Domain.source_tasks`.
+        needs_other_tasks: Whether `Domain.source_tasks` is to hold the tables of the benchmark's other tasks.
+        supports_objectives: Whether it searches for a front where `Domain.goals` has several objectives.
+        pending: Trials asked for and not told, by number.
+
+    Examples:
+        >>> import po_nas
+        >>> class Walk(po_nas.Searcher):
+        ...     def propose(self, rng):
+        ...         if not self.initial_design_done(1, successes=1):
+        ...             return po_nas.Proposal(self.draw_unseen(rng), "initial")
+        ...         best = self.best_first(self.successes)[0]
+        ...         near = [a for a in self.domain.space.neighbours(best) if not self.is_seen(a)]
+        ...         return po_nas.Proposal(near[0] if near else self.draw_unseen(rng), "neighbour")
+        >>> result = po_nas.search(benchmark="nasbench_graph/proteins", method=Walk, budget=5, out="runs/walk")
+        >>> result.evaluations, result.failed
+        (5, 0)
     """
 
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     supports_transfer: ClassVar[bool] = False
-    """Whether it makes use of `Domain.source_tasks`."""
     needs_other_tasks: ClassVar[bool] = False
-    """Whether `Domain.source_tasks` is to hold the tables of the benchmark's other tasks."""
     supports_objectives: ClassVar[bool] = False
-    """Whether it searches for a front where `Domain.goals` has several objectives."""
 
     @classmethod
     def uses_fidelities(cls, options: MethodOptions) -> bool:

@@ -114,11 +114,24 @@ def with_computed_proxies(
             of the network.
         network: Options of the space's networks, for a `batch` of your own.
         samples: Size of the batch that is made up where none is given; objectives that train have images of their own.
-        cache: A file of scores, see `ComputedProxies`, as for `workers`, `init_seed` and `seed`.
+        cache: A file in which scores are kept; default: none.
+        workers: Processes that score; 1 is this process.
+        init_seed: Of the weights of the networks.
+        seed: Of the scoring.
+
+    Returns:
+        The objective with `proxies`.
 
     Raises:
         UnknownNameError: For a proxy that there is not.
         ConfigError: For a space without networks.
+
+    Examples:
+        >>> import po_nas
+        >>> table = po_nas.benchmarks.get("nasbench201/cifar10")
+        >>> objective = po_nas.with_computed_proxies(table, ["params", "synflow"])
+        >>> "synflow" in objective.proxies.names
+        True
     """
     if batch is None:
         try:

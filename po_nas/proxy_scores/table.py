@@ -77,6 +77,15 @@ class RecordedProxies(ProxySource):
     Args:
         rows: Finds the row of an architecture; an architecture without one has no score.
         table: The scores, or what reads them on first use, which may raise `MissingDataError` then.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> convolutions = [float(sum(o in (2, 3) for o in a.code)) for a in space.enumerate()]
+        >>> rows = po_nas.EnumerationRows(space)
+        >>> scores = po_nas.RecordedProxies.of(rows, {"convolutions": convolutions}, origin="counted")
+        >>> scores.raw([space.at(0), space.at(15624 // 2)], ["convolutions"])["convolutions"].tolist()
+        [0.0, 6.0]
     """
 
     def __init__(self, rows: Rows, table: ScoreTable | Callable[[], ScoreTable]) -> None:

@@ -106,8 +106,8 @@ def search(
         benchmark: A registered name, or an `Objective` of your own.
         space: In its place, with `objective`: a search space (`po_nas.declare` makes one), or the name of a registered
             one, or a declaration as in JSON.
-        objective: A function of the space's configurations that returns a number or a dict of numbers; what it is
-            passed, and how it reaches workers, says `po_nas.runtime.function_objective.FunctionObjective`. Or a
+        objective: A function of the space's configurations that returns a number or a dict of numbers. It is passed
+            the configuration, and by name what it takes of ``seed``, ``fidelity``, ``checkpoint`` and ``report``. Or a
             `po_nas.Training`, which trains the networks of the space on your data.
         metric: Of a function: which number of a dict is optimised; that of a number as printed.
         maximize: Of a function: whether higher is better.
@@ -141,9 +141,34 @@ def search(
         progress: Show evaluations, incumbent and the time left on stderr; default: where that is a terminal.
         metrics: The old name of `proxies`.
 
+    Returns:
+        What was found; the same as ``summary.json`` in `out`.
+
     Raises:
         ConfigError: Before anything is spent, when an argument cannot be used.
+        UnknownNameError: For a benchmark, method, executor or proxy that there is not, with the nearest name.
         RunDirectoryError: When `out` holds a run already.
+        EvaluationsFailError: When all evaluations, three or more, have failed for the same reason.
+
+    Examples:
+        On a benchmark:
+
+        >>> import po_nas
+        >>> result = po_nas.search(
+        ...     benchmark="nasbench_graph/proteins", method="regularized_evolution", budget=10, seed=0, out="runs/table"
+        ... )
+        >>> result.evaluations, result.regret_validation >= 0
+        (10, True)
+
+        On a function of your own:
+
+        >>> from po_nas import Categorical, Int
+        >>> space = po_nas.declare("mlp", depth=Int(1, 4), act=Categorical(["relu", "gelu"]))
+        >>> def train(config):
+        ...     return 0.9 - 0.1 * abs(config["depth"] - 3)
+        >>> result = po_nas.search(space=space, objective=train, method="random", budget=8, out="runs/own")
+        >>> result.validation, space.config_of(space.from_string(result.incumbent))["depth"]
+        (0.9, 3)
     """
     started, path = time.perf_counter(), Path(out).absolute()
     said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
@@ -353,8 +378,20 @@ def resume(
         progress: As for `search`.
         started: When the caller began, by `time.perf_counter`: the seconds of the run count from there; default: now.
 
+    Returns:
+        What was found; the same as if the search had never been interrupted.
+
     Raises:
+        RunDirectoryError: When `out` holds no run.
+        ConfigError: When what the search was started with must be given again, and is not.
         SpaceChangedError: When the space is no longer the one of the record.
+        UntrustedPluginError: For a plug-in that is not known here, without `trust`.
+
+    Examples:
+        >>> import po_nas
+        >>> first = po_nas.search(benchmark="nasbench_graph/proteins", method="random", budget=3, out="runs/resumed")
+        >>> po_nas.resume("runs/resumed") == first  # it was finished
+        True
     """
     started = time.perf_counter() if started is None else started
     path = Path(out).absolute()

@@ -52,7 +52,22 @@ class Progress:
 
 
 class Callback:
-    """Told of every step of a run; subclasses override what they need. An exception in one is reported, not fatal."""
+    """Told of every step of a run; subclasses override what they need. An exception in one is reported, not fatal.
+
+    Examples:
+        >>> import po_nas
+        >>> class Values(po_nas.Callback):
+        ...     def __init__(self):
+        ...         self.values = []
+        ...
+        ...     def on_tell(self, trial, outcome, progress):
+        ...         self.values.append(outcome.validation)
+        >>> told = Values()
+        >>> settings = {"method": "random", "budget": 3, "out": "runs/watched"}
+        >>> result = po_nas.search(benchmark="nasbench_graph/proteins", callbacks=[told], **settings)
+        >>> len(told.values), max(told.values) == result.validation
+        (3, True)
+    """
 
     def on_start(self, info: RunInfo) -> None:
         """The run starts or goes on."""

@@ -67,20 +67,52 @@ _VERSIONS = ("po-nas", "torch", "gpytorch", "botorch", "pymoo", "numpy", "scipy"
 class Result:
     """The result of a search; ``summary.json`` holds the same fields.
 
-    `incumbent` is the best architecture by validation, as a string (None when every trial failed); `test` its report
-    metric, attached afterwards. `best_test_queried` is the best test value among all that were evaluated, which a
-    search that sees validation alone cannot pick; some papers print it, so it is here under its own name. Regrets are
-    against the table's optima and in the metric's unit. `wall_s` are real seconds from the call on, with what it takes
-    to load tables and models; `overhead_s` those not spent in the objective (with several workers: for which each of
-    them was idle on average), `cost_s` the objective's own seconds. With several objectives the result is the `front`:
-    the trials that no other dominates, each with ``evaluation`` (its number, from 1 in the order of completion),
-    ``architecture``, ``objectives`` (values by name) and ``test``, the best by validation, which is also the
-    `incumbent`, first. `hypervolume` is theirs with respect to `reference_point`; `hypervolume_true` is that of the
-    true front, where a table tells. Trials beyond a limit, `infeasible` of them, are on no front and no incumbent.
-    `scoring_s` are the real seconds that the search waited for proxy scores, `scores_computed` of which were computed
-    and `scores_kept` found on disk; recorded scores are not counted. Where fidelities were used, `evaluations` counts
-    trials of all fidelities, `full_evaluations` what they cost in full ones, and `at_full_fidelity` those that were
-    such; incumbent, front and test values are of these alone.
+    Values are in the unit of the metric; what is unknown is None.
+
+    Attributes:
+        benchmark: Name of the benchmark or objective.
+        method: Name of the method.
+        seed: Of the search.
+        feedback: The preset of what the method was told.
+        evaluations: Trials that were evaluated, failed ones included.
+        failed: How many of them failed.
+        incumbent: The best architecture by validation, as a string; None when every trial failed.
+        validation: Its search signal.
+        test: Its report metric, attached after the search.
+        optimum_validation: Best search signal of the table.
+        optimum_test: Best report metric of the table.
+        test_of_optimum_validation: The report metric of the architecture that is best by validation.
+        best_test_queried: The best test value among all that were evaluated. A search that sees validation alone
+            cannot pick it; some papers print it, so it is here under its own name.
+        regret_validation: Distance of `validation` from `optimum_validation`.
+        regret_test: Distance of `test` from `optimum_test`.
+        cost_s: Seconds of the objective itself, recorded or measured.
+        clock_s: Seconds on the clock of the executor, which may be a virtual one.
+        wall_s: Real seconds from the call on, with what it takes to load tables and models.
+        overhead_s: Real seconds not spent in the objective; with several workers those for which each of them was idle
+            on average.
+        ended: Why the search ended.
+        directory: The run directory.
+        scores_computed: Proxy scores that were computed; recorded ones are not counted.
+        scores_kept: Proxy scores that were found on disk.
+        scoring_s: Real seconds that the search waited for proxy scores.
+        infeasible: Trials beyond a limit; they are on no front and no incumbent.
+        front: With several objectives the trials that no other dominates: ``evaluation`` (its number, from 1 in the
+            order of completion), ``architecture``, ``objectives`` (values by name) and ``test``; the `incumbent` first.
+        hypervolume: Of the front, with respect to `reference_point`.
+        hypervolume_true: Of the true front, where a table tells.
+        reference_point: By objective.
+        full_evaluations: Where fidelities were used, what the `evaluations` of all fidelities cost in full ones.
+        at_full_fidelity: Where fidelities were used, how many of them were full ones; incumbent, front and test values
+            are of these alone.
+
+    Examples:
+        >>> import po_nas
+        >>> result = po_nas.search(benchmark="nasbench_graph/proteins", method="random", budget=3, out="runs/result")
+        >>> result.evaluations, result.ended
+        (3, 'budget spent: 3 evaluations')
+        >>> result.regret_validation == result.optimum_validation - result.validation
+        True
     """
 
     benchmark: str

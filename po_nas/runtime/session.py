@@ -121,12 +121,7 @@ _OPEN: WeakValueDictionary[Path, Session] = WeakValueDictionary()
 
 
 class Session:
-    """A search that proposes, while the caller evaluates::
-
-        session = po_nas.Session(space="darts", method="gp_bo", budget=8, out="runs/asked")
-        for trial in session:
-            session.tell(trial, train(trial.config))
-        print(session.result.incumbent)
+    """A search that proposes, while the caller evaluates: ask and tell.
 
     Several trials may be pending: ask again before telling. Every question and answer is on disk before the next one,
     so the same call goes on where a killed process stopped; `pending` then has what was asked for and not told. The
@@ -159,6 +154,15 @@ class Session:
         ConfigError: For arguments that cannot be used, and for those that are not what the run in `out` began with.
         SpaceChangedError: For a declared space that is not the one of that run.
         RunLockedError: When another process has the directory.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.declare("mlp", depth=po_nas.Int(1, 4), act=po_nas.Categorical(["relu", "gelu"]))
+        >>> session = po_nas.Session(space=space, method="random", budget=4, out="runs/asked")
+        >>> for trial in session:
+        ...     session.tell(trial, 0.9 - 0.1 * abs(trial.config["depth"] - 3))
+        >>> session.ended, session.result.evaluations
+        ('budget spent: 4 evaluations', 4)
     """
 
     def __init__(

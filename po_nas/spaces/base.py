@@ -22,6 +22,17 @@ class Architecture:
 
     Equality is structural. Two architectures that compute the same function may differ here; `Space.canonical` is the
     key that merges them.
+
+    Attributes:
+        space: The name of the search space.
+        code: A nested tuple of integers; hashable, and the same after JSON.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> cell = po_nas.Architecture("nasbench201", (3, 3, 0, 3, 0, 3))
+        >>> space.to_string(cell)
+        '|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|nor_conv_3x3~0|none~1|nor_conv_3x3~2|'
     """
 
     space: str
@@ -32,8 +43,18 @@ class Architecture:
 class GraphEncoding:
     """A dense graph of fixed size, the same for every architecture of a space.
 
-    `nodes` (n, f) node features; `adjacency` (n, n), entry [i, j] = 1 for an edge i → j; `edges` (n, n, e) edge
-    features, zero where there is no edge; `mask` (n,) true for real nodes. All float32 but the mask (bool).
+    Attributes:
+        nodes: Node features (n, f), float32.
+        adjacency: (n, n), float32; entry [i, j] = 1 for an edge i → j.
+        edges: Edge features (n, n, e), float32, zero where there is no edge.
+        mask: (n,), bool; true for real nodes, false for padding.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> graph = space.encode_graph(space.at(0))
+        >>> graph.nodes.shape, graph.adjacency.shape, graph.edges.shape, graph.mask.shape
+        ((4, 10), (4, 4), (4, 4, 5), (4,))
     """
 
     nodes: NDArray[np.float32]
@@ -46,9 +67,18 @@ class GraphEncoding:
 class OperationGraph:
     """An architecture as a directed acyclic graph with one operation per node, in topological order.
 
-    Node 0 is labelled ``"input"`` (DARTS cells have two inputs), the last node ``"output"``; `edges` are pairs (i, j),
-    i < j. This form is the same for all spaces: drawings, path and subtree features are computed from it. Operations
-    that no input reaches or that reach no output are left out.
+    This form is the same for all spaces: drawings, path and subtree features are computed from it. Operations that no
+    input reaches or that reach no output are left out.
+
+    Attributes:
+        labels: The operation of each node; node 0 is ``"input"`` (DARTS cells have two inputs), the last ``"output"``.
+        edges: Pairs (i, j), i < j, for an edge from node i to node j.
+
+    Examples:
+        >>> import po_nas
+        >>> graph = po_nas.OperationGraph(("input", "conv", "pool", "output"), ((0, 1), (1, 2), (2, 3)))
+        >>> graph.labels[1]
+        'conv'
     """
 
     labels: tuple[str, ...]
@@ -71,17 +101,33 @@ class Space(ABC):
     * `canonical(a) == canonical(b)` when `a` and `b` are isomorphic;
     * `crossover(a, b)` is valid and takes each part from one of its parents;
     * `encode_graph` has the shapes `graph_shape`, `encode_vector` the length `vector_size`.
+
+    Attributes:
+        name: As in the registry; every architecture carries it.
+        size: Number of structurally distinct architectures; None where it is infinite or unknown.
+        enumerable: Whether `enumerate` may be called; true up to about a million architectures.
+        neighbours_complete: Whether `neighbours` lists exactly what is at edit distance 1; not so, for example, with
+            continuous choices.
+        operations: Names of the operations, in the order of their integer codes.
+        reference: Publication, with its arXiv id.
+
+    Examples:
+        >>> import numpy as np
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> rng = np.random.default_rng(0)
+        >>> cell = space.sample(rng)
+        >>> space.edit_distance(cell, space.mutate(cell, rng))
+        1
+        >>> space.from_string(space.to_string(cell)) == cell
+        True
     """
 
     name: str
     size: int | None
-    """Number of structurally distinct architectures; None where there is no end of them, or nobody has counted."""
     enumerable: bool = True
-    """Whether `enumerate` may be called; true up to about a million architectures."""
     neighbours_complete: bool = True
-    """Whether `neighbours` lists exactly what is at edit distance 1; not so, for example, with continuous choices."""
     operations: tuple[str, ...] = ()
-    """Names of the operations, in the order of their integer codes."""
     reference: str = ""
 
     @property

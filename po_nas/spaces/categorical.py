@@ -22,6 +22,19 @@ class CategoricalSpace(Space):
 
     The elementary edit sets one variable to another value, so the edit distance is the Hamming distance. Sampling is
     uniform over the codes, crossover takes each variable from either parent with probability one half.
+
+    A subclass sets `name`, `operations`, `cardinalities`, `variables` and `graph_shape`, and implements `to_string`,
+    `from_string`, `canonical`, `operation_graph` and `encode_graph`.
+
+    Attributes:
+        cardinalities: Number of values of each variable.
+        size: Product of the cardinalities.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.spaces.get("nasbench201")
+        >>> isinstance(space, po_nas.CategoricalSpace), space.cardinalities, space.size
+        (True, (5, 5, 5, 5, 5, 5), 15625)
     """
 
     cardinalities: ClassVar[tuple[int, ...]]

@@ -16,9 +16,7 @@ __all__ = ["Training"]
 
 
 class Training:
-    """Trains the networks of any space on your data, as ``objective=`` of a search::
-
-        po_nas.search(space=space, objective=po_nas.Training(train=(x, y), epochs=5), method="gp_bo", budget=20, out=…)
+    """Trains the networks of any space on your data, as ``objective=`` of a search.
 
     Samples and targets are a pair of tensors or arrays, a `TensorDataset`, a map-style `Dataset` of such pairs, or a
     `DataLoader`. Floats as targets are regression, integers are classes; samples and targets of integers of one shape
@@ -49,6 +47,19 @@ class Training:
         ConfigError: For settings that there are not, and values that cannot be used.
         UnknownNameError: For a recipe or data set that there is not.
         SamplesError: For what is no data.
+
+    Examples:
+        >>> import po_nas, torch
+        >>> space = po_nas.declare("perceptron", width=po_nas.Ordinal([2, 4, 8]))
+        >>> @space.network
+        ... def build(width, in_features=1, num_classes=2):
+        ...     hidden = torch.nn.Linear(in_features, width)
+        ...     return torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Linear(width, num_classes))
+        >>> x = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+        >>> training = po_nas.Training(train=(x, (x[:, 0] > 0).long()), epochs=1, device="cpu")
+        >>> result = po_nas.search(space=space, objective=training, method="random", budget=2, out="runs/trained")
+        >>> result.evaluations, result.failed
+        (2, 0)
     """
 
     def __init__(

@@ -71,6 +71,13 @@ def test_it_is_passed_what_it_takes(function, names):
     assert objective.evaluate(next(SPACE.enumerate()), seed=5).failure is None
 
 
+def test_a_function_with_some_arguments_set_is_called_like_the_function():
+    def train(config, epochs):
+        return epochs
+
+    assert FunctionObjective(SPACE, partial(partial(train), epochs=3)).name == f"{SPACE.name}/train"
+
+
 @pytest.mark.parametrize(
     "function", [lambda: 1, lambda *, config: 1, lambda config, width: 1, lambda config, seed, /: 1, lambda **rest: 1]
 )

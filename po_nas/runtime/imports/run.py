@@ -113,6 +113,14 @@ def import_evaluations(
         MissingExtraError: For a study, when Optuna is not installed.
         NothingFitsError: When no evaluation is in the space; nothing is written.
         RunDirectoryError: When `out` holds a run already, or cannot be written.
+
+    Examples:
+        >>> import po_nas
+        >>> space = po_nas.declare("mlp", depth=po_nas.Int(1, 4))
+        >>> rows = [{"depth": 1, "accuracy": 0.71}, {"depth": 2, "accuracy": 0.82}, {"depth": 9, "accuracy": 0.41}]
+        >>> done = po_nas.import_evaluations(rows, space=space, out="runs/elsewhere", value="accuracy", maximize=True)
+        >>> done.evaluations, len(done.left_out)  # there is no depth 9
+        (2, 1)
     """
     path = Path(out).absolute()
     _refuse_used(path)

@@ -150,7 +150,25 @@ class Choice(ABC):
 
 
 class Categorical(Choice):
-    """One of several values without an order: strings, numbers, true or false, None."""
+    """One of several values without an order.
+
+    A mutation draws another value, uniformly.
+
+    Args:
+        values: Strings, numbers, true or false, None; at least one, all different.
+        when: Other choices by name, with the value or values under which this one exists; all must hold. Default:
+            always.
+
+    Raises:
+        DeclarationError: For values that cannot be used.
+
+    Examples:
+        >>> from po_nas import Categorical
+        >>> Categorical(["relu", "gelu"])
+        Categorical(['relu', 'gelu'])
+        >>> Categorical(["relu", "gelu"]).each("depth").repeated
+        'depth'
+    """
 
     def __init__(self, values: Sequence[Scalar], *, when: Mapping[str, Any] | None = None) -> None:
         self.values = _values(type(self).__name__, values)
@@ -174,13 +192,41 @@ class Categorical(Choice):
 
 
 class Ordinal(Categorical):
-    """One of several values in an order, such as widths: 8, 16, 32. A mutation goes to one near by."""
+    """One of several values in an order, such as widths. A mutation goes to one near by.
+
+    Args:
+        values: As for `Categorical`, from one end of the scale to the other.
+        when: As for `Categorical`.
+
+    Raises:
+        DeclarationError: For values that cannot be used.
+
+    Examples:
+        >>> from po_nas import Ordinal
+        >>> Ordinal([8, 16, 32]).count
+        3
+    """
 
     numeric = True
 
 
 class Int(Choice):
-    """An integer from `low` to `high`, both included; with `log`, uniform and mutated on a logarithmic scale."""
+    """An integer from `low` to `high`, both included.
+
+    Args:
+        low: The smallest value.
+        high: The largest value.
+        log: Uniform and mutated on a logarithmic scale; `low` must then be positive.
+        when: As for `Categorical`.
+
+    Raises:
+        DeclarationError: For bounds that are no integers, are not in order, or have more than a million values.
+
+    Examples:
+        >>> from po_nas import Int
+        >>> Int(16, 512, log=True)
+        Int(16, 512, log=True)
+    """
 
     numeric = True
 
@@ -236,10 +282,24 @@ class Int(Choice):
 
 
 class Float(Choice):
-    """A real number from `low` to `high`; with `log`, uniform and mutated on a logarithmic scale.
+    """A real number from `low` to `high`.
 
     Numbers are resolved to a hundred-thousandth of the range (of the logarithms), and each is the shortest decimal
     within its hundred-thousandth: 0.012, not 0.012000000000000004.
+
+    Args:
+        low: The smallest value.
+        high: The largest value.
+        log: Uniform and mutated on a logarithmic scale; `low` must then be positive.
+        when: As for `Categorical`.
+
+    Raises:
+        DeclarationError: For bounds that are not finite, not in order, or too near or far for floating-point numbers.
+
+    Examples:
+        >>> from po_nas import Float
+        >>> Float(1e-4, 1e-1, log=True)
+        Float(0.0001, 0.1, log=True)
     """
 
     numeric = True

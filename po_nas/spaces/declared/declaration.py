@@ -35,17 +35,6 @@ def declare(
 ) -> DeclaredSpace:
     """A search space from named choices.
 
-    ::
-
-        space = po_nas.declare(
-            "mlp",
-            depth=Int(1, 4),
-            width=Ordinal([8, 16, 32]).each("depth"),
-            act=Categorical(["relu", "gelu"]),
-            momentum=Float(0.0, 0.9, when={"act": "relu"}),
-            constraints=["depth * max(width) <= 96"],
-        )
-
     As a decorator it also registers the space, so that a configuration can name it (``space: mlp``): of a class, whose
     attributes are the choices, whose `build` is the network and whose `constraints` are the constraints; or of a
     function without arguments that returns the choices.
@@ -58,10 +47,28 @@ def declare(
             conditions as text; one, or a list of them.
         choices: By name.
 
+    Returns:
+        The space. `DeclaredSpace.network` decorates the function that builds its networks.
+
     Raises:
         DeclarationError: For what makes no space; it names the choice.
         InfeasibleError: For constraints that hardly anything fulfils, with the share that passed.
         DuplicateNameError: For a registered name that somebody else has.
+
+    Examples:
+        >>> import numpy as np
+        >>> from po_nas import Categorical, Float, Int, Ordinal, declare
+        >>> space = declare(
+        ...     "mlp",
+        ...     depth=Int(1, 4),
+        ...     width=Ordinal([8, 16, 32]).each("depth"),
+        ...     act=Categorical(["relu", "gelu"]),
+        ...     momentum=Float(0.0, 0.9, when={"act": "relu"}),
+        ...     constraints=["depth * max(width) <= 96"],
+        ... )
+        >>> config = space.config_of(space.sample(np.random.default_rng(0)))
+        >>> len(config["width"]) == config["depth"]
+        True
     """
     if not isinstance(name, str):
         if choices or constraints != ():
