@@ -309,7 +309,7 @@ class SearcherConformance:
             return
         undisturbed = self._run(18, several=True, fail_every=5)
         assert self._run(18, several=True, fail_every=5, restart_at=frozenset({self.budget - 2})) == undisturbed
-        assert len({self.space().canonical(t.architecture) for t, _ in undisturbed}) == self.budget
+        assert len({(self.space().canonical(t.architecture), t.fidelity) for t, _ in undisturbed}) == self.budget
 
     def test_limits_on_what_only_an_evaluation_tells(self) -> None:
         """What breaks a limit scores below all that keep it, and the search can be resumed."""

@@ -27,6 +27,7 @@ class TestPONAS(MetricConformance):
     budget = 10
 
 
+@pytest.mark.slow
 class TestPONASOverFidelities(MetricConformance):
     method = "po_nas"
     # Of the earlier run few evaluations are full ones, and they are not all of an initial design.
