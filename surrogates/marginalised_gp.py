@@ -80,6 +80,7 @@ class Hyperparameters(NamedTuple):
     hypothesis: NDArray[np.intp]
 
     def at(self, rows: NDArray[np.intp]) -> Hyperparameters:
+        """Those of some draws, by their rows."""
         lengths, kernel_weights, noise, means, predictor, hypothesis = self
         return Hyperparameters(
             lengths[rows], kernel_weights[rows], noise[rows], means[rows], predictor[rows], hypothesis[rows]
