@@ -80,6 +80,16 @@ def test_snippets_run(page, number, tmp_path, monkeypatch, capsys):
         assert json.loads((tmp_path / folder / "summary.json").read_text())["evaluations"] in (8, 14)
 
 
+def test_a_function_with_fidelities(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("docs/fidelities.md")
+    (tmp_path / "longer.py").write_text(example)
+    runpy.run_path("longer.py", run_name="__main__")
+    assert capsys.readouterr().out.strip()
+    found = json.loads((tmp_path / "runs/longer/summary.json").read_text())
+    assert found["full_evaluations"] <= 8 < found["evaluations"]
+
+
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 

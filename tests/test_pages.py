@@ -33,6 +33,7 @@ RUN_BY = {
     "docs/declared_spaces.md": "test_declared_spaces_page",
     "docs/distributed.md": "test_docs",
     "docs/extending.md": "test_docs",
+    "docs/fidelities.md": "test_docs",
     "docs/losses.md": "test_docs",
     "docs/objectives.md": "test_docs",
     "docs/own_networks.md": "test_docs",
