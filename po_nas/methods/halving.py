@@ -60,6 +60,10 @@ class _Halving(Searcher):
     def rungs(self) -> tuple[float, ...]:
         """The fidelities that are used, ascending, the full one last (`Fidelities.ladder`)."""
         declared, lowest = self.domain.fidelities.values, self.options.lowest
+        if not self.domain.fidelities:
+            raise ConfigError(
+                "fidelities", list(declared), "are too few to evaluate at a lower one; declare two or more"
+            )
         if lowest is not None and lowest not in declared:
             known = ", ".join(f"{value:g}" for value in declared)
             raise ConfigError("method.lowest", lowest, f"is none of {known}")

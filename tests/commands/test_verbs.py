@@ -61,6 +61,7 @@ VERBS = [
     ["surrogates", "describe"], ["compare"], ["train"], ["evolve"], ["evolve", "proxy"], ["evolve", "reference"],
     ["evolve", "loss"], ["study", "evolved-proxies"],
     ["proxies", "ablate"], ["configs"], ["configs", "list"], ["configs", "show"], ["configs", "copy"],
+    ["watch"], ["serve"],
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from po_nas import methods, spaces
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.searcher import Domain, Proposal, Searcher, SharedCache
 from po_nas.testing import ToyObjective
 from po_nas.testing.switches import SWITCHES, state, switched
@@ -38,8 +39,16 @@ def trials(name, *, leave=None):
     source = ToyMetrics(SPACE, gap=7)
     tasks = (other_task(SPACE, 16),) if kind.needs_other_tasks else ()
     cache = SharedCache()
-    domain = Domain(SPACE, SPACE.to_string, True, BUDGET, proxies=source, cache=cache, source_tasks=tasks)
-    searcher = kind(domain, seed=2, options=kind.Options(**QUICK.get(name, {})))
+    options = kind.Options(**QUICK.get(name, {}))
+    fidelities = Fidelities((1.0, 3.0, 9.0)) if kind.uses_fidelities(options) else Fidelities()
+    domain = Domain(
+        *(SPACE, SPACE.to_string, True, BUDGET),
+        proxies=source,
+        cache=cache,
+        source_tasks=tasks,
+        fidelities=fidelities,
+    )
+    searcher = kind(domain, seed=2, options=options)
     found = []
     for _ in range(BUDGET // 2):
         for trial in searcher.ask(2):

@@ -132,6 +132,10 @@ def test_every_method_takes_a_declared_space(tmp_path, method):
         with raised(ConfigError, method, "warm_start"):
             po_nas.search(space=own(), objective=train, method=options, budget=5, out=tmp_path / "none")
         return
+    if methods.registry.get(method).uses_fidelities(methods.registry.get(method).Options()):
+        with raised(ConfigError, "fidelities", method):
+            po_nas.search(space=own(), objective=train, method=options, budget=5, out=tmp_path / "none")
+        return
     space, with_proxies = own(), method in NEED_PROXIES
     if with_proxies:
         options |= {"pool": 40}
