@@ -60,14 +60,19 @@ def pool():
 # -- design ------------------------------------------------------------------------------------------------------------
 
 
-TASKS = {"fusion": 27, "fusion_quick": 27, "fusion_transfer_quick": 25, "fusion_predictor_quick": 3}
+SIZES = {
+    "fusion": (27, 20),
+    "fusion_quick": (27, 3),
+    "fusion_transfer_quick": (25, 2),
+    "fusion_predictor_quick": (3, 2),
+}
+"""Tasks and seeds."""
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "studies").glob("fusion*.yaml")), ids=lambda p: p.stem)
 def test_shipped_studies_are_valid(path):
     config = load_fusion_study(path)
-    assert len(config.benchmarks()) == TASKS[path.stem]
-    assert config.seeds == (3 if path.stem.endswith("quick") else 20)
+    assert (len(config.benchmarks()), config.seeds) == SIZES[path.stem]
 
 
 def test_more_seeds_use_the_parts_of_fewer(small):
