@@ -83,9 +83,9 @@ def test_its_notebook_runs(name, tmp_path, monkeypatch, capsys):
     assert namespace["found"].incumbent in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "stages"])
+@pytest.mark.parametrize("name", SMALL)
 def test_it_has_a_picture(name):
-    """`python perf/examples.py` draws them; stages.py is not drawn yet."""
+    """`python perf/examples.py` draws them."""
     assert f"](pictures/{name}.png)" in (FOLDER / "README.md").read_text(encoding="utf-8")
     picture = (FOLDER / "pictures" / f"{name}.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
