@@ -100,7 +100,7 @@ def incumbent_changes(run: RunData) -> list[tuple[TrialData, float | None, list[
     found: list[tuple[TrialData, float | None, list[str] | None]] = []
     before: TrialData | None = None
     for trial, value in zip(run.told, run.incumbents(), strict=True):
-        if value is None or trial.validation != value or not trial.feasible:
+        if value is None or trial.validation != value or not trial.succeeded:
             continue
         if before is None or before.validation is None:
             found.append((trial, None, None))
@@ -125,7 +125,7 @@ def changes_text(told: Sequence[str]) -> str:
 def best_architectures(run: RunData) -> str:
     """HTML of the best architectures by validation: drawn where the space has graphs, else their choices in a table."""
     ranked = sorted(
-        (t for t in run.told if t.validation is not None and t.feasible),
+        (t for t in run.told if t.succeeded),
         key=lambda t: t.validation or 0.0,
         reverse=run.maximize,
     )[:_BEST]

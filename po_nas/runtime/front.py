@@ -95,7 +95,8 @@ def front_measure_of(objective: Objective) -> FrontMeasure:
 
 
 def front_trials(told: Sequence[tuple[Trial, Outcome]], goals: Goals) -> tuple[list[tuple[Trial, Outcome]], F64]:
-    """The trials on the front of those that succeeded within the limits, the best by the first objective first.
+    """The trials on the front of the full evaluations that succeeded within the limits, the best by the first objective
+    first.
 
     Also the losses (n, k) of all of these.
     """
@@ -105,4 +106,4 @@ def front_trials(told: Sequence[tuple[Trial, Outcome]], goals: Goals) -> tuple[l
 
 
 def _feasible(told: Iterable[tuple[Trial, Outcome]], goals: Goals) -> Iterable[tuple[Trial, Outcome]]:
-    return ((t, o) for t, o in told if o.failure is None and goals.feasible(o.metrics))
+    return ((t, o) for t, o in told if t.fidelity is None and o.failure is None and goals.feasible(o.metrics))

@@ -62,7 +62,7 @@ class Loop:
         self.incumbent: tuple[Trial, Outcome] | None = None
         self.front_measure = front_measure_of(objective)
         self.told: list[tuple[Trial, Outcome]] = []
-        """Finished trials, full evaluations alone, in the order of completion."""
+        """Finished trials in the order of completion."""
         self._elapsed_before = 0.0
         self._began = time.perf_counter()
         self._started = self._began if started is None else started
@@ -225,7 +225,7 @@ class Loop:
         Where fidelities are used: an evaluation at a high one waits for those at lower ones, and what is left of the
         budget may pay for one at a low fidelity alone.
         """
-        return self.searcher.uses_fidelities(self.searcher.options) and not self.ledger.exhausted(self.elapsed_s)
+        return self.searcher.uses_fidelities(self.searcher.options) and not self.ledger.exhausted(self.searched_s)
 
     def _ask_event(self, trial: Trial, group: list[Trial], ask_s: float, clock_s: float, scored: Scored) -> Event:
         event: Event = {
@@ -309,10 +309,10 @@ class Loop:
         if outcome.failure is not None:
             # Numbers, such as those of shapes and seconds, differ between failures of one kind.
             self._failures[re.sub(r"\d+", "#", outcome.failure)] = outcome.failure
+        self.told.append((trial, outcome))
         if not full:
             # Another quantity than that of full evaluations: no incumbent, and on no front.
             return
-        self.told.append((trial, outcome))
         kept = outcome.failure is None and self.searcher.domain.goals.feasible(outcome.metrics)
         if kept and (self.incumbent is None or self.searcher.score(outcome) > self.searcher.score(self.incumbent[1])):
             self.incumbent = (trial, outcome)

@@ -101,12 +101,14 @@ def _test_of(objective: Objective, architecture: Architecture) -> float | None:
 def _tests(loop: Loop) -> list[float | None]:
     """The report metric of each evaluation in the order of completion, None where there is none.
 
-    It is the objective's, or else the metric ``test`` that the evaluation itself has told.
+    Evaluations at lower fidelities have none. It is the objective's, or else the metric ``test`` that the evaluation
+    itself has told.
     """
     found = []
     for trial, outcome in loop.told:
-        value = None if outcome.failure is not None else _test_of(loop.objective, trial.architecture)
-        found.append(outcome.metrics.get("test") if value is None else value)
+        told = outcome.failure is None and trial.fidelity is None
+        value = _test_of(loop.objective, trial.architecture) if told else None
+        found.append(outcome.metrics.get("test") if told and value is None else value)
     return found
 
 
@@ -176,7 +178,9 @@ def result_of(
         scores_computed=loop.scored.computed,
         scores_kept=loop.scored.kept,
         scoring_s=loop.scored.seconds,
-        infeasible=sum(o.failure is None and not goals.feasible(o.metrics) for _, o in loop.told),
+        infeasible=sum(
+            t.fidelity is None and o.failure is None and not goals.feasible(o.metrics) for t, o in loop.told
+        ),
         front=front,
         hypervolume=volume,
         hypervolume_true=front_measure.true_volume,

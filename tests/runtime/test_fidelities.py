@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from po_nas import Float, Int, spaces
 from po_nas.compare.design import load_comparison
 from po_nas.compare.runs import read_runs
 from po_nas.errors import ConfigError, JournalError, RunDirectoryError
+from po_nas.reports.architectures import best_architectures, incumbent_changes
 from po_nas.reports.page import render_page
 from po_nas.reports.run import load_run
 from po_nas.reports.terminal import print_status
@@ -216,3 +218,27 @@ def test_comparisons_count_full_evaluations(tmp_path):
     study.write_text("benchmarks: [nasbench_graph/cora]\nmethods: [random, asha]\nseeds: 1\nbudget: 20\n")
     with pytest.raises(ConfigError, match=r"methods.asha=.?asha.?: evaluates at lower fidelities"):
         load_comparison(study)
+
+
+def test_test_values_are_of_the_evaluations_that_have_them(tmp_path):
+    """Numbers count evaluations of all fidelities; test values and what is drawn as best are of full ones."""
+
+    def tested(config, *, fidelity, checkpoint):
+        told = train(config, fidelity=fidelity, checkpoint=checkpoint)
+        return told | {"test": 1000.0 * config["width"] + fidelity}
+
+    result = search(tmp_path / "run", tested)
+    run = load_run(tmp_path / "run")
+    full = {t.evaluation: t for t in run.told if t.fidelity is None}
+    values = json.loads((tmp_path / "run/artifacts/report_values.json").read_text())
+    assert full
+    assert {int(number) for number in values} == set(full) < {t.evaluation for t in run.told}
+    for number, trial in full.items():
+        assert values[str(number)] == trial.test == 1000.0 * json.loads(trial.architecture)["width"] + 9
+    assert result.test == run.incumbent().test
+    for _, gain, _ in incumbent_changes(run):
+        assert gain is None or gain > 0
+    best = best_architectures(run)
+    shown = [int(number) for number in re.findall(r"evaluation (\d+)", best)]
+    assert shown
+    assert set(shown) <= set(full)
