@@ -181,10 +181,8 @@ class DeepEnsemble(Surrogate):
         )
         known = trained.predict(reference)
         outputs = standardized(known if reference is inputs else trained.predict(inputs), known)
-        self._calibration = Calibration.fit(
-            outputs, held_out.to(outputs.device), targets.to(outputs.device), self.members
-        )
         held_out = held_out.to(outputs.device)
+        self._calibration = Calibration.fit(outputs, held_out, targets.to(outputs.device), self.members)
         left_out = bool(held_out.any(0).all())
         self._out_of_fold = (outputs * held_out).sum(0) / held_out.sum(0) if left_out else None
         self._trained, self._ensemble, self._known = trained, trained.first(self.members), known[: self.members]

@@ -89,7 +89,6 @@ class FusedPredictor(Surrogate):
         self._reference: Encodings | None = None
         self._targets = np.empty(0)
         self._offset, self._unit = 0.0, 1.0
-        self._known: F64 | None = None
 
     def learn(
         self,
@@ -108,7 +107,6 @@ class FusedPredictor(Surrogate):
         values = targets.cpu().double().numpy()
         self._offset, self._unit = float(values.mean()), float(values.std()) or 1.0
         self._targets = (values - self._offset) / self._unit
-        self._known = None
         if self.parts != "proxies":
             self.ensemble.fit(
                 self._network_inputs(inputs),
@@ -118,8 +116,6 @@ class FusedPredictor(Surrogate):
                 reference=self._network_inputs(reference),
                 warm_start=warm_start,
             )
-            if self.ensemble.out_of_fold is not None:
-                self._known = self.ensemble.out_of_fold.cpu().double().numpy()
 
     def predict(self, inputs: Encodings) -> Posterior:
         assert self._inputs is not None
@@ -143,9 +139,9 @@ class FusedPredictor(Surrogate):
             hypotheses.append(ModelHypothesis(tuple(similar), True, 0.25))
             hypotheses.append(ModelHypothesis(tuple(components), True, 0.25))
         predictor = None
-        if self._known is not None:
-            found = self.ensemble.standardized(self._network_inputs(inputs)).cpu().double().numpy()
-            predictor = np.concatenate([self._known, found])
+        if (known_to_it := self.ensemble.out_of_fold) is not None:
+            found = self.ensemble.standardized(self._network_inputs(inputs))
+            predictor = torch.cat([known_to_it, found]).cpu().double().numpy()
         model = MarginalisedGP(components, mean, None, hypotheses)
         # The same generator each time: an answer is a function of the fit and of the architecture alone.
         mixture = model.predict(range(n), self._targets, np.random.default_rng(self._seed), (), predictor)

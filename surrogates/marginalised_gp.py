@@ -31,12 +31,11 @@ class Priors:
     """Prior over the hyperparameters.
 
     Log length scales (in typical distances) are normal with mean `length_scale_mean` and standard deviation
-    `length_scale`; the log noise
-    variance, relative to the whole signal, with mean and deviation `noise`. Weights of the kernels are Dirichlet with
-    concentration `concentration`: below 1, few kernels get most. `means` are the coefficients of the given mean
-    function that are tried, with `mean_weights` as relative probabilities (default: equally likely), and `predictor`
-    those of a predictor's, equally likely. `draws` samples are drawn, `kept`
-    of them predict.
+    `length_scale`; the log noise variance, relative to the whole signal, with mean and deviation `noise`. Weights of
+    the kernels are Dirichlet with concentration `concentration`: below 1, few kernels get most. `means` are the
+    coefficients of the given mean function that are tried, with `mean_weights` as relative probabilities (default:
+    equally likely), and `predictor` those of a predictor's, equally likely. `draws` samples are drawn, `kept` of them
+    predict.
     """
 
     length_scale: float = 0.75
@@ -46,14 +45,13 @@ class Priors:
     predictor: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     length_scale_mean: float = 0.0
     mean_weights: tuple[float, ...] = ()
+    draws: int = 256
+    kept: int = 6
 
     @property
     def mean_coefficient(self) -> float:
         """The expected coefficient of the mean function."""
         return float(np.average(self.means, weights=self.mean_weights or None))
-
-    draws: int = 256
-    kept: int = 6
 
 
 @dataclass(frozen=True)

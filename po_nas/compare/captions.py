@@ -50,8 +50,8 @@ def caption(study: Study, figure: str) -> str:
     ranking = rank_methods(study, at) if figure == "critical_difference" else None
     caution = "" if ranking is None or ranking.per_task else _CAUTION
     clock = _CLOCKS[study.config["executor"]["name"] in RECORDED]
-    text = _CAPTIONS[figure].replace("{of}", _OF[study.criterion])
-    return text.format(clock=clock, caution=caution, at=at, criterion=study.criterion)
+    criterion = study.criterion
+    return _CAPTIONS[figure].format(of=_OF[criterion], clock=clock, caution=caution, at=at, criterion=criterion)
 
 
 def headline(study: Study) -> list[str]:

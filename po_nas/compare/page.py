@@ -18,7 +18,7 @@ from po_nas.compare.figures import png
 from po_nas.compare.protocol import protocol_line, summary_line
 from po_nas.compare.results import Study
 from po_nas.compare.table import Table
-from po_nas.reports.architecture_svg import cells, draw_graph
+from po_nas.reports.architecture_svg import draw_cells
 from po_nas.reports.page import STYLE
 from po_nas.runtime.escaping import html_text, without_formulas
 
@@ -159,8 +159,8 @@ def _architectures(study: Study) -> str:
     """Per benchmark the best architecture that any search ended with, drawn, and who ended there."""
     from po_nas import spaces
 
-    parts, drawn = [], 0
-    for benchmark in study.benchmarks:
+    parts = []
+    for place, benchmark in enumerate(study.benchmarks):
         ends = {method: study.found(benchmark, method) for method in study.methods}
         every = [(method, *row) for method, rows in ends.items() for row in rows]
         if not every:
@@ -180,14 +180,8 @@ def _architectures(study: Study) -> str:
         name = protocol.get("space")
         if name in spaces.registry:
             space = spaces.get(str(name))
-            for cell, graph in cells(space.operation_graph(space.from_string(best[2]))):
-                title = f"the {cell} cell as a graph" if cell else "the architecture as a graph"
-                drawing = draw_graph(graph, f"{benchmark}: {title}", space.operations)
-                drawn += 1
-                drawing = drawing.replace('id="tip"', f'id="tip{drawn}"').replace("url(#tip)", f"url(#tip{drawn})")
-                text += (f"<p class='dim'>{html_text(cell)} cell</p>" if cell else "") + (
-                    f'<div class="wide" tabindex="0">{drawing}</div>'
-                )
+            graph = space.operation_graph(space.from_string(best[2]))
+            text += draw_cells(graph, benchmark, space.operations, f"tip-{place}")
         parts.append(f'<div class="found">{text}</div>')
     return "".join(parts) or "<p>No search has found one.</p>"
 

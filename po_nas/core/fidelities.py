@@ -10,9 +10,10 @@ from typing import Any
 
 from po_nas.errors import ConfigError
 
-__all__ = ["Fidelities"]
+__all__ = ["ROUNDING", "Fidelities"]
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
+"""Shares of a full evaluation add up to a whole number but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,19 @@ class Fidelities:
         whole = 1.0 if fidelity is None else self.costs[self.values.index(fidelity)]
         return whole - (0.0 if after is None else self.costs[self.values.index(after)])
 
+    def climb(self, steps: Sequence[float], reached: float | None = None) -> list[float]:
+        """What evaluations at some fidelities cost one after the other, ascending, each as a share of a full one.
+
+        Args:
+            steps: Declared ones, above `reached`.
+            reached: The one that the architecture has been evaluated at, None for none.
+        """
+        found = []
+        for step in steps:
+            found.append(self.cost(self.checked(step), reached if self.resumes else None))
+            reached = step
+        return found
+
     def ladder(self, eta: float, lowest: float | None = None) -> tuple[float, ...]:
         """Fidelities some way apart, ascending, the full one last; declared ones, none below `lowest`.
 
@@ -116,7 +130,7 @@ class Fidelities:
         """
         allowed = [value for value in self.values if lowest is None or value >= lowest]
         steps = list(self.values[-1:])
-        while below := [value for value in allowed if steps and value * eta <= steps[0] * (1 + _ROUNDING)]:
+        while below := [value for value in allowed if steps and value * eta <= steps[0] * (1 + ROUNDING)]:
             steps.insert(0, below[-1])
         return tuple(steps)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from po_nas.core.fidelities import Fidelities
+from po_nas.core.fidelities import ROUNDING, Fidelities
 from po_nas.core.goals import Goals
 from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
@@ -65,8 +65,6 @@ class SharedCache:
 
 
 _REJECTIONS = 2_000
-_ROUNDING = 1e-9
-"""Shares of a cost add up to a whole but for rounding."""
 
 STREAMS = {
     "trial seed": 1,
@@ -240,7 +238,6 @@ class Searcher(ABC):
         self.pending: dict[int, Trial] = {}
         self._told: dict[int, Observation] = {}
         self._custom: list[Observation] = []
-        self._seen: set[Hashable] = set()
         self._latest_trials: dict[Hashable, Trial] = {}
         self._next = 0
         self._limited: tuple[int, float, float] = (-1, 0.0, 1.0)
@@ -269,7 +266,7 @@ class Searcher(ABC):
         """
         trials: list[Trial] = []
         least = 0.0 if self.uses_fidelities(self.options) else 1.0
-        while len(trials) < n and (room is None or room + _ROUNDING >= least):
+        while len(trials) < n and (room is None or room + ROUNDING >= least):
             number = self._next
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
             try:
@@ -287,7 +284,7 @@ class Searcher(ABC):
                 )
             if room is not None:
                 room -= self.cost(trial)
-                if room < -_ROUNDING:
+                if room < -ROUNDING:
                     break
             self._enter(trial)
             trials.append(trial)
@@ -345,9 +342,7 @@ class Searcher(ABC):
         self._next = trial.number + 1
 
     def _note(self, trial: Trial) -> None:
-        key = self.domain.identity(trial.architecture)
-        self._seen.add(key)
-        self._latest_trials[key] = trial
+        self._latest_trials[self.domain.identity(trial.architecture)] = trial
 
     # -- what a method may look at --------------------------------------------------------------------------------
 
@@ -412,7 +407,7 @@ class Searcher(ABC):
 
     def is_seen(self, architecture: Architecture) -> bool:
         """Whether an evaluation of it has been asked for or told, at any fidelity."""
-        return self.domain.identity(architecture) in self._seen
+        return self.domain.identity(architecture) in self._latest_trials
 
     def latest_trial(self, architecture: Architecture) -> Trial | None:
         """The trial of an architecture that was asked for last, the one at its highest fidelity; None without one.
@@ -424,7 +419,7 @@ class Searcher(ABC):
     @property
     def seen(self) -> AbstractSet[Hashable]:
         """Keys (`Domain.identity`) of all architectures that `is_seen` knows."""
-        return self._seen
+        return self._latest_trials.keys()
 
     @property
     def asked(self) -> int:
@@ -470,4 +465,6 @@ class Searcher(ABC):
             left = [a for a in space.enumerate() if not self.is_seen(a)]
             if left:
                 return left[int(rng.integers(len(left)))]
-        raise SearchExhaustedError(f"no architecture of {space.name} is left to propose after {len(self._seen)}")
+        raise SearchExhaustedError(
+            f"no architecture of {space.name} is left to propose after {len(self._latest_trials)}"
+        )

@@ -12,14 +12,13 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from po_nas.core.fidelities import ROUNDING
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation, Trial
 from po_nas.errors import BudgetError, ConfigError, SearchExhaustedError
 from po_nas.spaces.base import Architecture
 
 __all__ = ["ASHA", "Hyperband"]
-
-_ROUNDING = 1e-9
 
 
 class _Options(MethodOptions):
@@ -49,7 +48,7 @@ class _Halving(Searcher):
 
     def _check_budget(self) -> None:
         budget, least = self.domain.max_evaluations, self._least_budget()
-        if budget is not None and budget < least - _ROUNDING:
+        if budget is not None and budget < least - ROUNDING:
             remedy = (
                 f"no architecture would come to a full evaluation, before which {least:.3g} are spent at lower "
                 "fidelities and on it; raise the budget, or method.lowest"
@@ -75,11 +74,7 @@ class _Halving(Searcher):
 
     def _costs(self, first: int) -> list[float]:
         """What an evaluation on each rung from `first` on costs, in full ones, by one that has begun there."""
-        fidelities, found = self.domain.fidelities, []
-        for rung in range(first, len(self.rungs)):
-            after = self.rungs[rung - 1] if fidelities.resumes and rung > first else None
-            found.append(fidelities.cost(fidelities.checked(self.rungs[rung]), after))
-        return found
+        return self.domain.fidelities.climb(self.rungs[first:])
 
     def _trials(self) -> list[Trial]:
         """All trials of this search, in the order of asking."""

@@ -171,12 +171,11 @@ class PONAS(ProxyBO):
 
         def make() -> MarginalisedGP:
             components: list[Component] = [*choices, *features.similarities]
-            with_proxies = ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2)
             without = features.without_proxies(nothing)
-            hypotheses = [replace(without, components=(*choices, *without.components)), with_proxies]
-            if alone:
-                del hypotheses[1]
-            elif weights != "equal":
+            hypotheses = [replace(without, components=(*choices, *without.components))]
+            if not alone:
+                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2))
+            if not alone and weights != "equal":
                 components.append(linear := Linear(features.z))
                 if weights == "architecture":
                     components.append(VaryingCoefficients(linear, features.alike))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from po_nas.runtime.escaping import html_text
 from po_nas.spaces.base import OperationGraph
 
-__all__ = ["cells", "draw_graph"]
+__all__ = ["cells", "draw_cells", "draw_graph"]
 
 _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 30.0, 52.0, 16.0, 12.0
 _CHARACTER, _PADDING, _NARROWEST = 7.2, 22.0, 64.0
@@ -41,6 +41,24 @@ def cells(graph: OperationGraph) -> list[tuple[str, OperationGraph]]:
         edges = tuple((at[i], at[j]) for i, j in graph.edges if i in at and j in at)
         found.append((name, OperationGraph(tuple(graph.labels[node] for node in kept), edges)))
     return found
+
+
+def draw_cells(graph: OperationGraph, about: str, operations: Sequence[str], marker: str) -> str:
+    """HTML of every cell of an architecture, drawn under its name.
+
+    Args:
+        graph: Of the architecture.
+        about: What the titles of the drawings begin with.
+        operations: As for `draw_graph`.
+        marker: What the ids of the tips of arrows begin with; another one for each architecture of a page.
+    """
+    text = ""
+    for part, (name, cell) in enumerate(cells(graph)):
+        title = f"the {name} cell as a graph" if name else "the architecture as a graph"
+        heading = f"<p class='dim'>{html_text(name)} cell</p>" if name else ""
+        drawing = draw_graph(cell, f"{about}: {title}", operations, f"{marker}-{part}")
+        text += f'{heading}<div class="wide" tabindex="0">{drawing}</div>'
+    return text
 
 
 def draw_graph(graph: OperationGraph, title: str, operations: Sequence[str] = (), marker: str = "tip") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from po_nas import spaces
 from po_nas.errors import InvalidArchitectureError
-from po_nas.reports.architecture_svg import cells, draw_graph
+from po_nas.reports.architecture_svg import draw_cells
 from po_nas.reports.run import RunData, TrialData
 from po_nas.runtime.escaping import html_text
 from po_nas.spaces.base import Space
@@ -150,12 +150,9 @@ def _drawn(run: RunData, space: Space, trial: TrialData, place: int) -> str:
     except InvalidArchitectureError:
         graph = None
     text = f"<h3>{html_text(title_of(run, trial))}</h3><p><code>{html_text(trial.architecture)}</code></p>"
-    for part, (name, cell) in enumerate(cells(graph) if graph is not None else []):
-        title = f"the {name} cell as a graph" if name else "the architecture as a graph"
-        heading = f"<p class='dim'>{html_text(name)} cell</p>" if name else ""
-        drawing = draw_graph(cell, f"evaluation {trial.evaluation}: {title}", space.operations, f"tip-{place}-{part}")
-        text += f'{heading}<div class="wide" tabindex="0">{drawing}</div>'
-    return text
+    if graph is None:
+        return text
+    return text + draw_cells(graph, f"evaluation {trial.evaluation}", space.operations, f"tip-{place}")
 
 
 def _table(run: RunData, ranked: Sequence[TrialData]) -> str:

@@ -197,11 +197,12 @@ class RunFollower:
 
     def look(self) -> list[FollowedRun]:
         """The runs there are now; one that was seen before keeps its place, and one that is gone leaves none."""
-        found = find_runs(path for path in self._paths if path.is_dir()) if self._runs else find_runs(self._paths)
+        paths = (path for path in self._paths if path.is_dir()) if self._runs else self._paths
+        found = dict.fromkeys(find_runs(paths))
         for directory in found:
             if directory not in self._runs:
                 self._runs[directory] = FollowedRun(directory, self._name(directory))
-        return [run for directory, run in self._runs.items() if directory in set(found)]
+        return [run for directory, run in self._runs.items() if directory in found]
 
     def _name(self, directory: Path) -> str:
         """The shortest path that tells it from the others."""

@@ -7,12 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from po_nas.core.fidelities import ROUNDING
 from po_nas.errors import BudgetError
 
 __all__ = ["Budget", "Ledger"]
-
-_ROUNDING = 1e-9
-"""Shares of evaluations add up to a whole number but for rounding."""
 
 
 class Budget(BaseModel):
@@ -78,12 +76,12 @@ class Ledger:
     def exceeds(self, share: float) -> bool:
         """Whether a trial that counts as so large a share of a full evaluation goes beyond the budget."""
         limit = self.budget.max_evaluations
-        return limit is not None and self.asked_full + share > limit + _ROUNDING
+        return limit is not None and self.asked_full + share > limit + ROUNDING
 
     def exhausted(self, elapsed_s: float) -> str | None:
         """The limit that has been reached, in words, or None."""
         b = self.budget
-        if b.max_evaluations is not None and self.asked_full >= b.max_evaluations - _ROUNDING:
+        if b.max_evaluations is not None and self.asked_full >= b.max_evaluations - ROUNDING:
             return f"{b.max_evaluations} evaluations"
         if b.max_cost_s is not None and self.cost_s >= b.max_cost_s:
             return f"{b.max_cost_s:g} s of cost"

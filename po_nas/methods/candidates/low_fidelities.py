@@ -62,12 +62,8 @@ class LowFidelities:
         return 0.0 if latest is None else self._searcher.domain.fidelities.amount(latest.fidelity)
 
     def _cost_left(self, reached: float) -> float:
-        fidelities, total = self._searcher.domain.fidelities, 0.0
-        for step in self.steps:
-            if step > reached:
-                after = reached if fidelities.resumes and reached else None
-                total += fidelities.cost(fidelities.checked(step), after)
-                reached = step
+        steps = [step for step in self.steps if step > reached]
+        total = sum(self._searcher.domain.fidelities.climb(steps, reached or None))
         # A full evaluation costs nothing more; the logarithm is asked for all the same.
         return total or 1.0
 
