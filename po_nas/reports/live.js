@@ -111,8 +111,10 @@ function card(run) {
     return box;
   }
   box.append(make("p", {class: "dim"}, `${run.method}, seed ${run.seed}`));
-  if (run.limit) box.append(make("progress", {value: run.evaluations, max: run.limit, "aria-label": "evaluations"}));
-  const rows = [["evaluations", run.evaluations + (run.limit ? ` of ${run.limit}` : "")
+  const full = run.full_evaluations === null ? run.evaluations : run.full_evaluations;
+  if (run.limit) box.append(make("progress", {value: full, max: run.limit, "aria-label": "evaluations"}));
+  const counted = run.full_evaluations === null ? run.evaluations : `${run.evaluations}, as full ones ${number(full, 4)}`;
+  const rows = [["evaluations", counted + (run.limit ? ` of ${run.limit}` : "")
     + (run.pending ? `, ${run.pending} pending` : "")]];
   if (run.best) {
     rows.push(["best", `${withUnit(run.best.validation, run.unit)} in evaluation ${run.best.evaluation}`]);

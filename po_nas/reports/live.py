@@ -86,6 +86,7 @@ class LiveState:
             "maximize": run.maximize,
             "limit": run.config["budget"].get("max_evaluations"),
             "evaluations": len(told),
+            "full_evaluations": run.full_evaluations if run.fidelities else None,
             "failed": sum(trial.reason is not None for trial in told),
             "pending": sum(not trial.finished for trial in run.trials),
             "best": None if best is None else _row(best),
@@ -176,8 +177,9 @@ def _left(run: RunData, told: Sequence[TrialData], since: float) -> float | None
     first, last = (trial.elapsed_s for trial in (recent[0], recent[-1]))
     if first is None or last is None:
         return None
-    each = (last - first) / (len(recent) - 1)
-    return max(0.0, each * (limit - len(told)) - since)
+    # A budget counts full evaluations.
+    each = (last - first) / sum(trial.share for trial in recent[1:])
+    return max(0.0, each * (limit - run.full_evaluations) - since)
 
 
 class RunFollower:

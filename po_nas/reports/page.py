@@ -129,7 +129,7 @@ def _cards(run: RunData, best: TrialData | None) -> str:
             ]
     told = run.told
     if run.fidelities:
-        cards.append(("full evaluations that all of them count as", f"{sum(t.share for t in told):.4g}"))
+        cards.append(("full evaluations that all of them count as", f"{run.full_evaluations:.4g}"))
         cards.append(("evaluations at full fidelity", str(sum(t.fidelity is None for t in told))))
     cost = sum(t.cost_s or 0.0 for t in told)
     if cost:

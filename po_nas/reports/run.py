@@ -204,6 +204,11 @@ class RunData:
     def _kept(trials: Iterable[TrialData]) -> list[TrialData]:
         return [trial for trial in trials if trial.succeeded]
 
+    @property
+    def full_evaluations(self) -> float:
+        """What all finished trials count as, in full evaluations."""
+        return sum(trial.share for trial in self.told)
+
     def spent(self) -> list[float]:
         """Full evaluations that are spent after each finished trial, in the order of completion."""
         return list(accumulate(trial.share for trial in self.told))

@@ -122,8 +122,7 @@ def _counted(run: RunData, evaluations: int, *, limit: bool = False) -> str:
     most = f"/{run.config['budget'].get('max_evaluations') or '?'}" if limit else ""
     if not run.fidelities:
         return f"{evaluations}{most} evaluations"
-    full = sum(trial.share for trial in run.told)
-    return f"{evaluations} evaluations that count as {full:.4g}{most} full ones"
+    return f"{evaluations} evaluations that count as {run.full_evaluations:.4g}{most} full ones"
 
 
 def _by_fidelity(run: RunData) -> str:

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from po_nas.core.fidelities import ROUNDING
 from po_nas.errors import PoNasError
 from po_nas.reports.live import LiveState, RunFollower
 from po_nas.runtime.escaping import terminal_text
@@ -134,7 +135,7 @@ def _detail(state: LiveState, width: int) -> RenderableType:
     parts: list[RenderableType] = [head]
     if limit:
         columns = min(width, _WIDTH)
-        done = min(columns, columns * len(run.told) // limit)
+        done = min(columns, int(columns * run.full_evaluations / limit + ROUNDING))
         parts.append(Text("━" * done, style="green").append("━" * (columns - done), style="bright_black"))
     parts.append(Text("  ".join(times)))
     if best is not None:
@@ -165,8 +166,11 @@ def _last(state: LiveState) -> Table:
 
 
 def _count(state: LiveState) -> str:
-    limit = state.run.config["budget"].get("max_evaluations")
-    return f"{len(state.run.told)}/{limit}" if limit else str(len(state.run.told))
+    run, limit = state.run, state.run.config["budget"].get("max_evaluations")
+    most = f"/{limit}" if limit else ""
+    if not run.fidelities:
+        return f"{len(run.told)}{most}"
+    return f"{len(run.told)} (as {run.full_evaluations:.4g}{most} full)"
 
 
 def _value(value: float | None) -> str:

@@ -1,11 +1,13 @@
 """A search over fidelities: what is counted, what is journalled, what goes on, what is said."""
 
+import io
 import json
 import logging
 import re
 import shutil
 
 import pytest
+from rich.console import Console
 
 import po_nas
 from po_nas import Float, Int, spaces
@@ -13,9 +15,11 @@ from po_nas.compare.design import load_comparison
 from po_nas.compare.runs import read_runs
 from po_nas.errors import ConfigError, JournalError, RunDirectoryError
 from po_nas.reports.architectures import best_architectures, incumbent_changes
+from po_nas.reports.live import RunFollower
 from po_nas.reports.page import render_page
 from po_nas.reports.run import load_run
 from po_nas.reports.terminal import print_status
+from po_nas.reports.watch import render_runs
 from po_nas.runtime.executors import objective_tasks
 from po_nas.testing import ToyObjective
 
@@ -164,6 +168,19 @@ def test_status_and_page(tmp_path, capsys):
     assert f"{result.evaluations} evaluations that count as {result.full_evaluations:.4g}/12 full ones" in told
     assert f" at 1 of 9 epochs, {sum(t.fidelity == 3 for t in run.told)} at 3 of 9 epochs, " in told
     assert "<td>3 of 9 epochs</td>" in render_page(run)
+
+
+def test_followed_runs_count_full_evaluations(tmp_path):
+    result = search(tmp_path / "run")
+    (followed,) = RunFollower([tmp_path / "run"]).look()
+    state = followed.now()
+    found = state.to_json()
+    assert found["evaluations"] == result.evaluations
+    assert found["full_evaluations"] == pytest.approx(result.full_evaluations)
+    assert found["full_evaluations"] <= found["limit"] < found["evaluations"]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render_runs([state], 80))
+    assert f"{result.evaluations} (as {result.full_evaluations:.4g}/12 full) evaluations" in console.export_text()
 
 
 def test_full_evaluations_alone_warm_start(tmp_path):
