@@ -10,9 +10,9 @@ A proxy of your own is one function; see `proxy`. Torch is imported on first use
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from po_nas.registry import lazy
 from proxies.evolved.files import declare_shipped
 from proxies.proxy_spec import PASSES, ProxySpec
 from proxies.registration import expand, names, proxy, registry, spec
@@ -53,29 +53,19 @@ __all__ = [
 register = proxy
 declare_shipped(registry)
 
-_LAZY = {
-    "Batch": "batch",
-    "CacheKey": "cache",
-    "Proxy": "engine",
-    "ProxyContext": "context",
-    "ScoreCache": "cache",
-    "ScoreResult": "many",
-    "Scores": "engine",
-    "evaluate": "engine",
-    "graph_features": "cell_features",
-    "resolve": "engine",
-    "score": "engine",
-    "score_many": "many",
-    "synthetic_images": "synthetic",
-}
-
 
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs torch on first use, so that ``import proxies`` stays light."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"proxies.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'proxies' has no attribute {name!r}")
+# Torch is imported on first use, so that ``import proxies`` stays light.
+__getattr__ = lazy(
+    __name__,
+    batch="Batch",
+    cache="CacheKey ScoreCache",
+    cell_features="graph_features",
+    context="ProxyContext",
+    engine="Proxy Scores evaluate resolve score",
+    many="ScoreResult score_many",
+    synthetic="synthetic_images",
+)

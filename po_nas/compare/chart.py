@@ -90,7 +90,7 @@ def _data(study: Study) -> dict[str, Any]:
         tasks[benchmark] = {
             "measure": measure,
             "title": MEASURES[measure].title,
-            "unit": "" if measure == "hypervolume" else protocol.get("unit", ""),
+            "unit": protocol.get("unit", "") if MEASURES[measure].in_unit else "",
             "maximize": measure == "hypervolume" or protocol.get("direction") != "minimize",
             "evaluations": [_packed(by_evaluations(study, benchmark, method)) for method in study.methods],
             "seconds": seconds if any(seconds) else None,

@@ -10,12 +10,16 @@ __all__ = ["MEASURES", "Measure"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Its title; `better` is +1 or -1, or 0 where the benchmark's metric says which way is up; `digits` to print."""
+    """Its title; `better` is +1 or -1, or 0 where the benchmark's metric says which way is up; `digits` to print.
+
+    `in_unit` says whether it is in the unit of that metric.
+    """
 
     title: str
     explanation: str
     better: int = 0
     digits: int = 3
+    in_unit: bool = True
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -25,6 +29,7 @@ MEASURES: Mapping[str, Measure] = {
         "(where that is not known: of the front of all that the searches of the benchmark found); the reference point "
         "is a tenth of that front's extent beyond it; higher is better",
         1,
+        in_unit=False,
     ),
     "regret": Measure(
         "simple regret, validation",
@@ -50,6 +55,7 @@ MEASURES: Mapping[str, Measure] = {
         "1 + how many architectures of the table have a better search signal; lower is better",
         -1,
         1,
+        in_unit=False,
     ),
 }
 """By name, the most telling first. ``hypervolume`` is of searches with several objectives."""

@@ -30,6 +30,11 @@ MIXED = "mixed"
 """Stands for the executor or batch of a comparison whose runs had different ones; their labels say which."""
 
 
+def _first(hit: NDArray[np.bool_]) -> Array:
+    """(seeds,) evaluations until the first of (seeds, budget) is true; infinite where none is."""
+    return np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
+
+
 def _kept(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
     return np.asarray(~np.isnan(columns["validation"]) & (columns["violation"] == 0.0))
 
@@ -294,8 +299,7 @@ class Study:
 
     def to_optimum(self, benchmark: str, method: str) -> Array:
         """(seeds,) evaluations until the incumbent was the best of the table; infinite when it never was."""
-        hit = self.curves("regret", benchmark, method) <= 0
-        return np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
+        return _first(self.curves("regret", benchmark, method) <= 0)
 
     def to_target(self, benchmark: str, method: str, target: float) -> tuple[Array, Array]:
         """(seeds,) evaluations, and seconds on the clock, until a target was met; infinite where it never was.
@@ -306,7 +310,7 @@ class Study:
         several = self.several
         curves = self.curves("hypervolume" if several else "regret", benchmark, method)
         hit = curves >= target - 1e-9 if several else curves <= target + 1e-9
-        evaluations = np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
+        evaluations = _first(hit)
         seconds = np.full(len(evaluations), np.inf)
         for row, (seed, count) in enumerate(zip(self.seeds(benchmark, method), evaluations, strict=True)):
             if math.isfinite(count):

@@ -102,7 +102,7 @@ _UNITLESS = 2
 
 def _digits(study: Study, benchmark: str, measure: str) -> int:
     """Digits to print of a measure on a benchmark."""
-    unitless = not study.record["benchmarks"][benchmark].get("unit") and measure not in ("rank", "hypervolume")
+    unitless = not study.record["benchmarks"][benchmark].get("unit") and MEASURES[measure].in_unit
     return MEASURES[measure].digits + _UNITLESS * unitless
 
 
@@ -136,7 +136,7 @@ def _measure_table(study: Study, name: str, line: str) -> Table:
                         | {"seeds": len(values[method])}
                     )
             rows.append(row)
-    unit = "" if name in ("rank", "hypervolume") else f" Unit: {_units(study)}."
+    unit = f" Unit: {_units(study)}." if measure.in_unit else ""
     few = f" {_FEW}" if too_few(study) else ""
     early = "" if study.reported[0] == study.budget else f" {_EARLY.format(study.budget)}"
     explanation = measure.explanation[0].upper() + measure.explanation[1:]

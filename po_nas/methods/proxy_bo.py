@@ -186,13 +186,13 @@ class ProxyBO(Searcher):
 
     def _acquire(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
         candidates, goals = features.candidates, self.domain.goals
+        gone = candidates.positions(self._gone)
         if goals.several:
             told = self._posterior(features, rng)
             _, observed, waiting = self._placed(candidates, told.observations)
             known = self.domain.cache.get(
                 "known", (candidates,), goals, lambda: known_values(self.domain, candidates.architectures)
             )
-            gone = candidates.positions(self._gone)
             values = front_values(self, told, known, [*observed, *waiting], rng, gone)
         else:
             values = self._values(self.predict(features, rng), rng, self._feasible_places(candidates))
@@ -200,7 +200,7 @@ class ProxyBO(Searcher):
                 values = values + log_feasibility(self, self._posterior(features, rng))
         if self._low is not None and not goals.several and self.options.acquisition == "logei":
             values = values - np.log(self._low.costs_left(candidates))
-        values[candidates.positions(self._gone)] = -np.inf
+        values[gone] = -np.inf
         place = argmax_random_ties(values, rng)
         if place is None:
             return Proposal(self.draw_unseen(rng), "random")

@@ -37,6 +37,7 @@ class TransferProxies(ProxySource):
     def __init__(self, source: ProxySource | None, space: Space, tasks: Sequence[SourceTask]) -> None:
         self._source, self._space = source, space
         self._tasks = {f"{PREFIX}{told.task}": told for told in tasks}
+        self._tables = {t.task: dict(zip(t.architectures, t.scores, strict=True)) for t in tasks if t.table}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ class TransferProxies(ProxySource):
 
     def _expected(self, told: SourceTask, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         if told.table:
-            known = dict(zip(told.architectures, told.scores, strict=True))
+            known = self._tables[told.task]
             return np.array([known.get(architecture, np.nan) for architecture in architectures], dtype=np.float64)
         everything = (*told.architectures, *architectures)
         encoder = NGramEncoder(self._space, told.architectures)

@@ -8,13 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from po_nas.core.objective import Objective
-from po_nas.core.searcher import Searcher
 from po_nas.runtime import api, session
 from po_nas.runtime.callbacks import Callback
-from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.run_directory import Result
-from po_nas.runtime.setup import KnownFunctions
 
 __all__ = ["ReportCallback", "Session", "resume", "search", "write_report"]
 
@@ -56,16 +52,4 @@ resume = _with_report(api.resume)
 
 class Session(session.Session):  # noqa: D101 - it is the one below
     __doc__ = session.Session.__doc__
-
-    def _open(
-        self,
-        config: SearchConfig,
-        objective: Objective,
-        path: Path,
-        kind: type[Searcher] | None,
-        example_inputs: Any,
-        callbacks: Sequence[Callback],
-        known_metrics: KnownFunctions | None,
-    ) -> None:
-        told = (*callbacks, ReportCallback())
-        super()._open(config, objective, path, kind, example_inputs, told, known_metrics)
+    _always_told = (ReportCallback,)

@@ -183,7 +183,7 @@ def search(
     if metrics is not None:
         scores["metrics"] = metrics
     chosen, kind = method_settings(method)
-    common = common_settings(chosen, budget, seed, objectives, constraints, warm_start, **scores)
+    common = common_settings(chosen, budget, seed, objectives, constraints, fidelities, warm_start, **scores)
     config = search_config(
         {
             "benchmark": given if isinstance(given, str) else given.name,
@@ -191,7 +191,6 @@ def search(
             "feedback": feedback,
             "batch": batch,
             "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
-            "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
             "latency": None if latency is None else dict(latency),
             "training": dict(training or {}),
         },
@@ -234,6 +233,7 @@ def common_settings(
     seed: int,
     objectives: Mapping[str, str] | None,
     constraints: Mapping[str, str] | None,
+    fidelities: Sequence[float] | Mapping[str, Any],
     warm_start: str | Path | Sequence[str | Path],
     **proxies: Sequence[str] | Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -245,6 +245,7 @@ def common_settings(
         **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
         "objectives": dict(objectives) if isinstance(objectives, Mapping) else objectives or {},
         "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
+        "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
         "warm_start": directories(warm_start),
     }
 

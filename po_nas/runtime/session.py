@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from po_nas import benchmarks, methods
@@ -165,6 +165,9 @@ class Session:
         ('budget spent: 4 evaluations', 4)
     """
 
+    _always_told: ClassVar[tuple[type[Callback], ...]] = ()
+    """Callbacks of every session, beside those that are given."""
+
     def __init__(
         self,
         *,
@@ -198,12 +201,11 @@ class Session:
             assert benchmark is not None
             objective = benchmark
         chosen, kind = method_settings(method)
-        common = common_settings(chosen, budget, seed, objectives, constraints, warm_start, proxies=proxies)
+        common = common_settings(chosen, budget, seed, objectives, constraints, fidelities, warm_start, proxies=proxies)
         if space is None:
             refuse_fidelities(fidelities, f"{objective.name} declares its own")
-        told = dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities)
         name = benchmark if isinstance(benchmark, str) else objective.name
-        config = search_config({"benchmark": name, **common, "fidelities": told})
+        config = search_config({"benchmark": name, **common})
         self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks, known_metrics)
 
     @classmethod
@@ -253,6 +255,7 @@ class Session:
         known_metrics: KnownFunctions | None,
     ) -> None:
         started, earlier_session = time.perf_counter(), _OPEN.get(path)
+        callbacks = (*callbacks, *(kind() for kind in self._always_told))
         if earlier_session is not None:
             earlier_session.close()
         if example_inputs is not None:

@@ -13,7 +13,7 @@ from po_nas.methods.candidates.candidate_set import CandidateSet
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.spaces.base import Architecture
 from proxies.normalise import normal_scores
-from surrogates.labels import impute_failures
+from surrogates.labels import impute_failures, standard_scale
 from surrogates.marginalised_gp import MarginalisedGP
 
 __all__ = ["LowFidelities"]
@@ -91,19 +91,17 @@ class LowFidelities:
             signal = impute_failures(np.array([self._searcher.signal(o.outcome) for o in told]))
             targets = normal_scores(signal)
             model = MarginalisedGP(features.similarities[:-1], features.fused if column is None else column)
-            column = _standardised(np.array(model.predict(places, targets, rng).mean.numpy(), dtype=np.float64))
+            column = standard_scale(
+                np.array(model.predict(places, targets, rng).mean.numpy(), dtype=np.float64)
+            ).targets
         return features if column is None else _with_proxy(features, column)
 
     def _observed(self, step: float) -> list[Observation]:
         return [o for o in self._searcher.all_observations if o.trial.fidelity == step]
 
 
-def _standardised(column: F64) -> F64:
-    return np.asarray((column - column.mean()) / (column.std() or 1.0), dtype=np.float64)
-
-
 def _with_proxy(features: ProxyFeatures, column: F64) -> ProxyFeatures:
     """Features with one more proxy, which weighs as much as each of the trusted ones in the prior mean."""
     share = 1.0 / (1 + np.count_nonzero(features.prior))
     z, prior = np.concatenate([features.z, column[:, None]], axis=1), np.append((1 - share) * features.prior, share)
-    return replace(features, z=z, prior=prior, fused=_standardised(z @ prior))
+    return replace(features, z=z, prior=prior, fused=standard_scale(z @ prior).targets)

@@ -16,6 +16,7 @@ from po_nas.spaces.base import Architecture
 from proxies.normalise import NormalScores
 from surrogates.candidate_kernels import Similarity
 from surrogates.encodings import Encodings
+from surrogates.labels import standard_scale
 from surrogates.marginalised_gp import ModelHypothesis
 
 __all__ = ["TRUSTED", "ProxyFeatures"]
@@ -75,7 +76,7 @@ class ProxyFeatures:
             normaliser,
             z,
             prior,
-            (fused - fused.mean()) / (fused.std() or 1.0),
+            standard_scale(fused).targets,
             vectors,
             vectors if by_choice else candidates.encodings.ngrams(_NGRAMS).references.toarray(),
             candidates,
@@ -134,8 +135,7 @@ class ProxyFeatures:
 
     def reweighted(self, prior: F64) -> ProxyFeatures:
         """The same with other weights (k,) of the proxies before anything is observed, of any sign."""
-        mean = _prior_mean(self.z, prior)
-        return replace(self, prior=prior, fused=(mean - mean.mean()) / (mean.std() or 1.0))
+        return replace(self, prior=prior, fused=standard_scale(_prior_mean(self.z, prior)).targets)
 
     @property
     def alike(self) -> Similarity:

@@ -15,7 +15,7 @@ from po_nas.proxy_scores.transfer import PREFIX
 from surrogates.candidate_kernels import Similarity
 from surrogates.empirical_bayes import Problem, fitted_priors
 from surrogates.isolation import single_thread
-from surrogates.labels import log_error_scale
+from surrogates.labels import log_error_scale, standard_scale
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
 __all__ = ["TransferredPrior", "transferred_prior"]
@@ -83,7 +83,7 @@ def transferred_prior(
         priors: What the fit starts from.
     """
     names = features.candidates.names
-    own = np.array([not name.startswith(PREFIX) for name in names])
+    own = _own(names)
     told = [_told(features, source, task) for task in tasks]
     told = [task for task in told if len(task.targets) > 2 and np.ptp(task.targets) > 0]
     if not told:
@@ -123,6 +123,11 @@ def _told(features: ProxyFeatures, source: ProxySource, task: SourceTask) -> _To
     scores = np.array(task.scores)[kept]
     targets = log_error_scale(scores).targets if len(scores) else scores
     return _Told(task.task, places[kept], z, targets)
+
+
+def _own(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of the names (k,) are of proxies, and not of other tasks."""
+    return np.array([not name.startswith(PREFIX) for name in names])
 
 
 def _regressors(z: F64, names: Sequence[str], own: NDArray[np.bool_], others: Sequence[str]) -> F64:
@@ -192,6 +197,7 @@ def _trust(
     """Priors and the probability that the order is worth nothing, by searches imitated on the other tasks."""
     rng = np.random.default_rng(0)
     names = features.candidates.names
+    own = _own(names)
     cases = []
     for number, task in enumerate(told):
         inside = np.flatnonzero(task.places >= 0)
@@ -202,9 +208,8 @@ def _trust(
         weights = start
         if left:
             weights = _ridge([regressors[i] for i in left], [told[i].targets for i in left], start, penalty)
-        own = np.array([not name.startswith(PREFIX) for name in names])
         order = _regressors(features.z, names, own, columns if left else [])[:, : len(weights)] @ weights
-        order = (order - order.mean()) / (order.std() or 1.0)
+        order = standard_scale(order).targets
         kept = np.array([name != f"{PREFIX}{task.name}" for name in names])
         if not kept.any():
             continue
@@ -224,9 +229,7 @@ def _trust(
                 ModelHypothesis(parts, mean=True, probability=1.0 - nothing),
             )
             model = MarginalisedGP(parts, order, fitted, hypotheses)
-            targets = task.targets[rows]
-            scaled = (targets - targets.mean()) / (targets.std() or 1.0)
-            problems.append(Problem(model, task.places[rows].tolist(), scaled))
+            problems.append(Problem(model, task.places[rows].tolist(), standard_scale(task.targets[rows]).targets))
         fitted, nothing = fitted_priors(problems, rng, weights=[share for *_, share in cases])
     return fitted, nothing
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from po_nas.research.fusion.task_pool import TaskPool
 from surrogates.candidate_kernels import Linear, Similarity, VaryingCoefficients
 from surrogates.isolation import single_thread
+from surrogates.labels import standard_scale
 
 __all__ = ["FOLDS", "architecture_weights", "best_single", "fold_numbers", "forest", "oracle_orders", "weighting"]
 
@@ -56,11 +57,7 @@ def oracle_orders(pool: TaskPool, trees: int, seed: int) -> dict[str, F64]:
         "encodings": forest(encodings, y, folds, trees, seed),
         "everything": forest(both, y, folds, trees, seed),
     }
-    return {name: _standardised(order) for name, order in found.items()}
-
-
-def _standardised(order: F64) -> F64:
-    return np.asarray((order - order.mean()) / (order.std() or 1.0), dtype=np.float64)
+    return {name: standard_scale(order).targets for name, order in found.items()}
 
 
 def fold_numbers(classes: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
