@@ -91,7 +91,10 @@ def _with_progress(directory: Path, tracking: tuple[str, ...], quiet: bool, run:
         with _terminated_as_by_ctrl_c():
             result = run(callbacks=callbacks)
     except EvaluationsFailError as error:
+        console.close()
         print(f"po-nas: {' '.join(str(error).split())}", file=sys.stderr)
+        if not quiet:
+            _say_report(directory)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         begun = (directory / "config.yaml").exists()
@@ -108,11 +111,17 @@ def _with_progress(directory: Path, tracking: tuple[str, ...], quiet: bool, run:
 
 def _say_result(result: Result, directory: Path) -> None:
     """Print what was found; make its figure and page."""
-    from po_nas.reports.page import make_report
     from po_nas.reports.run import load_run
     from po_nas.reports.terminal import print_result
 
     print_result(result, load_run(directory))
+    _say_report(directory)
+
+
+def _say_report(directory: Path) -> None:
+    """Make the figure and the page of a run, and print where they are."""
+    from po_nas.reports.page import make_report
+
     paths = make_report(directory)
     print(f"figure  {paths.figure}\nreport  {paths.page}")
 

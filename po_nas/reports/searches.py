@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from po_nas.runtime import api, session
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.run_directory import Result
+from po_nas.runtime.trial_errors import EvaluationsFailError
 
 __all__ = ["ReportCallback", "Session", "resume", "search", "write_report"]
 
@@ -41,7 +42,11 @@ _Run = TypeVar("_Run", bound=Callable[..., Result])
 def _with_report(run: _Run) -> _Run:
     @functools.wraps(run)
     def called(*arguments: Any, callbacks: Sequence[Callback] = (), **options: Any) -> Result:
-        return run(*arguments, callbacks=(*callbacks, ReportCallback()), **options)
+        try:
+            return run(*arguments, callbacks=(*callbacks, ReportCallback()), **options)
+        except EvaluationsFailError as error:
+            write_report(error.directory)
+            raise
 
     return cast(_Run, called)
 

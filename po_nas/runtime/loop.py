@@ -165,10 +165,8 @@ class Loop:
         while True:
             stops = self._stop_on_failures and self._fails()
             if stops and not self.searcher.pending and self._session_told:
-                remedy = (
-                    f"po-nas status {self.journal.path.parent} says where tracebacks are; mend the cause, then resume"
-                )
-                raise EvaluationsFailError(self.ledger.failed, next(iter(self._failures.values())), remedy)
+                last = next(iter(self._failures.values()))
+                raise EvaluationsFailError(self.ledger.failed, last, self.journal.path.parent)
             if reason is None and not self._answer_first and not (stops and self.searcher.pending):
                 reason = self._ask()
             self._answer_first = False

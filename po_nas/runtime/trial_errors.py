@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from po_nas.errors import PoNasError, short
 
 __all__ = ["EvaluationsFailError", "ObjectiveValueError", "SessionEndedError", "TrialError"]
@@ -40,9 +42,12 @@ class SessionEndedError(PoNasError):
 class EvaluationsFailError(PoNasError):
     """All evaluations so far failed for the same reason, so that the search stopped; it may be resumed.
 
-    `count` is the number of them, `reason` that of the last one.
+    `count` is the number of them, `reason` that of the last one, `directory` that of the run.
     """
 
-    def __init__(self, count: int, reason: str, remedy: str) -> None:
-        self.count, self.reason, self.remedy = count, reason, remedy
-        super().__init__(f"all {count} evaluations failed alike, the last one: {reason}; {remedy}")
+    def __init__(self, count: int, reason: str, directory: Path) -> None:
+        self.count, self.reason, self.directory = count, reason, directory
+        super().__init__(
+            f"all {count} evaluations failed alike, the last one: {reason}; po-nas status {directory} says where "
+            "tracebacks are; mend the cause, then resume"
+        )

@@ -466,9 +466,11 @@ def test_a_search_that_only_fails_exits_with_the_reason(tmp_path):
         settings = ("--plugin", plugin, "space=own_failing", "method=random", "budget=30")
         for function, evaluations in (("train", 3), ("odd", 30)):
             out = tmp_path / function
-            result = invoke("search", *settings, f"objective={function}", "--quiet", "--out", out)
+            result = invoke("search", *settings, f"objective={function}", "--out", out)
             assert (result.exit_code, type(result.exception)) == (1, SystemExit)
-            assert ("no data for" in result.stderr) == (function == "train")
+            assert ("po-nas: all 3 evaluations failed" in result.stderr) == (function == "train")
+            assert f"report  {out / 'report' / 'index.html'}" in result.output
+            assert {"train": "no data for", "odd": "ab"}[function] in (out / "report" / "index.html").read_text()
             status = invoke("status", out)
             assert f"{evaluations}/30 evaluations, {evaluations} failed" in status.output
     finally:

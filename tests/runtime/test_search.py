@@ -291,12 +291,14 @@ class Failing(ToyObjective):
 
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 3), (4, 4)])
-def test_a_search_that_begins_with_failures_alike_stops_and_goes_on(tmp_path, batch, count):
+def test_a_search_that_begins_with_failures_alike_stops_and_goes_on(tmp_path, batch, count, reports_written):
     toy = Failing(lambda call: f"shape ({call}, 8) does not fit")
     search = {"method": "gp_bo", "budget": 14, "out": tmp_path / "run", "batch": batch}
     with raised(EvaluationsFailError, count=count) as caught:
         po_nas.search(benchmark=toy, **search)
     assert f"({count}, 8)" in caught.value.reason
+    assert caught.value.directory == tmp_path / "run"
+    assert f"({count}, 8)" in (tmp_path / "run" / "report" / "index.html").read_text()
     assert [e["event"] for e in trials(tmp_path / "run")].count("fail") == toy.calls == count
     # Still the same: as many trials again as run at once, and it stops again.
     with raised(EvaluationsFailError, count=count + batch):
