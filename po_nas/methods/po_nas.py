@@ -163,11 +163,7 @@ class PONAS(ProxyBO):
         """Similarities, and coefficients of proxy scores."""
         weights = self.options.weights
         alone = self.options.predictor is not None and self.options.predictor.alone
-        choices, learned = self._learned_choices(features), self._transferred
-        priors, nothing = _PRIORS, 0.5
-        # Other tasks tell how far to trust the order of the search signal, and not of other metrics.
-        if learned is not None and not (self.domain.goals.several or self.domain.goals.measured_limits):
-            priors, nothing = learned.priors, learned.nothing
+        choices, (priors, nothing) = self._learned_choices(features), self._prior()
 
         def make() -> MarginalisedGP:
             components: list[Component] = [*choices, *features.similarities]
@@ -183,6 +179,14 @@ class PONAS(ProxyBO):
             return MarginalisedGP(components, features.fused, priors, hypotheses, features.fused_weights)
 
         return self.domain.cache.get("po_nas model", (features, *choices), (weights, alone, priors, nothing), make)
+
+    def _prior(self) -> tuple[Priors, float]:
+        """Priors of the model, and the probability that the proxies are worth nothing."""
+        learned = self._transferred
+        # Other tasks tell how far to trust the order of the search signal, and not of other metrics.
+        if learned is None or self.domain.goals.several or self.domain.goals.measured_limits:
+            return _PRIORS, 0.5
+        return learned.priors, learned.nothing
 
     def learned(
         self, features: ProxyFeatures, observed: Sequence[int], scores: NDArray[np.float64]
@@ -328,10 +332,11 @@ class PONAS(ProxyBO):
         for cluster in clusters(features, rng):
             mean = weights[cluster.members].mean(axis=0).tolist()
             rows.append({"label": cluster.label, "architectures": len(cluster.members), "weights": mean})
-        if (learned := self._transferred) is not None:
-            before = (1.0 - learned.nothing) * learned.priors.mean_coefficient * self._base.fused_weights
-            row = {"label": "other tasks, before any evaluation", "architectures": len(features.candidates)}
-            rows.append({**row, "weights": before.tolist()})
+        if self.options.predictor is None or not self.options.predictor.alone:
+            priors, nothing = self._prior()
+            before = (1.0 - nothing) * priors.mean_coefficient * self._base.fused_weights
+            label = "before any evaluation" if self._transferred is None else "other tasks, before any evaluation"
+            rows.append({"label": label, "architectures": len(features.candidates), "weights": before.tolist()})
         return {
             "trust": {
                 "proxies": list(features.candidates.names),

@@ -126,17 +126,19 @@ def slow_libra(table, y, sizes):
     if not rhos:
         return None
     first = max(rhos, key=lambda k: (round(abs(rhos[k]), 9), -k))
+    # A column that falls is turned before it is put into bins, for a middle row belongs to the upper one.
+    turned = [column if rhos.get(k, 0) >= 0 else -column for k, column in enumerate(table.T)]
     near = [k for k in rhos if k != first and abs(rhos[k]) > abs(rhos[first]) - 0.1]
     chosen = [first]
     if near:
-        gains = {k: slow_gain(y, table[:, first], table[:, k]) for k in near}
+        gains = {k: slow_gain(y, turned[first], turned[k]) for k in near}
         chosen.append(min(near, key=lambda k: (round(gains[k], 9), k)))
     bias = slow_rho(sizes, y)
     gaps = {}
     for k in near:
-        rho = slow_rho(table[:, k], sizes)
+        rho = slow_rho(turned[k], sizes)
         if k not in chosen and rho is not None and bias is not None:
-            gaps[k] = abs((rho if rhos[k] >= 0 else -rho) - bias)
+            gaps[k] = abs(rho - bias)
     if gaps:
         chosen.append(min(gaps, key=lambda k: (round(gaps[k], 9), k)))
     return tuple(chosen)
