@@ -1,6 +1,7 @@
 # make search   a budgeted search on real data, no download
 # make test     the fast tests;  make test TESTS=tests/proxies   some of them
-# make test-processes   those that start Python again;  make test-slow   the slow ones
+# make test-long   those that take most of a second or more;  make test-processes   those that start Python again
+# make test-slow   the slow ones
 # make lint     ruff and mypy;   make perf        speed and memory, as tables under docs/
 # make figures  the pictures of README and tutorials;   make notebooks   the notebooks of the examples, from the scripts
 # make docs     the site, under build/site;   make docs-serve   the same, followed in a browser
@@ -9,13 +10,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: search test test-processes test-slow lint format perf figures notebooks docs docs-serve clean
+.PHONY: search test test-long test-processes test-slow lint format perf figures notebooks docs docs-serve clean
 
 search: $(VENV)/.core
 	$(BIN)/po-nas search configs/quickstart.yaml
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0 $(TESTS)
+
+test-long: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not slow and not processes' -n auto --dist loadfile --max-worker-restart 0 $(TESTS)
 
 test-processes: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'processes and not slow' -n auto --dist loadfile --max-worker-restart 0 $(TESTS)

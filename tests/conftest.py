@@ -23,6 +23,7 @@ from po_nas.registry import Registry
 from po_nas.reports import searches
 from po_nas.runtime import executors
 from po_nas.training import data_sets
+from tests.long_tests import long_tests
 
 REGISTRIES: tuple[Registry[Any], ...] = tuple(
     room.registry
@@ -41,11 +42,21 @@ REGISTRIES: tuple[Registry[Any], ...] = tuple(
     )
 )
 
+LONG_TESTS = long_tests()
+
 WRITE_REPORT = searches.write_report
 
 # A busy machine is slow to make examples, too.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark those that take long; before tests are chosen by their marks."""
+    for item in items:
+        if item.nodeid in LONG_TESTS:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session", autouse=True)
