@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from po_nas import benchmarks
 from po_nas.compare.design import Cell
+from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals
 from po_nas.core.objective import Objective
 from po_nas.core.searcher import SharedCache
@@ -66,24 +67,27 @@ def run_cell(cell: Cell) -> list[Row]:
         loop.run()
     finally:
         executor.close()
-    rows = event_rows(journal.events, objective, objective.goals)
+    rows = event_rows(journal.events, objective, objective.goals, searcher.domain.fidelities)
     return [{"benchmark": config.benchmark, "method": cell.label, "seed": config.seed, **row} for row in rows]
 
 
-def event_rows(events: Iterable[Event], objective: Objective | None, goals: Goals) -> list[Row]:
+def event_rows(events: Sequence[Event], objective: Objective | None, goals: Goals, fidelities: Fidelities) -> list[Row]:
     """The finished evaluations of a journal in the order of completion, with what only the reader may know.
 
     `objective` tells test values and ranks; without one they are NaN. `overhead_s` is the method's time to propose the
     trial in real seconds; `clock_s` is the executor's clock at completion. With several objectives `losses` has them,
-    lower = better, and `violation` says how far the metrics are beyond the limits of `goals`.
+    lower = better, and `violation` says how far the metrics are beyond the limits of `goals`. `fidelity` is None for a
+    full evaluation, of which others are shares in `spent`; only full ones have a test value and a rank.
     """
-    asked: dict[int, Event] = {}
+    asks = [event for event in events if event["event"] == "ask"]
+    costs = fidelities.shares((ask["architecture"], ask.get("fidelity")) for ask in asks)
+    asked = {ask["number"]: (ask, *cost) for ask, cost in zip(asks, costs, strict=True)}
     rows: list[Row] = []
+    spent = 0.0
     for event in events:
-        if event["event"] == "ask":
-            asked[event["number"]] = event
-        elif event["event"] in {"tell", "fail"}:
-            ask = asked[event["number"]]
+        if event["event"] in {"tell", "fail"}:
+            ask, fidelity, share = asked[event["number"]]
+            spent += share
             metrics = event.get("metrics", {})
             validation = metrics.get("validation", math.nan)
             rows.append(
@@ -91,12 +95,14 @@ def event_rows(events: Iterable[Event], objective: Objective | None, goals: Goal
                     "evaluation": len(rows) + 1,
                     "architecture": ask["architecture"],
                     "validation": float(validation),
-                    **for_the_reader(objective, ask["architecture"], float(validation)),
+                    **for_the_reader(objective if fidelity is None else None, ask["architecture"], float(validation)),
                     "cost_s": float(event["cost_s"]),
                     "overhead_s": float(ask.get("ask_s", 0.0)),
                     "clock_s": float(event.get("clock_s", math.nan)),
                     "violation": float(goals.violations([metrics])[0]) if metrics and goals.limits else 0.0,
                     "losses": goals.losses([metrics])[0].tolist() if metrics and goals.several else None,
+                    "fidelity": fidelity,
+                    "spent": spent,
                 }
             )
     return rows

@@ -40,10 +40,11 @@ def protocol_line(study: Study) -> str:
     state = "" if study.finished else f" **Not finished: {summary_line(study)}.**"
     if study.finished and study.record["failed"]:
         state = f" **{summary_line(study)}.**"
+    lower = "; those at lower fidelities count by the share of their cost" if study.lower_fidelities else ""
     return (
-        f"Protocol: {study.budget} evaluations, initial and failed ones counted; {_seeds(config['seeds'])}, paired; "
-        f"feedback `{', '.join(sorted(feedbacks))}`{goals}; {_pools(study)}; incumbent chosen by validation, test "
-        "attached afterwards; values not normalised, proxy scores scaled over the candidates of each search; "
+        f"Protocol: {study.budget} evaluations, initial and failed ones counted{lower}; {_seeds(config['seeds'])}, "
+        f"paired; feedback `{', '.join(sorted(feedbacks))}`{goals}; {_pools(study)}; incumbent chosen by validation, "
+        "test attached afterwards; values not normalised, proxy scores scaled over the candidates of each search; "
         f"{parallel}.{state}"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from po_nas.compare.design import ComparisonConfig
 from po_nas.compare.measures import MEASURES
 from po_nas.compare.store import COLUMNS, cast, read_table
 from po_nas.compare.trust import Trust, trust_of
+from po_nas.core.fidelities import ROUNDING
 from po_nas.errors import ConfigError
 from po_nas.evolution.front import front_of, hypervolume, reference_point
 from po_nas.runtime.front import FrontMeasure
@@ -30,13 +31,9 @@ MIXED = "mixed"
 """Stands for the executor or batch of a comparison whose runs had different ones; their labels say which."""
 
 
-def _first(hit: NDArray[np.bool_]) -> Array:
-    """(seeds,) evaluations until the first of (seeds, budget) is true; infinite where none is."""
-    return np.where(hit.any(axis=1), 1.0 + hit.argmax(axis=1), np.inf)
-
-
 def _kept(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
-    return np.asarray(~np.isnan(columns["validation"]) & (columns["violation"] == 0.0))
+    full = np.isnan(columns["fidelity"])
+    return np.asarray(full & ~np.isnan(columns["validation"]) & (columns["violation"] == 0.0))
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,8 @@ class Search:
     """One search: (n,) columns over its evaluations, and which evaluation was the incumbent after each.
 
     `incumbent` (n,) holds indices, -1 before the first success; ties go to the earlier evaluation. What is beyond a
-    limit is never the incumbent. `losses` (n, k) are the values of several objectives, NaN for failures, or (n, 0).
+    limit, and what was evaluated at a lower fidelity, is never the incumbent. `losses` (n, k) are the values of several
+    objectives, NaN for failures, or (n, 0).
     """
 
     benchmark: str
@@ -77,7 +75,7 @@ class Search:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """(n,) whether an evaluation succeeded within the limits."""
+        """(n,) whether an evaluation is a full one that succeeded within the limits."""
         return _kept(self.columns)
 
     def hypervolumes(self, reference: Array, whole: float) -> Array:
@@ -151,6 +149,8 @@ class Study:
         names = [name for name in COLUMNS.names if COLUMNS.field(name).type == pa.float64()]
         floats = {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in names}
         floats["violation"] = np.nan_to_num(floats["violation"], nan=0.0, posinf=np.inf)
+        number = table["evaluation"].to_numpy().astype(np.float64)
+        floats["spent"] = np.where(np.isnan(floats["spent"]), number, floats["spent"])
         benchmark, method = (table[name].to_pylist() for name in ("benchmark", "method"))
         seed, architecture, losses = (table[name].to_pylist() for name in ("seed", "architecture", "losses"))
         places: dict[tuple[str, str, int], list[int]] = {}
@@ -187,9 +187,14 @@ class Study:
         present = {key[1] for key in self.searches}
         return [label for label in self.record["config"]["methods"] if label in present]
 
+    @cached_property
+    def lower_fidelities(self) -> bool:
+        """Whether there are evaluations at lower fidelities, so that those that are counted are full ones."""
+        return any(np.isfinite(search.columns["fidelity"]).any() for search in self.searches.values())
+
     @property
     def budget(self) -> int:
-        """Evaluations of each search."""
+        """Full evaluations of each search."""
         return int(self.record["config"]["budget"])
 
     @property
@@ -262,12 +267,17 @@ class Study:
         return self.searches[key].curve(measure, self.record["benchmarks"][key[0]].get("optimum_validation"))
 
     def curves(self, measure: str, benchmark: str, method: str) -> Array:
-        """(seeds, budget) values of a measure after each evaluation."""
-        rows = []
-        for seed in self.seeds(benchmark, method):
-            curve = self.curve(measure, (benchmark, method, seed))[: self.budget]
-            rows.append(np.concatenate([curve, np.full(self.budget - len(curve), curve[-1])]))
+        """(seeds, budget) values of a measure once so many full evaluations are spent."""
+        counts: Array = np.arange(1.0, self.budget + 1) + ROUNDING
+        rows = [
+            self._curve_over("spent", counts, measure, (benchmark, method, s)) for s in self.seeds(benchmark, method)
+        ]
         return np.array(rows).reshape(-1, self.budget)
+
+    def _curve_over(self, column: str, places: Array, measure: str, key: tuple[str, str, int]) -> Array:
+        """Values of a measure where a rising column has come to these places; NaN before its first value."""
+        place = np.searchsorted(self.searches[key].columns[column], places, side="right") - 1
+        return np.where(place < 0, np.nan, self.curve(measure, key)[place])
 
     def values(self, measure: str, benchmark: str, method: str, at: int) -> dict[int, float]:
         """By seed, the measure after `at` evaluations; unknown ones are left out."""
@@ -280,12 +290,10 @@ class Study:
         rows = []
         for seed in self.seeds(benchmark, method):
             key = (benchmark, method, seed)
-            curve, clock = self.curve(measure, key), self.searches[key].columns["clock_s"]
-            if np.isnan(clock).any():
+            if np.isnan(self.searches[key].columns["clock_s"]).any():
                 rows.append(np.full(len(seconds), np.nan))
-                continue
-            place = np.searchsorted(clock, seconds, side="right") - 1
-            rows.append(np.where(place < 0, np.nan, curve[place]))
+            else:
+                rows.append(self._curve_over("clock_s", seconds, measure, key))
         return np.array(rows).reshape(-1, len(seconds))
 
     def duration_s(self, benchmark: str, method: str) -> float:
@@ -299,7 +307,7 @@ class Study:
 
     def to_optimum(self, benchmark: str, method: str) -> Array:
         """(seeds,) evaluations until the incumbent was the best of the table; infinite when it never was."""
-        return _first(self.curves("regret", benchmark, method) <= 0)
+        return self._until("regret", benchmark, method, lambda curve: curve <= 0)[0]
 
     def to_target(self, benchmark: str, method: str, target: float) -> tuple[Array, Array]:
         """(seeds,) evaluations, and seconds on the clock, until a target was met; infinite where it never was.
@@ -307,14 +315,20 @@ class Study:
         The target is a regret, or with several objectives a share of the hypervolume. Seconds are NaN where there is no
         clock.
         """
-        several = self.several
-        curves = self.curves("hypervolume" if several else "regret", benchmark, method)
-        hit = curves >= target - 1e-9 if several else curves <= target + 1e-9
-        evaluations = _first(hit)
-        seconds = np.full(len(evaluations), np.inf)
-        for row, (seed, count) in enumerate(zip(self.seeds(benchmark, method), evaluations, strict=True)):
-            if math.isfinite(count):
-                seconds[row] = self.searches[benchmark, method, seed].columns["clock_s"][int(count) - 1]
+        if self.several:
+            return self._until("hypervolume", benchmark, method, lambda curve: curve >= target - 1e-9)
+        return self._until("regret", benchmark, method, lambda curve: curve <= target + 1e-9)
+
+    def _until(
+        self, measure: str, benchmark: str, method: str, met: Callable[[Array], NDArray[np.bool_]]
+    ) -> tuple[Array, Array]:
+        """(seeds,) full evaluations and seconds until the curve of a measure meets a condition, infinite if never."""
+        found = []
+        for seed in self.seeds(benchmark, method):
+            key = (benchmark, method, seed)
+            places, columns = np.flatnonzero(met(self.curve(measure, key))), self.searches[key].columns
+            found.append([columns[c][places[0]] if len(places) else np.inf for c in ("spent", "clock_s")])
+        evaluations, seconds = np.array(found).reshape(-1, 2).T
         return evaluations, seconds
 
     def overhead_s(self, benchmark: str, method: str) -> Array:

@@ -126,11 +126,13 @@ def _read(parts: Parts, cell: Cell) -> pa.Table:
     table = _part(parts, cell, cell.key, COLUMNS)
     if not pc.all(pc.is_nan(table["test"])).as_py():
         return table
-    columns = {name: table[name].to_pylist() for name in ("architecture", "validation")}
+    columns = [table[name].to_pylist() for name in ("architecture", "validation")]
+    full = pc.is_null(table["fidelity"]).to_pylist()
     objective = objective_of(cell.search)
     if objective.optimum_test is None:
         return table
-    found = [for_the_reader(objective, *row) for row in zip(*columns.values(), strict=True)]
+    rows = zip(full, *columns, strict=True)
+    found = [for_the_reader(objective if whole else None, *row) for whole, *row in rows]
     for name in ("test", "rank"):
         place = table.schema.get_field_index(name)
         table = table.set_column(place, COLUMNS.field(name), pa.array([row[name] for row in found], pa.float64()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from po_nas.compare.plan import optima
 from po_nas.compare.results import MIXED, Study
 from po_nas.compare.store import COLUMNS
 from po_nas.compare.trust import TRUST, incumbent_rows, trust_of
+from po_nas.core.fidelities import ROUNDING, Fidelities
 from po_nas.core.objective import Objective
 from po_nas.core.settings import flat
 from po_nas.errors import DataError, PoNasError, RunDirectoryError
@@ -48,9 +50,21 @@ class _Run:
     def options(self) -> dict[str, Any]:
         return {key: value for key, value in self.search["method"].items() if key != "name"}
 
+    @cached_property
+    def rows(self) -> list[Row]:
+        goals = FrontMeasure.from_json(self.record.goals).goals
+        return event_rows(self.events, self.objective, goals, Fidelities.of(self.record.fidelities))
+
     @property
     def evaluations(self) -> int:
-        return sum(event["event"] in {"tell", "fail"} for event in self.events)
+        """Full evaluations, of which those at lower fidelities are shares; a begun one does not count.
+
+        A run that ended has spent its budget where nothing that may be asked for fits in what is left of it.
+        """
+        planned = self.record.config.budget.max_evaluations
+        if self.record.fidelities and self.ended and planned is not None:
+            return planned
+        return int(self.rows[-1]["spent"] + ROUNDING) if self.rows else 0
 
     @property
     def ended(self) -> bool:
@@ -93,9 +107,9 @@ def read_runs(directories: Sequence[Path], trust: Trust = False) -> Study:
     shortest = min(run.evaluations for run in seen.values())
     for key, run in seen.items():
         of = dict(zip(("benchmark", "method", "seed"), key, strict=True))
-        goals = FrontMeasure.from_json(run.record.goals).goals
-        rows += [{**of, **row} for row in event_rows(run.events, run.objective, goals)[:shortest]]
-        if run.evaluations == shortest:
+        compared = [row for row in run.rows if row["spent"] <= shortest + ROUNDING]
+        rows += [{**of, **row} for row in compared]
+        if len(compared) == len(run.rows):
             # What a longer one has learned is of another incumbent than the one that is compared.
             learned += incumbent_rows(*key, read_explanation(run.directory))
         if run.objective is not None:
@@ -118,11 +132,6 @@ def read_runs(directories: Sequence[Path], trust: Trust = False) -> Study:
 def _read(directory: Path, trust: Trust) -> _Run:
     record = read_record(directory)
     load_named(record.config.plugins, directory / "config.yaml", trust)
-    if record.fidelities:
-        remedy = (
-            "evaluated at lower fidelities, and a comparison counts full evaluations; see po-nas report for this run"
-        )
-        raise RunDirectoryError(directory, remedy)
     journal = directory / "journal.jsonl"
     return _Run(directory, record, read_journal(journal).events if journal.exists() else (), _objective(directory))
 

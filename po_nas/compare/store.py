@@ -32,15 +32,18 @@ COLUMNS = pa.schema(
         ("rank", pa.float64()),
         ("violation", pa.float64()),
         ("losses", pa.list_(pa.float64())),
+        ("fidelity", pa.float64()),
+        ("spent", pa.float64()),
     ]
 )
 """`evaluation` counts from 1 in the order of completion; NaN: failed (validation) or unknown (test, clock, rank).
 
 `violation` is how far the metrics are beyond the limits (0 or null: all are kept); `losses` the values of several
-objectives, lower = better, null for one objective and for a failure.
+objectives, lower = better, null for one objective and for a failure. `fidelity` is null for a full evaluation,
+`spent` what all so far count as, in full evaluations (null: all are full ones).
 """
-_ADDED = ("violation", "losses")
-"""Columns that results of version 0.1 lack; null there, as where there are no limits, or one objective."""
+_ADDED = ("violation", "losses", "fidelity", "spent")
+"""Columns that older results lack; null there, as where there are no limits, one objective, or full evaluations."""
 
 
 def write_table(path: Path, table: pa.Table, record: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from po_nas.compare.significance import (
 )
 from po_nas.compare.statistics import mean_interval
 from po_nas.compare.table import Table
+from po_nas.core.fidelities import ROUNDING
 
 __all__ = ["TABLES", "make_tables"]
 
@@ -165,7 +166,7 @@ def _to_optimum(study: Study, line: str) -> Table | None:
                 row.append("–")
                 continue
             median = float(np.median(hits))
-            shares = [float(np.mean(hits <= at)) for at in study.reported]
+            shares = [float(np.mean(hits <= at + ROUNDING)) for at in study.reported]
             middle = f"> {study.budget}" if math.isinf(median) else f"{median:g}"
             row.append(f"{middle} ({' / '.join(f'{100 * share:.0f}' for share in shares)} %)")
             data += [

@@ -16,7 +16,6 @@ from po_nas.compare.cell import SHARED, load_objective
 from po_nas.compare.design import Cell, ComparisonConfig
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Searcher
-from po_nas.core.trial import Trial
 from po_nas.runtime.setup import make_searcher
 from po_nas.switches import default_switches
 
@@ -67,9 +66,9 @@ def trust_rows(cell: Cell, evaluations: pa.Table) -> list[dict[str, Any]]:
     """Tell a fresh searcher what the search of a cell was told, and ask what it has learned; rows of `TRUST`."""
     objective = load_objective(cell.search.benchmark, cell.search.feedback, cell.search.proxies)
     searcher = make_searcher(cell.search, objective, cache=SHARED)
-    columns = (evaluations[name].to_pylist() for name in ("architecture", "validation", "cost_s"))
-    for number, (text, validation, cost_s) in enumerate(zip(*columns, strict=True)):
-        searcher.restore(Trial(number, objective.space.from_string(text), "told", 0))
+    columns = (evaluations[name].to_pylist() for name in ("architecture", "validation", "cost_s", "fidelity"))
+    for number, (text, validation, cost_s, fidelity) in enumerate(zip(*columns, strict=True)):
+        searcher.restore(searcher.trial(number, objective.space.from_string(text), "told", fidelity))
         failed = math.isnan(validation)
         outcome = Outcome.failed("it had failed", cost_s) if failed else Outcome.ok(validation, cost_s)
         searcher.tell(number, outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -122,6 +122,21 @@ class Fidelities:
             found.append(self.cost(self.checked(step), reached if self.resumes else None))
             reached = step
         return found
+
+    def shares(self, asked: Iterable[tuple[str, float | None]]) -> Iterator[tuple[float | None, float]]:
+        """What was asked for one after the other, as the declared fidelity, None for the full one, and its cost.
+
+        Args:
+            asked: Architectures as strings, each with a declared fidelity.
+
+        Raises:
+            ConfigError: For a fidelity that is not declared.
+        """
+        reached: dict[str, float | None] = {}
+        for architecture, given in asked:
+            fidelity = self.checked(given)
+            yield fidelity, self.cost(fidelity, reached.get(architecture) if self.resumes else None)
+            reached[architecture] = fidelity
 
     def ladder(self, eta: float, lowest: float | None = None) -> tuple[float, ...]:
         """Fidelities some way apart, ascending, the full one last; declared ones, none below `lowest`.

@@ -319,15 +319,20 @@ def _read(directory: Path, record: Record) -> RunData:
         fidelities = Fidelities.of(record.fidelities)
     except (TypeError, ValueError) as error:
         raise RunDirectoryError(directory, f"its config.yaml cannot be read ({described(error)})") from error
-    reached: dict[str, float | None] = {}
     asked: dict[int, dict[str, Any]] = {}
+    costs = fidelities.shares((e["architecture"], e.get("fidelity")) for e in events if e["event"] == "ask")
     tests = {} if summary is None else read_report_values(directory)
     ended, scored, told = None, Scored(), 0
     for event in events:
         if event["event"] == "ask":
             asked[event["number"]] = {k: event[k] for k in ("number", "architecture", "origin")}
             asked[event["number"]]["ask_s"] = event.get("ask_s", 0.0)
-            asked[event["number"]] |= _fidelity(directory, fidelities, event, reached)
+            try:
+                fidelity, share = next(costs)
+            except ValueError as error:
+                reason = f"its config.yaml lacks fidelities of its journal ({error})"
+                raise RunDirectoryError(directory, reason) from error
+            asked[event["number"]] |= {"fidelity": fidelity, "share": share}
             scored += scored_of(event)
         elif event["event"] in {"tell", "fail"}:
             metrics = event.get("metrics", {})
@@ -364,17 +369,3 @@ def _read(directory: Path, record: Record) -> RunData:
         known = {best.number: replace(best, test=summary.test)}
         run = replace(run, trials=tuple(known.get(trial.number, trial) for trial in run.trials))
     return run
-
-
-def _fidelity(
-    directory: Path, fidelities: Fidelities, event: Mapping[str, Any], reached: dict[str, float | None]
-) -> dict[str, float | None]:
-    """Fidelity and share of what is asked for; `reached` has the fidelities of the architectures asked for before."""
-    architecture = event["architecture"]
-    try:
-        fidelity = fidelities.checked(event.get("fidelity"))
-    except ValueError as error:
-        raise RunDirectoryError(directory, f"its config.yaml lacks fidelities of its journal ({error})") from error
-    after = reached.get(architecture) if fidelities.resumes else None
-    reached[architecture] = fidelity
-    return {"fidelity": fidelity, "share": fidelities.cost(fidelity, after)}

@@ -12,6 +12,7 @@ from rich.console import Console
 import po_nas
 from po_nas import Float, Int, spaces
 from po_nas.compare.design import load_comparison
+from po_nas.compare.run import run_comparison
 from po_nas.compare.runs import read_runs
 from po_nas.errors import ConfigError, JournalError, RunDirectoryError
 from po_nas.reports.architectures import best_architectures, incumbent_changes
@@ -22,6 +23,7 @@ from po_nas.reports.terminal import print_status
 from po_nas.reports.watch import render_runs
 from po_nas.runtime.executors import objective_tasks
 from po_nas.testing import ToyObjective
+from tests.errors import raised
 
 from .helpers import trials
 
@@ -228,13 +230,14 @@ def test_a_journal_of_other_fidelities(tmp_path):
 
 
 def test_comparisons_count_full_evaluations(tmp_path):
-    search(tmp_path / "run", budget=3)
-    with pytest.raises(RunDirectoryError, match="evaluated at lower fidelities"):
-        read_runs([tmp_path / "run"])
+    result = search(tmp_path / "run", budget=3)
+    study = read_runs([tmp_path / "run"])
+    assert (study.budget, len(next(iter(study.searches.values())))) == (3, result.evaluations)
     study = tmp_path / "study.yaml"
     study.write_text("benchmarks: [nasbench_graph/cora]\nmethods: [random, asha]\nseeds: 1\nbudget: 20\n")
-    with pytest.raises(ConfigError, match=r"methods.asha=.?asha.?: evaluates at lower fidelities"):
-        load_comparison(study)
+    with raised(ConfigError, "asha", key="method", value="asha"):
+        run_comparison(load_comparison(study), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_test_values_are_of_the_evaluations_that_have_them(tmp_path):
