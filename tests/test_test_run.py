@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.long_tests import long_tests
+
 ROOT = Path(__file__).parents[1]
 
 DEADLY = """
@@ -40,3 +42,12 @@ def test_a_worker_that_dies_ends_the_run_by_the_name_of_its_test(tmp_path):
     )  # fmt: skip
     assert done.returncode != 0
     assert "test_b.py::test_it[7]" in done.stdout
+
+
+def test_the_list_of_long_tests_is_of_tests_that_there_are():
+    kits = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "po_nas" / "testing").glob("*.py"))
+    names = long_tests()
+    assert names
+    for name in names:
+        file, *_, function = name.partition("[")[0].split("::")
+        assert f"def {function}(" in (ROOT / file).read_text(encoding="utf-8") + kits, name
