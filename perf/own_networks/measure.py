@@ -128,8 +128,14 @@ def page(values: Found, seconds: dict[tuple[str, str], list[float]]) -> list[str
             cells.append(f"{mean:.3f} ± {half:.3f} ({len(seeds)})")
         rows.append((f"`{method}`", *cells))
     lines += ["Loss; in brackets the number of seeds:", "", *_page.table(("method", *problems), rows), ""]
-    lines += ["Mean rank among the methods below, over the seeds that all of them have:", ""]
-    ranked = [m for m in METHODS if "worthless" not in m and all(by_method[name][m] for name in problems)]
+    lines += [
+        "Mean rank among the methods below, over the seeds that all of them have. One that has run on few seeds has none:",
+        "",
+    ]
+    most = {name: max(map(len, by_method[name].values())) for name in problems}
+    ranked = [
+        m for m in METHODS if "worthless" not in m and all(len(by_method[n][m]) > 0.8 * most[n] for n in problems)
+    ]
     ranks: dict[str, list[float]] = {m: [] for m in ranked}
     columns = []
     for name in problems:
