@@ -68,7 +68,7 @@ function draw() {
     make("text", {x: X(t * unit), y: H - B + 19, "text-anchor": "middle", "font-size": 12, fill: "#44505c"}, svg, short(t));
   }
   make("line", {x1: L, x2: W - R, y1: H - B, y2: H - B, stroke: "#5b6875"}, svg);
-  const xLabel = axis === "evaluations" ? "evaluations" : (hours ? "hours" : "seconds") + data.clock;
+  const xLabel = axis === "evaluations" ? data.counted : (hours ? "hours" : "seconds") + data.clock;
   make("text", {x: (L + W - R) / 2, y: H - 8, "text-anchor": "middle", "font-size": 13, fill: "#1b2733"}, svg, xLabel);
   const yLabel = found.title + (found.unit ? ` (${found.unit})` : "");
   make("text", {x: 0, y: 0, transform: `translate(13 ${(T + H - B) / 2}) rotate(-90)`, "text-anchor": "middle",
@@ -113,7 +113,7 @@ function tell() {
   if (!view) return;
   const {lines, X, axis, unit, hours, mark} = view;
   mark.setAttribute("x1", X(cursor)); mark.setAttribute("x2", X(cursor));
-  const where = axis === "evaluations" ? `after ${Math.round(cursor)} evaluations` :
+  const where = axis === "evaluations" ? `after ${Math.round(cursor)} ${data.counted}` :
     `after ${short(cursor / unit)} ${hours ? "h" : "s"}`;
   const rows = lines.map(m => ({name: m.name, ...at(m.band, cursor)})).sort((a, b) => (a.value ?? Infinity) - (b.value ?? Infinity));
   if (view.measure !== "regret" && data.tasks[task.value].maximize) rows.reverse();

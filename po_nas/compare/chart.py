@@ -103,6 +103,7 @@ def _data(study: Study) -> dict[str, Any]:
     return {
         "methods": methods,
         "tasks": tasks,
+        "counted": study.counted,
         "clock": " of evaluation, as recorded" if recorded else " of the search",
     }
 

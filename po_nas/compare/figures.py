@@ -33,8 +33,7 @@ _COLUMNS = 3
 def make_figures(study: Study) -> dict[str, Figure]:
     """Every figure that there are results for, by name."""
     found: dict[str, Figure] = {}
-    counted = "full evaluations" if study.lower_fidelities else "evaluations"
-    if (figure := _anytime(study, by_evaluations, counted)) is not None:
+    if (figure := _anytime(study, by_evaluations, study.counted)) is not None:
         found["anytime_evaluations"] = figure
     if timed(study):
         executor = study.config["executor"]["name"]

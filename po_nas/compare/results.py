@@ -193,6 +193,11 @@ class Study:
         return any(np.isfinite(search.columns["fidelity"]).any() for search in self.searches.values())
 
     @property
+    def counted(self) -> str:
+        """What the evaluations are called that are counted."""
+        return "full evaluations" if self.lower_fidelities else "evaluations"
+
+    @property
     def budget(self) -> int:
         """Full evaluations of each search."""
         return int(self.record["config"]["budget"])

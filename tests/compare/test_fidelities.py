@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import po_nas
 from po_nas import benchmarks
 from po_nas.benchmarks.base import Shorter
+from po_nas.compare.chart import chart
 from po_nas.compare.design import ComparisonConfig
 from po_nas.compare.figures import make_figures
 from po_nas.compare.protocol import protocol_line
@@ -119,6 +120,7 @@ def test_it_is_said_what_an_evaluation_is(study, tmp_path):
     assert len(protocol_line(study)) > len(protocol_line(plain))
     assert "lower fidelities" in protocol_line(study)
     assert "lower fidelities" not in protocol_line(plain)
+    assert '"counted":"full evaluations"' in chart(study)
     assert {table.name for table in make_tables(study)} >= {"to_target", "to_optimum"}
     assert "anytime_evaluations" in make_figures(study)
 
