@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 import torch
@@ -335,11 +336,18 @@ def _failure(name: str, error: Exception, where: str) -> ProxyError:
             f"{where} ran out of memory ({_first_line(error)}); use fewer samples, and the same batch for all "
             "architectures that are compared",
         )
-    raised = ProxyFailedError(name, f"{where} raised {type(error).__name__}: {_first_line(error)}")
+    raised = ProxyFailedError(name, f"{where} raised {type(error).__name__}: {_first_line(error)}{_place(error)}")
     raised.add_note("".join(traceback.format_exception(error)))
     # Without its frames, which would keep the graph and its activations alive.
     raised.__cause__ = error.with_traceback(None)
     return raised
+
+
+def _place(error: Exception) -> str:
+    """The last line of the traceback that is neither ours nor torch's, in words: that of a plug-in or of the module."""
+    ours = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _renamed(error: ProxyError, name: str) -> ProxyError:

@@ -38,13 +38,14 @@ def get(
 ) -> None:
     """Fetch data sets and convert them; files that are already there and sound are kept."""
     from po_nas.benchmarks import data
+    from po_nas.benchmarks.data.files import cache_folder
 
     for name in _expand(names):
         if sys.stderr.isatty():
             _get_with_bar(name, full)
         else:
             data.get(name, full=full)
-        print(f"{name}: ready")
+        print(f"{name}: ready in {cache_folder()}")
 
 
 @app.command()

@@ -82,18 +82,20 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="JSON; null where there is no score")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Score one architecture without training it."""
+    """Score one architecture without training it; exit code 1 when there is no score."""
     import proxies
 
     found = example_network(space, architecture, samples=samples, size=size, data=data, options=option, seed=seed)
     scores = proxies.evaluate(found.network, found.batch, proxy or "*", seed=seed)
     if as_json:
         print(json.dumps({name: scores.values.get(name) for name in proxies.expand(proxy or "*")}))
-        return
-    print(found.architecture)
-    rows = [(name, f"{value:.6g}", "") for name, value in scores.values.items()]
-    rows += [(name, "–", error.reason) for name, error in scores.errors.items()]
-    print_table(("proxy", "score", "why there is none"), rows)
+    else:
+        print(found.architecture)
+        rows = [(name, f"{value:.6g}", "") for name, value in scores.values.items()]
+        rows += [(name, "–", error.reason) for name, error in scores.errors.items()]
+        print_table(("proxy", "score", "why there is none"), rows)
+    if not scores.values:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -128,14 +130,22 @@ def correlate(
     }
     if scores not in origins:
         raise ConfigError("scores", scores, "must be 'own', 'published' or 'all'")
-    if proxy:
-        compared, missing = run.correlate_computed(
-            benchmark or ["nasbench201/*"], proxy, sample=sample, against=against, cache=cache, workers=workers
-        )
-    else:
-        compared, missing = run.correlate(
-            benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups
-        )
+    what, kept = ("scores", "what is in the cache is kept") if proxy else ("tables of scores", "nothing is kept")
+    with ProgressBar(what, kept) as bar:
+        show = partial(bar.count, description=what)
+        if proxy:
+            compared, missing = run.correlate_computed(
+                *(benchmark or ["nasbench201/*"], proxy),
+                sample=sample,
+                against=against,
+                cache=cache,
+                workers=workers,
+                progress=show,
+            )
+        else:
+            compared, missing = run.correlate(
+                benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups, progress=show
+            )
     for reason in dict.fromkeys(missing):
         print(f"left out: {reason}", file=sys.stderr)
     if not compared:

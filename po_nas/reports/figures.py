@@ -54,6 +54,9 @@ def draw_regret(run: RunData) -> Figure:
         top.step(*zip(*found, strict=True), where="post", color=COLOURS["line"], label="incumbent", zorder=3)
         full = [t.validation for t in told if t.validation is not None and t.fidelity is None]
         _focus(top, [v for _, v in found], full, run)
+    elif told:
+        top.set_yticks([])
+        top.text(0.5, 0.5, "no evaluation succeeded", ha="center", transform=top.transAxes, color=COLOURS["trial"])
     if run.optimum.get("validation") is not None:
         top.axhline(run.optimum["validation"], color=COLOURS["optimum"], ls="--", lw=1, label="optimum of the task")
     top.set_ylabel(f"{run.protocol.get('metric', 'validation')} ({run.unit})" if run.unit else "validation")

@@ -137,7 +137,7 @@ def _cards(run: RunData, best: TrialData | None) -> str:
     if summary:
         cards += [
             ("waited in all", _number(summary["wall_s"], "s", 1)),
-            ("of which outside the objective", _number(summary["overhead_s"], "s", 1)),
+            ("of it outside evaluations", _number(summary["overhead_s"], "s", 1)),
         ]
     scored = run.scored
     if scored.computed + scored.kept:

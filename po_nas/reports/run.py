@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from po_nas import benchmarks, methods
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import Goals
 from po_nas.errors import RunDirectoryError, described
@@ -21,9 +20,9 @@ from po_nas.evolution.front import front_of, hypervolume
 from po_nas.runtime.front import FrontMeasure
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.loop import scored_of
+from po_nas.runtime.resumption import Resumption
 from po_nas.runtime.run_directory import (
     Record,
-    Resumption,
     read_explanation,
     read_record,
     read_report_values,
@@ -31,9 +30,10 @@ from po_nas.runtime.run_directory import (
     traceback_file,
 )
 from po_nas.runtime.scoring import Scored
+from po_nas.runtime.trial_errors import kind_of_failure
 from po_nas.runtime.trusted_plugins import Trust, load_named
 
-__all__ = ["RunData", "TrialData", "evaluations_text", "load_run", "read_run", "way_on"]
+__all__ = ["RunData", "TrialData", "evaluations_text", "load_run", "read_run"]
 
 _NUMBERS = 5
 """Evaluations that are named where there are many."""
@@ -214,11 +214,13 @@ class RunData:
         return list(accumulate(trial.share for trial in self.told))
 
     def failures(self) -> dict[str, list[int]]:
-        """The evaluations that failed, by the reason, the most frequent first."""
+        """The evaluations that failed, by the first reason of each kind, the most frequent first."""
         found: dict[str, list[int]] = {}
+        first: dict[str, str] = {}
         for trial in self.told:
             if trial.reason is not None and trial.evaluation is not None:
-                found.setdefault(trial.reason, []).append(trial.evaluation)
+                reason = first.setdefault(kind_of_failure(trial.reason), trial.reason)
+                found.setdefault(reason, []).append(trial.evaluation)
         return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
     def traceback(self, evaluations: Iterable[int]) -> Path | None:
@@ -267,24 +269,6 @@ def evaluations_text(evaluations: Sequence[int]) -> str:
     """The numbers of evaluations in words, the first few of many."""
     shown = ", ".join(map(str, evaluations[:_NUMBERS]))
     return f"evaluation{'s' if len(evaluations) > 1 else ''} {shown}{', …' if len(evaluations) > _NUMBERS else ''}"
-
-
-def way_on(run: RunData) -> str:
-    """What resumes a run: the command where the record has all that it needs, else Python."""
-    directory, said = str(run.directory), run.resume
-    named = run.config.get("objective") is not None or run.config["benchmark"] in benchmarks.registry
-    if said is None:
-        in_python = f"po_nas.resume({directory!r}, objective=…), or po_nas.Session.resume({directory!r})"
-        return f"po-nas resume {directory}" if named else in_python
-    search = said.by == "po_nas.resume"
-    if search and named and not said.arguments:
-        method = run.config["method"]["name"]
-        rest = "" if method in methods.registry else f" --plugin FILE, which registers the method {method!r}"
-        return f"po-nas resume {directory}{rest}"
-    arguments = said.arguments
-    if search and not named and "objective" not in arguments:
-        arguments = ("objective", *arguments)
-    return f"{said.by}({', '.join([repr(directory), *(f'{name}=…' for name in arguments)])})"
 
 
 def load_run(directory: Path, trust: Trust = False) -> RunData:

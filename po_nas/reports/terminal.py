@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from po_nas.reports.front import hypervolume_text
-from po_nas.reports.run import RunData, evaluations_text, way_on
+from po_nas.reports.run import RunData, evaluations_text
 from po_nas.runtime.escaping import terminal_text
+from po_nas.runtime.resumption import way_on
 from po_nas.runtime.run_directory import running
 from po_nas.runtime.scoring import Scored
 
@@ -60,8 +61,8 @@ def print_result(result: Result, run: RunData) -> None:
     cost = f"{result.cost_s:,.0f} s of recorded cost" if result.cost_s else "no recorded cost"
     _say(
         console,
-        f"{_counted(run, result.evaluations)} ({result.failed} failed), {result.wall_s:.1f} s, of which "
-        f"{result.overhead_s:.1f} s outside the objective; {cost}; {result.ended}",
+        f"{_counted(run, result.evaluations)} ({result.failed} failed) in {result.wall_s:.1f} s, "
+        f"{result.overhead_s:.1f} s of it outside evaluations; {cost}; {result.ended}",
     )
     _say_failures(console, run)
 
@@ -78,6 +79,8 @@ def print_status(run: RunData) -> None:
         _say(console, _by_fidelity(run))
     if run.scored.computed + run.scored.kept:
         _say(console, _scoring(run.scored))
+    elif not run.trials and run.ended is None and run.config["proxies"]["compute"]:
+        _say(console, "no trial yet: first the proxy scores of the candidates are computed")
     if best is not None:
         regret = run.regret(best.validation)
         _say(
@@ -92,9 +95,9 @@ def print_status(run: RunData) -> None:
     if run.ended:
         _say(console, f"ended: {run.ended}")
     elif (holder := running(run.directory)) is not None:
-        _say(console, f"running: {holder}; if it stops, go on with: {way_on(run)}")
+        _say(console, f"running: {holder}; if it stops, go on with: {way_on(run.directory, run.config, run.resume)}")
     else:
-        _say(console, f"not finished; go on with: {way_on(run)}")
+        _say(console, f"not finished; go on with: {way_on(run.directory, run.config, run.resume)}")
 
 
 def _print_front(console: Console, run: RunData) -> None:

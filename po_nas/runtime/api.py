@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from po_nas import benchmarks, methods
 from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective
 from po_nas.core.searcher import Searcher
-from po_nas.errors import ConfigError, ExecutorError, RunDirectoryError
+from po_nas.errors import ConfigError, ExecutorError, PoNasError, RunDirectoryError
 from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
@@ -35,7 +35,9 @@ from po_nas.runtime.own_space import (
     space_of_run,
     trainings_folder,
 )
+from po_nas.runtime.resumption import way_on
 from po_nas.runtime.run_directory import (
+    Record,
     Result,
     RunDirectory,
     check_searched,
@@ -400,12 +402,12 @@ def resume(
     check_searched(path, record)
     config = record.config
     load_named(config.plugins, path / "config.yaml", trust)
+    if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
+        remedy = f"is known to the program that began this run; go on with: {_way_on(path, record)}"
+        raise ConfigError("objective", config.benchmark, remedy)
     kind = None if method is None else method_settings(method)[1]
     config = with_current_options(config, kind)
     check_options(config, kind)
-    if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
-        way = f"po_nas.resume({str(path)!r}, objective=…), or po_nas.Session.resume({str(path)!r})"
-        raise ConfigError("objective", config.benchmark, f"is no benchmark that is known here; go on in Python: {way}")
     own = config.objective is not None if objective is None else not isinstance(objective, Objective)
     if isinstance(objective, Training):
         objective = objective.on(space_of_run(record, space), folder=trainings_folder(path))
@@ -459,15 +461,24 @@ def _run(
             try:
                 reason = loop.run()
             except ExecutorError as error:
-                kept = f"nothing finished is lost, go on with: po-nas resume {directory.path}"
+                way = _way_on(directory.path, read_record(directory.path))
+                kept = f"nothing finished is lost, go on with: {way}"
                 raise ExecutorError(f"{error}; {kept}") from error
             loop.end(reason)
         return finish(config, directory, loop, reason)
 
 
 def _refuse_used(out: Path) -> None:
-    if holds_run(out):
-        raise RunDirectoryError(
-            out,
-            f"holds a run already; go on with po-nas resume {out} (po_nas.resume in Python), or choose another out",
-        )
+    if not holds_run(out):
+        return
+    remedy = "choose another out"
+    with suppress(PoNasError):
+        # Of what is left of a run, or was imported, there is nothing to go on with.
+        record = read_record(out)
+        check_searched(out, record)
+        remedy += f", or go on with {_way_on(out, record)}"
+    raise RunDirectoryError(out, f"holds a run already; {remedy}")
+
+
+def _way_on(path: Path, record: Record) -> str:
+    return way_on(path, record.config.model_dump(mode="json"), record.resume)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from po_nas.runtime.executors.objective_tasks import EVALUATE, RESTARTED, evalua
 from po_nas.runtime.front import front_measure_of, front_trials
 from po_nas.runtime.journal import SCHEMA, Event, EventSink
 from po_nas.runtime.scoring import Scored, ScoringMeter
-from po_nas.runtime.trial_errors import EvaluationsFailError
+from po_nas.runtime.trial_errors import EvaluationsFailError, kind_of_failure
 
 __all__ = ["Loop", "scored_of"]
 
@@ -29,6 +28,12 @@ _log = logging.getLogger(__name__)
 
 _TRACEBACK = 20_000
 """Characters of a traceback that go to the journal; the file under ``artifacts/`` has all of it."""
+
+_DESIGN = {"initial", "proxies"}
+"""Origins of trials of which the model knows nothing yet."""
+
+_EVALUATION_S = 1.0
+"""Evaluations that take so long tell how long a search takes; beside shorter ones proposals may take most of it."""
 
 _FAILED_FIRST = 3
 """A search that begins with as many failures for the same reason stops."""
@@ -67,7 +72,8 @@ class Loop:
         self._began = time.perf_counter()
         self._started = self._began if started is None else started
         self._session_told = 0
-        self._session_told_full = 0.0
+        self._session_told_full = self._design_told_full = self._session_objective_s = 0.0
+        self._paced_since = self._began
         self._failures: dict[str, str] = {}
         self._answer_first = False
         self._meter = ScoringMeter(lambda progress: self.notify("on_score", progress))
@@ -292,6 +298,10 @@ class Loop:
         self._settle(trial, outcome, objective_s)
         self._session_told += 1
         self._session_told_full += self.searcher.cost(trial)
+        self._session_objective_s += objective_s
+        if trial.origin in _DESIGN:
+            self._design_told_full, self._paced_since = self._session_told_full, time.perf_counter()
+            self._longest_scoring_s = 0.0
         if RESTARTED in outcome.metrics:
             _log.warning(
                 "trial %d was to go on from %s, but its checkpoint is gone; it was trained from the start",
@@ -305,8 +315,7 @@ class Loop:
         failed, full = outcome.failure is not None, trial.fidelity is None
         self.ledger.charge(outcome.cost_s, objective_s, failed=failed, share=self.searcher.cost(trial), full=full)
         if outcome.failure is not None:
-            # Numbers, such as those of shapes and seconds, differ between failures of one kind.
-            self._failures[re.sub(r"\d+", "#", outcome.failure)] = outcome.failure
+            self._failures[kind_of_failure(outcome.failure)] = outcome.failure
         self.told.append((trial, outcome))
         if not full:
             # Another quantity than that of full evaluations: no incumbent, and on no front.
@@ -325,6 +334,20 @@ class Loop:
         event = {"event": "retry", "number": number, "attempt": task.attempt, "reason": lost.reason}
         self.journal.append([{**event, "clock_s": lost.clock_s, "elapsed_s": round(self.elapsed_s, 6)}])
 
+    def _seconds_each(self) -> float | None:
+        """Real seconds that a full evaluation is expected to take with all that comes with it, None if unknown.
+
+        What comes back with every trial is expected again; the long scoring of the candidates is not, nor is the
+        set-up. An initial design tells how long evaluations take, and not what proposals will.
+        """
+        told = self._session_told_full - self._design_told_full
+        if told > 0:
+            return max(0.0, time.perf_counter() - self._paced_since - self._longest_scoring_s) / told
+        if not self._session_told_full:
+            return None
+        evaluated = self._session_objective_s / self._session_told_full / self.executor.workers
+        return evaluated if evaluated >= _EVALUATION_S else None
+
     def progress(self) -> Progress:
         """Where the run stands."""
         elapsed = self.elapsed_s
@@ -332,11 +355,9 @@ class Loop:
         value = None if incumbent is None else incumbent[1].validation
         limit = self.ledger.budget.max_evaluations
         eta = None
-        if limit is not None and self._session_told_full:
-            # What comes back with every trial is expected again; the long scoring of the candidates is not, nor is the
-            # set-up.
-            spent = time.perf_counter() - self._began - self._longest_scoring_s
-            eta = max(0.0, spent) / self._session_told_full * max(0.0, limit - self.ledger.told_full)
+        if limit is not None:
+            each, left = self._seconds_each(), max(0.0, limit - self.ledger.told_full)
+            eta = 0.0 if left == 0.0 else None if each is None else each * left
         front = volume = None
         if self.front_measure.goals.several:
             trials, losses = front_trials(self.told, self.front_measure.goals)

@@ -28,12 +28,12 @@ from po_nas.errors import ConfigError, RunDirectoryError, RunLockedError
 from po_nas.files import replace_file
 from po_nas.runtime.config import SearchConfig, recorded_search, search_config
 from po_nas.runtime.journal import cut_journal
+from po_nas.runtime.resumption import Resumption
 
 __all__ = [
     "IMPORTED",
     "Record",
     "Result",
-    "Resumption",
     "RunDirectory",
     "check_searched",
     "holds_run",
@@ -331,15 +331,6 @@ def read_summary(path: Path) -> Result | None:
         return _SUMMARY.validate_json((path / "summary.json").read_bytes(), strict=True)
     except (OSError, ValidationError):
         return None
-
-
-class Resumption(BaseModel):
-    """How a run can be resumed; see `Record`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    by: str
-    arguments: tuple[str, ...] = ()
 
 
 class Record(BaseModel):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from po_nas.errors import PoNasError, short
 
-__all__ = ["EvaluationsFailError", "ObjectiveValueError", "SessionEndedError", "TrialError"]
+__all__ = ["EvaluationsFailError", "ObjectiveValueError", "SessionEndedError", "TrialError", "kind_of_failure"]
+
+
+def kind_of_failure(reason: str) -> str:
+    """What failures of one kind have in common: numbers, such as those of shapes and seconds, differ between them."""
+    return re.sub(r"\d+", "#", reason)
 
 
 class ObjectiveValueError(PoNasError, TypeError):

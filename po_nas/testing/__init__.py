@@ -1,6 +1,6 @@
 """Conformance kits: pytest base classes that a plug-in author subclasses.
 
-They are imported on first use, because they need pytest and hypothesis (``pip install 'po-nas[dev]'``).
+They are imported on first use, because they need pytest and hypothesis (``pip install 'po-nas[testing]'``).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import po_nas
+import proxies
 from po_nas import benchmarks, methods, spaces
 from po_nas.commands import app as application
 from po_nas.commands.app import app
@@ -475,3 +476,26 @@ def test_a_search_that_only_fails_exits_with_the_reason(tmp_path):
             assert f"{evaluations}/30 evaluations, {evaluations} failed" in status.output
     finally:
         spaces.registry.remove("own_failing")
+
+
+def test_a_proxy_that_raises_is_named_with_its_line(tmp_path):
+    plugin = tmp_path / "breaking_proxy.py"
+    plugin.write_text(
+        "import proxies\n"
+        "@proxies.proxy('breaking', passes=('activations',), direction=+1)\n"
+        "def breaking(context):\n"
+        "    return context.activations.values()\n"
+    )
+    try:
+        score = ("proxies", "score", "nasbench201", "random", "--plugin", plugin)
+        result = invoke(*score, "-p", "breaking")
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+        assert "breaking_proxy.py, line 4" in result.output
+        assert json.loads(invoke(*score, "-p", "breaking", "--json").output) == {"breaking": None}
+        assert invoke(*score, "-p", "breaking", "-p", "params").exit_code == 0
+        told = invoke("proxies", "correlate", "nasbench201/cifar10", *("-p", "breaking", "--sample", "10"), *score[-2:])
+        assert told.exit_code == 1
+        assert "breaking_proxy.py, line 4" in told.stderr
+        assert "left 0:00:00" in told.stderr
+    finally:
+        proxies.registry.remove("breaking")

@@ -26,6 +26,7 @@ from po_nas.errors import (
 )
 from po_nas.registry import Entry
 from po_nas.reports.run import load_run
+from po_nas.runtime import loop
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import load_config
 from po_nas.runtime.run_directory import RunDirectory
@@ -415,3 +416,32 @@ def test_options_are_checked_before_the_benchmark_is_loaded(tmp_path, monkeypatc
         po_nas.search(**settings, out=tmp_path / "run")
     assert caught.value.key in {"method.x", "executor.x"}
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("evaluation_s", "known"), [(0.0, False), (5.0, True)])
+def test_no_time_is_said_to_be_left_before_a_model_has_proposed(tmp_path, monkeypatch, evaluation_s, known):
+    """The trials of an initial design come at once; what comes after them takes longer."""
+    clock = [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+
+    class Slow(Searcher):
+        def propose(self, rng):
+            design = self.asked < 4
+            clock[0] += 0.0 if design else 3.0
+            return Proposal(self.draw_unseen(rng), "initial" if design else "acquisition")
+
+    class Timed(ToyObjective):
+        def evaluate(self, architecture, *, seed, fidelity=None):
+            clock[0] += evaluation_s
+            return super().evaluate(architecture, seed=seed, fidelity=fidelity)
+
+    left = []
+
+    class Left(Callback):
+        def on_tell(self, trial, outcome, progress):
+            left.append(progress.eta_s)
+
+    objective = Timed(spaces.get("transnas_micro"))
+    po_nas.search(benchmark=objective, method=Slow, budget=10, out=tmp_path / "run", callbacks=[Left()])
+    assert left[:4] == [pytest.approx(evaluation_s * n) if known else None for n in (9, 8, 7, 6)]
+    assert left[4:] == pytest.approx([(3.0 + evaluation_s) * n for n in (5, 4, 3, 2, 1, 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 import proxies
 from po_nas import benchmarks
 from po_nas.benchmarks.base import Benchmark
+from po_nas.core.proxy_source import ScoringStep, Watch
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.research import ranking
@@ -40,6 +42,12 @@ _LOG_RANKS = {"log rank (AZ-NAS)": AZ_NAS, "log rank (VKDNW)": VKDNW}
 """Fusions by the sum of log ranks, with their members."""
 
 Origin = Literal["published", "own"]
+Progress = Callable[[int, int], None]
+"""Told how much is done, of how much."""
+
+
+def _unseen(done: int, total: int) -> None:
+    """Nobody looks on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +261,12 @@ def correlate(
     against: str = "test",
     within_groups: bool = True,
     resamples: int = 100,
+    progress: Progress = _unseen,
 ) -> tuple[list[Compared], list[str]]:
     """Scores and their fusions of every benchmark that matches, and of those whose data are not here how to get them.
 
-    Evolved proxies that are registered, and whose leaves a benchmark has, are among its scores.
+    Evolved proxies that are registered, and whose leaves a benchmark has, are among its scores. `progress` is told how
+    many tables of scores are done, of how many.
 
     Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
     """
@@ -268,11 +278,14 @@ def correlate(
             raise UnknownNameError(f"benchmark with {' or '.join(origins)} scores", pattern, names)
     compared: list[Compared] = []
     missing: list[str] = []
-    for name in (n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)):
+    chosen = [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)]
+    total, done = sum(name in known for name in chosen for known in sources.values()), itertools.count()
+    for name in chosen:
         found: list[Agreement] = []
         shown: dict[str, NDArray[np.float64]] = {}
         fused: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
         for origin in (o for o, known in sources.items() if name in known):
+            progress(next(done), total)
             try:
                 benchmark = benchmarks.get(name)
                 table = benchmark.score_table(origin)
@@ -297,7 +310,19 @@ def correlate(
             shown |= {a.label: columns[a.score] for a in these}
         if found:
             compared.append(Compared(name, truth, shown, found, fused))
+    progress(total, total)
     return compared, missing
+
+
+def _counting(progress: Progress, done: int, total: int) -> Watch:
+    """Tells `progress` of every step of a scoring; `done` were done before it."""
+
+    def watch(step: ScoringStep) -> None:
+        nonlocal done
+        done += step.computed + step.kept
+        progress(done, total)
+
+    return watch
 
 
 def correlate_computed(
@@ -310,11 +335,12 @@ def correlate_computed(
     workers: int = 1,
     seed: int = 0,
     resamples: int = 100,
+    progress: Progress = _unseen,
 ) -> tuple[list[Compared], list[str]]:
     """Proxies computed now, a plug-in's for example, for `sample` random architectures of every benchmark that matches.
 
     Networks are those of `Benchmark.example_inputs`. Raises `UnknownNameError` for a benchmark or proxy that there is
-    not. Randomness: `seed`, which architectures.
+    not. Randomness: `seed`, which architectures. `progress` is told how many scores are done, of how many.
     """
     tables = [e.name for e in benchmarks.registry.entries() if not getattr(e.spec, "trained", False)]
     chosen = [n for n in tables if any(fnmatchcase(n, pattern) for pattern in patterns)]
@@ -323,7 +349,11 @@ def correlate_computed(
             raise UnknownNameError("benchmark with a table", pattern, tables)
     compared: list[Compared] = []
     missing: list[str] = []
-    for name in chosen:
+    each = len(proxies.expand(names)) * sample
+    total = len(chosen) * each
+    for place, name in enumerate(chosen):
+        before = place * each
+        progress(before, total)
         try:
             benchmark = benchmarks.get(name)
         except MissingDataError as error:
@@ -331,6 +361,7 @@ def correlate_computed(
             continue
         network, batch = benchmark.example_inputs()
         live = ComputedProxies(benchmark.space, names, batch, network=network, cache=cache, workers=workers)
+        live.watch(_counting(progress, before, total))
         truth = _truth(benchmark, against)
         rows = np.sort(np.random.default_rng(seed).permutation(len(truth))[:sample])
         # As they come, like all other scores here.
@@ -344,6 +375,7 @@ def correlate_computed(
             missing.append(f"{name}: no proxy has ten scores")
             continue
         compared.append(Compared(name, truth, columns, found))
+    progress(total, total)
     return compared, missing
 
 

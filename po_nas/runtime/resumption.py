@@ -1,0 +1,42 @@
+"""How a run is resumed: by a command, or in Python with what the record cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from po_nas import benchmarks, methods
+
+__all__ = ["Resumption", "way_on"]
+
+
+class Resumption(BaseModel):
+    """The function that resumes a run in Python, and the arguments that it needs besides the directory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: str
+    arguments: tuple[str, ...] = ()
+
+
+def way_on(directory: Path, config: Mapping[str, Any], said: Resumption | None) -> str:
+    """What resumes a run: the command where the record has all that it needs, else Python.
+
+    `config` is the search as ``config.yaml`` has it, `said` what its record says, None in runs of version 0.1.
+    """
+    named = config.get("objective") is not None or config["benchmark"] in benchmarks.registry
+    if said is None:
+        in_python = f"po_nas.resume({str(directory)!r}, objective=…), or po_nas.Session.resume({str(directory)!r})"
+        return f"po-nas resume {directory}" if named else in_python
+    search = said.by == "po_nas.resume"
+    if search and named and not said.arguments:
+        method = config["method"]["name"]
+        rest = "" if method in methods.registry else f" --plugin FILE, which registers the method {method!r}"
+        return f"po-nas resume {directory}{rest}"
+    arguments = said.arguments
+    if search and not named and "objective" not in arguments:
+        arguments = ("objective", *arguments)
+    return f"{said.by}({', '.join([repr(str(directory)), *(f'{name}=…' for name in arguments)])})"
