@@ -45,6 +45,8 @@ METHODS = (
 )
 BUDGET = 50
 FAMILY = ("gp_bo", "po_nas")
+FEWEST = 5
+"""Seeds from which there are intervals and tests."""
 Found = dict[tuple[str, str, int], list[float]]
 
 
@@ -125,11 +127,12 @@ def page(values: Found, seconds: dict[tuple[str, str], list[float]]) -> list[str
                 cells.append("–")
                 continue
             mean, half = mean_interval(-best(values, name, method, seeds))
-            cells.append(f"{mean:.3f} ± {half:.3f} ({len(seeds)})")
+            interval = f" ± {half:.3f}" if len(seeds) >= FEWEST else ""
+            cells.append(f"{mean:.3f}{interval} ({len(seeds)})")
         rows.append((f"`{method}`", *cells))
     lines += ["Loss; in brackets the number of seeds:", "", *_page.table(("method", *problems), rows), ""]
     lines += [
-        "Mean rank among the methods below, over the seeds that all of them have. One that has run on few seeds has none:",
+        "Mean rank among the methods below, over the seeds that all of them have. One that has run on few seeds has none.",
         "",
     ]
     most = {name: max(map(len, by_method[name].values())) for name in problems}
@@ -149,20 +152,27 @@ def page(values: Found, seconds: dict[tuple[str, str], list[float]]) -> list[str
         ("method", *problems, "all"),
         [(f"`{m}`", *(column[k] for column in columns), f"**{np.mean(ranks[m]):.2f}**") for k, m in enumerate(ranked)],
     )
-    lines += ["", "Paired tests (Wilcoxon's signed ranks, p after Holm's correction within each table):", ""]
+    lines += [
+        "",
+        "On how many seeds it is better, and p of Wilcoxon's signed-rank test after Holm's correction within each table:",
+        "",
+    ]
     for mine in FAMILY:
         others, cells, p_values = [m for m in METHODS if m != mine and "worthless" not in m], [], []
         for other in others:
             for name in problems:
                 seeds = sorted(by_method[name][mine] & by_method[name][other])
-                if len(seeds) < 2:
+                if not seeds:
                     cells.append(None)
                     continue
                 mine_best, other_best = best(values, name, mine, seeds), best(values, name, other, seeds)
                 cells.append((int((mine_best > other_best).sum()), len(seeds)))
-                p_values.append(paired_p(mine_best, other_best))
+                p_values += [paired_p(mine_best, other_best)] if len(seeds) >= FEWEST else []
         adjusted = iter(holm(p_values))
-        texts = ["–" if c is None else f"{c[0]} of {c[1]}, p = {next(adjusted):.2g}" for c in cells]
+        texts = [
+            "–" if c is None else f"{c[0]} of {c[1]}" + (f", p = {next(adjusted):.2g}" if c[1] >= FEWEST else "")
+            for c in cells
+        ]
         rows = [(f"`{other}`", *texts[k * len(problems) : (k + 1) * len(problems)]) for k, other in enumerate(others)]
         lines += [*_page.table((f"`{mine}` better than", *problems), rows), ""]
     lines += ["Seconds of the processor for a proposal after the first ten, mean:", ""]
