@@ -31,7 +31,9 @@ class Format(StrEnum):
 
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="run directory, or folder of po-nas train")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; default: stdout")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "--out", "-o", help="file to write; default: stdout")
+    ] = None,
     form: Annotated[
         Format, typer.Option("--format", help="torch and onnx write the network, trained if DIR is of po-nas train")
     ] = Format.JSON,
@@ -128,6 +130,7 @@ def _export_network(
 def _initial(directory: Path, trust: Trust, index: int | None, prefer: list[str] | None) -> NetworkFile:
     """The winner of a search with initial weights, in the size of a final training; that for CIFAR-10 after a table."""
     from po_nas.reports.run import load_run
+    from po_nas.training import data_sets
     from po_nas.training.export import untrained
     from po_nas.training.final import default_recipe
 
@@ -137,4 +140,9 @@ def _initial(directory: Path, trust: Trust, index: int | None, prefer: list[str]
     if space != "darts" and family != "train":
         raise ConfigError("format", space, "of searches in tables, networks of the space darts alone can be exported")
     dataset = task.rpartition("/")[2] if family == "train" else "cifar10"
+    if dataset not in data_sets.registry:
+        network = f"space.build(space.from_string({winner['string']!r}))"
+        raise ConfigError(
+            "format", space, f"is searched on data of your own program; build the network there: {network}"
+        )
     return untrained(space, winner["string"], dataset, default_recipe(dataset), {})

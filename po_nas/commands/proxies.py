@@ -156,7 +156,7 @@ def correlate(
             for c in compared
             for a in c.found
         ]
-        print_table(("benchmark", "proxy", "architectures", "Kendall τ_b, 95 %"), rows)
+        print_table(("benchmark", "proxy", "architectures", "Kendall τ_b, sign as it comes, 95 %"), rows)
     for path in write_correlation(compared, out):
         print(path)
 

@@ -54,12 +54,24 @@ def caption(study: Study, figure: str) -> str:
     return _CAPTIONS[figure].format(of=_OF[criterion], clock=clock, caution=caution, at=at, criterion=criterion)
 
 
+def _designs(study: Study) -> list[str]:
+    """Which methods are still in their initial design at the first reported number of evaluations."""
+    first, options = study.reported[0], study.record["options"]
+    sizes = {label: options.get(label, {}).get("initial") for label in study.methods}
+    still = [f"{label} ({size})" for label, size in sizes.items() if isinstance(size, int) and size >= first]
+    if not still:
+        return []
+    verb = "is still in its initial design" if len(still) == 1 else "are still in their initial designs"
+    return [f"After {first} evaluations {', '.join(still)} {verb}, which most methods draw at random."]
+
+
 def headline(study: Study) -> list[str]:
     """The findings in a few sentences, none that the tests do not carry."""
     said = []
     at = study.reported[-1]
     if too_few(study):
         said.append(f"No statistics from too few runs: fewer than {FEWEST} seeds are finished, so nothing is tested.")
+    said += _designs(study)
     ranking = rank_methods(study, at)
     if ranking is not None:
         best = int(np.argmin(ranking.ranks))

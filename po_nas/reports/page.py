@@ -143,7 +143,8 @@ def _cards(run: RunData, best: TrialData | None) -> str:
     if scored.computed + scored.kept:
         cards += [
             ("waited for proxy scores", _number(scored.seconds, "s", 1)),
-            ("proxy scores computed, from disk", f"{scored.computed:,}, {scored.kept:,}"),
+            ("proxy scores computed", f"{scored.computed:,}"),
+            ("proxy scores from disk", f"{scored.kept:,}"),
         ]
     front = run.front()
     if front:
@@ -202,7 +203,11 @@ def _front(run: RunData) -> list[str]:
 def _trust(trust: Mapping[str, Any]) -> str:
     """The weights as a picture, and what they mean."""
     believed = trust.get("believed")
-    note = "Change of the objective, in standard deviations among what was evaluated, per deviation of each proxy."
+    note = (
+        "How much better the objective gets with each proxy: change in standard deviations of what was evaluated, for "
+        "one standard deviation of the proxy. Rows: the incumbent, and groups of alike candidates with the mean counts "
+        "of the operations or values that set them apart, in brackets how many there are."
+    )
     if believed is not None:
         note += f" Probability that the proxies are worth anything here: {100 * believed:.0f} %."
     if (fused := trust.get("predictor")) is not None:

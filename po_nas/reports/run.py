@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from operator import attrgetter
@@ -250,6 +252,10 @@ class RunData:
         if space is not None and space in spaces.registry:
             found = spaces.get(space)
             record = found.to_json(found.from_string(trial.architecture)) | record
+        with suppress(ValueError):
+            # In a space of named choices the string is the configuration.
+            config = json.loads(trial.architecture)
+            record |= {"config": config} if isinstance(config, dict) else {}
         return record | {
             "benchmark": self.config["benchmark"],
             "method": self.config["method"]["name"],

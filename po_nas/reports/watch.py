@@ -144,7 +144,7 @@ def _detail(state: LiveState, width: int) -> RenderableType:
         parts.append(Text(terminal_text(said + ("" if regret is None else f", regret {regret:.3g}"))))
         parts.append(Text(terminal_text(best.architecture), style="dim"))
         parts.append(Text(_blocks(run.incumbents(), min(width, _WIDTH), run.maximize), style="blue"))
-    parts.append(_last(state))
+    parts.append(_last(state, width))
     for reason, evaluations in list(run.failures().items())[:3]:
         parts.append(Text(terminal_text(f"failed {len(evaluations)} times: {reason}"), style="red"))
     colour = _STATES[state.state]
@@ -152,16 +152,21 @@ def _detail(state: LiveState, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _last(state: LiveState) -> Table:
+def _last(state: LiveState, width: int) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("#", "validation", "seconds", "origin", "architecture"):
-        wide = title == "architecture"
-        table.add_column(title, no_wrap=True, overflow="ellipsis" if wide else "fold")
+    titles, rows = ("#", "validation", "seconds", "origin", "architecture"), []
     for trial in reversed(state.run.told[-_ROWS:]):
         value = "failed" if trial.validation is None else _value(trial.validation)
         seconds = "" if trial.seconds is None else f"{trial.seconds:,.1f}"
         cells = (str(trial.evaluation), value, seconds, trial.origin, trial.architecture)
-        table.add_row(*(Text(terminal_text(cell)) for cell in cells))
+        rows.append([terminal_text(cell) for cell in cells])
+    # Rich would take from every column what the last one, whose text may be very long, has too much.
+    *others, _ = zip(titles, *rows, strict=True)
+    left = max(len(titles[-1]), width - sum(2 + max(map(len, column)) for column in others))
+    for title in titles:
+        table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=left if title == titles[-1] else None)
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 

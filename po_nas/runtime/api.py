@@ -460,6 +460,9 @@ def _run(
             loop.begin(info_of(config, directory.path, objective), resumed=bool(events))
             try:
                 reason = loop.run()
+            except KeyboardInterrupt as error:
+                error.add_note(f"Nothing is lost; go on with: {_way_on(directory.path, read_record(directory.path))}")
+                raise
             except ExecutorError as error:
                 way = _way_on(directory.path, read_record(directory.path))
                 kept = f"nothing finished is lost, go on with: {way}"

@@ -55,5 +55,5 @@ class EvaluationsFailError(PoNasError):
         self.count, self.reason, self.directory = count, reason, directory
         super().__init__(
             f"all {count} evaluations failed alike, the last one: {reason}; po-nas status {directory} says where "
-            "tracebacks are; mend the cause, then resume"
+            "tracebacks are; mend the cause, then resume. Resumed as it is, it goes on until one more fails"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -13,6 +14,7 @@ from scipy.stats import wilcoxon
 
 import po_nas
 from po_nas import benchmarks
+from po_nas.compare.captions import headline
 from po_nas.compare.curves import timed
 from po_nas.compare.figures import make_figures
 from po_nas.compare.protocol import protocol_line
@@ -281,3 +283,12 @@ def test_what_is_no_comparison_is_said_so(tmp_path):
     with raised(RunDirectoryError, path=tmp_path / "results.parquet") as caught:
         Study.load(tmp_path)
     assert isinstance(caught.value.__cause__, pa.ArrowInvalid)
+
+
+def test_methods_that_only_drew_at_random_are_named(tmp_path):
+    study = toy_study(tmp_path, {("t", m, s): [1.0, 2.0, 3.0] for m in ("a", "b") for s in range(2)}, at=[2, 3])
+    options = {"a": {"initial": 2}, "b": {"initial": 1}}
+    said = headline(dataclasses.replace(study, record={**study.record, "options": options}))
+    (one,) = (sentence for sentence in said if "initial design" in sentence)
+    assert one.startswith("After 2 evaluations a (2) is ")
+    assert not any("initial design" in sentence for sentence in headline(study))

@@ -101,3 +101,12 @@ def test_it_shows_the_end_of_a_running_one_on_a_terminal(finished, running):
     timer.join()
     assert "running: process" in text
     assert "25/25 evaluations" in text
+
+
+def test_a_long_architecture_takes_no_room_from_the_other_columns(tmp_path):
+    space = po_nas.declare("long_strings", **{f"choice_{k:02}": po_nas.Int(1, 900) for k in range(30)})
+    po_nas.search(space=space, objective=lambda config: 0.123456, method="random", budget=3, out=tmp_path / "run")
+    lines = shown(tmp_path / "run").splitlines()
+    head = next(line for line in lines if line.lstrip().startswith("#"))
+    assert head.split() == ["#", "validation", "seconds", "origin", "architecture"]
+    assert len([line for line in lines if "0.12346 " in line and " random " in line and "{" in line]) >= 3

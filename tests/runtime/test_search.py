@@ -445,3 +445,15 @@ def test_no_time_is_said_to_be_left_before_a_model_has_proposed(tmp_path, monkey
     po_nas.search(benchmark=objective, method=Slow, budget=10, out=tmp_path / "run", callbacks=[Left()])
     assert left[:4] == [pytest.approx(evaluation_s * n) if known else None for n in (9, 8, 7, 6)]
     assert left[4:] == pytest.approx([(3.0 + evaluation_s) * n for n in (5, 4, 3, 2, 1, 0)])
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path):
+    class Interrupted(ToyObjective):
+        def evaluate(self, architecture, *, seed, fidelity=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        po_nas.search(
+            benchmark=Interrupted(spaces.get("transnas_micro")), method="random", budget=3, out=tmp_path / "run"
+        )
+    assert f"po_nas.resume({str(tmp_path / 'run')!r}, objective=…)" in "".join(caught.value.__notes__)

@@ -21,6 +21,9 @@ __all__ = ["ConsoleCallback"]
 
 _LINES = 20
 """About how many lines a whole run prints where there is no terminal."""
+_FEW = 20
+"""Proxy scores for which no bar is shown."""
+
 _SCORING_S = 5.0
 """Seconds of scoring between two lines about it."""
 
@@ -73,6 +76,9 @@ class ConsoleCallback(Callback):
         count, text = self._scoring_text(progress)
         finished = progress.done == progress.wanted
         if self._bar is not None:
+            if self._scoring is None and progress.wanted - progress.done < _FEW:
+                # A candidate now and then, as evolution finds them.
+                return
             if self._scoring is None:
                 self._scoring = self._bar.add_task("", count=count)
             self._bar.update(
