@@ -142,7 +142,6 @@ def _initial(directory: Path, trust: Trust, index: int | None, prefer: list[str]
     dataset = task.rpartition("/")[2] if family == "train" else "cifar10"
     if dataset not in data_sets.registry:
         network = f"space.build(space.from_string({winner['string']!r}))"
-        raise ConfigError(
-            "format", space, f"is searched on data of your own program; build the network there: {network}"
-        )
+        remedy = f"is searched on data of your own program; build the network there: {network}"
+        raise ConfigError("format", run.config["benchmark"], remedy)
     return untrained(space, winner["string"], dataset, default_recipe(dataset), {})

@@ -16,9 +16,11 @@ import torch
 import yaml
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
+from typer.testing import CliRunner
 
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal, Training, benchmarks, spaces
+from po_nas.commands.app import app
 from po_nas.errors import ConfigError, MissingImagesError, ProxyBatchError, SamplesError, UnknownNameError
 from po_nas.proxy_scores.own_networks import LeftOutWarning
 from po_nas.registry import load_plugin
@@ -35,7 +37,7 @@ from po_nas.training.records import EpochRecord, TrainingResult
 from po_nas.training.task import Classification, NextToken, Regression
 from po_nas.training.trainer import Trainer
 from proxies import Batch
-from tests.errors import raised
+from tests.errors import check, raised
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = torch.Generator().manual_seed(0)
@@ -567,3 +569,14 @@ def test_tensors_that_hold_no_numbers_are_refused(which):
         OwnData(train=tuple(given)).parts  # noqa: B018
     with raised(ProxyBatchError):
         Batch.of((given[0], given[1]))
+
+
+def test_what_to_do_with_data_of_ones_own_is_said_where_weights_are_exported(tmp_path):
+    found = po_nas.search(
+        space=PERCEPTRONS, objective=Training((X, Y), **FAST), method="random", budget=1, out=tmp_path / "run"
+    )
+    winner = json.loads(CliRunner().invoke(app, ["export", found.directory]).output)
+    assert winner["config"] == PERCEPTRONS.config_of(PERCEPTRONS.from_string(winner["string"]))
+    done = CliRunner().invoke(app, ["export", found.directory, "--format", "torch", "--out", str(tmp_path / "x.pt")])
+    assert isinstance(done.exception, ConfigError)
+    check(done.exception, f"from_string({found.incumbent!r})", key="format", value=found.benchmark)
