@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from po_nas.core.goals import SIGNAL
 from po_nas.core.settings import flat
 from po_nas.errors import RunDirectoryError
 from po_nas.reports.architectures import best_architectures, changes_text, incumbent_changes
@@ -127,6 +128,9 @@ def _cards(run: RunData, best: TrialData | None) -> str:
                 ),
                 (f"best {run.report_label} in the table", _number(summary.get("optimum_test"), run.unit)),
             ]
+    for limit in run.front_measure.goals.limits:
+        value = None if best is None else best.metrics.get(limit.metric.name)
+        cards.append((f"incumbent, limit {limit.text}", _number(value, limit.metric.unit)))
     told = run.told
     if run.fidelities:
         cards.append(("full evaluations that all of them count as", f"{run.full_evaluations:.4g}"))
@@ -280,9 +284,13 @@ def _timed(run: RunData) -> bool:
 
 def _trial_table(run: RunData, trials: Iterable[TrialData], best: TrialData | None) -> str:
     timed, tested = _timed(run), any(t.test is not None for t in run.told)
+    goals = run.front_measure.goals
+    limited = [limit.metric.name for limit in goals.limits]
+    sought = dict.fromkeys(name for name in (*goals.names, *limited) if name != SIGNAL)
     header = (
         *("#", "validation"),
         *([run.report_label] if tested else ()),
+        *sought,
         *(["seconds"] if timed else ()),
         *(["fidelity"] if run.fidelities else ()),
     )
@@ -292,7 +300,8 @@ def _trial_table(run: RunData, trials: Iterable[TrialData], best: TrialData | No
         tests = ["" if t.test is None else f"{t.test:.4f}"] if tested else []
         seconds = ["" if t.seconds is None else f"{t.seconds:,.2f}"] if timed else []
         at = [run.fidelities.text(t.fidelity)] if run.fidelities else []
-        rows.append((str(t.evaluation or "–"), value, *tests, *seconds, *at, t.origin, t.architecture))
+        others = [f"{t.metrics[name]:.5g}" if name in t.metrics else "" for name in sought]
+        rows.append((str(t.evaluation or "–"), value, *tests, *others, *seconds, *at, t.origin, t.architecture))
         if best is not None and t.number == best.number:
             marked = row
     return _table((*header, "origin", "architecture"), rows, "trials", marked, len(header) - 1)

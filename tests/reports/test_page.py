@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib import image
 
+import po_nas
 from po_nas import benchmarks
 from po_nas.reports.page import make_report, render_page
 from po_nas.reports.run import load_run
@@ -218,3 +219,18 @@ def test_a_real_browser_draws_it(width, finished, tmp_path):
     pixels = image.imread(shot)[:, :, :3]
     assert pixels.shape[:2] == (1000, width)
     assert pixels.std() > 0.05, "the picture is blank"
+
+
+def test_what_is_limited_stands_beside_the_value(tmp_path):
+    po_nas.search(
+        benchmark="nasbench201/cifar10",
+        method="random",
+        budget=4,
+        constraints={"params": "<= 0.4"},
+        out=tmp_path / "run",
+    )
+    run = load_run(tmp_path / "run")
+    page = render_page(run)
+    assert "incumbent, limit params &lt;= 0.4" in page
+    assert all(f"{trial.metrics['params']:.5g}" in page for trial in run.told)
+    assert re.search(r"<th[^>]*>params</th>", page)
