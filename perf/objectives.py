@@ -4,7 +4,7 @@
     python perf/objectives.py --seeds 20 --minutes 60 [--parts front limit overhead] [--tasks …] [--costs …] [--methods …]
     python perf/objectives.py --seeds 0 --write
 
-Every search is a line of docs/results/objectives.jsonl as soon as it is done; those that are there are not run again, so
+Every search is a line of docs/results/objectives.jsonl as soon as it is done (part, task, what, method, seed, values); those that are there are not run again, so
 the command goes on where it stopped. Seeds come one after the other, so what is there is paired.
 
 front: accuracy and one cost of NAS-Bench-201, 50 evaluations. The hypervolume as a share of that of the table's true front;
@@ -274,7 +274,7 @@ def read() -> Found:
     if not RESULTS.exists():
         return {}
     lines = map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())
-    return {(o["part"], o["task"], o["what"], o["method"], o["seed"]): o["values"] for o in lines}
+    return {(part, task, what, method, seed): values for part, task, what, method, seed, values in lines}
 
 
 def main() -> None:
@@ -298,10 +298,9 @@ def main() -> None:
             key = (part, task, what, method, seed)
             if key in found or time.monotonic() > until or (given.methods and method not in given.methods):
                 continue
-            found[key] = [float(f"{value:.6g}") for value in PARTS[part](task, what, method, seed)]
-            line = dict(zip(("part", "task", "what", "method", "seed", "values"), (*key, found[key]), strict=True))
+            found[key] = [float(f"{value:.5g}") for value in PARTS[part](task, what, method, seed)]
             with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps([*key, found[key]], separators=(",", ":")) + "\n")
             print(*key, found[key], flush=True)
     _page.publish("objectives", page(read()), given.write)
 

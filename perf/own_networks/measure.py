@@ -51,13 +51,13 @@ Found = dict[tuple[str, str, int], list[float]]
 
 
 def read() -> tuple[Found, dict[tuple[str, str], list[float]]]:
-    """Values by problem, method and seed, and seconds of a proposal by problem and method."""
+    """Values of the incumbents by problem, method and seed, and seconds of a proposal by problem and method."""
     values: Found = {}
     seconds: dict[tuple[str, str], list[float]] = {}
     if RESULTS.exists():
         for line in RESULTS.read_text(encoding="utf-8").splitlines():
             one = json.loads(line)
-            values[one["problem"], one["method"], one["seed"]] = one["values"]
+            values[one["problem"], one["method"], one["seed"]] = [value for _, value in one["incumbents"]]
             seconds.setdefault((one["problem"], one["method"]), []).append(one["seconds"])
     return values, seconds
 
@@ -90,11 +90,20 @@ def run(chosen: Sequence[str], methods: Sequence[str], seeds: int, minutes: floa
                 "method": method,
                 "seed": seed,
                 "seconds": round(float(np.mean(found.seconds[10:])), 4),
-                "values": [float(f"{value:.6g}") for value in found.values],
+                "incumbents": incumbents(found.values),
             }
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             print(f"seed {seed}, {name}, {method}: {max(found.values):.4g}", flush=True)
+
+
+def incumbents(values: Sequence[float]) -> list[tuple[int, float]]:
+    """Number of the evaluation, from 1, and value of each that was better than all before."""
+    found: list[tuple[int, float]] = []
+    for number, value in enumerate(values, 1):
+        if not found or value > found[-1][1]:
+            found.append((number, float(f"{value:.6g}")))
+    return found
 
 
 def best(values: Found, name: str, method: str, seeds: Sequence[int]) -> np.ndarray:
