@@ -437,7 +437,7 @@ def test_correlate(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmarks, "get", lambda name: told)
     result = invoke("proxies", "correlate", "nasbench201/*", "--out", tmp_path, "--groups", "--scores", "published")
     assert result.exit_code == 0, result.output
-    assert {Path(line).name for line in result.output.split()} == {
+    assert {Path(line).name for line in result.stdout.split()} == {
         *("correlation.parquet", "correlation.md", "fusions.md", "correlation.png", "nasbench201-cifar10.png"),
         "nasbench201-cifar10-scatter.png",
     }
