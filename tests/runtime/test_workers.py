@@ -227,7 +227,7 @@ def test_an_objective_that_cannot_be_sent_costs_nothing(tmp_path, folder):
 @pytest.mark.processes
 def test_a_worker_that_cannot_start_is_given_up_and_none_ends_the_search(tmp_path, folder, caplog):
     out = tmp_path / "run"
-    with raised(ExecutorError, "OSError: ", f"po-nas resume {out}"):
+    with raised(ExecutorError, "OSError: ", f"po_nas.resume({str(out)!r}, objective=…)"):
         search(out, Unwell(folder, times=2))
     assert [e["event"] for e in events(out)][:2] == ["start", "ask"]
     assert [record.args[-1] for record in caplog.records if record.name.endswith("lanes")] == [1]
