@@ -235,7 +235,7 @@ def test_tutorial_compare_with_pwlnas(tmp_path, reader):
 def test_tutorial_several_objectives(tmp_path, reader):
     tutorial("several_objectives", tmp_path)
     for words in commands("docs/tutorials/several_objectives.md"):
-        assert reader(*smaller(words, budget_40="budget=12", method_po_nas="method=gp_bo", **{"2": "0"}))
+        assert reader(*smaller(words, budget_40="budget=12", method_po_nas="method=gp_bo", **{"2": "1"}))
     assert "milliseconds" in reader("two_objectives.py")
 
 
