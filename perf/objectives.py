@@ -4,8 +4,9 @@
     python perf/objectives.py --seeds 20 --minutes 60 [--parts front limit overhead] [--tasks …] [--costs …] [--methods …]
     python perf/objectives.py --seeds 0 --write
 
-Every search is a line of docs/results/objectives.jsonl as soon as it is done (part, task, what, method, seed, values); those that are there are not run again, so
-the command goes on where it stopped. Seeds come one after the other, so what is there is paired.
+Every search is a line of docs/results/objectives.jsonl as soon as it is done: part, task, what, method, seed, values. Those
+that are there are not run again, so the command goes on where it stopped. Seeds come one after the other, so what is there
+is paired.
 
 front: accuracy and one cost of NAS-Bench-201, 50 evaluations. The hypervolume as a share of that of the table's true front;
 the reference point is a tenth of that front's extent beyond it.
@@ -165,7 +166,7 @@ def paired(found: Found, part: str, task: str, what: tuple[str, str], methods: t
     """(2, seeds, len(AT)) values of the seeds that both have."""
     keys = [(part, task, w, m) for w, m in zip(what, methods, strict=True)]
     seeds = sorted({key[4] for key in found if key[:4] == keys[0]} & {key[4] for key in found if key[:4] == keys[1]})
-    return np.array([[found[*key, seed] for seed in seeds] for key in keys])
+    return np.array([[found[*key, seed] for seed in seeds] for key in keys]).reshape(2, -1, len(AT))
 
 
 def cell(values: np.ndarray, digits: int) -> str:
@@ -187,7 +188,7 @@ def fronts(found: Found) -> list[str]:
             rows.append((task.partition("/")[2], cost, seeds, AT[at], *cells))
     rivals = [m for m in METHODS["front"] if m != "po_nas"]
     for (task, cost), rival in itertools.product(tasks, rivals):
-        mine, theirs = paired(found, "front", task, (cost, cost), ("po_nas", rival)).reshape(2, -1, len(AT))[:, :, -1]
+        mine, theirs = paired(found, "front", task, (cost, cost), ("po_nas", rival))[:, :, -1]
         better.append((int((mine > theirs).sum()), len(mine)) if len(mine) >= FEWEST else None)
         tests += [paired_p(mine, theirs)] if len(mine) >= FEWEST else []
     adjusted = iter(holm(tests))
@@ -215,7 +216,7 @@ def limits(found: Found) -> list[str]:
     rows = []
     for task, at in itertools.product([t for t in TASKS if any(k[:2] == ("limit", t) for k in found)], range(len(AT))):
         for method in METHODS["limit"]:
-            both = paired(found, "limit", task, ("within", "rejecting"), (method, method)).reshape(2, -1, len(AT))
+            both = paired(found, "limit", task, ("within", "rejecting"), (method, method))
             if both.size:
                 within, rejecting = both[:, :, at]
                 p = f"{paired_p(within, rejecting):.2g}" if len(within) >= FEWEST else ""

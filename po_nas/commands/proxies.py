@@ -135,7 +135,8 @@ def correlate(
         show = partial(bar.count, description=what)
         if proxy:
             compared, missing = run.correlate_computed(
-                *(benchmark or ["nasbench201/*"], proxy),
+                benchmark or ["nasbench201/*"],
+                proxy,
                 sample=sample,
                 against=against,
                 cache=cache,

@@ -10,7 +10,6 @@ from typing import Any
 
 from po_nas.errors import PoNasError, RunDirectoryError
 from po_nas.reports.run import RunData, TrialData, read_run
-from po_nas.runtime.resumption import way_on
 from po_nas.runtime.run_directory import holds_run, running
 
 __all__ = ["FollowedRun", "LiveState", "RunFollower", "find_runs"]
@@ -155,8 +154,7 @@ class FollowedRun:
             whole = elapsed if run.summary is None else float(run.summary["wall_s"])
             return LiveState(self.name, run, "ended", run.ended, whole, None)
         if holder is None:
-            way = way_on(run.directory, run.config, run.resume)
-            return LiveState(self.name, run, "stopped", f"go on with: {way}", elapsed, None)
+            return LiveState(self.name, run, "stopped", f"go on with: {run.way_on}", elapsed, None)
         stamp = _stamp(self.directory / "journal.jsonl")
         since = 0.0 if stamp is None else max(0.0, time.time() - stamp[1] / 1e9)
         return LiveState(self.name, run, "running", holder, elapsed + since, _left(run, told, since))

@@ -285,8 +285,7 @@ def _timed(run: RunData) -> bool:
 def _trial_table(run: RunData, trials: Iterable[TrialData], best: TrialData | None) -> str:
     timed, tested = _timed(run), any(t.test is not None for t in run.told)
     goals = run.front_measure.goals
-    limited = [limit.metric.name for limit in goals.limits]
-    sought = dict.fromkeys(name for name in (*goals.names, *limited) if name != SIGNAL)
+    sought = dict.fromkeys(name for name in (*goals.known_names, *goals.measured_names) if name != SIGNAL)
     header = (
         *("#", "validation"),
         *([run.report_label] if tested else ()),

@@ -22,7 +22,7 @@ from po_nas.evolution.front import front_of, hypervolume
 from po_nas.runtime.front import FrontMeasure
 from po_nas.runtime.journal import read_journal
 from po_nas.runtime.loop import scored_of
-from po_nas.runtime.resumption import Resumption
+from po_nas.runtime.resumption import Resumption, way_on
 from po_nas.runtime.run_directory import (
     Record,
     read_explanation,
@@ -214,6 +214,11 @@ class RunData:
     def spent(self) -> list[float]:
         """Full evaluations that are spent after each finished trial, in the order of completion."""
         return list(accumulate(trial.share for trial in self.told))
+
+    @property
+    def way_on(self) -> str:
+        """What resumes it: a command, or a call in Python."""
+        return way_on(self.directory, self.config, self.resume)
 
     def failures(self) -> dict[str, list[int]]:
         """The evaluations that failed, by the first reason of each kind, the most frequent first."""

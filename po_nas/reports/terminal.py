@@ -12,7 +12,6 @@ from rich.text import Text
 from po_nas.reports.front import hypervolume_text
 from po_nas.reports.run import RunData, evaluations_text
 from po_nas.runtime.escaping import terminal_text
-from po_nas.runtime.resumption import way_on
 from po_nas.runtime.run_directory import running
 from po_nas.runtime.scoring import Scored
 
@@ -95,9 +94,9 @@ def print_status(run: RunData) -> None:
     if run.ended:
         _say(console, f"ended: {run.ended}")
     elif (holder := running(run.directory)) is not None:
-        _say(console, f"running: {holder}; if it stops, go on with: {way_on(run.directory, run.config, run.resume)}")
+        _say(console, f"running: {holder}; if it stops, go on with: {run.way_on}")
     else:
-        _say(console, f"not finished; go on with: {way_on(run.directory, run.config, run.resume)}")
+        _say(console, f"not finished; go on with: {run.way_on}")
 
 
 def _print_front(console: Console, run: RunData) -> None:

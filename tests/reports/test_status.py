@@ -18,7 +18,6 @@ from po_nas.errors import ConfigError, RunDirectoryError
 from po_nas.methods.model_free import RandomSearch
 from po_nas.reports.run import load_run, read_run
 from po_nas.reports.terminal import print_status
-from po_nas.runtime.resumption import way_on
 from po_nas.runtime.run_directory import running
 from po_nas.testing import ToyObjective
 from tests.errors import raised
@@ -79,7 +78,7 @@ def go_on(told: str, **given):
 def test_the_way_on_in_python_works(tmp_path, settings, given):
     run = unfinished(tmp_path / "run", **settings)
     given = {"objective": settings["benchmark"]} if given is None else given
-    told = way_on(run.directory, run.config, run.resume)
+    told = run.way_on
     assert set(re.findall(r"(\w+)=…", told)) == set(given)
     # Whoever starts the same search again is told the same.
     with raised(RunDirectoryError, told, path=run.directory):
@@ -92,7 +91,7 @@ def test_the_way_on_in_python_works(tmp_path, settings, given):
 
 def test_the_command_is_told_where_it_is_enough(tmp_path):
     run = unfinished(tmp_path / "run", benchmark="nasbench_graph/proteins")
-    assert way_on(run.directory, run.config, run.resume) == f"po-nas resume {tmp_path / 'run'}"
+    assert run.way_on == f"po-nas resume {tmp_path / 'run'}"
 
 
 def test_sessions_go_on_as_sessions(tmp_path):
@@ -100,7 +99,7 @@ def test_sessions_go_on_as_sessions(tmp_path):
         with po_nas.Session(space=space, method="random", budget=3, out=tmp_path / name) as session:
             session.tell(session.ask(), 1.0)
         run = read_run(tmp_path / name)
-        told = way_on(run.directory, run.config, run.resume)
+        told = run.way_on
         assert told.startswith("po_nas.Session.resume(")
         with go_on(told, space=NETWORKED) as resumed:
             assert resumed.ask().number == 1
@@ -109,10 +108,10 @@ def test_sessions_go_on_as_sessions(tmp_path):
 def test_a_method_of_a_plugin_says_what_is_missing(tmp_path):
     methods.register("short_lived", summary="gone soon")(type("ShortLived", (RandomSearch,), {}))
     run = unfinished(tmp_path / "run", benchmark="nasbench_graph/proteins", method="short_lived")
-    assert "--plugin" not in way_on(run.directory, run.config, run.resume)
+    assert "--plugin" not in run.way_on
     methods.registry.remove("short_lived")
-    assert "--plugin FILE" in way_on(run.directory, run.config, run.resume)
-    assert "'short_lived'" in way_on(run.directory, run.config, run.resume)
+    assert "--plugin FILE" in run.way_on
+    assert "'short_lived'" in run.way_on
     assert "nasbench_graph/proteins" in benchmarks.registry
 
 
