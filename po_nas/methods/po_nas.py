@@ -155,6 +155,7 @@ class PONAS(ProxyBO):
         super().__init__(domain, seed=seed, options=options)
         chosen = self.options.predictor
         self._predictor = None if chosen is None else FusedPredictions(self, chosen)
+        self.has_predictor = chosen is not None
         self._latest: ProxyFeatures | None = None
         self._scorer: tuple[int, Hashable, GPScorer] | None = None
         self._choices: tuple[ProxyFeatures, GPScorer, LearnedSimilarity] | None = None

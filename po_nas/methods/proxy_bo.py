@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.acquisition import acquisition_field, beta_field
 from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
-from po_nas.methods.candidates.low_fidelities import LowFidelities
+from po_nas.methods.candidates.low_fidelities import LowFidelities, LowPrediction, with_proxy
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.objectives import Marginal, Posterior, front_values, known_values, log_feasibility
 from surrogates.acquisition import MarginalAcquisition, argmax_random_ties, marginal_values
@@ -49,7 +49,9 @@ class ProxyBOOptions(MethodOptions):
     beta: float = beta_field(1.0)
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
     fidelities: bool = Field(
-        False, description="evaluate at lower fidelities first: an architecture climbs one step whenever it is chosen"
+        False,
+        description="evaluate at lower fidelities too, where they are worth their cost; an architecture climbs one "
+        "step whenever it is chosen",
     )
 
 
@@ -68,14 +70,19 @@ class ProxyBO(Searcher):
     made of.
 
     With the option `fidelities` all of that is about the value at the full fidelity, and what lower ones have told is
-    one more proxy of it (`po_nas.methods.candidates.low_fidelities`). What is chosen is evaluated at its next fidelity.
-    Expected improvement is divided by what there is left to pay for a full evaluation.
+    one more mean function of it (`po_nas.methods.candidates.low_fidelities`). First lower fidelities are searched
+    alone, for the cost of two full evaluations or a quarter of the budget; then an evaluation at a lower one competes
+    with a full one, each by what it is worth per cost. What is chosen is evaluated at its next fidelity. With several
+    objectives, with a predictor, or with another acquisition function, what lower fidelities have told is one more
+    proxy, and an architecture climbs one step whenever it is chosen.
     """
 
     Options: ClassVar[type[MethodOptions]] = ProxyBOOptions
     supports_transfer = True
     supports_objectives = True
     options: ProxyBOOptions
+    has_predictor = False
+    """Whether `learned` says something."""
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
@@ -104,17 +111,47 @@ class ProxyBO(Searcher):
         return found if self._low is None else replace(found, fidelity=self._low.next_step(found.architecture))
 
     def _chosen(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
-        low = self._low
+        ladder = self._low
         if not self.initial_design_done(self.options.initial_by_proxy):
             return self._by_proxies(features, rng)
-        if not self.initial_design_done(self.options.initial, successes=0 if low else 2):
+        if not self.initial_design_done(self.options.initial, successes=0 if ladder else 2):
             return Proposal(self.draw_unseen(rng), "random")
-        if low is not None:
-            if len(self.successes) < 2:
-                best = low.best_below()
-                return Proposal(self.draw_unseen(rng), "random") if best is None else Proposal(best, "promotion")
-            features = low.added_to(features, rng)
-        return self._acquire(features, rng)
+        if ladder is None:
+            return self._acquire(features, rng)
+        low = ladder.prediction(features.candidates, partial(self._predict_low, features, rng))
+        if len(self.successes) >= 2:
+            return self._acquire(features, rng, low)
+        return self._look(features, rng, low)
+
+    def _look(self, features: ProxyFeatures, rng: np.random.Generator, low: LowPrediction | None) -> Proposal:
+        """An evaluation below the full fidelity, or one of the first two of those."""
+        assert self._low is not None
+        if low is None or not self._compares_fidelities:
+            best = self._low.to_promote(None)
+        elif (best := self._low.to_promote(low)) is None:
+            values = self._low.values(features.candidates, low, self._values(low.mixture, rng))
+            values[features.candidates.positions(self._gone)] = -np.inf
+            if np.any(np.isfinite(values)):
+                return self._argmax(features.candidates, values, rng)
+            best = self._low.to_promote(None)
+        return Proposal(self.draw_unseen(rng), "random") if best is None else Proposal(best, "promotion")
+
+    @property
+    def _compares_fidelities(self) -> bool:
+        """Whether evaluations at lower fidelities compete with full ones by what they are worth."""
+        one_value = not self.domain.goals.several and not self.has_predictor
+        return one_value and self.options.acquisition == "logei"
+
+    def _predict_low(
+        self,
+        features: ProxyFeatures,
+        rng: np.random.Generator,
+        places: list[int],
+        targets: NDArray[np.float64],
+        waiting: list[int],
+        below: NDArray[np.float64] | None,
+    ) -> Mixture:
+        return self.model(features).predict(places, targets, rng, waiting, below)
 
     def features(self) -> ProxyFeatures:
         """The candidates of this search, described."""
@@ -137,12 +174,19 @@ class ProxyBO(Searcher):
         return Proposal(candidates.architectures[top[int(np.argmax(apart))]], "proxies")
 
     def predict(
-        self, features: ProxyFeatures, rng: np.random.Generator, told: Sequence[Observation] | None = None
+        self,
+        features: ProxyFeatures,
+        rng: np.random.Generator,
+        told: Sequence[Observation] | None = None,
+        low: LowPrediction | None = None,
     ) -> Mixture:
-        """The model's predictions for all candidates, given what was `told` (default: all) and what is pending."""
+        """The model's predictions for all candidates, given what was `told` (default: all) and what is pending.
+
+        What lower fidelities expect, `low`, is one more mean function.
+        """
         known, observed, waiting = self._placed(features.candidates, self.observations if told is None else told)
         scores = impute_failures(np.array([self.signal(o.outcome) for o in known]))
-        learned = self.learned(features, observed, scores)
+        learned = self.learned(features, observed, scores) if low is None else low.mean
         return self.model(features).predict(observed, log_error(scores), rng, waiting, learned)
 
     def learned(
@@ -184,9 +228,11 @@ class ProxyBO(Searcher):
 
         return Posterior(known, posterior)
 
-    def _acquire(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+    def _acquire(self, features: ProxyFeatures, rng: np.random.Generator, low: LowPrediction | None = None) -> Proposal:
         candidates, goals = features.candidates, self.domain.goals
         gone = candidates.positions(self._gone)
+        if low is not None and not self._compares_fidelities:
+            features, low = with_proxy(features, low.mean), None
         if goals.several:
             told = self._posterior(features, rng)
             _, observed, waiting = self._placed(candidates, told.observations)
@@ -195,12 +241,18 @@ class ProxyBO(Searcher):
             )
             values = front_values(self, told, known, [*observed, *waiting], rng, gone)
         else:
-            values = self._values(self.predict(features, rng), rng, self._feasible_places(candidates))
+            predicted = self.predict(features, rng, low=low)
+            values = self._values(predicted, rng, self._feasible_places(candidates))
+            if self._low is not None and self.options.acquisition == "logei":
+                values = values - np.log(self._low.costs_left(candidates))
+                if low is not None:
+                    values = np.maximum(values, self._low.worth(candidates, low, predicted))
             if goals.measured_limits:
                 values = values + log_feasibility(self, self._posterior(features, rng))
-        if self._low is not None and not goals.several and self.options.acquisition == "logei":
-            values = values - np.log(self._low.costs_left(candidates))
         values[gone] = -np.inf
+        return self._argmax(candidates, values, rng)
+
+    def _argmax(self, candidates: CandidateSet, values: NDArray[np.float64], rng: np.random.Generator) -> Proposal:
         place = argmax_random_ties(values, rng)
         if place is None:
             return Proposal(self.draw_unseen(rng), "random")

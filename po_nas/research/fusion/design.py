@@ -42,6 +42,7 @@ class Model:
         predictor: Whether a neural predictor is fused with them (`po_nas`).
         told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
         transfer: Its option of that name.
+        contrast: The initial design contrasts what the proxies say, instead of believing their mean rank (`po_nas`).
     """
 
     title: str
@@ -53,11 +54,12 @@ class Model:
     predictor: bool = False
     told: int = 0
     transfer: Literal["learned", "equal"] = "learned"
+    contrast: bool = False
 
     @property
     def compared(self) -> bool:
         """Whether it is among the models of a study that names none: those that see one task, and take no minutes."""
-        return not (self.other_tasks or self.predictor)
+        return not (self.other_tasks or self.predictor or self.contrast)
 
     @property
     def other_tasks(self) -> bool:
@@ -73,6 +75,7 @@ MODELS: Mapping[str, Model] = {
     "po_nas_told_equal": Model("the same, `transfer=equal`", "po_nas", told=25, transfer="equal"),
     "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
     "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
+    "po_nas_contrast": Model("`po_nas`, initial design that contrasts the proxies", "po_nas", contrast=True),
     "encodings_alone": Model("encodings alone", proxies=False),
     "best_weighting": Model("oracle: best fixed weighting", order="weighting"),
     "any_function": Model("oracle: any function of the proxies", order="function"),
@@ -133,7 +136,7 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
-        for name in ("predictor", "told", "transfer"):
+        for name in ("predictor", "told", "transfer", "contrast"):
             # Parts of studies from before there were any are found again.
             if model[name] == getattr(MODELS["gp_proxies"], name):
                 del model[name]

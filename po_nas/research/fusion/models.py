@@ -14,6 +14,7 @@ from po_nas.methods.po_nas import PONAS
 from po_nas.methods.po_nas_transfer import PONASTransfer
 from po_nas.methods.proxy_bo import GPProxies, ProxyBO, ProxyBOOptions
 from po_nas.research.fusion.design import Model
+from surrogates.labels import standard_scale
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
 __all__ = ["searcher"]
@@ -64,6 +65,28 @@ class _EncodingsAlone(GPProxies):
         return self.domain.cache.get("encodings alone", (features,), None, make)
 
 
+class _Contrasting(PONAS):
+    """`PONAS` whose initial design tests the proxies instead of believing them.
+
+    After the candidate with the highest mean rank come, in turn, the two ends of the direction in which the trusted
+    proxies disagree most, among the upper half by mean rank.
+    """
+
+    def _by_proxies(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+        picked = len(self.seen)
+        z = features.z[:, features.prior > 0]
+        if not picked or z.shape[1] < 2:
+            return super()._by_proxies(features, rng)
+        consensus = standard_scale(features.fused).targets
+        rest = z - np.outer(consensus, consensus @ z / len(z))
+        direction = np.linalg.svd(rest - rest.mean(axis=0), full_matrices=False)[0][:, 0]
+        # The sign of a singular vector is arbitrary.
+        direction *= np.sign(direction[np.argmax(np.abs(direction))])
+        disagreement = standard_scale(direction).targets * (1 if picked % 2 else -1)
+        order = np.where(consensus >= np.median(consensus), disagreement, disagreement.min() - 1)
+        return super()._by_proxies(replace(features, fused=order), rng)
+
+
 def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], order: F64 | None = None) -> ProxyBO:
     """A search by one of the study's models.
 
@@ -79,7 +102,9 @@ def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], o
         given["predictor"] = {"alone": not model.proxies}
     if model.method != "gp_proxies":
         given["transfer"] = model.transfer
-        kind = PONASTransfer if model.method == "po_nas_transfer" else PONAS
+        kind = PONASTransfer if model.method == "po_nas_transfer" else _Contrasting if model.contrast else PONAS
+        if model.contrast:
+            given["initial_by_proxy"] = min(3, design[0])
         return kind(domain, seed=seed, options=kind.Options.model_validate(given))
     options = ProxyBOOptions.model_validate(given)
     if not model.proxies:

@@ -189,6 +189,27 @@ def test_searches_start_alike_and_only_first_picks_follow_the_oracle(pool):
     assert start("any_function_first", 0)[0] in best
 
 
+def test_a_start_that_contrasts_the_proxies(pool):
+    def start(name):
+        search, places = searcher(MODELS[name], pool.domain(), 3, (4, 2)), []
+        for _ in range(4):
+            (trial,) = search.ask()
+            places.append(pool.features.candidates.position[pool.identity(trial.architecture)])
+            search.tell(trial.number, pool.outcome(places[-1]))
+        return places, search
+
+    (plain, _), (contrasting, search) = start("po_nas"), start("po_nas_contrast")
+    assert contrasting[0] == plain[0]
+    assert [search._told[n].trial.origin for n in range(4)] == ["proxies"] * 3 + ["random"]
+    features = pool.features
+    consensus = (features.fused - features.fused.mean()) / features.fused.std()
+    z = features.z[:, features.prior > 0]
+    rest = z - np.outer(consensus, consensus @ z / len(z))
+    one, other = rest[contrasting[1]], rest[contrasting[2]]
+    assert one @ other < 0, "the two are on opposite sides of what the proxies disagree on"
+    assert np.linalg.norm(one - other) > np.median(np.linalg.norm(rest[:, None] - rest[None], axis=2))
+
+
 def test_models_that_are_told_other_tasks_get_them_and_nothing_of_this_one(pool):
     task = Task("nasbench201/cifar10", None, 60, 0)
     part = fusion.Part("search", task, 5, "po_nas_told", 0, (5,), (4, 2))
