@@ -61,9 +61,9 @@ def pool():
 
 
 SIZES = {
-    "fusion": (27, 20),
+    "fusion": (37, 20),
     "fusion_quick": (27, 3),
-    "fusion_transfer_quick": (25, 2),
+    "fusion_transfer": (33, 20),
     "fusion_predictor_quick": (3, 2),
 }
 """Tasks and seeds."""
