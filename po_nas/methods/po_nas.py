@@ -34,7 +34,7 @@ from surrogates.isolation import single_thread
 from surrogates.labels import clipped_scores, impute_failures
 from surrogates.marginalised_gp import MarginalisedGP, Mixture, ModelHypothesis, Priors
 
-__all__ = ["PONAS", "Cluster", "clusters"]
+__all__ = ["PONAS", "PRIORS", "Cluster", "clusters"]
 
 _CLUSTERS = 6
 _BRED = 10
@@ -90,7 +90,7 @@ def _label(share: Counter[str], everywhere: Counter[str]) -> str:
 Weights = Literal["architecture", "global", "equal"]
 
 
-_PRIORS = Priors(noise=(-1.5, 1.0))
+PRIORS = Priors(noise=(-1.5, 1.0))
 """More noise than `gp_proxies` assumes: chosen on seeds that no table of the docs uses."""
 
 
@@ -186,7 +186,7 @@ class PONAS(ProxyBO):
         learned = self._transferred
         # Other tasks tell how far to trust the order of the search signal, and not of other metrics.
         if learned is None or self.domain.goals.several or self.domain.goals.measured_limits:
-            return _PRIORS, 0.5
+            return PRIORS, 0.5
         return learned.priors, learned.nothing
 
     def learned(
@@ -283,7 +283,7 @@ class PONAS(ProxyBO):
             return None
         base, source = self._untaught, require_proxies(self.domain, self._called)
         return self.domain.cache.get(
-            "transferred prior", (base, source, *tasks), None, lambda: transferred_prior(base, source, tasks, _PRIORS)
+            "transferred prior", (base, source, *tasks), None, lambda: transferred_prior(base, source, tasks, PRIORS)
         )
 
     @cached_property

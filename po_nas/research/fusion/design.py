@@ -43,6 +43,8 @@ class Model:
         told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
         transfer: Its option of that name.
         contrast: The initial design contrasts what the proxies say, instead of believing their mean rank (`po_nas`).
+        other_spaces: Order of the proxies, trust and priors are learned from the study's tasks of other spaces
+            (`po_nas`).
     """
 
     title: str
@@ -55,11 +57,12 @@ class Model:
     told: int = 0
     transfer: Literal["learned", "equal"] = "learned"
     contrast: bool = False
+    other_spaces: bool = False
 
     @property
     def compared(self) -> bool:
         """Whether it is among the models of a study that names none: those that see one task, and take no minutes."""
-        return not (self.other_tasks or self.predictor or self.contrast)
+        return not (self.other_tasks or self.predictor or self.contrast or self.other_spaces)
 
     @property
     def other_tasks(self) -> bool:
@@ -76,6 +79,7 @@ MODELS: Mapping[str, Model] = {
     "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
     "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
     "po_nas_contrast": Model("`po_nas`, initial design that contrasts the proxies", "po_nas", contrast=True),
+    "po_nas_other_spaces": Model("`po_nas`, prior learned from other spaces", "po_nas", other_spaces=True),
     "encodings_alone": Model("encodings alone", proxies=False),
     "best_weighting": Model("oracle: best fixed weighting", order="weighting"),
     "any_function": Model("oracle: any function of the proxies", order="function"),
@@ -108,6 +112,11 @@ class Task:
     told: str = ""
 
     @property
+    def group(self) -> str:
+        """Tasks of one group have one space."""
+        return self.name.partition("/")[0]
+
+    @property
     def key(self) -> dict[str, Any]:
         """What the candidates depend on; where a run lies is not part of it."""
         found = asdict(self)
@@ -127,6 +136,8 @@ class Part:
     at: tuple[int, ...] = ()
     design: tuple[int, int] = (0, 0)
     """Size of the initial design of a search, and how many of it the proxies pick."""
+    others: tuple[Task, ...] = ()
+    """Tasks of other spaces that the model learns from."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -136,11 +147,13 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
-        for name in ("predictor", "told", "transfer", "contrast"):
+        for name in ("predictor", "told", "transfer", "contrast", "other_spaces"):
             # Parts of studies from before there were any are found again.
             if model[name] == getattr(MODELS["gp_proxies"], name):
                 del model[name]
         found |= {"model": model, "seed": self.seed, "at": list(self.at), "design": list(self.design)}
+        if self.others:
+            found["others"] = [task.key for task in self.others]
         return found | ({"trees": self.trees} if MODELS[self.model].order else {})
 
     @property
@@ -222,15 +235,22 @@ class FusionStudyConfig(BaseModel):
 
     def parts(self, tasks: Sequence[Task]) -> list[Part]:
         """All parts, task by task; those that need no oracle come first."""
-        found = []
+        found, design = [], (self.initial, self.initial_by_proxy)
         for task in tasks:
             if self.oracles:
                 found.append(Part("orders", task, self.trees))
+            of_other_spaces = tuple(other for other in tasks if other.group != task.group)
+            told = {name: of_other_spaces if model.other_spaces else () for name, model in MODELS.items()}
             for name in self.models:
-                found += [Part("ranking", task, self.trees, name, seed, self.labels) for seed in self.seed_range]
-            design = (self.initial, self.initial_by_proxy)
+                found += [
+                    Part("ranking", task, self.trees, name, seed, self.labels, others=told[name])
+                    for seed in self.seed_range
+                ]
             for name in self.search_models:
-                found += [Part("search", task, self.trees, name, seed, self.at, design) for seed in self.seed_range]
+                found += [
+                    Part("search", task, self.trees, name, seed, self.at, design, told[name])
+                    for seed in self.seed_range
+                ]
         return found
 
 

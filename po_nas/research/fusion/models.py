@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.core.searcher import Domain, Proposal
+from po_nas.core.searcher import Domain, MethodOptions, Proposal
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.methods.po_nas import PONAS
 from po_nas.methods.po_nas_transfer import PONASTransfer
 from po_nas.methods.proxy_bo import GPProxies, ProxyBO, ProxyBOOptions
 from po_nas.research.fusion.design import Model
+from po_nas.research.fusion.other_spaces import SpacePrior
 from surrogates.labels import standard_scale
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
@@ -87,7 +89,31 @@ class _Contrasting(PONAS):
         return super()._by_proxies(replace(features, fused=order), rng)
 
 
-def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], order: F64 | None = None) -> ProxyBO:
+class _TaughtByOtherSpaces(PONAS):
+    """`PONAS` with the order of proxies, the trust in it and the priors that other spaces teach."""
+
+    def __init__(self, domain: Domain, *, seed: int, options: MethodOptions, prior: SpacePrior) -> None:
+        super().__init__(domain, seed=seed, options=options)
+        self._space_prior = prior
+
+    @cached_property
+    def _base(self) -> ProxyFeatures:
+        base, prior = self._untaught, self._space_prior
+        weights = prior.weights(base)
+        return self.domain.cache.get("features of other spaces", (base, prior), None, lambda: base.reweighted(weights))
+
+    def _prior(self) -> tuple[Priors, float]:
+        return self._space_prior.priors, self._space_prior.nothing
+
+
+def searcher(
+    model: Model,
+    domain: Domain,
+    seed: int,
+    design: tuple[int, int],
+    order: F64 | None = None,
+    prior: SpacePrior | None = None,
+) -> ProxyBO:
     """A search by one of the study's models.
 
     Args:
@@ -96,12 +122,16 @@ def searcher(model: Model, domain: Domain, seed: int, design: tuple[int, int], o
         seed: Of the search.
         design: Size of the initial design, and how many of it the proxies pick.
         order: The order (m,) that `model` asks for, of all candidates in their order.
+        prior: What other spaces teach, where `model` asks for it.
     """
     given: dict[str, Any] = {"initial": design[0], "initial_by_proxy": design[1]}
     if model.predictor:
         given["predictor"] = {"alone": not model.proxies}
     if model.method != "gp_proxies":
         given["transfer"] = model.transfer
+        if prior is not None:
+            taught = PONAS.Options.model_validate(given)
+            return _TaughtByOtherSpaces(domain, seed=seed, options=taught, prior=prior)
         kind = PONASTransfer if model.method == "po_nas_transfer" else _Contrasting if model.contrast else PONAS
         if model.contrast:
             given["initial_by_proxy"] = min(3, design[0])

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from po_nas.core.trial import SourceTask
 from po_nas.errors import ConfigError, MissingDataError, ProxiesUnavailableError, SearchExhaustedError
+from po_nas.methods.po_nas import PRIORS
 from po_nas.methods.proxy_bo import ProxyBO
 from po_nas.research import ranking
 from po_nas.research.fusion.design import MODELS, FusionStudyConfig, Part, Task
 from po_nas.research.fusion.models import searcher
 from po_nas.research.fusion.oracles import oracle_orders
+from po_nas.research.fusion.other_spaces import prior_of_other_spaces
 from po_nas.research.fusion.task_pool import TaskPool, tasks_of_runs
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study
@@ -139,7 +141,12 @@ def _searcher(part: Part, pool: TaskPool, design: tuple[int, int], order: F64 | 
         )
     if model.told:
         told = tuple(_few(task, pool, model.told, part.seed) for task in told)
-    return searcher(model, pool.domain(told), part.seed, design, order)
+    prior = None
+    if model.other_spaces:
+        if not part.others:
+            raise ConfigError("models", part.model, "learns from other spaces, and all tasks have one; name more tasks")
+        prior = prior_of_other_spaces(part.others, PRIORS)
+    return searcher(model, pool.domain(told), part.seed, design, order, prior)
 
 
 def _few(task: SourceTask, pool: TaskPool, number: int, seed: int) -> SourceTask:

@@ -15,11 +15,14 @@ import pytest
 import po_nas
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, MissingDataError, PoNasError, RunDirectoryError, StudyError
-from po_nas.methods.po_nas import PONAS
+from po_nas.methods.candidates.proxy_features import TRUSTED
+from po_nas.methods.po_nas import PONAS, PRIORS
 from po_nas.methods.proxy_bo import GPProxies
+from po_nas.research.fusion import other_spaces
 from po_nas.research.fusion import run as fusion
 from po_nas.research.fusion.design import MODELS, FusionStudyConfig, Task, load_fusion_study
 from po_nas.research.fusion.models import searcher
+from po_nas.research.fusion.other_spaces import prior_of_other_spaces
 from po_nas.research.fusion.report import make_fusion_report, write_fusion_page
 from po_nas.research.fusion.results import FusionResults
 from po_nas.research.fusion.run import run_fusion_study
@@ -208,6 +211,50 @@ def test_a_start_that_contrasts_the_proxies(pool):
     one, other = rest[contrasting[1]], rest[contrasting[2]]
     assert one @ other < 0, "the two are on opposite sides of what the proxies disagree on"
     assert np.linalg.norm(one - other) > np.median(np.linalg.norm(rest[:, None] - rest[None], axis=2))
+
+
+def test_other_spaces_teach_order_trust_and_priors():
+    """What is learned depends on other spaces alone, and orders them better than equal weights do."""
+    tasks = [
+        Task(name, None, 80, 0) for name in ("nasbench_graph/proteins", "nasbench201/cifar10", "nasbench201/cifar100")
+    ]
+    prior = prior_of_other_spaces(tuple(tasks[1:]), PRIORS)
+    assert set(prior.added) == set(TRUSTED)
+    assert 0 < prior.nothing < 1
+    assert prior.priors.mean_weights
+    features = TaskPool.load(tasks[1]).features
+    weights = prior.weights(features)
+    assert np.all(weights[features.prior == 0] == 0)
+    # With one space there is none to be left out, and no proof that weights should differ.
+    assert not any(prior.added.values())
+    assert np.corrcoef(weights, features.prior)[0, 1] == pytest.approx(1)
+
+    parts = validated(FusionStudyConfig, SMALL | {"search_models": ["gp_proxies", "po_nas_other_spaces"]}).parts(tasks)
+    taught = [part for part in parts if part.model == "po_nas_other_spaces"]
+    assert {(part.task.group, *(o.group for o in part.others)) for part in taught} == {
+        ("nasbench_graph", "nasbench201", "nasbench201"),
+        ("nasbench201", "nasbench_graph"),
+    }
+    assert all(not part.others for part in parts if part.model == "gp_proxies")
+    found = [fusion.run_part(part, TaskPool.load(part.task)) for part in taught[:1]]
+    assert {row["at"] for row in found[0]} == {5, 6}
+    with raised(ConfigError, key="models"):
+        fusion.run_part(replace(taught[0], others=()), TaskPool.load(tasks[0]))
+
+
+def test_the_weights_of_other_spaces_are_found():
+    """Spaces in which one proxy alone tells the truth: it gets the weight."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(200, len(TRUSTED)))
+    known = [
+        other_spaces._Known(None, z, np.ones(len(TRUSTED)), (z[:, 2] + 0.1 * rng.normal(size=200)) / 1.01)
+        for _ in range(3)
+    ]
+    penalty = other_spaces._penalty(known, ["a", "b", "c"], np.ones(3))
+    assert penalty == min(other_spaces._PENALTIES)
+    added = other_spaces._ridge(known, np.ones(3), penalty)
+    assert int(np.argmax(added)) == 2
+    assert added[2] > 0.8
 
 
 def test_models_that_are_told_other_tasks_get_them_and_nothing_of_this_one(pool):
