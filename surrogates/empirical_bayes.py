@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from surrogates.marginalised_gp import MarginalisedGP, Priors
 
-__all__ = ["Problem", "fitted_priors"]
+__all__ = ["COEFFICIENTS", "Problem", "fitted_in_rounds", "fitted_priors"]
 
 F64 = NDArray[np.float64]
+COEFFICIENTS = (0.0, 0.3, 0.6, 0.9, 1.2)
+"""Of the mean function: those that a fit chooses among."""
 _NARROWEST = 0.4
 """Standard deviation below which no fit goes: a few problems do not tell what all others are like."""
 _TIMID = 1.0
@@ -78,6 +80,28 @@ def fitted_priors(
         mean_weights=tuple((coefficients / coefficients.sum()).tolist()),
     )
     return fitted, nothing / total
+
+
+def fitted_in_rounds(
+    problems: Callable[[Priors, float], Sequence[Problem]],
+    priors: Priors,
+    rng: np.random.Generator,
+    weights: Sequence[float],
+    rounds: int,
+) -> tuple[Priors, float]:
+    """The priors, and the probability that the mean function is worth nothing, after some rounds of `fitted_priors`.
+
+    Args:
+        problems: Makes the problems under given priors and probability, as many as there are `weights`.
+        priors: Of the first round, with `COEFFICIENTS` of the mean function; the probability is one half there.
+        rng: Of the samples.
+        weights: Of the problems.
+        rounds: Their number.
+    """
+    fitted, nothing = replace(priors, means=COEFFICIENTS, mean_weights=()), 0.5
+    for _ in range(rounds):
+        fitted, nothing = fitted_priors(problems(fitted, nothing), rng, weights=weights)
+    return fitted, nothing
 
 
 class _Moments:

@@ -120,6 +120,11 @@ class Mixture:
         """Mean over the samples (m,)."""
         return self.weights @ self.means
 
+    @property
+    def variance(self) -> torch.Tensor:
+        """Variance over the samples and of each (m,), above 0."""
+        return (self.weights @ (self.variances + self.means.square()) - self.mean.square()).clamp_min(1e-12)
+
 
 class MarginalisedGP:
     """A sum of kernels over m candidates whose hyperparameters are marginalised by importance sampling.

@@ -325,7 +325,7 @@ class PONAS(ProxyBO):
             return None
         features, rng = self.features(), self.stream("weights")
         with single_thread():
-            predicted = self.predict(features, rng)
+            predicted = self._predicted_with_low_fidelities(features, rng)
             weights = self.model(features).posterior_weights(predicted)
         best = max(self.successes, key=lambda o: self.score(o.outcome)).trial.architecture
         place = features.candidates.position[self.domain.identity(best)]
@@ -365,4 +365,9 @@ class PONAS(ProxyBO):
         """Posterior mean of the weight of each proxy for each candidate (m, k), given what has been told."""
         features = self.features()
         with single_thread():
-            return self.model(features).posterior_weights(self.predict(features, rng))
+            predicted = self._predicted_with_low_fidelities(features, rng)
+            return self.model(features).posterior_weights(predicted)
+
+    def _predicted_with_low_fidelities(self, features: ProxyFeatures, rng: np.random.Generator) -> Mixture:
+        low = self._low_prediction(features, rng) if self._compares_fidelities else None
+        return self.predict(features, rng, low=low)

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import cached_property, partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from po_nas import methods
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
+from po_nas.errors import SearchExhaustedError
 from po_nas.methods.acquisition import acquisition_field, beta_field
 from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
 from po_nas.methods.candidates.low_fidelities import LowFidelities, LowPrediction, with_proxy
@@ -70,11 +70,11 @@ class ProxyBO(Searcher):
     made of.
 
     With the option `fidelities` all of that is about the value at the full fidelity, and what lower ones have told is
-    one more mean function of it (`po_nas.methods.candidates.low_fidelities`). First lower fidelities are searched
-    alone, for the cost of two full evaluations or a quarter of the budget; then an evaluation at a lower one competes
-    with a full one, each by what it is worth per cost. What is chosen is evaluated at its next fidelity. With several
-    objectives, with a predictor, or with another acquisition function, what lower fidelities have told is one more
-    proxy, and an architecture climbs one step whenever it is chosen.
+    one more mean function of it (`po_nas.methods.candidates.low_fidelities`). At first lower fidelities are searched
+    alone, for the cost of two full evaluations, or a quarter of a budget of evaluations if that is less; then an
+    evaluation at a lower one competes with a full one, each by its gain per cost. An architecture is evaluated at its
+    next fidelity whenever it is chosen. With several objectives, limits that only an evaluation tells, a predictor, or
+    another acquisition function, what lower fidelities have told is one more proxy, and nothing competes.
     """
 
     Options: ClassVar[type[MethodOptions]] = ProxyBOOptions
@@ -87,14 +87,12 @@ class ProxyBO(Searcher):
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
         require_proxies(self.domain, self._called, self.options.proxies)
+        # Budgets that are too small are refused before anything is spent.
+        self._ladder = LowFidelities(self, self.options.initial) if self.uses_fidelities(self.options) else None
 
     @classmethod
     def uses_fidelities(cls, options: MethodOptions) -> bool:
         return isinstance(options, ProxyBOOptions) and options.fidelities
-
-    @cached_property
-    def _low(self) -> LowFidelities | None:
-        return LowFidelities(self) if self.uses_fidelities(self.options) else None
 
     @property
     def _called(self) -> str:
@@ -108,50 +106,48 @@ class ProxyBO(Searcher):
         """A candidate of the initial design, or the maximum of the acquisition function."""
         with single_thread():
             found = self._chosen(self.features(), rng)
-        return found if self._low is None else replace(found, fidelity=self._low.next_step(found.architecture))
+        return found if self._ladder is None else replace(found, fidelity=self._ladder.next_step(found.architecture))
 
     def _chosen(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
-        ladder = self._low
+        lower = self._ladder is not None
         if not self.initial_design_done(self.options.initial_by_proxy):
             return self._by_proxies(features, rng)
-        if not self.initial_design_done(self.options.initial, successes=0 if ladder else 2):
+        if not self.initial_design_done(self.options.initial, successes=0 if lower else 2):
             return Proposal(self.draw_unseen(rng), "random")
-        if ladder is None:
-            return self._acquire(features, rng)
-        low = ladder.prediction(features.candidates, partial(self._predict_low, features, rng))
         if len(self.successes) >= 2:
-            return self._acquire(features, rng, low)
-        return self._look(features, rng, low)
+            return self._acquire(features, rng)
+        return self._before_full_evaluations(features, rng)
 
-    def _look(self, features: ProxyFeatures, rng: np.random.Generator, low: LowPrediction | None) -> Proposal:
-        """An evaluation below the full fidelity, or one of the first two of those."""
-        assert self._low is not None
-        if low is None or not self._compares_fidelities:
-            best = self._low.to_promote(None)
-        elif (best := self._low.to_promote(low)) is None:
-            values = self._low.values(features.candidates, low, self._values(low.mixture, rng))
-            values[features.candidates.positions(self._gone)] = -np.inf
+    def _before_full_evaluations(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
+        """While fewer than two architectures have been fully evaluated: one at a lower fidelity, or one that climbs."""
+        assert self._ladder is not None
+        compares, candidates = self._compares_fidelities, features.candidates
+        low = self._low_prediction(features, rng) if compares else None
+        best = self._ladder.to_promote(low) if low is not None or not compares else None
+        if best is None and low is not None:
+            values = self._ladder.acquisition_values(candidates, low, self._values(low.mixture, rng))
+            values[candidates.positions(self._unavailable)] = -np.inf
             if np.any(np.isfinite(values)):
-                return self._argmax(features.candidates, values, rng)
-            best = self._low.to_promote(None)
-        return Proposal(self.draw_unseen(rng), "random") if best is None else Proposal(best, "promotion")
+                return self._highest(candidates, values, rng)
+        if best is None:
+            try:
+                return Proposal(self.draw_unseen(rng), "random")
+            except SearchExhaustedError:
+                best = self._ladder.to_promote(None)
+                if best is None:
+                    raise
+        return Proposal(best, "promotion")
 
     @property
     def _compares_fidelities(self) -> bool:
-        """Whether evaluations at lower fidelities compete with full ones by what they are worth."""
-        one_value = not self.domain.goals.several and not self.has_predictor
+        """Whether evaluations at lower fidelities compete with full ones by their gain per cost."""
+        goals = self.domain.goals
+        one_value = not goals.several and not goals.measured_limits and not self.has_predictor
         return one_value and self.options.acquisition == "logei"
 
-    def _predict_low(
-        self,
-        features: ProxyFeatures,
-        rng: np.random.Generator,
-        places: list[int],
-        targets: NDArray[np.float64],
-        waiting: list[int],
-        below: NDArray[np.float64] | None,
-    ) -> Mixture:
-        return self.model(features).predict(places, targets, rng, waiting, below)
+    def _low_prediction(self, features: ProxyFeatures, rng: np.random.Generator) -> LowPrediction | None:
+        """What is expected of the candidates at lower fidelities; None without them, or without values there."""
+        return None if self._ladder is None else self._ladder.prediction(features, self.model(features), rng)
 
     def features(self) -> ProxyFeatures:
         """The candidates of this search, described."""
@@ -210,7 +206,9 @@ class ProxyBO(Searcher):
         return (
             known,
             observed,
-            candidates.positions(self.domain.identity(t.architecture) for t in self.pending.values()),
+            candidates.positions(
+                self.domain.identity(t.architecture) for t in self.pending.values() if t.fidelity is None
+            ),
         )
 
     def _posterior(self, features: ProxyFeatures, rng: np.random.Generator) -> Posterior:
@@ -222,15 +220,13 @@ class ProxyBO(Searcher):
             if self.domain.goals.several:
                 learned = self.learned(features, observed, scale.inverse(scale.targets))
             mixture = self.model(features).predict(observed, scale.targets, rng, waiting, learned)
-            mean = mixture.mean
-            variance = mixture.weights @ (mixture.variances + mixture.means.square()) - mean.square()
-            return _array(mean), _array(variance.clamp_min(1e-12).sqrt())
+            return _array(mixture.mean), _array(mixture.variance.sqrt())
 
         return Posterior(known, posterior)
 
-    def _acquire(self, features: ProxyFeatures, rng: np.random.Generator, low: LowPrediction | None = None) -> Proposal:
+    def _acquire(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
         candidates, goals = features.candidates, self.domain.goals
-        gone = candidates.positions(self._gone)
+        gone, low = candidates.positions(self._unavailable), self._low_prediction(features, rng)
         if low is not None and not self._compares_fidelities:
             features, low = with_proxy(features, low.mean), None
         if goals.several:
@@ -243,28 +239,28 @@ class ProxyBO(Searcher):
         else:
             predicted = self.predict(features, rng, low=low)
             values = self._values(predicted, rng, self._feasible_places(candidates))
-            if self._low is not None and self.options.acquisition == "logei":
-                values = values - np.log(self._low.costs_left(candidates))
+            if self._ladder is not None and self.options.acquisition == "logei":
+                values = values - np.log(self._ladder.costs_left(candidates))
                 if low is not None:
-                    values = np.maximum(values, self._low.worth(candidates, low, predicted))
+                    values = np.maximum(values, self._ladder.knowledge_gradient(candidates, low, predicted))
             if goals.measured_limits:
                 values = values + log_feasibility(self, self._posterior(features, rng))
         values[gone] = -np.inf
-        return self._argmax(candidates, values, rng)
+        return self._highest(candidates, values, rng)
 
-    def _argmax(self, candidates: CandidateSet, values: NDArray[np.float64], rng: np.random.Generator) -> Proposal:
+    def _highest(self, candidates: CandidateSet, values: NDArray[np.float64], rng: np.random.Generator) -> Proposal:
         place = argmax_random_ties(values, rng)
         if place is None:
             return Proposal(self.draw_unseen(rng), "random")
         return Proposal(candidates.architectures[place], "acquisition")
 
     @property
-    def _gone(self) -> AbstractSet[Hashable]:
-        """Keys of what cannot be chosen: there is no fidelity left for it, or it is pending at one."""
-        if self._low is None:
+    def _unavailable(self) -> AbstractSet[Hashable]:
+        """Keys of what cannot be chosen: no fidelity is left for it, it failed at one, or it is pending at one."""
+        if self._ladder is None:
             return self.seen
-        trials = (*(o.trial for o in self.observations), *self.pending.values())
-        return {self.domain.identity(trial.architecture) for trial in trials}
+        over = [o.trial for o in self.all_observations if o.trial.fidelity is None or o.outcome.validation is None]
+        return {self.domain.identity(trial.architecture) for trial in (*over, *self.pending.values())}
 
     def _feasible_places(self, candidates: CandidateSet) -> list[int] | None:
         """Places of the observed candidates that keep all limits; None where all do."""
@@ -326,7 +322,7 @@ class GPProxies(ProxyBO):
     def features(self) -> ProxyFeatures:
         """The candidates, and what was evaluated outside of their sample, so that the model learns from all of it."""
         base = super().features()
-        trials = [*(o.trial for o in self.observations), *self.pending.values()]
+        trials = [*(o.trial for o in self.all_observations), *self.pending.values()]
         outside = {
             self.domain.identity(t.architecture): t.architecture
             for t in trials

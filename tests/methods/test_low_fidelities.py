@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from po_nas import methods, spaces
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Domain
+from po_nas.errors import BudgetError
 from po_nas.methods.candidates.low_fidelities import LowFidelities, with_proxy
 from tests.methods.toy import CACHE, ToyMetrics
 
@@ -33,11 +35,8 @@ def drive(found, value, n):
 
 
 def prediction(found):
-    features, rng = found.features(), np.random.default_rng(0)
-    return found._low.prediction(
-        features.candidates,
-        lambda places, targets, waiting, below: found.model(features).predict(places, targets, rng, waiting, below),
-    )
+    features = found.features()
+    return found._ladder.prediction(features, found.model(features), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
@@ -61,43 +60,155 @@ def test_what_is_good_early_is_evaluated_to_the_end(name, options):
 
 
 def test_lower_fidelities_come_first_for_a_share_of_the_budget():
-    for budget, expected in ((None, 2.0), (20, 2.0), (4, 1.0), (1, 0.25)):
+    for budget, expected in ((None, 2.0), (20, 2.0), (4, 1.0), (3, 0.75)):
         found = searcher("gp_proxies", budget=budget, steps=(1, 10), resumes=False)
         spent = 0.0
-        while (trial := found.ask()[0]).fidelity is not None:
+        while (trial := found.ask(room=budget)[0]).fidelity is not None:
             spent += found.cost(trial)
             found.tell(trial.number, Outcome.ok(float(SPACE.index(trial.architecture))))
         # The initial design is made whatever it costs.
         assert spent == pytest.approx(max(expected, 0.6), abs=0.1 + 1e-9)
 
 
-def test_what_a_look_is_worth():
-    """Nothing for what has been looked at; more where the lower fidelity is uncertain, and where it is believed."""
+@pytest.mark.parametrize("steps", [(1, 10), (1, 3, 9, 27), (1, 9, 81)])
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_budget_that_ends_below_the_full_fidelity_is_refused(steps, resumes):
+    """Whatever is not refused comes to a full evaluation."""
+    refused, went = 0, 0
+    for budget in (1, 2, 3, 4):
+        try:
+            found = searcher("gp_proxies", budget=budget, steps=steps, resumes=resumes, initial=2)
+        except BudgetError:
+            refused += 1
+            continue
+        went += 1
+        room, full = float(budget), 0
+        while trials := found.ask(room=room):
+            room -= found.cost(trials[0])
+            full += trials[0].fidelity is None
+            found.tell(trials[0].number, Outcome.ok(float(SPACE.index(trials[0].architecture))))
+        assert full
+    assert refused
+    assert went
+
+
+def test_fidelities_that_are_near_each_other_are_used_all_the_same():
+    assert searcher(steps=(5, 20))._ladder.steps == (5, 20)
+    assert searcher(steps=(1, 2, 4, 8))._ladder.steps == (1, 8)
+    assert searcher(steps=(1, 3, 9, 27))._ladder.steps == (3, 27)
+
+
+def test_what_a_lower_fidelity_gains():
+    """Nothing where it is known; more where it is uncertain, and where its coefficient is large."""
     found = searcher("gp_proxies", steps=(1, 10), resumes=False, initial=10)
     for trial in drive(found, lambda t: float(SPACE.index(t.architecture)), 10)[:5]:
         again = found.trial(found.asked, trial.architecture, "test", None)
         found.restore(again)
         found.tell(again.number, Outcome.ok(float(SPACE.index(trial.architecture))))
-    features, low = found.features(), prediction(found)
+    features, low, ladder = found.features(), prediction(found), found._ladder
     full = found.predict(features, np.random.default_rng(1), low=low)
-    worth = found._low.worth(features.candidates, low, full)
+    gain = ladder.knowledge_gradient(features.candidates, low, full)
     seen = features.candidates.positions(found.seen)
-    assert np.all(np.isneginf(worth[seen]))
-    others = np.setdiff1d(np.arange(len(worth)), seen)
-    assert np.all(np.isfinite(worth[others]))
-    certain = replace(low, deviation=low.deviation / 10)
-    sure = found._low.worth(features.candidates, certain, full)
-    assert np.all(sure[others] <= worth[others] + 1e-9)
-    assert np.any(sure[others] < worth[others] - 0.1)
-    unbelieved = full.hyperparameters._replace(predictor=np.zeros_like(full.hyperparameters.predictor))
-    none = found._low.worth(features.candidates, low, replace(full, hyperparameters=unbelieved))
-    assert np.all(none[others] <= worth[others] + 1e-9)
+    others = np.setdiff1d(np.arange(len(gain)), seen)
+    assert np.all(np.isneginf(gain[seen]))
+    assert np.all(np.isfinite(gain[others]))
+
+    def less(low, full):
+        less = ladder.knowledge_gradient(features.candidates, low, full)[others]
+        return np.all(less <= gain[others] + 1e-9) and np.any(less < gain[others] - 0.1)
+
+    assert less(replace(low, deviation=low.deviation / 10), full)
+    samples = full.hyperparameters
+    assert less(low, replace(full, hyperparameters=samples._replace(predictor=np.zeros_like(samples.predictor))))
+
+
+def test_the_gain_is_that_of_the_highest_mean():
+    """E max over all candidates after one of them has moved, minus the highest mean: by numerical integration."""
+    found = searcher("gp_proxies", steps=(1, 10), resumes=False, initial=4)
+    drive(found, lambda t: float(SPACE.index(t.architecture)), 4)
+    features, low = found.features(), prediction(found)
+    m = len(features.candidates)
+    means = torch.tensor(np.random.default_rng(0).normal(size=m))
+    samples = low.mixture.hyperparameters.at(np.zeros(1, dtype=np.intp))._replace(predictor=np.array([0.5]))
+    above = replace(low.mixture, weights=torch.ones(1).double(), means=means[None], hyperparameters=samples)
+    deviation = np.full(m, 0.8)
+    gain = found._ladder.knowledge_gradient(features.candidates, replace(low, deviation=deviation), above)
+    noise = np.random.default_rng(1).normal(size=200_000) * 0.5 * 0.8
+    cost = np.log(0.1)
+    for place in [int(means.argmax()), *np.flatnonzero(np.isfinite(gain))[:5]]:
+        if np.isfinite(gain[place]):
+            rest = float(np.delete(means.numpy(), place).max())
+            expected = np.maximum(float(means[place]) + noise, rest).mean() - float(means.max())
+            assert np.exp(gain[place] + cost) == pytest.approx(expected, abs=3e-3)
+
+
+def test_what_failed_at_a_lower_fidelity_is_not_asked_for_again():
+    found, failed = searcher("gp_proxies", steps=(1, 10), initial=4), set()
+    for number in range(45):
+        (trial,) = found.ask()
+        assert SPACE.to_string(trial.architecture) not in failed
+        if number % 3 == 0:
+            failed.add(SPACE.to_string(trial.architecture))
+            found.tell(trial.number, Outcome.failed("out of memory"))
+        else:
+            found.tell(trial.number, Outcome.ok(float(SPACE.index(trial.architecture))))
+    assert found.successes
+
+
+def test_two_full_evaluations_and_no_more_begin_at_once():
+    found = searcher("gp_proxies", steps=(1, 10), resumes=False)
+    while (trial := found.ask()[0]).fidelity is not None:
+        found.tell(trial.number, Outcome.ok(float(SPACE.index(trial.architecture))))
+    others = found.ask(6)
+    assert sum(t.fidelity is None for t in others) == 1
+    assert len({SPACE.to_string(t.architecture) for t in (trial, *others)}) == 7
+
+
+def test_a_lower_fidelity_that_tells_nothing_is_left():
+    """Noise at the lower fidelity: most of the budget goes to full evaluations."""
+    noise = np.random.default_rng(5)
+    found, room = searcher("gp_proxies", steps=(1, 16), resumes=False, budget=20, initial=4), 20.0
+    full = 0.0
+    while trials := found.ask(room=room):
+        room -= found.cost(trials[0])
+        full += trials[0].fidelity is None
+        good = float(SPACE.index(trials[0].architecture))
+        found.tell(trials[0].number, Outcome.ok(good if trials[0].fidelity is None else float(noise.normal())))
+    assert full >= 12
+
+
+@pytest.mark.parametrize("options", [{"predictor": {"every": 2, "members": 1, "steps": 5}}, {"acquisition": "ucb"}])
+def test_where_nothing_competes_lower_fidelities_are_a_proxy(options):
+    found = searcher("po_nas", steps=(1, 10), **options)
+    trials = drive(found, lambda t: float(SPACE.index(t.architecture)), 22)
+    assert sum(t.fidelity is None for t in trials) >= 5
+    assert found.explain()["trust"]["proxies"] == list(found.features().candidates.names)
+
+
+def test_in_a_space_that_cannot_be_listed_candidates_evolve_and_lower_values_count():
+    space = spaces.get("darts")
+    kind = methods.registry.get("po_nas")
+    domain = Domain(
+        space, space.to_string, True, 8, proxies=ToyMetrics(space), cache=CACHE, fidelities=Fidelities((1, 10))
+    )
+    options = {"pool": 60, "initial": 4, "initial_by_proxy": 0, "fidelities": True, "evolve_from": 6}
+    found, room = kind(domain, seed=0, options=kind.Options(**options)), 8.0
+    score = dict(zip(ToyMetrics(space).names, (1.0, -1.0, 0.5), strict=False))
+    while trials := found.ask(room=room):
+        room -= found.cost(trials[0])
+        values = ToyMetrics(space).values([trials[0].architecture], list(score))[0]
+        found.tell(trials[0].number, Outcome.ok(float(values @ list(score.values()))))
+        if len(found.all_observations) == 4:
+            low = prediction(found)
+            assert low is not None, "random architectures are not among the sample, and count"
+    assert len(found.observations) >= 4
+    assert found.explain()["proxies"]["offspring_measured"] > 0
 
 
 def test_what_is_left_to_pay():
     for resumes, expected in ((True, [1, 80 / 81, 72 / 81]), (False, [1 / 81 + 9 / 81 + 1, 9 / 81 + 1, 1])):
         found = searcher(resumes=resumes)
-        low, candidates = LowFidelities(found), found.features().candidates
+        low, candidates = LowFidelities(found, 6), found.features().candidates
         assert low.costs_left(candidates) == pytest.approx(np.full(len(candidates), expected[0]))
         below = (9 if resumes else 10) / 81
         assert low.costs_left(candidates, 9) == pytest.approx(np.full(len(candidates), below))
@@ -117,14 +228,32 @@ def test_what_lower_steps_expect():
     low = prediction(found)
     assert low.step == 1
     assert low.mean.mean() == pytest.approx(0)
-    assert low.mean.std() == pytest.approx(1)
+    assert low.mean.var() + (low.deviation**2).mean() == pytest.approx(1)
     places = features.candidates.positions(SPACE.to_string(t.architecture) for t in trials)
     values = [SPACE.index(features.candidates.architectures[place]) for place in places]
     assert np.corrcoef(low.mean[places], values)[0, 1] > 0.6
     others = np.setdiff1d(np.arange(len(low.mean)), places)
     assert low.deviation[places].mean() < low.deviation[others].mean()
 
+    features, low = found.features(), prediction(found)
     added = with_proxy(features, low.mean)
     assert added.z.shape[1] == features.z.shape[1] + 1
     assert added.prior.sum() == pytest.approx(1)
     assert np.corrcoef(added.fused, added.z @ added.prior)[0, 1] == pytest.approx(1)
+
+
+def test_what_a_lower_fidelity_tells_decides_on_full_evaluations():
+    """Once there are two: what is best by far at the lower one is evaluated fully next, and nothing else tells that."""
+    found = searcher("gp_proxies", steps=(1, 10), resumes=False)
+    while len(found.successes) < 2:
+        drive(found, lambda t: float(SPACE.index(t.architecture) % 97), 1)
+    candidates = found.features().candidates
+    worst = min(
+        (a for a in candidates.architectures if not found.is_seen(a)),
+        key=lambda a: ToyMetrics(SPACE).values([a], ToyMetrics(SPACE).names)[0].sum(),
+    )
+    trial = found.trial(found.asked, worst, "test", 1)
+    found.restore(trial)
+    found.tell(trial.number, Outcome.ok(1000.0))
+    (trial,) = found.ask()
+    assert (trial.architecture, trial.fidelity) == (worst, None)

@@ -33,7 +33,8 @@ class TestPONASOverFidelities(MetricConformance):
     # Of the earlier run few evaluations are full ones, and they are not all of an initial design.
     learns = False
     options = MappingProxyType({**SMALL, "fidelities": True})
-    budget = 12
+    # Lower fidelities come first, for the cost of two full evaluations: eighteen of them.
+    budget = 30
 
 
 @pytest.mark.slow

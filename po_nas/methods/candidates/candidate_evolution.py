@@ -141,7 +141,8 @@ class CandidateEvolution:
     def _survivors(self) -> CandidateSet:
         domain, last = self._searcher.domain, self._searcher.asked
         survivors = self._base
-        if domain.max_evaluations is not None:
+        # Of evaluations at lower fidelities there may be more than the budget counts.
+        if domain.max_evaluations is not None and not self._searcher.uses_fidelities(self._searcher.options):
             last = min(last, domain.max_evaluations - 1)
         if self._options.evolution and not domain.space.enumerable:
             for number in range(self._first, last + 1):
@@ -193,7 +194,7 @@ class CandidateEvolution:
     def _seen(self, number: int) -> list[Architecture]:
         """What was told or is pending of the trials before a number, and the warm start."""
         searcher = self._searcher
-        told = [o.trial for o in searcher.observations]
+        told = [o.trial for o in searcher.all_observations]
         trials = [*told, *(trial for _, trial in sorted(searcher.pending.items()))]
         return [trial.architecture for trial in sorted(trials, key=lambda t: t.number) if trial.number < number]
 

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from po_nas.core.fidelities import ROUNDING
 from po_nas.core.searcher import Searcher
-from po_nas.core.trial import Observation
+from po_nas.core.trial import Observation, Trial
+from po_nas.errors import BudgetError
 from po_nas.methods.candidates.candidate_set import CandidateSet
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.spaces.base import Architecture
 from surrogates.acquisition import marginal_values
 from surrogates.labels import impute_failures, log_error_scale, standard_scale
-from surrogates.marginalised_gp import Mixture
+from surrogates.marginalised_gp import MarginalisedGP, Mixture
 
 __all__ = ["LowFidelities", "LowPrediction", "with_proxy"]
 
 F64 = NDArray[np.float64]
-Predict = Callable[[list[int], F64, list[int], F64 | None], Mixture]
-"""A model's predictions, from the places (n,) of evaluated candidates, their targets (n,), the places of those under
-evaluation, and one more mean function (m,) or none.
-"""
 
 
 @dataclass(frozen=True, eq=False)
 class LowPrediction:
-    """What the highest step below the full fidelity on which two have a value says of m candidates.
+    """What is expected of m candidates on the highest step, below the full fidelity, where two or more have a value.
 
     Attributes:
         step: The fidelity.
-        mean: Of the value there (m,), standardised over the candidates.
+        mean: Of the value there (m,), standardised.
         deviation: Standard deviation of the value there (m,), on the same scale.
         mixture: The predictions that these are made of.
-        below: What the step below says, if it tells anything.
+        below: What is expected on the step below, if there is one.
     """
 
     step: float
@@ -48,35 +45,63 @@ class LowPrediction:
 
 
 class LowFidelities:
-    """The ladder of fidelities that a model-based method climbs, and what was observed on it.
+    """The steps, that is fidelities, which architectures climb in a model-based method, and what was observed on them.
 
-    On every step below the full fidelity the method's own model is fitted to the values observed there; what the step
-    below expects is one more mean function of it, with a coefficient that the data decide. So is what the highest step
-    expects in the model of the full value: autoregressive co-kriging, fitted step by step.
+    On every step below the full fidelity the method's own model is fitted to the values observed there; what is
+    expected on the step below is one more mean function of it, with a coefficient that the data decide. So is what the
+    highest step tells in the model of the full value: autoregressive co-kriging, fitted step by step.
 
-    An evaluation at a lower fidelity is worth the improvement of the best predicted value that it may bring: the
-    expected improvement on it, where the uncertainty is that of the lower step times its coefficient (`worth`). Per
-    cost, it competes with the expected improvement of a full evaluation.
+    An evaluation at a lower fidelity gains as far as it raises the highest predicted mean: the knowledge gradient,
+    where the uncertainty is that of the lower step times its coefficient (`knowledge_gradient`). Per cost, it competes
+    with the expected improvement of a full evaluation. Only the highest step with values competes; steps below it are
+    passed on the way.
 
     Args:
         searcher: Whose observations they are.
+        initial: Size of the initial design.
+
+    Raises:
+        BudgetError: Where the budget would be spent before there is a full evaluation.
 
     References: Kennedy and O'Hagan, Predicting the Output from a Complex Computer Code When Fast Approximations Are
     Available, Biometrika 87(1), 2000; Le Gratiet and Garnier, Recursive Co-kriging Model for Design of Computer
     Experiments with Multiple Levels of Fidelity, 2014, arXiv 1210.0686; Frazier, Powell and Dayanik, The
-    Knowledge-Gradient Policy for Correlated Normal Beliefs, INFORMS Journal on Computing 21(4), 2009 (what an
-    evaluation is worth); Wistuba, Kadra and Grabocka, Supervising the Multi-Fidelity Race of Hyperparameter
-    Configurations (DyHPO), NeurIPS 2022, arXiv 2202.09774 (one step at a time).
+    Knowledge-Gradient Policy for Correlated Normal Beliefs, INFORMS Journal on Computing 21(4), 2009; Wistuba, Kadra
+    and Grabocka, Supervising the Multi-Fidelity Race of Hyperparameter Configurations (DyHPO), NeurIPS 2022, arXiv
+    2202.09774 (one step at a time).
     """
 
     _ETA = 9
     """About how much more an evaluation goes from step to step: one that is nearer tells little for its cost."""
-    _BEFORE, _SHARE = 2.0, 0.25
-    """What steps may cost before the first evaluation on the next one, in those, and as a share of the budget."""
+    _NEEDED = 2
+    """Values on a step from which a model is fitted to them."""
+    _SPENT_BEFORE = 2.0
+    """Evaluations on the next step whose cost is spent on lower steps before its first one."""
+    _SHARE = 0.25
+    """Of a budget of evaluations, the most that is spent on lower steps before the first full evaluation."""
 
-    def __init__(self, searcher: Searcher) -> None:
-        self._searcher = searcher
-        self.steps = searcher.domain.fidelities.ladder(self._ETA)
+    def __init__(self, searcher: Searcher, initial: int) -> None:
+        self._searcher, fidelities = searcher, searcher.domain.fidelities
+        self.steps = fidelities.ladder(self._ETA)
+        if len(self.steps) == 1:
+            self.steps = (fidelities.values[0], *self.steps)
+        costs, budget = fidelities.climb(self.steps), searcher.domain.max_evaluations
+        # The initial design on the first step, two architectures on each step between, and one on the full one.
+        least = (initial * costs[0] + self._NEEDED * sum(costs[1:-1]) + costs[-1]) / (1 - self._SHARE)
+        if budget is not None and budget < least - ROUNDING:
+            remedy = (
+                f"is spent at lower fidelities before any architecture comes to a full evaluation; give {least:.3g} or "
+                "more, or leave method.fidelities out"
+            )
+            raise BudgetError("budget.max_evaluations", budget, remedy)
+
+    @property
+    def _trials(self) -> list[Trial]:
+        """All trials, told and pending."""
+        return [*(o.trial for o in self._searcher.all_observations), *self._searcher.pending.values()]
+
+    def _amount(self, trial: Trial) -> float:
+        return self._searcher.domain.fidelities.amount(trial.fidelity)
 
     def next_step(self, architecture: Architecture) -> float:
         """The fidelity at which an architecture is to be evaluated next."""
@@ -90,15 +115,14 @@ class LowFidelities:
             up_to: The last of the steps, None for the full one; where none is left, the cost is 1.
         """
         found = np.full(len(candidates), self._cost_left(0.0, up_to))
-        trials = (*(o.trial for o in self._searcher.all_observations), *self._searcher.pending.values())
-        for trial in trials:
+        for trial in self._trials:
             for place in candidates.positions([self._searcher.domain.identity(trial.architecture)]):
                 found[place] = self._cost_left(self._reached(trial.architecture), up_to)
         return found
 
     def _reached(self, architecture: Architecture) -> float:
         latest = self._searcher.latest_trial(architecture)
-        return 0.0 if latest is None else self._searcher.domain.fidelities.amount(latest.fidelity)
+        return 0.0 if latest is None else self._amount(latest)
 
     def _cost_left(self, reached: float, up_to: float | None) -> float:
         last = self.steps[-1] if up_to is None else up_to
@@ -108,27 +132,27 @@ class LowFidelities:
         return total or 1.0
 
     def to_promote(self, low: LowPrediction | None) -> Architecture | None:
-        """The architecture to be evaluated on a step where fewer than two have a value; None for another look below.
+        """The architecture to be evaluated on the first step where fewer than two have a value, if it is time for that.
 
-        Without `low` it is the best on the highest step where any waits. Else it is the best that waits on `low.step`,
-        as soon as the steps up to there have had their share: the cost of two evaluations on the next one, and of the
-        budget no more than a quarter.
+        Without `low` it is the best on the highest step where any waits, at once. Else it is the best that waits on
+        `low.step`, as soon as the steps up to there have cost as much as two evaluations on the next one, or a quarter
+        of a budget of evaluations, whichever is less; and no more than two are evaluated there meanwhile.
         """
         if low is None:
             waiting = (self._best_waiting(step) for step in reversed(self.steps[:-1]))
             return next((architecture for architecture in waiting if architecture is not None), None)
-        searcher, fidelities = self._searcher, self._searcher.domain.fidelities
-        trials = (*(o.trial for o in searcher.all_observations), *searcher.pending.values())
-        spent = sum(searcher.cost(t) for t in trials if fidelities.amount(t.fidelity) <= low.step)
-        budget = searcher.domain.max_evaluations
+        fidelities, budget = self._searcher.domain.fidelities, self._searcher.domain.max_evaluations
         above = next(step for step in self.steps if step > low.step)
+        spent = sum(self._searcher.cost(t) for t in self._trials if self._amount(t) <= low.step)
         most = math.inf if budget is None else self._SHARE * budget
-        if spent < min(self._BEFORE * fidelities.cost(fidelities.checked(above)), most):
+        if spent < min(self._SPENT_BEFORE * fidelities.cost(fidelities.checked(above)), most):
             return None
-        return self._best_waiting(low.step)
+        succeeded = sum(o.outcome.validation is not None for o in self._observed(above))
+        pending = sum(self._amount(t) == above for t in self._searcher.pending.values())
+        return self._best_waiting(low.step) if succeeded + pending < self._NEEDED else None
 
     def _best_waiting(self, step: float) -> Architecture | None:
-        """The best architecture on a step that has climbed no higher."""
+        """The best architecture that has been evaluated on a step and on no higher one."""
         waiting = [
             o
             for o in self._observed(step)
@@ -136,68 +160,70 @@ class LowFidelities:
         ]
         return waiting[int(np.argmax(self._searcher.scores(waiting)))].trial.architecture if waiting else None
 
-    def prediction(self, candidates: CandidateSet, predict: Predict) -> LowPrediction | None:
-        """What the highest step that tells anything says of the candidates; None where no step does."""
+    def prediction(
+        self, features: ProxyFeatures, model: MarginalisedGP, rng: np.random.Generator
+    ) -> LowPrediction | None:
+        """What is expected of the candidates on the highest step with two values or more; None where there is none."""
         found: LowPrediction | None = None
-        position, identity = candidates.position, self._searcher.domain.identity
+        candidates, identity = features.candidates, self._searcher.domain.identity
         for step in self.steps[:-1]:
-            told = [o for o in self._observed(step) if identity(o.trial.architecture) in position]
-            if sum(o.outcome.validation is not None for o in told) < 2:
+            told = [o for o in self._observed(step) if identity(o.trial.architecture) in candidates.position]
+            if sum(o.outcome.validation is not None for o in told) < self._NEEDED:
                 break
-            places = [position[identity(o.trial.architecture)] for o in told]
-            waiting = [t.architecture for t in self._searcher.pending.values() if t.fidelity == step]
+            places = [candidates.position[identity(o.trial.architecture)] for o in told]
+            pending = [identity(t.architecture) for t in self._searcher.pending.values() if self._amount(t) == step]
             signal = impute_failures(np.array([self._searcher.signal(o.outcome) for o in told]))
-            mixture = predict(
+            mixture = model.predict(
                 places,
                 log_error_scale(signal).targets,
-                candidates.positions(map(identity, waiting)),
+                rng,
+                candidates.positions(pending),
                 None if found is None else found.mean,
             )
-            mean = np.array(mixture.mean.numpy(), dtype=np.float64)
-            second = mixture.weights @ (mixture.variances + mixture.means.square())
-            variance = np.maximum(np.array(second.numpy(), dtype=np.float64) - mean**2, 1e-12)
-            unit = float(mean.std()) or 1.0
+            mean, variance = (np.array(part.numpy(), dtype=np.float64) for part in (mixture.mean, mixture.variance))
+            # The spread of the value: that of the means alone is next to nothing where little is known.
+            unit = float(np.sqrt(mean.var() + variance.mean()))
             found = LowPrediction(step, (mean - mean.mean()) / unit, np.sqrt(variance) / unit, mixture, found)
         return found
 
-    def values(self, candidates: CandidateSet, low: LowPrediction, improvement: F64) -> F64:
-        """Logarithm of what evaluating each of m candidates on `low.step`, or below, is worth per cost (m,).
+    def acquisition_values(self, candidates: CandidateSet, low: LowPrediction, improvement: F64) -> F64:
+        """Logarithm of the gain per cost of evaluating each of m candidates on `low.step`, or on the step below (m,).
 
         `improvement` is the logarithm of the expected improvement on that step. Minus infinity for those that have
         climbed it already.
         """
         found = improvement - np.log(self.costs_left(candidates, low.step))
         if low.below is not None:
-            found = np.maximum(found, self.worth(candidates, low.below, low.mixture))
+            found = np.maximum(found, self.knowledge_gradient(candidates, low.below, low.mixture))
         found[self._climbed(candidates, low.step)] = -np.inf
         return found
 
-    def worth(self, candidates: CandidateSet, low: LowPrediction, above: Mixture) -> F64:
-        """Logarithm of what evaluating each of m candidates up to `low.step` is worth for a higher one, per cost (m,).
+    def knowledge_gradient(self, candidates: CandidateSet, low: LowPrediction, above: Mixture) -> F64:
+        """Logarithm of how far evaluating each of m candidates on `low.step` raises the highest mean, per cost (m,).
 
-        Minus infinity for those that have climbed it already. `above` are predictions of the value at the higher
-        fidelity, with what `low` expects as the additional mean function.
+        Observations on that step count as free of noise. Minus infinity for those that have climbed it already.
+        `above` are the predictions on a higher step, with what `low` expects as one more mean function.
         """
-        deviation = torch.as_tensor(low.deviation)
-        values = torch.stack(
-            [
-                marginal_values("logei", mean, (coefficient * deviation).square().clamp_min(1e-12), mean.max(), 1.0)
-                for mean, coefficient in zip(above.means, above.hyperparameters.predictor.tolist(), strict=True)
-            ]
-        )
-        averaged = torch.logsumexp(values + above.weights.log()[:, None], dim=0).numpy()
+        deviation, values = torch.as_tensor(low.deviation), []
+        for mean, coefficient in zip(above.means, above.hyperparameters.predictor.tolist(), strict=True):
+            highest, second = torch.topk(mean, 2).values
+            # The highest gains by falling below the second as the others do by rising above the highest.
+            level = mean.clone()
+            level[mean.argmax()] = second
+            variance = (coefficient * deviation).square().clamp_min(1e-12)
+            values.append(marginal_values("logei", level, variance, highest, 1.0))
+        averaged = torch.logsumexp(torch.stack(values) + above.weights.log()[:, None], dim=0).numpy()
         found = np.array(averaged, dtype=np.float64) - np.log(self.costs_left(candidates, low.step))
         found[self._climbed(candidates, low.step)] = -np.inf
         return found
 
     def _climbed(self, candidates: CandidateSet, step: float) -> list[int]:
         """Places of the candidates that have been evaluated on a step or a higher one, or are being."""
-        trials = (*(o.trial for o in self._searcher.all_observations), *self._searcher.pending.values())
-        climbed = [t.architecture for t in trials if self._reached(t.architecture) >= step]
+        climbed = [t.architecture for t in self._trials if self._reached(t.architecture) >= step]
         return candidates.positions(map(self._searcher.domain.identity, climbed))
 
     def _observed(self, step: float) -> list[Observation]:
-        return [o for o in self._searcher.all_observations if o.trial.fidelity == step]
+        return [o for o in self._searcher.all_observations if self._amount(o.trial) == step]
 
 
 def with_proxy(features: ProxyFeatures, column: F64) -> ProxyFeatures:

@@ -92,7 +92,7 @@ class FusedPredictions:
         return graphs if with_proxies else replace(graphs, proxy_scores=None)
 
     def _fitted(self, features: ProxyFeatures, told: NDArray[np.intp], scores: F64) -> DeepEnsemble:
-        key = (features.base, tuple(told.tolist()), tuple(scores.tolist()))
+        key = (features.base, features.z.shape[1], tuple(told.tolist()), tuple(scores.tolist()))
         if key not in self._trained:
             self._trained[key] = self._train(features, told, scores)
             if len(self._trained) > _KEPT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from po_nas.core.trial import SourceTask
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.proxy_scores.transfer import PREFIX
 from surrogates.candidate_kernels import Similarity
-from surrogates.empirical_bayes import Problem, fitted_priors
+from surrogates.empirical_bayes import Problem, fitted_in_rounds
 from surrogates.isolation import single_thread
 from surrogates.labels import log_error_scale, standard_scale
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
@@ -25,7 +25,6 @@ _PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Evaluations that the order without other tasks is worth; one is chosen by leaving tasks out."""
 _MOST = 300.0
 """Evaluations that one task is worth: more tell more of that task alone."""
-_COEFFICIENTS = (0.0, 0.3, 0.6, 0.9, 1.2)
 _LABELS, _DRAWS = 12, 3
 """A search is imitated on another task by so many labels, drawn so often."""
 _ROUNDS = 2
@@ -220,18 +219,19 @@ def _trust(
             cases.append((parts, order, task, _drawn(inside, order[task.places[inside]], rng), 1.0 / draws))
     if not cases:
         return priors, 0.5
-    fitted, nothing = replace(priors, means=_COEFFICIENTS, mean_weights=()), 0.5
-    for _ in range(_ROUNDS):
-        problems = []
+
+    def problems(fitted: Priors, nothing: float) -> list[Problem]:
+        made = []
         for parts, order, task, rows, _ in cases:
             hypotheses = (
                 ModelHypothesis(parts[:-1], mean=False, probability=nothing),
                 ModelHypothesis(parts, mean=True, probability=1.0 - nothing),
             )
             model = MarginalisedGP(parts, order, fitted, hypotheses)
-            problems.append(Problem(model, task.places[rows].tolist(), standard_scale(task.targets[rows]).targets))
-        fitted, nothing = fitted_priors(problems, rng, weights=[share for *_, share in cases])
-    return fitted, nothing
+            made.append(Problem(model, task.places[rows].tolist(), standard_scale(task.targets[rows]).targets))
+        return made
+
+    return fitted_in_rounds(problems, priors, rng, [share for *_, share in cases], _ROUNDS)
 
 
 def _drawn(inside: NDArray[np.intp], order: F64, rng: np.random.Generator) -> NDArray[np.intp]:

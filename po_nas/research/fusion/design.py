@@ -42,7 +42,8 @@ class Model:
         predictor: Whether a neural predictor is fused with them (`po_nas`).
         told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
         transfer: Its option of that name.
-        contrast: The initial design contrasts what the proxies say, instead of believing their mean rank (`po_nas`).
+        contrast: What the proxies pick of the initial design contrasts them, instead of following their mean rank
+            (`po_nas`).
         other_spaces: Order of the proxies, trust and priors are learned from the study's tasks of other spaces
             (`po_nas`).
     """
@@ -113,8 +114,8 @@ class Task:
 
     @property
     def group(self) -> str:
-        """Tasks of one group have one space."""
-        return self.name.partition("/")[0]
+        """Tasks of one space, or of much the same one, have one group; so have runs on them."""
+        return self.name.removeprefix("runs/").partition("/")[0]
 
     @property
     def key(self) -> dict[str, Any]:
@@ -239,16 +240,16 @@ class FusionStudyConfig(BaseModel):
         for task in tasks:
             if self.oracles:
                 found.append(Part("orders", task, self.trees))
-            of_other_spaces = tuple(other for other in tasks if other.group != task.group)
-            told = {name: of_other_spaces if model.other_spaces else () for name, model in MODELS.items()}
+            elsewhere = tuple(other for other in tasks if other.group != task.group)
+            others = {name: elsewhere if model.other_spaces else () for name, model in MODELS.items()}
             for name in self.models:
                 found += [
-                    Part("ranking", task, self.trees, name, seed, self.labels, others=told[name])
+                    Part("ranking", task, self.trees, name, seed, self.labels, others=others[name])
                     for seed in self.seed_range
                 ]
             for name in self.search_models:
                 found += [
-                    Part("search", task, self.trees, name, seed, self.at, design, told[name])
+                    Part("search", task, self.trees, name, seed, self.at, design, others[name])
                     for seed in self.seed_range
                 ]
         return found

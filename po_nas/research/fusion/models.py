@@ -1,4 +1,7 @@
-"""The models of the study: those of the package as they are, and the same with an oracle's order as prior mean."""
+"""The models of the study: those of the package as they are, and with something changed.
+
+Changed are the order in the prior mean (an oracle's), the initial design, or the prior (learned from other spaces).
+"""
 
 from __future__ import annotations
 
@@ -70,21 +73,20 @@ class _EncodingsAlone(GPProxies):
 class _Contrasting(PONAS):
     """`PONAS` whose initial design tests the proxies instead of believing them.
 
-    After the candidate with the highest mean rank come, in turn, the two ends of the direction in which the trusted
-    proxies disagree most, among the upper half by mean rank.
+    What proxies pick is, in turn, near the two ends of the direction in which the trusted proxies disagree most, among
+    the upper half by mean rank.
     """
 
     def _by_proxies(self, features: ProxyFeatures, rng: np.random.Generator) -> Proposal:
-        picked = len(self.seen)
         z = features.z[:, features.prior > 0]
-        if not picked or z.shape[1] < 2:
+        if z.shape[1] < 2:
             return super()._by_proxies(features, rng)
         consensus = standard_scale(features.fused).targets
         rest = z - np.outer(consensus, consensus @ z / len(z))
         direction = np.linalg.svd(rest - rest.mean(axis=0), full_matrices=False)[0][:, 0]
         # The sign of a singular vector is arbitrary.
         direction *= np.sign(direction[np.argmax(np.abs(direction))])
-        disagreement = standard_scale(direction).targets * (1 if picked % 2 else -1)
+        disagreement = standard_scale(direction).targets * (-1 if len(self.seen) % 2 else 1)
         order = np.where(consensus >= np.median(consensus), disagreement, disagreement.min() - 1)
         return super()._by_proxies(replace(features, fused=order), rng)
 
@@ -133,8 +135,6 @@ def searcher(
             taught = PONAS.Options.model_validate(given)
             return _TaughtByOtherSpaces(domain, seed=seed, options=taught, prior=prior)
         kind = PONASTransfer if model.method == "po_nas_transfer" else _Contrasting if model.contrast else PONAS
-        if model.contrast:
-            given["initial_by_proxy"] = min(3, design[0])
         return kind(domain, seed=seed, options=kind.Options.model_validate(given))
     options = ProxyBOOptions.model_validate(given)
     if not model.proxies:

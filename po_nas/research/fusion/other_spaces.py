@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from po_nas.methods.candidates.proxy_features import TRUSTED, ProxyFeatures
 from po_nas.methods.proxy_bo import log_error
 from po_nas.research.fusion.design import Task
 from po_nas.research.fusion.task_pool import TaskPool
-from surrogates.empirical_bayes import Problem, fitted_priors
+from surrogates.empirical_bayes import Problem, fitted_in_rounds
 from surrogates.isolation import single_thread
 from surrogates.labels import standard_scale
 from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
@@ -22,11 +22,10 @@ __all__ = ["SpacePrior", "prior_of_other_spaces"]
 
 F64 = NDArray[np.float64]
 _PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, np.inf)
-"""Of weights that differ, in tasks; the last one leaves them equal."""
-_COEFFICIENTS = (0.0, 0.3, 0.6, 0.9, 1.2)
+"""Spaces that the pull towards equal weights is worth; the last one leaves them equal."""
 _LABELS, _DRAWS, _FIRST_SEED, _ROUNDS = 12, 3, 7000, 3
 _HALF = 0.5
-"""Of the spread of the targets, explained by trusted proxies of equal weights."""
+"""The sum of equal weights: proxies that agree then explain half of the standard deviation of the targets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class SpacePrior:
     """What was learned from tasks of other spaces.
 
     Attributes:
-        added: By name of a trusted proxy, what its weight differs by from that of all being equal.
+        added: To the weight that all trusted proxies have alike, by name of the proxy.
         priors: Over the hyperparameters.
         nothing: The probability that the proxies are worth nothing.
     """
@@ -151,16 +150,16 @@ def _trust(
             targets = standard_scale(log_error(one.pool.truth[rows])).targets
             # As many problems as there are tasks, and each space as many of them.
             cases.append((one, order, rows, targets, share * len(known) / len(set(spaces)) / _DRAWS))
-    rng = np.random.default_rng(0)
-    fitted, nothing = replace(priors, means=_COEFFICIENTS, mean_weights=()), 0.5
-    for _ in range(_ROUNDS):
-        problems = []
+
+    def problems(fitted: Priors, nothing: float) -> list[Problem]:
+        made = []
         for one, order, rows, targets, _ in cases:
             parts = one.pool.features.similarities
             hypotheses = (
                 ModelHypothesis(parts[:-1], mean=False, probability=nothing),
                 ModelHypothesis(parts, mean=True, probability=1.0 - nothing),
             )
-            problems.append(Problem(MarginalisedGP(parts, order, fitted, hypotheses), rows.tolist(), targets))
-        fitted, nothing = fitted_priors(problems, rng, weights=[share for *_, share in cases])
-    return fitted, nothing
+            made.append(Problem(MarginalisedGP(parts, order, fitted, hypotheses), rows.tolist(), targets))
+        return made
+
+    return fitted_in_rounds(problems, priors, np.random.default_rng(0), [share for *_, share in cases], _ROUNDS)

@@ -1,8 +1,8 @@
 """Running the study of fusion: orders of oracles, rankings after some labels, and whole searches, part by part.
 
 Ranking: a model is told the labels of some candidates, half of them picked by proxies, and predicts all candidates.
-Searches: whole searches among the candidates, from the same initial design. Labels and designs depend on the task and
-the seed alone, so models are compared in pairs.
+Searches: whole searches among the candidates, from the same initial design unless a model says otherwise. Labels and
+designs depend on the task and the seed alone, so models are compared in pairs.
 """
 
 from __future__ import annotations

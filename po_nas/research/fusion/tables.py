@@ -22,6 +22,7 @@ _GROUPS = {
     "transnas_macro": "TransNAS macro",
     "nasbench_graph": "NAS-Bench-Graph",
     "nasbench_mr": "NAS-Bench-MR",
+    "nasbench_bert": "NAS-Bench-BERT",
     "suite_zero": "Suite-Zero",
     "runs": "own runs",
 }

@@ -192,29 +192,33 @@ def test_searches_start_alike_and_only_first_picks_follow_the_oracle(pool):
     assert start("any_function_first", 0)[0] in best
 
 
-def test_a_start_that_contrasts_the_proxies(pool):
+def test_a_start_that_contrasts_the_proxies():
+    pool = TaskPool.load(Task(NAME, None, 600, 0))
+
     def start(name):
         search, places = searcher(MODELS[name], pool.domain(), 3, (4, 2)), []
         for _ in range(4):
             (trial,) = search.ask()
             places.append(pool.features.candidates.position[pool.identity(trial.architecture)])
             search.tell(trial.number, pool.outcome(places[-1]))
-        return places, search
+        return places, [o.trial.origin for o in search.observations]
 
-    (plain, _), (contrasting, search) = start("po_nas"), start("po_nas_contrast")
-    assert contrasting[0] == plain[0]
-    assert [search._told[n].trial.origin for n in range(4)] == ["proxies"] * 3 + ["random"]
+    (plain, origins), (contrasting, also) = start("po_nas"), start("po_nas_contrast")
+    assert origins == also == ["proxies", "proxies", "random", "random"]
+    assert set(plain[:2]).isdisjoint(contrasting[:2])
     features = pool.features
+    assert np.all(features.fused[contrasting[:2]] >= np.median(features.fused))
     consensus = (features.fused - features.fused.mean()) / features.fused.std()
     z = features.z[:, features.prior > 0]
     rest = z - np.outer(consensus, consensus @ z / len(z))
-    one, other = rest[contrasting[1]], rest[contrasting[2]]
+    one, other = rest[contrasting[0]], rest[contrasting[1]]
     assert one @ other < 0, "the two are on opposite sides of what the proxies disagree on"
-    assert np.linalg.norm(one - other) > np.median(np.linalg.norm(rest[:, None] - rest[None], axis=2))
+    upper = rest[features.fused >= np.median(features.fused)]
+    assert np.linalg.norm(one - other) > np.quantile(np.linalg.norm(upper[:, None] - upper[None], axis=2), 0.9)
 
 
 def test_other_spaces_teach_order_trust_and_priors():
-    """What is learned depends on other spaces alone, and orders them better than equal weights do."""
+    """Which tasks are learned from, and that with one space nothing says that weights should differ."""
     tasks = [
         Task(name, None, 80, 0) for name in ("nasbench_graph/proteins", "nasbench201/cifar10", "nasbench201/cifar100")
     ]
@@ -240,6 +244,28 @@ def test_other_spaces_teach_order_trust_and_priors():
     assert {row["at"] for row in found[0]} == {5, 6}
     with raised(ConfigError, key="models"):
         fusion.run_part(replace(taught[0], others=()), TaskPool.load(tasks[0]))
+
+
+def test_the_trust_of_other_spaces_is_that_of_an_order_learned_elsewhere(pool):
+    """An order that is right everywhere is trusted more than one that is noise."""
+    rng, trust = np.random.default_rng(0), {}
+    for name in ("right", "noise"):
+        known = []
+        for _ in range(4):
+            z = np.repeat((pool.targets if name == "right" else rng.normal(size=len(pool)))[:, None], len(TRUSTED), 1)
+            known.append(other_spaces._Known(pool, z, np.ones(len(TRUSTED)), pool.targets))
+        fitted, nothing = other_spaces._trust(known, ["a", "b", "c", "d"], np.ones(4), 1.0, PRIORS)
+        trust[name] = (1 - nothing) * fitted.mean_coefficient
+    assert trust["right"] > 1.3 * trust["noise"]
+
+
+def test_runs_teach_nothing_to_the_task_they_are_on():
+    task, runs = Task("nasbench201/cifar10", None, 60, 0), Task("runs/nasbench201/cifar10", None, None, 0, ("a",), "0")
+    assert task.group == runs.group == "nasbench201"
+    parts = validated(FusionStudyConfig, SMALL | {"search_models": ["gp_proxies", "po_nas_other_spaces"]}).parts(
+        [task, runs, Task(NAME, None, 60, 0)]
+    )
+    assert all(other.group == "nasbench_graph" for part in parts if part.task == task for other in part.others)
 
 
 def test_the_weights_of_other_spaces_are_found():
