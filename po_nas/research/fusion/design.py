@@ -42,6 +42,7 @@ class Model:
         predictor: Whether a neural predictor is fused with them (`po_nas`).
         told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
         transfer: Its option of that name.
+        weights: The option of that name (`po_nas`).
         contrast: What the proxies pick of the initial design contrasts them, instead of following their mean rank
             (`po_nas`).
         other_spaces: Order of the proxies, trust and priors are learned from the study's tasks of other spaces
@@ -57,13 +58,15 @@ class Model:
     predictor: bool = False
     told: int = 0
     transfer: Literal["learned", "equal"] = "learned"
+    weights: Literal["architecture", "equal"] = "architecture"
     contrast: bool = False
     other_spaces: bool = False
 
     @property
     def compared(self) -> bool:
-        """Whether it is among the models of a study that names none: those that see one task, and take no minutes."""
-        return not (self.other_tasks or self.predictor or self.contrast or self.other_spaces)
+        """Whether it is among the models of a study that names none: oracles, and what methods are by default."""
+        changed = self.predictor or self.contrast or self.other_spaces or self.weights != "architecture"
+        return not (self.other_tasks or changed)
 
     @property
     def other_tasks(self) -> bool:
@@ -79,6 +82,7 @@ MODELS: Mapping[str, Model] = {
     "po_nas_told_equal": Model("the same, `transfer=equal`", "po_nas", told=25, transfer="equal"),
     "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
     "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
+    "po_nas_equal": Model("`po_nas`, equal weights", "po_nas", weights="equal"),
     "po_nas_contrast": Model("`po_nas`, initial design that contrasts the proxies", "po_nas", contrast=True),
     "po_nas_other_spaces": Model("`po_nas`, prior learned from other spaces", "po_nas", other_spaces=True),
     "encodings_alone": Model("encodings alone", proxies=False),
@@ -148,7 +152,7 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
-        for name in ("predictor", "told", "transfer", "contrast", "other_spaces"):
+        for name in ("predictor", "told", "transfer", "weights", "contrast", "other_spaces"):
             # Parts of studies from before there were any are found again.
             if model[name] == getattr(MODELS["gp_proxies"], name):
                 del model[name]
