@@ -99,6 +99,13 @@ class _Options(EvolutionOptions, EncoderOptions, ProxyBOOptions):
         "architecture",
         description="weights of the proxies: of each architecture its own, one vector for all, or equal ones",
     )
+    learned_weights: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="how probable it is beforehand that weights are to be learned instead of being equal, where the "
+        "proxies are worth anything",
+    )
     transfer: Literal["learned", "equal"] = Field(
         "learned",
         description="where evaluations on other tasks are known: the order of the proxies and how far to trust it are "
@@ -163,6 +170,7 @@ class PONAS(ProxyBO):
     def model(self, features: ProxyFeatures) -> MarginalisedGP:
         """Similarities, and coefficients of proxy scores."""
         weights = self.options.weights
+        learned = 0.0 if weights == "equal" else self.options.learned_weights
         alone = self.options.predictor is not None and self.options.predictor.alone
         choices, (priors, nothing) = self._learned_choices(features), self._prior()
 
@@ -170,16 +178,18 @@ class PONAS(ProxyBO):
             components: list[Component] = [*choices, *features.similarities]
             without = features.without_proxies(nothing)
             hypotheses = [replace(without, components=(*choices, *without.components))]
-            if not alone:
-                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2))
-            if not alone and weights != "equal":
+            if not alone and learned < 1:
+                equal = ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) * (1.0 - learned))
+                hypotheses.append(equal)
+            if not alone and learned > 0:
                 components.append(linear := Linear(features.z))
                 if weights == "architecture":
                     components.append(VaryingCoefficients(linear, features.alike))
-                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) / 2))
+                hypotheses.append(ModelHypothesis(tuple(components), mean=True, probability=(1.0 - nothing) * learned))
             return MarginalisedGP(components, features.fused, priors, hypotheses, features.fused_weights)
 
-        return self.domain.cache.get("po_nas model", (features, *choices), (weights, alone, priors, nothing), make)
+        key = (weights, learned, alone, priors, nothing)
+        return self.domain.cache.get("po_nas model", (features, *choices), key, make)
 
     def _prior(self) -> tuple[Priors, float]:
         """Priors of the model, and the probability that the proxies are worth nothing."""

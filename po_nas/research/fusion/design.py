@@ -42,7 +42,7 @@ class Model:
         predictor: Whether a neural predictor is fused with them (`po_nas`).
         told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
         transfer: Its option of that name.
-        weights: The option of that name (`po_nas`).
+        learned_weights: The option of that name (`po_nas`).
         contrast: What the proxies pick of the initial design contrasts them, instead of following their mean rank
             (`po_nas`).
         other_spaces: Order of the proxies, trust and priors are learned from the study's tasks of other spaces
@@ -58,14 +58,14 @@ class Model:
     predictor: bool = False
     told: int = 0
     transfer: Literal["learned", "equal"] = "learned"
-    weights: Literal["architecture", "equal"] = "architecture"
+    learned_weights: float = 0.2
     contrast: bool = False
     other_spaces: bool = False
 
     @property
     def compared(self) -> bool:
         """Whether it is among the models of a study that names none: oracles, and what methods are by default."""
-        changed = self.predictor or self.contrast or self.other_spaces or self.weights != "architecture"
+        changed = self.predictor or self.contrast or self.other_spaces or self.learned_weights != 0.2
         return not (self.other_tasks or changed)
 
     @property
@@ -82,7 +82,8 @@ MODELS: Mapping[str, Model] = {
     "po_nas_told_equal": Model("the same, `transfer=equal`", "po_nas", told=25, transfer="equal"),
     "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
     "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
-    "po_nas_equal": Model("`po_nas`, equal weights", "po_nas", weights="equal"),
+    "po_nas_equal": Model("`po_nas`, equal weights", "po_nas", learned_weights=0.0),
+    "po_nas_half": Model("`po_nas`, learned weights as probable as equal ones", "po_nas", learned_weights=0.5),
     "po_nas_contrast": Model("`po_nas`, initial design that contrasts the proxies", "po_nas", contrast=True),
     "po_nas_other_spaces": Model("`po_nas`, prior learned from other spaces", "po_nas", other_spaces=True),
     "encodings_alone": Model("encodings alone", proxies=False),
@@ -152,10 +153,13 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
-        for name in ("predictor", "told", "transfer", "weights", "contrast", "other_spaces"):
+        for name in ("predictor", "told", "transfer", "contrast", "other_spaces"):
             # Parts of studies from before there were any are found again.
             if model[name] == getattr(MODELS["gp_proxies"], name):
                 del model[name]
+        if MODELS[self.model].method == "gp_proxies" or model["learned_weights"] == 0.5:
+            # What it was before it could be chosen.
+            del model["learned_weights"]
         found |= {"model": model, "seed": self.seed, "at": list(self.at), "design": list(self.design)}
         if self.others:
             found["others"] = [task.key for task in self.others]

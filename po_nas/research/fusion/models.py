@@ -130,7 +130,7 @@ def searcher(
     if model.predictor:
         given["predictor"] = {"alone": not model.proxies}
     if model.method != "gp_proxies":
-        given |= {"transfer": model.transfer, "weights": model.weights}
+        given |= {"transfer": model.transfer, "learned_weights": model.learned_weights}
         if prior is not None:
             taught = PONAS.Options.model_validate(given)
             return _TaughtByOtherSpaces(domain, seed=seed, options=taught, prior=prior)
