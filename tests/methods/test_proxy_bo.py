@@ -85,6 +85,20 @@ def test_weights_differ_between_architectures_only_where_asked():
     assert spread["equal"] < 1e-9
 
 
+def test_learned_weights_are_a_hypothesis_as_probable_as_is_said():
+    def model(**options):
+        search = with_metrics("po_nas", SPACE, ToyMetrics(SPACE), **SMALL, **options)
+        return search, search.model(search.features())
+
+    assert model()[1].hypothesis_priors == pytest.approx([0.5, 0.4, 0.1])
+    assert model(learned_weights=0.5)[1].hypothesis_priors == pytest.approx([0.5, 0.25, 0.25])
+    assert model(learned_weights=1)[1].hypothesis_priors == pytest.approx([0.5, 0.5])
+    assert model(learned_weights=0)[1].hypothesis_priors == pytest.approx([0.5, 0.5])
+    _, value = linear(np.array([1.0, -1.5, 0.0]))
+    never, equal = model(learned_weights=0)[0], model(weights="equal")[0]
+    assert [t.architecture for t in drive(never, value, 8)] == [t.architecture for t in drive(equal, value, 8)]
+
+
 def test_the_first_picks_are_those_of_the_metrics_and_spread():
     metrics, value = linear(np.ones(3))
     search = with_metrics("gp_proxies", SPACE, metrics, initial=5, initial_by_proxy=3)
