@@ -210,7 +210,7 @@ class LowFidelities:
             # The highest gains by falling below the second as the others do by rising above the highest.
             level = mean.clone()
             level[mean.argmax()] = second
-            variance = (coefficient * deviation).square().clamp_min(1e-12)
+            variance = (coefficient * deviation).square().clamp_min(1e-9)
             values.append(marginal_values("logei", level, variance, highest, 1.0))
         averaged = torch.logsumexp(torch.stack(values) + above.weights.log()[:, None], dim=0).numpy()
         found = np.array(averaged, dtype=np.float64) - np.log(self.costs_left(candidates, low.step))

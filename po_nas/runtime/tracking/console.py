@@ -113,9 +113,13 @@ class ConsoleCallback(Callback):
 
     def _text(self, progress: Progress) -> str:
         unit = self._info.metric.unit if self._info else ""
-        parts = ["no success yet" if progress.incumbent_validation is None else ""]
+        parts = []
         if progress.incumbent_validation is not None:
-            parts = [f"best {progress.incumbent_validation:.4g} {unit}".rstrip()]
+            parts.append(f"best {progress.incumbent_validation:.4g} {unit}".rstrip())
+        elif progress.full_evaluations is not None and progress.failed < progress.evaluations:
+            parts.append("no full evaluation yet")
+        else:
+            parts.append("no success yet")
         if progress.regret_validation is not None:
             parts.append(f"regret {progress.regret_validation:.3g}")
         if progress.front:
