@@ -157,8 +157,8 @@ class Part:
             # Parts of studies from before there were any are found again.
             if model[name] == getattr(MODELS["gp_proxies"], name):
                 del model[name]
-        if MODELS[self.model].method == "gp_proxies" or model["learned_weights"] == 0.5:
-            # What it was before it could be chosen.
+        if MODELS[self.model].method == "gp_proxies":
+            # It has none, and parts of studies from before there were any are found again.
             del model["learned_weights"]
         found |= {"model": model, "seed": self.seed, "at": list(self.at), "design": list(self.design)}
         if self.others:
