@@ -10,8 +10,9 @@ from po_nas import methods, spaces
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Outcome
 from po_nas.core.searcher import Domain
-from po_nas.errors import BudgetError
+from po_nas.errors import BudgetError, ConfigError
 from po_nas.methods.candidates.low_fidelities import LowFidelities, with_proxy
+from tests.errors import raised
 from tests.methods.toy import CACHE, ToyMetrics
 
 SPACE = spaces.get("transnas_micro")
@@ -90,6 +91,12 @@ def test_a_budget_that_ends_below_the_full_fidelity_is_refused(steps, resumes):
         assert full
     assert refused
     assert went
+
+
+@pytest.mark.parametrize("steps", [(), (9,)])
+def test_without_lower_fidelities_they_are_refused(steps):
+    with raised(ConfigError, key="fidelities", value=list(steps)):
+        searcher(steps=steps)
 
 
 def test_fidelities_that_are_near_each_other_are_used_all_the_same():

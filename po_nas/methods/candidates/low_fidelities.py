@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from po_nas.core.fidelities import ROUNDING
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Observation, Trial
-from po_nas.errors import BudgetError
+from po_nas.errors import BudgetError, ConfigError
 from po_nas.methods.candidates.candidate_set import CandidateSet
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.spaces.base import Architecture
@@ -62,6 +62,7 @@ class LowFidelities:
 
     Raises:
         BudgetError: Where the budget would be spent before there is a full evaluation.
+        ConfigError: Where there are no lower fidelities.
 
     References: Kennedy and O'Hagan, Predicting the Output from a Complex Computer Code When Fast Approximations Are
     Available, Biometrika 87(1), 2000; Le Gratiet and Garnier, Recursive Co-kriging Model for Design of Computer
@@ -82,6 +83,9 @@ class LowFidelities:
 
     def __init__(self, searcher: Searcher, initial: int) -> None:
         self._searcher, fidelities = searcher, searcher.domain.fidelities
+        if not fidelities:
+            remedy = "are too few to evaluate at a lower one; declare two or more, or leave method.fidelities out"
+            raise ConfigError("fidelities", list(fidelities.values), remedy)
         self.steps = fidelities.ladder(self._ETA)
         if len(self.steps) == 1:
             self.steps = (fidelities.values[0], *self.steps)
