@@ -210,6 +210,10 @@ def test_in_a_space_that_cannot_be_listed_candidates_evolve_and_lower_values_cou
             assert low is not None, "random architectures are not among the sample, and count"
     assert len(found.observations) >= 4
     assert found.explain()["proxies"]["offspring_measured"] > 0
+    # A generation costs proxy scores, so there is none for each of the many evaluations at the lower fidelity.
+    full = {o.trial.number for o in found.observations}
+    assert {number - 1 for number in found._evolution._generations} == {n for n in full if n >= 5}
+    assert len(found.all_observations) > 2 * len(full)
 
 
 def test_what_is_left_to_pay():

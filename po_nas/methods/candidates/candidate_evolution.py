@@ -85,6 +85,7 @@ class CandidateEvolution:
     In a space that cannot be enumerated, each trial from number `evolve_from` on is preceded by a generation: the best
     pairs among all candidates have offspring (`po_nas.evolution.generation`), the model scores these by predicted
     proxy scores, and the `keep` best stay, with real ones. Warm-start observations bring the first generation forward.
+    Where lower fidelities are evaluated too, only a trial after a full evaluation is preceded by one.
     Architectures that were evaluated or are pending join as well, wherever they came from, so that a model of the
     candidates learns from every evaluation.
 
@@ -141,12 +142,19 @@ class CandidateEvolution:
     def _survivors(self) -> CandidateSet:
         domain, last = self._searcher.domain, self._searcher.asked
         survivors = self._base
-        # Of evaluations at lower fidelities there may be more than the budget counts.
-        if domain.max_evaluations is not None and not self._searcher.uses_fidelities(self._searcher.options):
-            last = min(last, domain.max_evaluations - 1)
-        if self._options.evolution and not domain.space.enumerable:
-            for number in range(self._first, last + 1):
-                survivors = self._generation(number, survivors)
+        if not self._options.evolution or domain.space.enumerable:
+            return survivors
+        if self._searcher.uses_fidelities(self._searcher.options):
+            # Offspring cost proxy scores, and an evaluation at a lower fidelity hardly tells where to look for them.
+            full = {o.trial.number for o in self._searcher.observations}
+            full |= {number for number, trial in self._searcher.pending.items() if trial.fidelity is None}
+            numbers = [number for number in range(self._first, last + 1) if number - 1 in full]
+        else:
+            if domain.max_evaluations is not None:
+                last = min(last, domain.max_evaluations - 1)
+            numbers = list(range(self._first, last + 1))
+        for number in numbers:
+            survivors = self._generation(number, survivors)
         return survivors
 
     def _generation(self, number: int, before: CandidateSet) -> CandidateSet:
