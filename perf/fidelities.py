@@ -123,8 +123,8 @@ def page(given: argparse.Namespace) -> list[str]:
         f"{given.seeds} paired seeds (0 to {given.seeds - 1}); a search ends after the seconds of {given.most} evaluations "
         "of mean cost. NAS-Bench-201: validation after 200 epochs, mean of the recorded runs; lower fidelity: 12 epochs, 6 % "
         "of the seconds. NAS-Bench-101, the sample of 30,001 cells: 108 epochs, one run; 4, 12 and 36 epochs are lower "
-        "fidelities. The last method is told what all cells reach in 12 epochs, at no cost: a ceiling. Medians over seeds; the ratio is the median of the paired ratios to `po_nas`, p that of Wilcoxon's "
-        "signed-rank test.",
+        "fidelities. The last method is told what all cells reach in 12 epochs, at no cost: a ceiling. Medians over seeds; "
+        "the ratio is the median of the paired ratios to `po_nas`, p that of Wilcoxon's signed-rank test.",
         "",
     ]
     for name in given.tasks:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogates.marginalised_gp import MarginalisedGP, Priors
+from surrogates.candidate_kernels import Component
+from surrogates.labels import standard_scale
+from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
 
-__all__ = ["COEFFICIENTS", "Problem", "fitted_in_rounds", "fitted_priors"]
+__all__ = ["ImitatedSearch", "Problem", "fitted_priors", "fitted_to_searches"]
 
 F64 = NDArray[np.float64]
-COEFFICIENTS = (0.0, 0.3, 0.6, 0.9, 1.2)
+_COEFFICIENTS = (0.0, 0.3, 0.6, 0.9, 1.2)
 """Of the mean function: those that a fit chooses among."""
 _NARROWEST = 0.4
 """Standard deviation below which no fit goes: a few problems do not tell what all others are like."""
@@ -82,25 +84,50 @@ def fitted_priors(
     return fitted, nothing / total
 
 
-def fitted_in_rounds(
-    problems: Callable[[Priors, float], Sequence[Problem]],
-    priors: Priors,
-    rng: np.random.Generator,
-    weights: Sequence[float],
-    rounds: int,
+@dataclass(frozen=True, eq=False)
+class ImitatedSearch:
+    """A search as it would be after some evaluations, on a task whose values are known.
+
+    Attributes:
+        components: Of the model, over m candidates; the last one is of the proxies, as the order is.
+        order: The mean function (m,).
+        observed: Places of n candidates.
+        values: Theirs (n,), on any scale.
+        weight: Of the problem that it makes.
+    """
+
+    components: tuple[Component, ...]
+    order: F64
+    observed: Sequence[int]
+    values: F64
+    weight: float
+
+    def problem(self, priors: Priors, nothing: float) -> Problem:
+        """The problem under priors, and under a probability that proxies and order are worth nothing."""
+        hypotheses = (
+            ModelHypothesis(self.components[:-1], mean=False, probability=nothing),
+            ModelHypothesis(self.components, mean=True, probability=1.0 - nothing),
+        )
+        model = MarginalisedGP(self.components, self.order, priors, hypotheses)
+        return Problem(model, self.observed, standard_scale(self.values).targets)
+
+
+def fitted_to_searches(
+    searches: Sequence[ImitatedSearch], priors: Priors, rng: np.random.Generator, rounds: int
 ) -> tuple[Priors, float]:
-    """The priors, and the probability that the mean function is worth nothing, after some rounds of `fitted_priors`.
+    """The priors, and the probability that the order is worth nothing, after some rounds of `fitted_priors`.
 
     Args:
-        problems: Makes the problems under given priors and probability, as many as there are `weights`.
-        priors: Of the first round, with `COEFFICIENTS` of the mean function; the probability is one half there.
+        searches: One or more.
+        priors: Of the first round, but for the coefficients of the order; the probability is one half there.
         rng: Of the samples.
-        weights: Of the problems.
         rounds: Their number.
     """
-    fitted, nothing = replace(priors, means=COEFFICIENTS, mean_weights=()), 0.5
+    weights = [search.weight for search in searches]
+    fitted, nothing = replace(priors, means=_COEFFICIENTS, mean_weights=()), 0.5
     for _ in range(rounds):
-        fitted, nothing = fitted_priors(problems(fitted, nothing), rng, weights=weights)
+        problems = [search.problem(fitted, nothing) for search in searches]
+        fitted, nothing = fitted_priors(problems, rng, weights=weights)
     return fitted, nothing
 
 

@@ -77,16 +77,14 @@ def run(chosen: Sequence[str], methods: Sequence[str], seeds: int, minutes: floa
                     others[method] = stack.enter_context(Other(method, python))
                 found = others[method].search(task.space, task.value, seed, BUDGET)
             else:
-                kind, proxies = method.partition(" ")[0], None
+                kind, proxies, options = method.partition(" ")[0], None, {}
                 if kind == "po_nas":
                     wanted = "worthless" if "worthless" in method else next(iter(task.proxies))
                     if wanted not in task.proxies:
                         continue
                     proxies = task.proxies[wanted]
-                options = {"pool": 200} if kind == "po_nas" and task.optimum is None else {}
-                if kind == "po_nas":
-                    # As the results were made; the default is 0.2.
-                    options["learned_weights"] = 0.5
+                    # Weights as the results were made; the default is 0.2.
+                    options = {"learned_weights": 0.5} | ({"pool": 200} if task.optimum is None else {})
                 found = ours(kind, task.space, task.value, seed, BUDGET, proxies, **options)
             line = {
                 "problem": name,

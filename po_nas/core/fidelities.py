@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from po_nas.errors import ConfigError
+from po_nas.errors import BudgetError, ConfigError
 
 __all__ = ["ROUNDING", "Fidelities"]
 
@@ -82,6 +82,30 @@ class Fidelities:
     def full(self) -> float | None:
         """The amount of a full evaluation; None where no fidelities are declared."""
         return self.values[-1] if self.values else None
+
+    def check_budget(self, budget: float | None, least: float, remedy: str) -> None:
+        """Refuse a budget that ends below the full fidelity.
+
+        Args:
+            budget: Full evaluations, None for a budget of another kind.
+            least: What is spent before there may be a full evaluation, with it.
+            remedy: What helps besides a larger budget.
+
+        Raises:
+            BudgetError: For a budget below `least`.
+        """
+        if budget is not None and budget < least - ROUNDING:
+            why = (
+                f"no architecture would come to a full evaluation, before which {least:.3g} are spent at lower "
+                f"fidelities and on it; raise the budget, or {remedy}"
+            )
+            raise BudgetError("budget.max_evaluations", budget, why)
+
+    def require_lower(self) -> None:
+        """Raise `ConfigError` where there are full evaluations only."""
+        if not self:
+            remedy = "are too few to evaluate at a lower one; declare two or more"
+            raise ConfigError("fidelities", list(self.values), remedy)
 
     def checked(self, fidelity: float | None) -> float | None:
         """The declared fidelity that is asked for, None for a full evaluation.

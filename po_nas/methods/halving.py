@@ -12,10 +12,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from po_nas.core.fidelities import ROUNDING
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation, Trial
-from po_nas.errors import BudgetError, ConfigError, SearchExhaustedError
+from po_nas.errors import ConfigError, SearchExhaustedError
 from po_nas.spaces.base import Architecture
 
 __all__ = ["ASHA", "Hyperband"]
@@ -40,29 +39,19 @@ class _Halving(Searcher):
 
     def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
         super().__init__(domain, seed=seed, options=options)
-        self._check_budget()
+        self.domain.fidelities.check_budget(
+            self.domain.max_evaluations, self._least_budget(), "set method.lowest higher"
+        )
 
     @abstractmethod
     def _least_budget(self) -> float:
         """Full evaluations that are spent before there may be one at the full fidelity."""
 
-    def _check_budget(self) -> None:
-        budget, least = self.domain.max_evaluations, self._least_budget()
-        if budget is not None and budget < least - ROUNDING:
-            remedy = (
-                f"no architecture would come to a full evaluation, before which {least:.3g} are spent at lower "
-                "fidelities and on it; raise the budget, or method.lowest"
-            )
-            raise BudgetError("budget.max_evaluations", budget, remedy)
-
     @cached_property
     def rungs(self) -> tuple[float, ...]:
         """The fidelities that are used, ascending, the full one last (`Fidelities.ladder`)."""
         declared, lowest = self.domain.fidelities.values, self.options.lowest
-        if not self.domain.fidelities:
-            raise ConfigError(
-                "fidelities", list(declared), "are too few to evaluate at a lower one; declare two or more"
-            )
+        self.domain.fidelities.require_lower()
         if lowest is not None and lowest not in declared:
             known = ", ".join(f"{value:g}" for value in declared)
             raise ConfigError("method.lowest", lowest, f"is none of {known}")

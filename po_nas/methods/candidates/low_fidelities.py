@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from po_nas.core.fidelities import ROUNDING
 from po_nas.core.searcher import Searcher
 from po_nas.core.trial import Observation, Trial
-from po_nas.errors import BudgetError, ConfigError
 from po_nas.methods.candidates.candidate_set import CandidateSet
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.spaces.base import Architecture
@@ -83,21 +81,14 @@ class LowFidelities:
 
     def __init__(self, searcher: Searcher, initial: int) -> None:
         self._searcher, fidelities = searcher, searcher.domain.fidelities
-        if not fidelities:
-            remedy = "are too few to evaluate at a lower one; declare two or more, or leave method.fidelities out"
-            raise ConfigError("fidelities", list(fidelities.values), remedy)
+        fidelities.require_lower()
         self.steps = fidelities.ladder(self._ETA)
         if len(self.steps) == 1:
             self.steps = (fidelities.values[0], *self.steps)
-        costs, budget = fidelities.climb(self.steps), searcher.domain.max_evaluations
+        costs = fidelities.climb(self.steps)
         # The initial design on the first step, two architectures on each step between, and one on the full one.
         least = (initial * costs[0] + self._NEEDED * sum(costs[1:-1]) + costs[-1]) / (1 - self._SHARE)
-        if budget is not None and budget < least - ROUNDING:
-            remedy = (
-                f"is spent at lower fidelities before any architecture comes to a full evaluation; give {least:.3g} or "
-                "more, or leave method.fidelities out"
-            )
-            raise BudgetError("budget.max_evaluations", budget, remedy)
+        fidelities.check_budget(searcher.domain.max_evaluations, least, "leave method.fidelities out")
 
     @property
     def _trials(self) -> list[Trial]:

@@ -13,10 +13,10 @@ from po_nas.core.trial import SourceTask
 from po_nas.methods.candidates.proxy_features import ProxyFeatures
 from po_nas.proxy_scores.transfer import PREFIX
 from surrogates.candidate_kernels import Similarity
-from surrogates.empirical_bayes import Problem, fitted_in_rounds
+from surrogates.empirical_bayes import ImitatedSearch, fitted_to_searches
 from surrogates.isolation import single_thread
 from surrogates.labels import log_error_scale, standard_scale
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
+from surrogates.marginalised_gp import Priors
 
 __all__ = ["TransferredPrior", "transferred_prior"]
 
@@ -197,7 +197,7 @@ def _trust(
     rng = np.random.default_rng(0)
     names = features.candidates.names
     own = _own(names)
-    cases = []
+    searches = []
     for number, task in enumerate(told):
         inside = np.flatnonzero(task.places >= 0)
         if len(inside) < 4:
@@ -216,22 +216,10 @@ def _trust(
         draws = _DRAWS if len(inside) > 2 * _LABELS else 1
         for _ in range(draws):
             # Draws from one task are no further tasks.
-            cases.append((parts, order, task, _drawn(inside, order[task.places[inside]], rng), 1.0 / draws))
-    if not cases:
-        return priors, 0.5
-
-    def problems(fitted: Priors, nothing: float) -> list[Problem]:
-        made = []
-        for parts, order, task, rows, _ in cases:
-            hypotheses = (
-                ModelHypothesis(parts[:-1], mean=False, probability=nothing),
-                ModelHypothesis(parts, mean=True, probability=1.0 - nothing),
-            )
-            model = MarginalisedGP(parts, order, fitted, hypotheses)
-            made.append(Problem(model, task.places[rows].tolist(), standard_scale(task.targets[rows]).targets))
-        return made
-
-    return fitted_in_rounds(problems, priors, rng, [share for *_, share in cases], _ROUNDS)
+            rows = _drawn(inside, order[task.places[inside]], rng)
+            observed = task.places[rows].tolist()
+            searches.append(ImitatedSearch(parts, order, observed, task.targets[rows], 1.0 / draws))
+    return fitted_to_searches(searches, priors, rng, _ROUNDS) if searches else (priors, 0.5)
 
 
 def _drawn(inside: NDArray[np.intp], order: F64, rng: np.random.Generator) -> NDArray[np.intp]:

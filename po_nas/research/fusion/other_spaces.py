@@ -13,10 +13,10 @@ from po_nas.methods.candidates.proxy_features import TRUSTED, ProxyFeatures
 from po_nas.methods.proxy_bo import log_error
 from po_nas.research.fusion.design import Task
 from po_nas.research.fusion.task_pool import TaskPool
-from surrogates.empirical_bayes import Problem, fitted_in_rounds
+from surrogates.empirical_bayes import ImitatedSearch, fitted_to_searches
 from surrogates.isolation import single_thread
 from surrogates.labels import standard_scale
-from surrogates.marginalised_gp import MarginalisedGP, ModelHypothesis, Priors
+from surrogates.marginalised_gp import Priors
 
 __all__ = ["SpacePrior", "prior_of_other_spaces"]
 
@@ -139,7 +139,7 @@ def _trust(
     known: Sequence[_Known], spaces: Sequence[str], shares: F64, penalty: float, priors: Priors
 ) -> tuple[Priors, float]:
     """Priors and the probability that the order is worth nothing, by imitated searches."""
-    cases = []
+    searches = []
     for one, space, share in zip(known, spaces, shares, strict=True):
         added = _ridge(*_without(known, spaces, shares, space), penalty)
         order = standard_scale(one.z @ (_equal(one) + added * one.there)).targets
@@ -147,19 +147,8 @@ def _trust(
             order = one.pool.features.fused
         for draw in range(_DRAWS):
             rows = one.pool.labels(_LABELS, _FIRST_SEED + draw)
-            targets = standard_scale(log_error(one.pool.truth[rows])).targets
+            values = log_error(one.pool.truth[rows])
             # As many problems as there are tasks, and each space as many of them.
-            cases.append((one, order, rows, targets, share * len(known) / len(set(spaces)) / _DRAWS))
-
-    def problems(fitted: Priors, nothing: float) -> list[Problem]:
-        made = []
-        for one, order, rows, targets, _ in cases:
-            parts = one.pool.features.similarities
-            hypotheses = (
-                ModelHypothesis(parts[:-1], mean=False, probability=nothing),
-                ModelHypothesis(parts, mean=True, probability=1.0 - nothing),
-            )
-            made.append(Problem(MarginalisedGP(parts, order, fitted, hypotheses), rows.tolist(), targets))
-        return made
-
-    return fitted_in_rounds(problems, priors, np.random.default_rng(0), [share for *_, share in cases], _ROUNDS)
+            weight = share * len(known) / len(set(spaces)) / _DRAWS
+            searches.append(ImitatedSearch(one.pool.features.similarities, order, rows.tolist(), values, weight))
+    return fitted_to_searches(searches, priors, np.random.default_rng(0), _ROUNDS)
