@@ -10,7 +10,7 @@ import fnmatch
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from po_nas.errors import ConfigError, NotATableError, UnknownNameError
 from po_nas.registry import Entry, Registry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from po_nas.proxy_scores.table import ScoreTable
 
 __all__ = [
+    "ORIGINS",
     "BenchmarkSpec",
     "Loader",
     "get",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 Origin = Literal["own", "published"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+"""Who computed the proxy scores that a table may come with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,12 @@ def score(
 def correlate(
     benchmark: Annotated[list[str] | None, typer.Argument(help="names or wildcards; default: all with scores")] = None,
     against: Annotated[str, typer.Option(help="'test' (validation where none is) or 'validation'")] = "test",
-    scores: Annotated[str, typer.Option(help="'own' (by our engine), 'published' or 'all'")] = "all",
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'own' (by our engine), 'published', or files that `tabulate` wrote; default: own, published"
+        ),
+    ] = None,
     groups: Annotated[bool, typer.Option(help="also within groups of alike architectures")] = False,
     out: Annotated[Path, typer.Option(help="directory for tables and figures")] = Path("runs/correlation"),
     proxy: Annotated[
@@ -120,17 +125,16 @@ def correlate(
     plugin: Plugins = None,
 ) -> None:
     """Correlate scores and their fusions with the accuracies of benchmarks; with --proxy, proxies computed now."""
+    from po_nas import benchmarks
+    from po_nas.proxy_scores.packaged import OwnScores
     from po_nas.research.proxy_correlation import run
     from po_nas.research.proxy_correlation.report import write_correlation
 
-    origins: dict[str, tuple[run.Origin, ...]] = {
-        "own": ("own",),
-        "published": ("published",),
-        "all": ("published", "own"),
-    }
-    if scores not in origins:
-        raise ConfigError("scores", scores, "must be 'own', 'published' or 'all'")
-    what, kept = ("scores", "what is in the cache is kept") if proxy else ("tables of scores", "nothing is kept")
+    given = [one for one in scores or [] if one != "all"]
+    files = [OwnScores.read(path) for path in given if path not in benchmarks.ORIGINS]
+    if files and (proxy or len(files) < len(given)):
+        raise ConfigError("scores", given, "are of files here; leave out --proxy, and own and published")
+    what, kept = ("scores", "what is in the cache is kept") if proxy else ("benchmarks", "nothing is kept")
     with ProgressBar(what, kept) as bar:
         show = partial(bar.count, description=what)
         if proxy:
@@ -143,9 +147,21 @@ def correlate(
                 workers=workers,
                 progress=show,
             )
+        elif files:
+            compared, missing = run.correlate_tables(
+                files,
+                benchmark or ["*"],
+                against=against,
+                within_groups=groups,
+                progress=show,
+            )
         else:
             compared, missing = run.correlate(
-                benchmark or ["*"], origins=origins[scores], against=against, within_groups=groups, progress=show
+                benchmark or ["*"],
+                origins=[o for o in benchmarks.ORIGINS if o in given] or ("published", "own"),
+                against=against,
+                within_groups=groups,
+                progress=show,
             )
     for reason in dict.fromkeys(missing):
         print(f"left out: {reason}", file=sys.stderr)

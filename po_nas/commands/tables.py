@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from po_nas.runtime.study import Progress
 
 __all__ = ["ProgressBar", "add_list", "print_table"]
+
+_FIRST_S, _EVERY_S = 10.0, 60.0
+"""When a log is told how far something is, in seconds: for the first time, and then every so often."""
 
 
 def add_list(app: typer.Typer, module: str, what: str) -> None:
@@ -51,6 +57,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 class ProgressBar:
     """A context: bars with an estimate of the time left on stderr; what failed or is left out is said as it happens.
 
+    Where there is no terminal, in a log for example, a line a minute stands for the bars, the first after ten seconds.
     An interrupt ends the command with one line, for everything finished is kept.
 
     Args:
@@ -71,6 +78,7 @@ class ProgressBar:
         self._bar = Bar(*columns, *times, console=self._console, speed_estimate_period=600)
         self._lines: dict[str, TaskID] = {}
         self._told: set[str] = set()
+        self._next = inf
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +102,18 @@ class ProgressBar:
         """Show that `done` of `total` are done, on a line of its own for every `line`."""
         if not self._lines:
             self._bar.start()
+            self._next = inf if self._console.is_terminal else monotonic() + _FIRST_S
         if line not in self._lines:
             self._lines[line] = self._bar.add_task("", total=total)
         self._bar.update(self._lines[line], description=description or line, completed=done, total=total)
+        if monotonic() > self._next:
+            self._next = monotonic() + _EVERY_S
+            self._log(self._lines[line])
+
+    def _log(self, line: TaskID) -> None:
+        """A line in place of a bar."""
+        task = self._bar.tasks[line]
+        times = ((task.elapsed, "so far"), (task.time_remaining, "left"))
+        told = [f"{timedelta(seconds=round(seconds))} {what}" for seconds, what in times if seconds is not None]
+        text = f"{task.description}: {task.completed:,.0f} of {task.total:,.0f}, {', '.join(told)}"
+        self._console.print(text, markup=False, soft_wrap=True)

@@ -80,7 +80,7 @@ class Cell(BaseModel):
     options: dict[str, Any]
     """The method's options, defaults included."""
     code: tuple[str, ...] = ()
-    """Hashes of the plug-ins that may decide the result."""
+    """Hashes of the plug-ins that may decide the result, and of the file of scores."""
 
     @property
     def title(self) -> str:
@@ -100,6 +100,8 @@ class Cell(BaseModel):
             if not search[name]:
                 del search[name]
         search["proxies"] |= {"cache": None, "workers": 1}
+        if search["proxies"]["scores"] not in benchmarks.ORIGINS:
+            del search["proxies"]["scores"]  # None, or a file, which counts by its content
         method = {"name": self.search.method.name, "options": self.options}
         code = {"code": list(self.code)} if self.code else {}
         return {"study": "comparison", "schema": 1, "version": __version__, "method": method, **search, **code}
@@ -211,7 +213,9 @@ class ComparisonConfig(Settings):
             label: validated(kind.Options, self.methods[label].options, prefix=f"methods.{label}.")
             for label, kind in kinds.items()
         }
-        code = {label: fingerprints(self.plugins, kind) for label, kind in kinds.items()}
+        scores = self.proxies.scores
+        files = () if scores is None or scores in benchmarks.ORIGINS else (scores,)
+        code = {label: fingerprints((*self.plugins, *files), kind) for label, kind in kinds.items()}
         plain = {label: found.model_dump(mode="json") for label, found in options.items()}
         return [
             Cell(label=label, search=self.search(name, label, seed), options=plain[label], code=code[label])

@@ -1,4 +1,4 @@
-"""Which code of plug-ins a search depends on, so that an edited plug-in is not taken for the one that was run."""
+"""Which files a search depends on, plug-ins and scores, so that an edited one is not taken for the one that was run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ __all__ = ["fingerprints"]
 def fingerprints(plugins: Sequence[str], method: type) -> tuple[str, ...]:
     """SHA-256 of the plug-ins that may decide the results of a method, of a package all its Python files, ascending.
 
+    `plugins` may be files of scores too, which may decide all results.
+
     A plug-in that only registers methods decides the results of those, and of methods that derive from them; any other
     may decide those of all. A hash is that of the first time that this process asks, right after it has loaded the
     plug-in: what is edited later is not what runs here.
@@ -25,7 +27,7 @@ def fingerprints(plugins: Sequence[str], method: type) -> tuple[str, ...]:
 
 
 def _matters(plugin: str, modules: set[str]) -> bool:
-    if plugin.endswith(".json"):
+    if plugin.endswith((".json", ".npz")):
         return True
     name = load_plugin(plugin).__name__
     own = any(module == name or module.startswith(f"{name}.") for module in modules)
@@ -41,7 +43,7 @@ def _hash(plugin: str) -> str:
 
 
 def _files(plugin: str) -> list[Path]:
-    if plugin.endswith((".py", ".json")):
+    if plugin.endswith((".py", ".json", ".npz")):
         return [Path(plugin)]
     spec = importlib.util.find_spec(plugin)
     if spec is None:

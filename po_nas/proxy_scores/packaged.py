@@ -67,8 +67,11 @@ class OwnScores:
                 archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
 
     @classmethod
-    def read(cls, source: Any, space: str) -> OwnScores:
-        """Read such a file (a path or an open file); `DataError` when it is none."""
+    def read(cls, source: Any, space: str | None = None) -> OwnScores:
+        """Read such a file (a path or an open file); `space` is by default the one that it says.
+
+        Raises `DataError` for a file that is none.
+        """
         try:
             with np.load(source, allow_pickle=False) as content:
                 tasks: dict[str, dict[str, NDArray[np.floating]]] = {}
@@ -76,7 +79,8 @@ class OwnScores:
                     task, _, name = key.partition("/")
                     if name:
                         tasks.setdefault(task, {})[name] = content[key]
-                return cls(space, content["classes"], tasks, str(content["origin"]))
+                origin = str(content["origin"])
+                return cls(space or json.loads(origin)["recipe"]["space"], content["classes"], tasks, origin)
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{source}: no table of scores ({error}); compute it again") from error
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from po_nas import methods
+from po_nas import benchmarks, methods
 from po_nas import training as trainings
 from po_nas.core.settings import Settings, read_settings, read_yaml, renamed, validated
 from po_nas.errors import BudgetError
@@ -84,6 +84,17 @@ def _cache(value: Any) -> str | Literal[False] | None:
     raise PydanticCustomError("cache", "expected a file, or off")
 
 
+def _scores(value: Any) -> str | None:
+    """Who computed them, or a file, made absolute."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value in benchmarks.ORIGINS:
+        return value
+    if isinstance(value, str) and value.endswith(".npz"):
+        return _absolute_folder(value)
+    raise PydanticCustomError("scores", "expected own, published, or an .npz file that po-nas proxies tabulate wrote")
+
+
 class ProxiesConfig(BaseModel):
     """Proxy scores that are computed by building networks, beside those that a benchmark has on record.
 
@@ -91,7 +102,8 @@ class ProxiesConfig(BaseModel):
     search to the next in ``scores.sqlite`` in the user's cache folder for po-nas; `cache` names another file, on a
     local disk, or is ``off``. With `workers` > 1 so many processes of this machine share the work, one thread
     each; otherwise an executor's workers do it, if it has any. With `objective`, that proxy is the search signal:
-    nothing is evaluated, and the accuracy is only reported.
+    nothing is evaluated, and the accuracy is only reported. `scores` says which recorded ones are used: ``own`` or
+    ``published``, or a file that ``po-nas proxies tabulate`` wrote; default: ``own`` where a benchmark has them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,6 +112,7 @@ class ProxiesConfig(BaseModel):
     cache: Annotated[str | Literal[False] | None, PlainValidator(_cache)] = None
     workers: PositiveInt = 1
     objective: str | None = None
+    scores: Annotated[str | None, PlainValidator(_scores)] = None
 
 
 class LatencyConfig(BaseModel):

@@ -10,13 +10,14 @@ from typing import Any
 from po_nas import benchmarks, methods
 from po_nas.benchmarks.data.files import cache_folder
 from po_nas.benchmarks.other_tasks import other_tasks
+from po_nas.benchmarks.recorded_scores import chosen_proxies
 from po_nas.core.fidelities import Fidelities
 from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
 from po_nas.core.settings import renamed, validated
 from po_nas.errors import ConfigError
-from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies
+from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies, with_proxies
 from po_nas.proxy_scores.goals import with_goals
 from po_nas.proxy_scores.measured import LatencySettings, with_measured
 from po_nas.proxy_scores.own_networks import declared_space, with_own_proxies
@@ -101,6 +102,8 @@ def with_configured_goals(given: Objective, config: SearchConfig, functions: Kno
 
 def with_computed(given: Objective, wanted: ProxiesConfig) -> Objective:
     """An objective with the proxies that are `wanted`, or with one of its proxies as the search signal."""
+    if wanted.scores is not None:
+        given = with_proxies(given, chosen_proxies(given, wanted.scores))
     if wanted.compute:
         make = with_computed_proxies if declared_space(given.space) is None else with_own_proxies
         given = make(given, wanted.compute, samples=wanted.samples, cache=wanted.cache or None, workers=wanted.workers)

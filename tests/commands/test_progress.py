@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import typer
 
+from po_nas.commands import tables
 from po_nas.commands.tables import ProgressBar
 from po_nas.runtime.study import Progress
 
@@ -38,3 +41,22 @@ def test_nothing_is_drawn_before_the_first_news(capsys):
     with pytest.raises(ValueError, match="wrong"), ProgressBar("runs"):
         raise ValueError("wrong")
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_is_told_now_and_then(capsys, monkeypatch):
+    now = iter(range(0, 10_000, 8))
+    monkeypatch.setattr(tables, "monotonic", lambda: next(now))
+    with ProgressBar("scores") as bar:
+        for done in range(1, 41):
+            bar.count(done, 1_000, line="cora: [params]")
+        lines = capsys.readouterr().err.splitlines()
+    # Once after ten seconds, then once a minute; two readings of the clock where a line is written.
+    assert 4 <= len(lines) <= 7
+    for line in lines:
+        assert re.fullmatch(r"cora: \[params\]: \d+ of 1,000, \S+ so far(, \S+ left)?", line), line
+
+
+def test_short_work_says_nothing_before_its_end(capsys):
+    with ProgressBar("scores") as bar:
+        bar.count(1, 3)
+        assert capsys.readouterr().err == ""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -14,12 +13,18 @@ from numpy.typing import NDArray
 
 import proxies
 from po_nas import benchmarks
-from po_nas.benchmarks.base import Benchmark
+from po_nas.benchmarks.base import Benchmark, Described
+from po_nas.benchmarks.recorded_scores import scored_architectures, task_of
+from po_nas.benchmarks.rows import ListedRows
 from po_nas.core.proxy_source import ScoringStep, Watch
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.proxy_scores.computed import ComputedProxies
+from po_nas.proxy_scores.packaged import OwnScores
+from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
+from po_nas.spaces.base import Architecture
+from po_nas.spaces.pool import PoolSpace
 from proxies.evolved.proxy import evolved_over, find
 from proxies.fusion import AZ_NAS, VKDNW, libra, log_rank, mean_rank, oriented, single_best
 
@@ -31,6 +36,7 @@ __all__ = [
     "as_table",
     "correlate",
     "correlate_computed",
+    "correlate_tables",
     "fusion_agreement",
     "fusions",
 ]
@@ -38,6 +44,8 @@ __all__ = [
 _LARGEST_RESAMPLE = 500
 _KNOWN = 50
 """Evaluated architectures that the single best score, and the three of LIBRA, are chosen by."""
+_LEAST = 10
+"""Architectures below which nothing is said."""
 _LOG_RANKS = {"log rank (AZ-NAS)": AZ_NAS, "log rank (VKDNW)": VKDNW}
 """Fusions by the sum of log ranks, with their members."""
 
@@ -118,7 +126,7 @@ def agreements(
     for name, column in columns.items():
         for group, mask in groups.items():
             rows = np.flatnonzero(mask & np.isfinite(column))
-            if len(rows) < 10:
+            if len(rows) < _LEAST:
                 continue
             rng = np.random.default_rng([seed, len(found)])
             found.append(
@@ -266,52 +274,130 @@ def correlate(
     """Scores and their fusions of every benchmark that matches, and of those whose data are not here how to get them.
 
     Evolved proxies that are registered, and whose leaves a benchmark has, are among its scores. `progress` is told how
-    many tables of scores are done, of how many.
+    many benchmarks are done, of how many.
 
     Raises `UnknownNameError` for a pattern that no benchmark with such scores matches.
     """
     known: tuple[Origin, ...] = ("published", "own")
     sources = {origin: benchmarks.scored(origin) for origin in known if origin in origins}
     names = [n for n in benchmarks.names() if any(n in known for known in sources.values())]
-    for pattern in patterns:
-        if not any(fnmatchcase(n, pattern) for n in names):
-            raise UnknownNameError(f"benchmark with {' or '.join(origins)} scores", pattern, names)
     compared: list[Compared] = []
     missing: list[str] = []
-    chosen = [n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns)]
-    total, done = sum(name in known for name in chosen for known in sources.values()), itertools.count()
-    for name in chosen:
-        found: list[Agreement] = []
-        shown: dict[str, NDArray[np.float64]] = {}
-        fused: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
+    for name in _told(_matching(patterns, names, f"benchmark with {' or '.join(origins)} scores"), progress):
+        tables: dict[Origin, ScoreTable] = {}
         for origin in (o for o, known in sources.items() if name in known):
-            progress(next(done), total)
             try:
                 benchmark = benchmarks.get(name)
-                table = benchmark.score_table(origin)
+                tables[origin] = benchmark.score_table(origin)
+            except MissingDataError as error:
+                missing.append(str(error))
+        if tables:
+            columns = {o: {score: table.column(score) for score in table.names} for o, table in tables.items()}
+            compared.append(_compared(benchmark, columns, against, within_groups, resamples))
+    return compared, missing
+
+
+def correlate_tables(
+    tables: Sequence[OwnScores],
+    patterns: Sequence[str] = ("*",),
+    *,
+    against: str = "test",
+    within_groups: bool = False,
+    resamples: int = 100,
+    progress: Progress = _unseen,
+) -> tuple[list[Compared], list[str]]:
+    """What `correlate` gives, of tables that ``po-nas proxies tabulate`` wrote, beside the published scores.
+
+    A benchmark takes part if it matches, is on the space of a table, and knows ten of its architectures or predicts
+    their values. Of a table of several tasks it takes the scores of the task that has its name.
+
+    Raises `UnknownNameError` for a pattern that no benchmark on the spaces of the tables matches.
+    """
+    specs = {entry.name: benchmarks.spec_of(entry) for entry in benchmarks.registry.entries()}
+    on = {name: [t for t in tables if t.space == spec.space] for name, spec in specs.items() if not spec.trained}
+    names = _matching(patterns, [name for name, found in on.items() if found], "benchmark on the spaces of the tables")
+    compared: list[Compared] = []
+    missing: list[str] = []
+    for name in _told(names, progress):
+        for table in on[name]:
+            task = task_of(table, name)
+            try:
+                architectures = scored_architectures(table) if task is not None else []
+                benchmark = _recorded(benchmarks.looked_up(name), architectures)
             except MissingDataError as error:
                 missing.append(str(error))
                 continue
-            truth = _truth(benchmark, against)
-            columns = {score: table.column(score) for score in table.names}
-            evolved = [proxy for n in evolved_over(table.names) if (proxy := find(n)) and proxy.proxies == proxy.leaves]
-            columns |= {
-                proxy.name: proxy.fitted({leaf: table.column(leaf) for leaf in proxy.leaves}) for proxy in evolved
-            }
-            validation = _truth(benchmark, "validation")
-            fused[origin] = fusion_agreement(columns, validation, truth)
-            columns |= fusions(columns, validation)
-            sizes = columns.get("params")
-            these = agreements(
-                benchmark, columns, against=against, sizes=sizes, within_groups=within_groups, resamples=resamples
-            )
-            these = [replace(a, origin=origin) for a in these]
-            found += these
-            shown |= {a.label: columns[a.score] for a in these}
-        if found:
-            compared.append(Compared(name, truth, shown, found, fused))
-    progress(total, total)
+            found = [benchmark.rows.find(architecture) for architecture in architectures]
+            rows = {k: row for k, row in enumerate(found) if row is not None}
+            if task is None or len(rows) < _LEAST:
+                continue
+            columns: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
+            if "published" in benchmark.scores:
+                published = benchmark.score_table("published")
+                columns["published"] = {score: published.column(score) for score in published.names}
+            own = {score: np.full(len(benchmark.rows), np.nan) for score in table.tasks[task]}
+            for score, column in own.items():
+                column[list(rows.values())] = table.column(task, score)[list(rows)]
+            columns["own"] = own
+            compared.append(_compared(benchmark, columns, against, within_groups, resamples))
     return compared, missing
+
+
+def _matching(patterns: Sequence[str], names: Sequence[str], kind: str) -> list[str]:
+    """The names that a pattern matches; `UnknownNameError` for a pattern without any."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UnknownNameError(kind, pattern, names)
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _told(names: Sequence[str], progress: Progress) -> Iterator[str]:
+    """The names; `progress` is told before each, and at the end."""
+    for done, name in enumerate(names):
+        progress(done, len(names))
+        yield name
+    progress(len(names), len(names))
+
+
+def _recorded(objective: Described, architectures: Sequence[Architecture]) -> Benchmark:
+    """A table as it is; of a benchmark that predicts, the table of what it predicts of these architectures."""
+    if isinstance(objective, Benchmark):
+        return objective
+    values = np.array([objective.evaluate(a, seed=0).validation for a in architectures], dtype=np.float64)
+    space = PoolSpace(objective.space, architectures)
+    rows, metric = ListedRows(space, architectures), objective.metric
+    return Benchmark(objective.name, space, rows, metric, objective.describe().feedback, values)
+
+
+def _compared(
+    benchmark: Benchmark,
+    scores: Mapping[Origin, Mapping[str, NDArray[np.float64]]],
+    against: str,
+    within_groups: bool,
+    resamples: int,
+) -> Compared:
+    """How well scores (rows,) by origin and name, and their fusions, order a benchmark."""
+    found: list[Agreement] = []
+    shown: dict[str, NDArray[np.float64]] = {}
+    fused: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
+    truth, validation = _truth(benchmark, against), _truth(benchmark, "validation")
+    for origin, given in scores.items():
+        evolved = [proxy for n in evolved_over(tuple(given)) if (proxy := find(n)) and proxy.proxies == proxy.leaves]
+        columns = {**given, **{p.name: p.fitted({leaf: given[leaf] for leaf in p.leaves}) for p in evolved}}
+        fused[origin] = fusion_agreement(columns, validation, truth)
+        columns |= fusions(columns, validation)
+        these = agreements(
+            benchmark,
+            columns,
+            against=against,
+            sizes=columns.get("params"),
+            within_groups=within_groups,
+            resamples=resamples,
+        )
+        these = [replace(a, origin=origin) for a in these]
+        found += these
+        shown |= {a.label: columns[a.score] for a in these}
+    return Compared(benchmark.name, truth, shown, found, fused)
 
 
 def _counting(progress: Progress, done: int, total: int) -> Watch:
@@ -343,10 +429,7 @@ def correlate_computed(
     not. Randomness: `seed`, which architectures. `progress` is told how many scores are done, of how many.
     """
     tables = [e.name for e in benchmarks.registry.entries() if not getattr(e.spec, "trained", False)]
-    chosen = [n for n in tables if any(fnmatchcase(n, pattern) for pattern in patterns)]
-    for pattern in patterns:
-        if not any(fnmatchcase(n, pattern) for n in chosen):
-            raise UnknownNameError("benchmark with a table", pattern, tables)
+    chosen = _matching(patterns, tables, "benchmark with a table")
     compared: list[Compared] = []
     missing: list[str] = []
     each = len(proxies.expand(names)) * sample
