@@ -360,6 +360,11 @@ class Searcher(ABC):
         return [*self._custom, *(self._told[number] for number in sorted(self._told))]
 
     @property
+    def all_trials(self) -> list[Trial]:
+        """All trials, told and pending, at any fidelity, by number; warm-start ones, whose number is -1, first."""
+        return sorted((*(o.trial for o in self.all_observations), *self.pending.values()), key=lambda t: t.number)
+
+    @property
     def successes(self) -> list[Observation]:
         """The observations, of full evaluations, that have a search signal."""
         return [o for o in self.observations if o.outcome.validation is not None]

@@ -65,11 +65,6 @@ class _Halving(Searcher):
         """What an evaluation on each rung from `first` on costs, in full ones, by one that has begun there."""
         return self.domain.fidelities.climb(self.rungs[first:])
 
-    def _trials(self) -> list[Trial]:
-        """All trials of this search, in the order of asking."""
-        told = (o.trial for o in self.all_observations if o.trial.number >= 0)
-        return sorted((*told, *self.pending.values()), key=lambda trial: trial.number)
-
     def _rung_of(self, trial: Trial) -> int:
         return self.rungs.index(self.domain.fidelities.amount(trial.fidelity))
 
@@ -211,7 +206,7 @@ class Hyperband(_Halving):
         """The brackets in the order in which they began; new architectures fill one after the other."""
         found: list[_Bracket] = []
         seen = set()
-        for trial in self._trials():
+        for trial in (trial for trial in self.all_trials if trial.number >= 0):
             key = self.domain.identity(trial.architecture)
             if key not in seen:
                 seen.add(key)

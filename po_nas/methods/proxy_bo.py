@@ -322,10 +322,9 @@ class GPProxies(ProxyBO):
     def features(self) -> ProxyFeatures:
         """The candidates, and what was evaluated outside of their sample, so that the model learns from all of it."""
         base = super().features()
-        trials = [*(o.trial for o in self.all_observations), *self.pending.values()]
         outside = {
             self.domain.identity(t.architecture): t.architecture
-            for t in trials
+            for t in self.all_trials
             if self.domain.identity(t.architecture) not in base.candidates.position
         }
         if not outside:

@@ -107,8 +107,7 @@ class RoBoT(Searcher):
         """Weight vectors tried so far, and the candidate that the next one wants evaluated; None when they are over."""
         combined, identity = self._combined, self.domain.identity
         position = combined.candidates.position
-        trials = [*(o.trial for o in self.observations if o.trial.number >= 0), *self.pending.values()]
-        trials = sorted(trials, key=lambda trial: trial.number)
+        trials = [trial for trial in self.all_trials if trial.number >= 0]
         asked = {position.get(identity(trial.architecture)) for trial in trials}
         met = set(values) - asked
         # A warm-start observation of a candidate that some vector puts first is what trying that vector would tell.

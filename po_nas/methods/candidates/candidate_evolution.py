@@ -201,10 +201,7 @@ class CandidateEvolution:
 
     def _seen(self, number: int) -> list[Architecture]:
         """What was told or is pending of the trials before a number, and the warm start."""
-        searcher = self._searcher
-        told = [o.trial for o in searcher.all_observations]
-        trials = [*told, *(trial for _, trial in sorted(searcher.pending.items()))]
-        return [trial.architecture for trial in sorted(trials, key=lambda t: t.number) if trial.number < number]
+        return [trial.architecture for trial in self._searcher.all_trials if trial.number < number]
 
     def _with(self, survivors: CandidateSet, seen: Sequence[Architecture]) -> CandidateSet:
         """Survivors, and those of the seen architectures that are not among the candidates."""

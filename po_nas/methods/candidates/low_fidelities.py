@@ -90,11 +90,6 @@ class LowFidelities:
         least = (initial * costs[0] + self._NEEDED * sum(costs[1:-1]) + costs[-1]) / (1 - self._SHARE)
         fidelities.check_budget(searcher.domain.max_evaluations, least, "leave method.fidelities out")
 
-    @property
-    def _trials(self) -> list[Trial]:
-        """All trials, told and pending."""
-        return [*(o.trial for o in self._searcher.all_observations), *self._searcher.pending.values()]
-
     def _amount(self, trial: Trial) -> float:
         return self._searcher.domain.fidelities.amount(trial.fidelity)
 
@@ -110,7 +105,7 @@ class LowFidelities:
             up_to: The last of the steps, None for the full one; where none is left, the cost is 1.
         """
         found = np.full(len(candidates), self._cost_left(0.0, up_to))
-        for trial in self._trials:
+        for trial in self._searcher.all_trials:
             for place in candidates.positions([self._searcher.domain.identity(trial.architecture)]):
                 found[place] = self._cost_left(self._reached(trial.architecture), up_to)
         return found
@@ -138,7 +133,7 @@ class LowFidelities:
             return next((architecture for architecture in waiting if architecture is not None), None)
         fidelities, budget = self._searcher.domain.fidelities, self._searcher.domain.max_evaluations
         above = next(step for step in self.steps if step > low.step)
-        spent = sum(self._searcher.cost(t) for t in self._trials if self._amount(t) <= low.step)
+        spent = sum(self._searcher.cost(t) for t in self._searcher.all_trials if self._amount(t) <= low.step)
         most = math.inf if budget is None else self._SHARE * budget
         if spent < min(self._SPENT_BEFORE * fidelities.cost(fidelities.checked(above)), most):
             return None
@@ -214,7 +209,7 @@ class LowFidelities:
 
     def _climbed(self, candidates: CandidateSet, step: float) -> list[int]:
         """Places of the candidates that have been evaluated on a step or a higher one, or are being."""
-        climbed = [t.architecture for t in self._trials if self._reached(t.architecture) >= step]
+        climbed = [t.architecture for t in self._searcher.all_trials if self._reached(t.architecture) >= step]
         return candidates.positions(map(self._searcher.domain.identity, climbed))
 
     def _observed(self, step: float) -> list[Observation]:
