@@ -3,8 +3,9 @@
 Attention is a softmax over a product of two tensors (queries and keys), multiplied by a third (values): by
 `scaled_dot_product_attention`, `nn.MultiheadAttention`, or products and softmax written out (`matmul`, `bmm`, `einsum`,
 …), with masks, scales, dropout and shapes in between. A feed-forward layer is a token-wise linear layer, an activation
-function and a token-wise linear layer back to the width of the first, with or without a gate. What fused kernels of
-other libraries and compiled or scripted modules compute inside is not seen.
+function and a token-wise linear layer back to the width of the first, with or without a gate; or more such layers, with an
+activation function between any two. What fused kernels of other libraries and compiled or scripted modules compute inside
+is not seen.
 """
 
 from __future__ import annotations
@@ -59,13 +60,25 @@ class LiveAttention:
 
 @dataclass(eq=False)
 class FeedForward:
-    """One call of a feed-forward layer: `hidden` (rows, width) is X W₁ + b₁, detached; `entering` is the input of the
-    last product and `first` what it is made by, `last` that product."""
+    """One call of a feed-forward layer: `hidden` (rows, width) is X W₁ + b₁, detached; `steps` are the inputs of the
+    second to the last product, each with what it is made by, `last` the last product."""
 
     hidden: Tensor
-    entering: Tensor
-    first: tuple[WeightProduct, ...]
+    steps: tuple[_Projected, ...]
     last: WeightProduct
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """What may be a feed-forward layer, for it has not come back yet to the width it began with, one of `widths`.
+
+    `hidden` and `steps` are as in `FeedForward`; `inner` are those that began later and have come back.
+    """
+
+    hidden: Tensor
+    steps: tuple[_Projected, ...]
+    widths: frozenset[int]
+    inner: tuple[FeedForward, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +91,7 @@ class _Tag:
     softmax: tuple[Tensor, int, tuple[_Projected, ...]] | None = None
     attention: tuple[LiveAttention, ...] = ()
     hidden: Tensor | None = None
+    begun: tuple[_Begun, ...] = ()
 
 
 _T = TypeVar("_T")
@@ -229,12 +243,26 @@ class AttentionRecorder(TorchFunctionMode):
 
     def _weighted(self, tensor: Tensor, product: WeightProduct, result: Tensor) -> None:
         tag = self._tag(tensor)
+        begun: tuple[_Begun, ...] = ()
         if tag.attention:
             for seen in tag.attention:
                 seen.output_products.append(product)
-        elif tag.hidden is not None and product.pointwise and product.outputs in {p.inputs for p in tag.products}:
-            self.feed_forward.append(FeedForward(tag.hidden, tensor, tag.products, product))
-        self._tags[result] = _Tag(data=tag.data, products=(product,))
+        elif tag.hidden is not None and product.pointwise:
+            begun = self._fed_forward(tensor, tag, tag.hidden, product)
+        self._tags[result] = _Tag(data=tag.data, products=(product,), begun=begun)
+
+    def _fed_forward(self, entering: Tensor, tag: _Tag, hidden: Tensor, product: WeightProduct) -> tuple[_Begun, ...]:
+        """Keep the feed-forward layer that ends with a product, if any; what may still be one. The longest counts."""
+        step = (entering, tag.products)
+        longer = [replace(one, steps=(*one.steps, step)) for one in tag.begun]
+        begun = [*longer, _Begun(hidden, (step,), frozenset(p.inputs for p in tag.products))]
+        ended = next((k for k, one in enumerate(begun) if product.outputs in one.widths), None)
+        if ended is None:
+            return tuple(begun)
+        layer = FeedForward(begun[ended].hidden, begun[ended].steps, product)
+        inner = begun[ended].inner
+        self.feed_forward = [*(one for one in self.feed_forward if one not in inner), layer]
+        return tuple(replace(one, inner=(*(i for i in one.inner if i not in inner), layer)) for one in begun[:ended])
 
     def _activation(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         tensors = list(_tensors((*arguments, *keywords.values())))
@@ -278,6 +306,7 @@ class AttentionRecorder(TorchFunctionMode):
                 next((tag.softmax for tag in alike if tag.softmax), None),
                 () if sums else _united(tag.attention for tag in (every if divides else alike)),
                 None if sums else next((tag.hidden for tag in alike if tag.hidden is not None), None),
+                () if sums else next((tag.begun for tag in alike if tag.begun), ()),
             )
 
 

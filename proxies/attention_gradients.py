@@ -103,7 +103,10 @@ class AttentionTargets:
         feed_forward = (
             pair
             for layer in seen.feed_forward
-            for pair in (*((p, p.reaching(layer.entering, seed)) for p in layer.first), (layer.last, _all(layer.last)))
+            for pair in (
+                *((p, p.reaching(entering, seed)) for entering, products in layer.steps for p in products),
+                (layer.last, _all(layer.last)),
+            )
         )
         self._attention, self._feed_forward = _matrices(attention), _matrices(feed_forward)
         wanted = [call.raw for call in seen.attention]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from functools import partial
 
 import numpy as np
@@ -64,30 +65,38 @@ class Observed(nn.Module):
         return self.inner.o(torch.stack(rows))
 
 
-def observed(network, x, y):
+def observed(network, x, y, feed_forward=FeedForward):
     """The network with gradients, and its attention taken apart."""
-    network = rewritten(network)
+    network = rewritten(network, feed_forward=feed_forward)
     network.attention = nn.ModuleList(Observed(a) for a in network.attention)
-    network.feed_forward[0].a.register_forward_hook(lambda m, i, o: hidden.append(o.detach()))
-    network.feed_forward[1].a.register_forward_hook(lambda m, i, o: hidden.append(o.detach()))
+    for layer in network.feed_forward:
+        first_of(layer).register_forward_hook(lambda m, i, o: hidden.append(o.detach()))
     hidden: list = []
     functional.cross_entropy(network(x), y).backward()
     return network, hidden
+
+
+def linears_of(layer):
+    return [m for m in layer.modules() if isinstance(m, nn.Linear)]
+
+
+def first_of(layer):
+    return linears_of(layer)[0]
 
 
 def nuclear(matrix):
     return np.linalg.svd(matrix.detach().numpy(), compute_uv=False).sum()
 
 
-def reference(network, x, y):
-    by_sample = [observed(network, x[i : i + 1], y[i : i + 1])[0] for i in range(len(x))]
+def reference(network, x, y, feed_forward=FeedForward):
+    by_sample = [observed(network, x[i : i + 1], y[i : i + 1], feed_forward)[0] for i in range(len(x))]
     importance = [
         abs(float((output * output.grad).sum().detach()))
         for one in by_sample
         for attention in one.attention
         for output in attention.outputs
     ]
-    network, hidden = observed(network, x, y)
+    network, hidden = observed(network, x, y, feed_forward)
     largest, confident = [], []
     for attention in network.attention:
         for output, weights in zip(attention.outputs, attention.weights, strict=True):
@@ -98,7 +107,7 @@ def reference(network, x, y):
         for a in network.attention
         for layer in (a.inner.q, a.inner.k, a.inner.v, a.inner.o)
     )
-    matrices = [layer.weight for f in network.feed_forward for layer in (f.a, f.b)]
+    matrices = [layer.weight for f in network.feed_forward for layer in linears_of(f)]
     saliency = sum(float((w * w.grad).abs().sum().detach()) for w in matrices)
     components = 0
     for h in hidden:
@@ -208,6 +217,31 @@ def test_no_feed_forward_layer():
         proxies.score(module, patches(), "w_pca")
     found = scores(module, patches(), ["dss", "synaptic_diversity"])
     assert found["dss"] == found["synaptic_diversity"] > 0
+
+
+class Deep(nn.Sequential):
+    """A feed-forward layer of more than two linear layers."""
+
+    def __init__(self, *widths: int) -> None:
+        pairs = list(itertools.pairwise((WIDTH, *widths, WIDTH)))
+        layers = [part for a, b in pairs for part in (nn.Linear(a, b), nn.GELU(), nn.Dropout(0.0))]
+        super().__init__(*layers[:-2])
+
+
+@pytest.mark.parametrize("widths", [(9,), (9, 5), (9, 9), (9, 9, 9), (5, 9, 5), (5, 9, 5, 9), (WIDTH,)])
+def test_a_feed_forward_layer_of_several(widths):
+    """Also where it has a width twice, and what lies between could be taken for one."""
+    kind = partial(Deep, *widths)
+    module = network(feed_forward=kind)
+    assert scores(module, patches()) == pytest.approx(reference(module, *patches(), kind), rel=1e-6)
+
+
+def test_an_activation_between_any_two_or_none():
+    module = network(feed_forward=partial(Deep, 9, 5))
+    for layer in module.feed_forward:
+        layer[4] = nn.Identity()  # the second activation: two linear layers are one
+    with raised(UnsupportedModuleError, proxy="w_pca", lacks="feed-forward layers"):
+        proxies.score(module, patches(), "w_pca")
 
 
 class Decoys(nn.Module):
