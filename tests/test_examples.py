@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 SMALL = {
     "vit_digits": {"budget": 1, "epochs": 1, "pool": 6},
     "tabular_mlp": {"budget": 2, "epochs": 1},
-    "char_gpt": {"budget": 2, "steps": 2},
+    "char_gpt": {"budget": 1, "steps": 2, "pool": 6},
     "graph_network": {"budget": 2, "epochs": 2},
     "stages": {"budget": 1, "epochs": 1, "pool": 6},
 }

@@ -383,7 +383,12 @@ def _compared(
     truth, validation = _truth(benchmark, against), _truth(benchmark, "validation")
     for origin, given in scores.items():
         evolved = [proxy for n in evolved_over(tuple(given)) if (proxy := find(n)) and proxy.proxies == proxy.leaves]
-        columns = {**given, **{p.name: p.fitted({leaf: given[leaf] for leaf in p.leaves}) for p in evolved}}
+        columns = dict(given)
+        # Seen against the architectures that were scored: a file may hold few of a benchmark's.
+        rows = np.flatnonzero(np.isfinite(np.stack(list(given.values()))).any(axis=0))
+        for proxy in evolved:
+            columns[proxy.name] = np.full(len(truth), np.nan)
+            columns[proxy.name][rows] = proxy.fitted({leaf: given[leaf][rows] for leaf in proxy.leaves})
         fused[origin] = fusion_agreement(columns, validation, truth)
         columns |= fusions(columns, validation)
         these = agreements(
