@@ -200,14 +200,15 @@ def fusions(
     """Scores made one, (rows,) each: ``mean rank``, ``log rank`` of AZ-NAS's four and of VKDNW's five, ``single best``
     and ``LIBRA``.
 
-    Members are scores of known direction that half of the rows have; a row without one of them has NaN, and ranks are
-    taken among the others, which is transductive. A ``log rank`` is there when all of its members are. ``single best``
+    Members are scores of known direction that half of the rows with any have; a row without one of them has NaN, and
+    ranks are taken among the others, which is transductive. A ``log rank`` is there when all of its members are. ``single best``
     is the member with the largest |τ_b| over `evaluations` random rows of `validation` (rows,), higher = better;
     ``LIBRA`` the log rank of the three that `proxies.fusion.libra` chooses by those rows and the numbers of parameters
     (score ``params``), where these are known. Randomness: `seed`, which rows.
     """
     known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
-    members = [n for n in known if np.isfinite(columns[n]).mean() >= 0.5]
+    scored = np.any([np.isfinite(columns[n]) for n in known] or [np.zeros(len(validation), bool)], axis=0)
+    members = [n for n in known if np.isfinite(columns[n][scored]).mean() >= 0.5]
     found: dict[str, NDArray[np.float64]] = {}
 
     def fuse(name: str, chosen: Sequence[str], fusion: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> None:
@@ -218,7 +219,9 @@ def fusions(
             found[name][rows] = fusion(turned[rows])
 
     if len(members) > 1:
-        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(validation)))[:evaluations]
+        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(scored & np.isfinite(validation)))[
+            :evaluations
+        ]
         fuse("mean rank", members, mean_rank)
         turned = oriented({member: columns[member] for member in members})
         best = single_best(turned[evaluated], validation[evaluated])
