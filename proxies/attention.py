@@ -3,9 +3,9 @@
 Attention is a softmax over a product of two tensors (queries and keys), multiplied by a third (values): by
 `scaled_dot_product_attention`, `nn.MultiheadAttention`, or products and softmax written out (`matmul`, `bmm`, `einsum`,
 …), with masks, scales, dropout and shapes in between. A feed-forward layer is a token-wise linear layer, an activation
-function and a token-wise linear layer back to the width of the first, with or without a gate; or more such layers, with an
-activation function between any two. What fused kernels of other libraries and compiled or scripted modules compute inside
-is not seen.
+function and a token-wise linear layer back to the width of the first, with or without a gate; or more such layers, with
+an activation function between any two. What fused kernels of other libraries and compiled or scripted modules compute
+inside is not seen.
 """
 
 from __future__ import annotations

@@ -201,10 +201,10 @@ def fusions(
     and ``LIBRA``.
 
     Members are scores of known direction that half of the rows with any have; a row without one of them has NaN, and
-    ranks are taken among the others, which is transductive. A ``log rank`` is there when all of its members are. ``single best``
-    is the member with the largest |τ_b| over `evaluations` random rows of `validation` (rows,), higher = better;
-    ``LIBRA`` the log rank of the three that `proxies.fusion.libra` chooses by those rows and the numbers of parameters
-    (score ``params``), where these are known. Randomness: `seed`, which rows.
+    ranks are taken among the others, which is transductive. A ``log rank`` is there when all of its members are.
+    ``single best`` is the member with the largest |τ_b| over `evaluations` random rows of `validation` (rows,), higher
+    = better; ``LIBRA`` the log rank of the three that `proxies.fusion.libra` chooses by those rows and the numbers of
+    parameters (score ``params``), where these are known. Randomness: `seed`, which rows.
     """
     known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
     scored = np.any([np.isfinite(columns[n]) for n in known] or [np.zeros(len(validation), bool)], axis=0)
@@ -219,9 +219,8 @@ def fusions(
             found[name][rows] = fusion(turned[rows])
 
     if len(members) > 1:
-        evaluated = np.random.default_rng(seed).permutation(np.flatnonzero(scored & np.isfinite(validation)))[
-            :evaluations
-        ]
+        known_rows = np.flatnonzero(scored & np.isfinite(validation))
+        evaluated = np.random.default_rng(seed).permutation(known_rows)[:evaluations]
         fuse("mean rank", members, mean_rank)
         turned = oriented({member: columns[member] for member in members})
         best = single_best(turned[evaluated], validation[evaluated])
@@ -297,7 +296,7 @@ def correlate(
         if tables:
             columns = {o: {score: table.column(score) for score in table.names} for o, table in tables.items()}
             compared.append(_compared(benchmark, columns, against, within_groups, resamples))
-    return compared, missing
+    return [one for one in compared if one.found], missing
 
 
 def correlate_tables(
@@ -322,17 +321,18 @@ def correlate_tables(
     compared: list[Compared] = []
     missing: list[str] = []
     for name in _told(names, progress):
-        for table in on[name]:
-            task = task_of(table, name)
+        for table, task in ((table, task_of(table, name)) for table in on[name]):
+            if task is None:
+                continue
             try:
-                architectures = scored_architectures(table) if task is not None else []
+                architectures = scored_architectures(table)
                 benchmark = _recorded(benchmarks.looked_up(name), architectures)
             except MissingDataError as error:
                 missing.append(str(error))
                 continue
             found = [benchmark.rows.find(architecture) for architecture in architectures]
             rows = {k: row for k, row in enumerate(found) if row is not None}
-            if task is None or len(rows) < _LEAST:
+            if len(rows) < _LEAST:
                 continue
             columns: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
             if "published" in benchmark.scores:
@@ -343,7 +343,7 @@ def correlate_tables(
                 column[list(rows.values())] = table.column(task, score)[list(rows)]
             columns["own"] = own
             compared.append(_compared(benchmark, columns, against, within_groups, resamples))
-    return compared, missing
+    return [one for one in compared if one.found], missing
 
 
 def _matching(patterns: Sequence[str], names: Sequence[str], kind: str) -> list[str]:
