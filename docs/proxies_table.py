@@ -65,7 +65,7 @@ def table() -> list[str]:
     cost, ours = costs(), whole() | sampled()
     transformers = [own_scores("transformers_proxies", task) for task in TRANSFORMERS]
     lines = [
-        "| proxy | what it measures | better | cost | τ / ρ, published | τ, ours | τ on vision transformers / encoders of text "
+        "| proxy | what it measures | better | cost | τ / ρ, published | τ, ours | τ on vision transformers / texts "
         "| where it is known to fail |",
         "|---|---|---|---:|---:|---:|---:|---|",
     ]
