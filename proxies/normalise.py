@@ -7,6 +7,7 @@ and `Missing` says what becomes of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from typing import ClassVar, Literal, get_args
 
@@ -17,7 +18,18 @@ from scipy.stats import rankdata
 
 from po_nas.errors import ConfigError, ProxyValueError
 
-__all__ = ["MinMax", "Missing", "NormalScores", "Normaliser", "Ranks", "mid_ranks", "normal_scores"]
+__all__ = [
+    "UNIT_SCALES",
+    "Logarithms",
+    "MinMax",
+    "Missing",
+    "NormalScores",
+    "Normaliser",
+    "Ranks",
+    "UnitScaling",
+    "mid_ranks",
+    "normal_scores",
+]
 
 F64 = NDArray[np.float64]
 Missing = Literal["nan", "middle", "failed"]
@@ -112,12 +124,31 @@ class MinMax(Normaliser):
         return np.asarray((values - low) / (high - low), dtype=np.float64)
 
 
+class Logarithms(MinMax):
+    """As `MinMax`, of sign(x) log(1 + |x| / m), where m is the median of the sizes of the sample that are not zero."""
+
+    def _apply(self, k: int, values: F64) -> F64 | float:
+        known = self.sample[self._known[:, k], k]
+        sizes = np.abs(known[known != 0])
+        if not len(sizes):
+            return super()._apply(k, values)
+        unit = np.median(sizes)
+        sample, logs = (np.sign(x) * np.log1p(np.abs(x) / unit) for x in (known, values))
+        low, high = sample.min(), sample.max()
+        return np.asarray((logs - low) / (high - low), dtype=np.float64) if low < high else 0.5
+
+
 class Ranks(Normaliser):
     """The share of the sample that is lower, ties counting half; of others too. Missing where the sample has none."""
 
     def _apply(self, k: int, values: F64) -> F64 | float:
         known = np.sort(self.sample[self._known[:, k], k])
         return mid_ranks(known, values) / len(known) if len(known) else np.nan
+
+
+UnitScaling = Literal["min_max", "log", "rank"]
+UNIT_SCALES: Mapping[UnitScaling, type[Normaliser]] = {"min_max": MinMax, "log": Logarithms, "rank": Ranks}
+"""Scales from 0 to 1, by name."""
 
 
 class NormalScores(Normaliser):

@@ -16,11 +16,17 @@ import losses
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.core.trial import Observation
 from po_nas.methods.candidates.candidate_evolution import CandidateEvolution, EvolutionOptions, PredictedScores
-from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
+from po_nas.methods.candidates.candidate_set import (
+    POOL_OPTION,
+    SCALING_OPTION,
+    CandidateSet,
+    require_proxies,
+    scored_candidates,
+)
 from po_nas.methods.candidates.pool_encoder import EncoderOptions, embedded, pool_encoder
 from po_nas.methods.rounds import fractions
 from po_nas.spaces.base import Architecture
-from proxies.normalise import MinMax, Normaliser, Ranks
+from proxies.normalise import UNIT_SCALES, Normaliser, UnitScaling
 from surrogates.encodings import Encodings
 from surrogates.fusion.encoder import Embeddings
 from surrogates.fusion.ensemble import FusionEnsemble
@@ -48,11 +54,7 @@ class _Options(EvolutionOptions, EncoderOptions):
         None, description=f"names of the proxies; default: those of {', '.join(PUBLISHED)} that there are, else all"
     )
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
-    scaling: Literal["min_max", "rank"] = Field(
-        "min_max",
-        description="of each proxy to [0, 1]: by its range over the candidates, as published, which pushes nearly all "
-        "of them to one end where a proxy has a long tail; or by rank",
-    )
+    scaling: UnitScaling = Field("min_max", description=SCALING_OPTION)
     weights: Literal["architecture", "global", "equal"] = Field(
         "architecture", description="each architecture its own weights, one vector for all, or equal ones"
     )
@@ -159,7 +161,7 @@ class PONASPaper(Searcher):
 
     @cached_property
     def _normaliser(self) -> Normaliser:
-        return (MinMax if self.options.scaling == "min_max" else Ranks)(self._base.scores)
+        return UNIT_SCALES[self.options.scaling](self._base.scores)
 
     @cached_property
     def _means(self) -> NDArray[np.float64]:

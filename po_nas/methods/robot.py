@@ -15,8 +15,14 @@ from scipy.sparse import csr_array
 
 from po_nas.core.searcher import Domain, MethodOptions, Proposal, Searcher
 from po_nas.methods.acquisition import acquisition_field, beta_field
-from po_nas.methods.candidates.candidate_set import POOL_OPTION, CandidateSet, require_proxies, scored_candidates
-from proxies.normalise import MinMax, normal_scores
+from po_nas.methods.candidates.candidate_set import (
+    POOL_OPTION,
+    SCALING_OPTION,
+    CandidateSet,
+    require_proxies,
+    scored_candidates,
+)
+from proxies.normalise import UNIT_SCALES, UnitScaling, normal_scores
 from surrogates.acquisition import GPScorer, MarginalAcquisition
 from surrogates.isolation import single_thread
 from surrogates.labels import impute_failures
@@ -35,6 +41,7 @@ class _Options(MethodOptions):
         None, description="proxies that are combined; default: all that half of the candidates have"
     )
     pool: PositiveInt | None = Field(None, description=POOL_OPTION)
+    scaling: UnitScaling = Field("min_max", description=SCALING_OPTION)
     iterations: PositiveInt | None = Field(
         None, description="weight vectors that are tried; default: the budget of evaluations, or 100"
     )
@@ -48,10 +55,10 @@ class RoBoT(Searcher):
     """One weighting of the proxies for all architectures, found by Bayesian optimisation, then used greedily.
 
     A weight vector in [-1, 1]^k stands for the candidate with the largest weighted sum of the proxies, each mapped to
-    [0, 1] by its range over the candidates; its value is the search signal of that candidate. A BoTorch GP over weight
-    vectors, with normal scores of the values as targets, chooses `iterations` of them in turn. A vector whose candidate
-    has been evaluated costs nothing: the value is looked up. So after T vectors only T0 <= T evaluations have been
-    spent, and those left go to the candidates that the best vector ranks highest.
+    [0, 1] by its range over the candidates (or as `scaling` says); its value is the search signal of that candidate. A
+    BoTorch GP over weight vectors, with normal scores of the values as targets, chooses `iterations` of them in turn. A
+    vector whose candidate has been evaluated costs nothing: the value is looked up. So after T vectors only T0 <= T
+    evaluations have been spent, and those left go to the candidates that the best vector ranks highest.
 
     Candidates that lack a score rank below all that have every one; among each other a missing value counts as the
     middle of the range. The acquisition function is maximised over a set of random vectors drawn from the seed, enough
@@ -95,7 +102,7 @@ class RoBoT(Searcher):
         o = self.options
         candidates = scored_candidates(self.domain, self.seed, "robot", o.proxies, o.pool)
         vectors = self.stream("weights").uniform(-1.0, 1.0, size=(o.vectors, len(candidates.names)))
-        return _Combinations(candidates, MinMax(candidates.scores, missing="middle").fitted, vectors)
+        return _Combinations(candidates, UNIT_SCALES[o.scaling](candidates.scores, missing="middle").fitted, vectors)
 
     def _values(self) -> dict[int, float]:
         """Scores of the candidates that have been evaluated, by place; failures minus infinity."""

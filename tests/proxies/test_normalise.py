@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from po_nas.errors import ConfigError, ProxyValueError
-from proxies.normalise import MinMax, NormalScores, Ranks
+from proxies.normalise import UNIT_SCALES, Logarithms, MinMax, NormalScores, Ranks
 from tests.errors import raised
 
-KINDS = (MinMax, Ranks, NormalScores)
+KINDS = (MinMax, Logarithms, Ranks, NormalScores)
 finite = st.floats(-1e100, 1e100, allow_subnormal=False)
 tables = arrays(float, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=finite)
 quick = settings(max_examples=40, deadline=None)
@@ -88,3 +88,22 @@ def test_mistakes():
         Ranks([1.0, 2.0])
     with raised(ProxyValueError, "3", "2"):
         Ranks(np.ones((4, 2))).transform(np.ones((4, 3)))
+
+
+def test_logarithms_spread_a_long_tail():
+    rng = np.random.default_rng(0)
+    sample = np.exp(rng.normal(0, 12, size=(200, 1))) * rng.choice([-1, 1], size=(200, 1))
+    plain, logs = MinMax(sample).fitted[:, 0], Logarithms(sample).fitted[:, 0]
+    assert (np.diff(logs[np.argsort(sample[:, 0])]) >= 0).all()
+    assert (logs.min(), logs.max()) == (0, 1)
+    assert np.ptp(np.percentile(plain, [10, 90])) < 0.01 < 0.1 < np.ptp(np.percentile(logs, [10, 90]))
+    # The unit does not matter, nor what is added to nothing: zeros stay between negative and positive scores.
+    np.testing.assert_allclose(Logarithms(1e9 * sample).fitted[:, 0], logs)
+    assert Logarithms([[-3.0], [0.0], [3.0]]).fitted[:, 0].tolist() == [0.0, 0.5, 1.0]
+    assert Logarithms([[0.0], [0.0]]).fitted[:, 0].tolist() == [0.5, 0.5]
+
+
+def test_unit_scales_go_from_0_to_1():
+    sample = np.random.default_rng(1).normal(size=(30, 2)) ** 5
+    for kind in UNIT_SCALES.values():
+        assert 0 <= kind(sample).fitted.min() < 0.05 < 0.95 < kind(sample).fitted.max() <= 1

@@ -22,6 +22,7 @@ from surrogates.encodings import Encodings
 
 __all__ = [
     "POOL_OPTION",
+    "SCALING_OPTION",
     "ArchitectureEncodings",
     "CandidateSet",
     "candidates",
@@ -35,6 +36,11 @@ POOL_OPTION = (
     "or 1,000 where the space cannot be enumerated and proxies are computed by building networks"
 )
 """What the option `pool` of a method means."""
+SCALING_OPTION = (
+    "of each proxy to [0, 1]: by its range over the candidates, as published, which pushes nearly all of them to one "
+    "end where a proxy has a long tail; by the range of its logarithms; or by rank"
+)
+"""What the option `scaling` of a method means."""
 
 _LISTED = 60_000
 _SAMPLED = 10_000
