@@ -125,15 +125,16 @@ class MinMax(Normaliser):
 
 
 class Logarithms(MinMax):
-    """As `MinMax`, of sign(x) log(1 + |x| / m), where m is the median of the sizes of the sample that are not zero."""
+    """As `MinMax`, of sign(x) log(1 + |x| / m); log m is the median of log |x| over the scores of the sample but zeros."""
 
     def _apply(self, k: int, values: F64) -> F64 | float:
         known = self.sample[self._known[:, k], k]
         sizes = np.abs(known[known != 0])
         if not len(sizes):
             return super()._apply(k, values)
-        unit = np.median(sizes)
-        sample, logs = (np.sign(x) * np.log1p(np.abs(x) / unit) for x in (known, values))
+        unit = np.median(np.log(sizes))
+        with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity, as it is to be
+            sample, logs = (np.sign(x) * np.logaddexp(0, np.log(np.abs(x)) - unit) for x in (known, values))
         low, high = sample.min(), sample.max()
         return np.asarray((logs - low) / (high - low), dtype=np.float64) if low < high else 0.5
 
