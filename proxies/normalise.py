@@ -125,7 +125,7 @@ class MinMax(Normaliser):
 
 
 class Logarithms(MinMax):
-    """As `MinMax`, of sign(x) log(1 + |x| / m); log m is the median of log |x| over the scores of the sample but zeros."""
+    """As `MinMax`, of sign(x) log(1 + |x| / m), where log m is the median of log |x| in the sample, zeros left out."""
 
     def _apply(self, k: int, values: F64) -> F64 | float:
         known = self.sample[self._known[:, k], k]
