@@ -114,29 +114,30 @@ class Normaliser(ABC):
         return self.worst if self._failed(k) else self.middle
 
 
+def _in_range(sample: F64, values: F64) -> F64 | float:
+    """Values where the range of a sample is [0, 1]; 0.5 where it has none."""
+    if not len(sample) or (low := sample.min()) == (high := sample.max()):
+        return 0.5
+    return np.asarray((values - low) / (high - low), dtype=np.float64)
+
+
 class MinMax(Normaliser):
     """The range of the sample becomes [0, 1]; a proxy that is constant there is 0.5. Others may leave the range."""
 
     def _apply(self, k: int, values: F64) -> F64 | float:
-        known = self.sample[self._known[:, k], k]
-        if not len(known) or (low := known.min()) == (high := known.max()):
-            return 0.5
-        return np.asarray((values - low) / (high - low), dtype=np.float64)
+        return _in_range(self.sample[self._known[:, k], k], values)
 
 
-class Logarithms(MinMax):
+class Logarithms(Normaliser):
     """As `MinMax`, of sign(x) log(1 + |x| / m), where log m is the median of log |x| in the sample, zeros left out."""
 
     def _apply(self, k: int, values: F64) -> F64 | float:
         known = self.sample[self._known[:, k], k]
         sizes = np.abs(known[known != 0])
-        if not len(sizes):
-            return super()._apply(k, values)
-        unit = np.median(np.log(sizes))
+        unit = np.median(np.log(sizes)) if len(sizes) else 0.0
         with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity, as it is to be
             sample, logs = (np.sign(x) * np.logaddexp(0, np.log(np.abs(x)) - unit) for x in (known, values))
-        low, high = sample.min(), sample.max()
-        return np.asarray((logs - low) / (high - low), dtype=np.float64) if low < high else 0.5
+        return _in_range(sample, logs)
 
 
 class Ranks(Normaliser):

@@ -24,6 +24,7 @@ __all__ = [
     "ORIGINS",
     "BenchmarkSpec",
     "Loader",
+    "Origin",
     "get",
     "looked_up",
     "names",

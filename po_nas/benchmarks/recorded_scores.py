@@ -16,7 +16,7 @@ from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.proxy_scores.table import RecordedProxies, ScoreTable
 from po_nas.spaces.base import Architecture
 
-__all__ = ["chosen_proxies", "scored_architectures", "task_of", "with_isomorphic"]
+__all__ = ["chosen_proxies", "in_rows", "scored_architectures", "task_of", "with_isomorphic"]
 
 
 def chosen_proxies(objective: Objective, scores: str) -> RecordedProxies:
@@ -36,7 +36,10 @@ def chosen_proxies(objective: Objective, scores: str) -> RecordedProxies:
             raise ConfigError("proxies.scores", scores, f"are not those of {objective.name}, which has: {known}")
         table = objective.score_table(scores)
     else:
-        table = _of_file(objective, Path(scores))
+        found = in_rows(OwnScores.read(scores), objective, file=Path(scores).name)
+        if found is None:
+            raise ConfigError("proxies.scores", scores, f"has no scores of the architectures of {objective.name}")
+        table = found
     return RecordedProxies(objective.rows, with_isomorphic(objective, table))
 
 
@@ -62,20 +65,23 @@ def task_of(scores: OwnScores, benchmark: str) -> str | None:
     return next(iter(scores.tasks)) if len(scores.tasks) == 1 else task if task in scores.tasks else None
 
 
-def _of_file(benchmark: Benchmark, path: Path) -> ScoreTable:
-    scores = OwnScores.read(path)
+def in_rows(scores: OwnScores, benchmark: Benchmark, least: int = 1, file: str = "") -> ScoreTable | None:
+    """The scores of such a table in the order of a benchmark's rows, NaN where there is none.
+
+    None where it has no task that stands for the benchmark, or fewer than `least` of its architectures. `file` is where
+    it was read. Raises what `scored_architectures` raises.
+    """
     task = task_of(scores, benchmark.name)
-    found = scored_architectures(scores) if scores.space == benchmark.space.name and task is not None else []
-    rows = [benchmark.rows.find(architecture) for architecture in found]
-    known = np.array([k for k, row in enumerate(rows) if row is not None], dtype=np.intp)
-    if task is None or not len(known):
-        raise ConfigError("proxies.scores", str(path), f"has no scores of the architectures of {benchmark.name}")
-    names = tuple(sorted(scores.tasks[task]))
-    values = np.full((len(benchmark.rows), len(names)), np.nan)
-    values[[rows[k] for k in known]] = np.stack([scores.column(task, name)[known] for name in names], axis=1)
-    directions = tuple(scores.made_by["directions"].get(name) or 1 for name in names)
-    source = f"po-nas {scores.made_by['po_nas']}, {path.name}"
-    return ScoreTable(benchmark.name, names, values, np.full(values.shape, np.nan), source, (), directions)
+    if task is None or scores.space != benchmark.space.name:
+        return None
+    found = [benchmark.rows.find(architecture) for architecture in scored_architectures(scores)]
+    rows = {k: row for k, row in enumerate(found) if row is not None}
+    if len(rows) < least:
+        return None
+    columns = {name: np.full(len(benchmark.rows), np.nan) for name in sorted(scores.tasks[task])}
+    for name, column in columns.items():
+        column[list(rows.values())] = scores.column(task, name)[list(rows)]
+    return scores.score_table(benchmark.name, columns, file=file)
 
 
 def with_isomorphic(benchmark: Benchmark, table: ScoreTable) -> ScoreTable:

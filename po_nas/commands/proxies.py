@@ -158,7 +158,7 @@ def correlate(
         else:
             compared, missing = run.correlate(
                 benchmark or ["*"],
-                origins=[o for o in benchmarks.ORIGINS if o in given] or ("published", "own"),
+                origins=[o for o in benchmarks.ORIGINS if o in given] or benchmarks.ORIGINS,
                 against=against,
                 within_groups=groups,
                 progress=show,

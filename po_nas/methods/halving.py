@@ -206,9 +206,9 @@ class Hyperband(_Halving):
         """The brackets in the order in which they began; new architectures fill one after the other."""
         found: list[_Bracket] = []
         seen = set()
-        for trial in (trial for trial in self.all_trials if trial.number >= 0):
+        for trial in self.all_trials:
             key = self.domain.identity(trial.architecture)
-            if key not in seen:
+            if trial.number >= 0 and key not in seen:
                 seen.add(key)
                 self._open(found).members.append(trial)
         return found

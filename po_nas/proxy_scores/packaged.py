@@ -50,6 +50,22 @@ class OwnScores:
         values = self.tasks[task][name].astype(np.float64)
         return values if len(values) == len(self.classes) else values[self.classes]
 
+    def score_table(
+        self, benchmark: str, columns: Mapping[str, NDArray[np.float64]], notes: tuple[str, ...] = (), file: str = ""
+    ) -> ScoreTable:
+        """Columns (rows,) by name as the table of a benchmark; `file` is where the scores were read, if anywhere."""
+        values = np.stack(list(columns.values()), axis=1)
+        directions = self.made_by["directions"]
+        return ScoreTable(
+            benchmark,
+            tuple(columns),
+            values,
+            np.full(values.shape, np.nan),
+            f"po-nas {self.made_by['po_nas']}" + (f", {file}" if file else ""),
+            notes,
+            tuple(directions.get(name) or 1 for name in columns),
+        )
+
     @property
     def made_by(self) -> dict[str, Any]:
         """`origin`, parsed, with the names that options have now."""
@@ -109,17 +125,8 @@ def packaged_table(
     if found is None or task not in found.tasks:
         raise DataError(f"no scores of {benchmark} come with this installation; install po-nas again")
     columns = {name: found.column(task, name)[rows] for name in sorted(found.tasks[task])} | dict(sizes)
-    values = np.stack(list(columns.values()), axis=1)
-    directions = found.made_by["directions"]
-    return ScoreTable(
-        benchmark,
-        tuple(columns),
-        values,
-        np.full(values.shape, np.nan),
-        f"po-nas {found.made_by['po_nas']}",
-        (note, "a score that failed or was not computed is NaN: rank it last"),
-        tuple(directions.get(name) or 1 for name in columns),
-    )
+    notes = (note, "a score that failed or was not computed is NaN: rank it last")
+    return found.score_table(benchmark, columns, notes)
 
 
 def key_of(architecture: Architecture) -> np.uint64:

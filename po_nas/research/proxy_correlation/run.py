@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 import proxies
 from po_nas import benchmarks
+from po_nas.benchmarks import Origin
 from po_nas.benchmarks.base import Benchmark, Described
-from po_nas.benchmarks.recorded_scores import scored_architectures, task_of
+from po_nas.benchmarks.recorded_scores import in_rows, scored_architectures, task_of
 from po_nas.benchmarks.rows import ListedRows
 from po_nas.core.proxy_source import ScoringStep, Watch
 from po_nas.errors import MissingDataError, UnknownNameError
@@ -23,7 +24,6 @@ from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
-from po_nas.spaces.base import Architecture
 from po_nas.spaces.pool import PoolSpace
 from proxies.evolved.proxy import evolved_over, find
 from proxies.fusion import AZ_NAS, VKDNW, libra, log_rank, mean_rank, oriented, single_best
@@ -49,7 +49,6 @@ _LEAST = 10
 _LOG_RANKS = {"log rank (AZ-NAS)": AZ_NAS, "log rank (VKDNW)": VKDNW}
 """Fusions by the sum of log ranks, with their members."""
 
-Origin = Literal["published", "own"]
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much."""
 
@@ -207,7 +206,7 @@ def fusions(
     parameters (score ``params``), where these are known. Randomness: `seed`, which rows.
     """
     known = [n for n in proxies.expand("*") if n in columns and proxies.spec(n).direction is not None]
-    scored = np.any([np.isfinite(columns[n]) for n in known] or [np.zeros(len(validation), bool)], axis=0)
+    scored = np.any([np.isfinite(columns[n]) for n in known], axis=0)
     members = [n for n in known if np.isfinite(columns[n][scored]).mean() >= 0.5]
     found: dict[str, NDArray[np.float64]] = {}
 
@@ -294,8 +293,7 @@ def correlate(
             except MissingDataError as error:
                 missing.append(str(error))
         if tables:
-            columns = {o: {score: table.column(score) for score in table.names} for o, table in tables.items()}
-            compared.append(_compared(benchmark, columns, against, within_groups, resamples))
+            compared.append(_compared(benchmark, tables, against, within_groups, resamples))
     return [one for one in compared if one.found], missing
 
 
@@ -321,28 +319,20 @@ def correlate_tables(
     compared: list[Compared] = []
     missing: list[str] = []
     for name in _told(names, progress):
-        for table, task in ((table, task_of(table, name)) for table in on[name]):
-            if task is None:
-                continue
+        for table in (table for table in on[name] if task_of(table, name) is not None):
             try:
-                architectures = scored_architectures(table)
-                benchmark = _recorded(benchmarks.looked_up(name), architectures)
+                benchmark = _recorded(benchmarks.looked_up(name), table)
+                own = in_rows(table, benchmark, _LEAST)
             except MissingDataError as error:
                 missing.append(str(error))
                 continue
-            found = [benchmark.rows.find(architecture) for architecture in architectures]
-            rows = {k: row for k, row in enumerate(found) if row is not None}
-            if len(rows) < _LEAST:
+            if own is None:
                 continue
-            columns: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
+            found: dict[Origin, ScoreTable] = {}
             if "published" in benchmark.scores:
-                published = benchmark.score_table("published")
-                columns["published"] = {score: published.column(score) for score in published.names}
-            own = {score: np.full(len(benchmark.rows), np.nan) for score in table.tasks[task]}
-            for score, column in own.items():
-                column[list(rows.values())] = table.column(task, score)[list(rows)]
-            columns["own"] = own
-            compared.append(_compared(benchmark, columns, against, within_groups, resamples))
+                found["published"] = benchmark.score_table("published")
+            found["own"] = own
+            compared.append(_compared(benchmark, found, against, within_groups, resamples))
     return [one for one in compared if one.found], missing
 
 
@@ -362,10 +352,11 @@ def _told(names: Sequence[str], progress: Progress) -> Iterator[str]:
     progress(len(names), len(names))
 
 
-def _recorded(objective: Described, architectures: Sequence[Architecture]) -> Benchmark:
-    """A table as it is; of a benchmark that predicts, the table of what it predicts of these architectures."""
+def _recorded(objective: Described, scores: OwnScores) -> Benchmark:
+    """A table as it is; of a benchmark that predicts, the table of what it predicts of the scored architectures."""
     if isinstance(objective, Benchmark):
         return objective
+    architectures = scored_architectures(scores)
     values = np.array([objective.evaluate(a, seed=0).validation for a in architectures], dtype=np.float64)
     space = PoolSpace(objective.space, architectures)
     rows, metric = ListedRows(space, architectures), objective.metric
@@ -374,24 +365,24 @@ def _recorded(objective: Described, architectures: Sequence[Architecture]) -> Be
 
 def _compared(
     benchmark: Benchmark,
-    scores: Mapping[Origin, Mapping[str, NDArray[np.float64]]],
+    tables: Mapping[Origin, ScoreTable],
     against: str,
     within_groups: bool,
     resamples: int,
 ) -> Compared:
-    """How well scores (rows,) by origin and name, and their fusions, order a benchmark."""
+    """How well scores by origin, and their fusions, order a benchmark."""
     found: list[Agreement] = []
     shown: dict[str, NDArray[np.float64]] = {}
     fused: dict[Origin, Mapping[str, NDArray[np.float64]]] = {}
     truth, validation = _truth(benchmark, against), _truth(benchmark, "validation")
-    for origin, given in scores.items():
-        evolved = [proxy for n in evolved_over(tuple(given)) if (proxy := find(n)) and proxy.proxies == proxy.leaves]
-        columns = dict(given)
+    for origin, table in tables.items():
+        evolved = [proxy for n in evolved_over(table.names) if (proxy := find(n)) and proxy.proxies == proxy.leaves]
+        columns = {score: table.column(score) for score in table.names}
         # Seen against the architectures that were scored: a file may hold few of a benchmark's.
-        rows = np.flatnonzero(np.isfinite(np.stack(list(given.values()))).any(axis=0))
+        rows = np.flatnonzero(np.isfinite(table.values).any(axis=1))
         for proxy in evolved:
             columns[proxy.name] = np.full(len(truth), np.nan)
-            columns[proxy.name][rows] = proxy.fitted({leaf: given[leaf][rows] for leaf in proxy.leaves})
+            columns[proxy.name][rows] = proxy.fitted({leaf: table.column(leaf)[rows] for leaf in proxy.leaves})
         fused[origin] = fusion_agreement(columns, validation, truth)
         columns |= fusions(columns, validation)
         these = agreements(
