@@ -7,14 +7,14 @@ may import it.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ __all__ = [
     "kinds_of",
     "lazy",
     "load_plugin",
+    "matching",
     "reads_as_data",
     "takes_old_names",
 ]
@@ -197,7 +198,7 @@ class Registry(Generic[T]):
             ['transnas_macro', 'transnas_micro']
         """
         every = {*self._entries, *self._installed()}
-        return sorted(n for n in every if fnmatch.fnmatchcase(n, pattern))
+        return sorted(n for n in every if fnmatchcase(n, pattern))
 
     def entry(self, name: str) -> Entry[T]:
         """The metadata under `name`; installed plug-ins are described by where they come from until loaded."""
@@ -314,6 +315,20 @@ def kinds_of(module: str) -> frozenset[str]:
 def reads_as_data(where: str) -> bool:
     """Whether a plug-in is a file that is no code: one whose suffix a registry knows (`Registry.files`)."""
     return any(Path(where).suffix in registry.files for registry in _REGISTRIES)
+
+
+def matching(kind: str, patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The names that shell wildcards match, each once, in the order of the patterns.
+
+    Raises `UnknownNameError` for a pattern that matches none.
+    """
+    known, found = list(names), dict[str, None]()
+    for pattern in patterns:
+        fitting = [name for name in known if fnmatchcase(name, pattern)]
+        if not fitting:
+            raise UnknownNameError(kind, pattern, known)
+        found |= dict.fromkeys(fitting)
+    return list(found)
 
 
 def is_loaded(where: str) -> bool:

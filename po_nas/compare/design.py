@@ -15,7 +15,8 @@ from po_nas._version import __version__
 from po_nas.compare.fingerprint import fingerprints
 from po_nas.compare.published import Published, read_published
 from po_nas.core.settings import Settings, read_settings, validated
-from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.errors import ConfigError
+from po_nas.registry import matching
 from po_nas.runtime import executors
 from po_nas.runtime.config import (
     ERRORS,
@@ -227,10 +228,8 @@ class ComparisonConfig(Settings):
     def names(self) -> list[str]:
         """The benchmarks that the names and wildcards stand for, each once, in their order; wildcards mean tables.
 
-        Raises `UnknownNameError` for a name, and `ConfigError` for a wildcard, that fits none, and for a benchmark that
-        trains.
+        Raises `UnknownNameError` for a name or wildcard that fits none, `ConfigError` for a benchmark that trains.
         """
-        found: dict[str, None] = {}
         for pattern in self.benchmarks:
             if pattern in benchmarks.registry and benchmarks.trains(pattern):
                 raise ConfigError(
@@ -239,13 +238,8 @@ class ComparisonConfig(Settings):
                     "trains its architectures, and a study has no settings for that; run po-nas search with each "
                     "method and seed, then po-nas compare with their run directories",
                 )
-            matching = [name for name in benchmarks.names(pattern) if not benchmarks.trains(name)]
-            if not matching and any(sign in pattern for sign in "*?["):
-                raise ConfigError("benchmarks", pattern, "fits no benchmark with a table; see: po-nas benchmarks list")
-            if not matching:
-                raise UnknownNameError("benchmark", pattern, benchmarks.names())
-            found |= dict.fromkeys(matching)
-        return list(found)
+        tables = [name for name in benchmarks.names() if not benchmarks.trains(name)]
+        return matching("benchmark with a table", self.benchmarks, tables)
 
 
 _SHORTHANDS = {"executor": "name", "proxies": "compute"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from po_nas import benchmarks
 from po_nas.core.settings import read_settings, validated
 from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.registry import matching
 
 __all__ = ["MODELS", "ORDERS", "FusionStudyConfig", "Model", "Part", "Task", "load_fusion_study"]
 
@@ -40,6 +40,7 @@ class Model:
         first: The order also picks the first evaluations of a search.
         proxies: Whether the model sees proxies at all.
         predictor: Whether a neural predictor is fused with them (`po_nas`).
+        loss: What the predictor is trained under.
         told: Evaluations of each other task of the benchmark that `po_nas` is told, drawn as labels are.
         transfer: Its option of that name.
         learned_weights: The option of that name (`po_nas`).
@@ -56,6 +57,7 @@ class Model:
     first: bool = False
     proxies: bool = True
     predictor: bool = False
+    loss: str = "piecewise"
     told: int = 0
     transfer: Literal["learned", "equal"] = "learned"
     learned_weights: float = 0.2
@@ -82,6 +84,10 @@ MODELS: Mapping[str, Model] = {
     "po_nas_told_equal": Model("the same, `transfer=equal`", "po_nas", told=25, transfer="equal"),
     "po_nas_predictor": Model("`po_nas`, predictor too", "po_nas", predictor=True),
     "po_nas_predictor_alone": Model("`po_nas`, predictor without proxies", "po_nas", proxies=False, predictor=True),
+    "po_nas_predictor_mse": Model("`po_nas`, predictor under `mse`", "po_nas", predictor=True, loss="mse"),
+    "po_nas_predictor_hr": Model("`po_nas`, predictor under `hr`", "po_nas", predictor=True, loss="hr"),
+    "po_nas_predictor_ew": Model("`po_nas`, predictor under `ew`", "po_nas", predictor=True, loss="ew"),
+    "po_nas_predictor_warp": Model("`po_nas`, predictor under `warp`", "po_nas", predictor=True, loss="warp"),
     "po_nas_equal": Model("`po_nas`, equal weights", "po_nas", learned_weights=0.0),
     "po_nas_half": Model("`po_nas`, learned weights as probable as equal ones", "po_nas", learned_weights=0.5),
     "po_nas_contrast": Model("`po_nas`, initial design that contrasts the proxies", "po_nas", contrast=True),
@@ -153,7 +159,7 @@ class Part:
             return found | {"trees": self.trees}
         model = asdict(MODELS[self.model])
         del model["title"]
-        for name in ("predictor", "told", "transfer", "contrast", "other_spaces"):
+        for name in ("predictor", "loss", "told", "transfer", "contrast", "other_spaces"):
             # Parts of studies from before there were any are found again.
             if model[name] == getattr(MODELS["gp_proxies"], name):
                 del model[name]
@@ -234,13 +240,7 @@ class FusionStudyConfig(BaseModel):
     def benchmarks(self) -> list[str]:
         """Names of the tables that match, in the order of the patterns."""
         tables = [n for n in benchmarks.names() if not benchmarks.trains(n)]
-        found: dict[str, None] = {}
-        for pattern in self.tasks:
-            matching = [name for name in tables if fnmatchcase(name, pattern)]
-            if not matching:
-                raise UnknownNameError("benchmark with a table", pattern, tables)
-            found |= dict.fromkeys(matching)
-        return list(found)
+        return matching("benchmark with a table", self.tasks, tables)
 
     def parts(self, tasks: Sequence[Task]) -> list[Part]:
         """All parts, task by task; those that need no oracle come first."""

@@ -128,7 +128,7 @@ def searcher(
     """
     given: dict[str, Any] = {"initial": design[0], "initial_by_proxy": design[1]}
     if model.predictor:
-        given["predictor"] = {"alone": not model.proxies}
+        given["predictor"] = {"alone": not model.proxies, "loss": model.loss}
     if model.method != "gp_proxies":
         given |= {"transfer": model.transfer, "learned_weights": model.learned_weights}
         if prior is not None:

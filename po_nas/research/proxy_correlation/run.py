@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,11 @@ from po_nas.benchmarks.base import Benchmark, Described
 from po_nas.benchmarks.recorded_scores import in_rows, scored_architectures, task_of
 from po_nas.benchmarks.rows import ListedRows
 from po_nas.core.proxy_source import ScoringStep, Watch
-from po_nas.errors import MissingDataError, UnknownNameError
+from po_nas.errors import MissingDataError
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.proxy_scores.table import ScoreTable
+from po_nas.registry import matching
 from po_nas.research import ranking
 from po_nas.research.proxy_correlation.strata import groups_of
 from po_nas.spaces.pool import PoolSpace
@@ -284,7 +284,7 @@ def correlate(
     names = [n for n in benchmarks.names() if any(n in known for known in sources.values())]
     compared: list[Compared] = []
     missing: list[str] = []
-    for name in _told(_matching(patterns, names, f"benchmark with {' or '.join(origins)} scores"), progress):
+    for name in _told(matching(f"benchmark with {' or '.join(origins)} scores", patterns, names), progress):
         tables: dict[Origin, ScoreTable] = {}
         for origin in (o for o, known in sources.items() if name in known):
             try:
@@ -315,7 +315,7 @@ def correlate_tables(
     """
     specs = {entry.name: benchmarks.spec_of(entry) for entry in benchmarks.registry.entries()}
     on = {name: [t for t in tables if t.space == spec.space] for name, spec in specs.items() if not spec.trained}
-    names = _matching(patterns, [name for name, found in on.items() if found], "benchmark on the spaces of the tables")
+    names = matching("benchmark on the spaces of the tables", patterns, [name for name, found in on.items() if found])
     compared: list[Compared] = []
     missing: list[str] = []
     for name in _told(names, progress):
@@ -334,14 +334,6 @@ def correlate_tables(
             found["own"] = own
             compared.append(_compared(benchmark, found, against, within_groups, resamples))
     return [one for one in compared if one.found], missing
-
-
-def _matching(patterns: Sequence[str], names: Sequence[str], kind: str) -> list[str]:
-    """The names that a pattern matches; `UnknownNameError` for a pattern without any."""
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UnknownNameError(kind, pattern, names)
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _told(names: Sequence[str], progress: Progress) -> Iterator[str]:
@@ -428,7 +420,7 @@ def correlate_computed(
     not. Randomness: `seed`, which architectures. `progress` is told how many scores are done, of how many.
     """
     tables = [e.name for e in benchmarks.registry.entries() if not getattr(e.spec, "trained", False)]
-    chosen = _matching(patterns, tables, "benchmark with a table")
+    chosen = matching("benchmark with a table", patterns, tables)
     compared: list[Compared] = []
     missing: list[str] = []
     each = len(proxies.expand(names)) * sample

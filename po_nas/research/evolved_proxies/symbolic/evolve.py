@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 
-from po_nas.errors import ProblemError, UnknownNameError
+from po_nas.errors import ProblemError
 from po_nas.formula import Node, leaves, size
+from po_nas.registry import matching
 from po_nas.research.evolved_proxies.symbolic.fitness import F64, aggregate, seconds_of, space_means
 from po_nas.research.evolved_proxies.symbolic.front import Front, Ranked, survivors
 from po_nas.research.evolved_proxies.symbolic.grammar import Grammar, Tree
@@ -88,12 +88,7 @@ def leaves_of(problems: Sequence[Problem], settings: Settings) -> tuple[str, ...
         raise ProblemError("there is no problem to evolve a proxy on")
     useless = {p.name: set(constant_columns(p)) for p in problems}
     every = sorted({name for p in problems for name in p.columns})
-    wanted = every if settings.leaves is None else []
-    for pattern in settings.leaves or ():
-        matching = [name for name in every if fnmatchcase(name, pattern)]
-        if not matching:
-            raise UnknownNameError("column of the problems", pattern, every)
-        wanted += [name for name in matching if name not in wanted]
+    wanted = every if settings.leaves is None else matching("column of the problems", settings.leaves, every)
     found = []
     for name in sorted(wanted):
         if name.startswith("g_") and not (settings.graph_features or name in (settings.leaves or ())):

@@ -18,6 +18,7 @@ from po_nas.benchmarks.samples import decode
 from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.proxy_scores.packaged import sample_scores
 from po_nas.proxy_scores.table import ScoreTable
+from po_nas.registry import matching
 from po_nas.research.evolved_proxies.symbolic.problem import Problem
 from po_nas.spaces.base import Architecture
 from po_nas.spaces.graph_leaves import graph_leaves
@@ -45,15 +46,9 @@ def expand(wanted: str | Iterable[str]) -> list[str]:
 
     Raises `UnknownNameError`, with the nearest name, for one that nothing matches.
     """
-    known = names()
-    found: dict[str, None] = {}
-    for text in [wanted] if isinstance(wanted, str) else wanted:
-        for pattern in (part.strip() for part in text.split(",") if part.strip()):
-            matching = [n for n in known if fnmatchcase(n, pattern) or n.partition("/")[0] == pattern]
-            if not matching:
-                raise UnknownNameError("problem", pattern, [*_LOADERS, *known])
-            found.update(dict.fromkeys(matching))
-    return list(found)
+    texts = [wanted] if isinstance(wanted, str) else wanted
+    patterns = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    return matching("problem", [f"{part}/*" if part in _LOADERS else part for part in patterns], names())
 
 
 @cache
