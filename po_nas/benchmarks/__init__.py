@@ -153,6 +153,13 @@ _declare(
     "2008.09777",
     *("nasbench301", "cifar10"),
 )
+_declare(
+    "benchmarks.darts_linear:load",
+    BenchmarkSpec("darts", dataset="nasbench301_sample", surrogate=True),
+    "all of DARTS, predicted by a linear model: {task}",
+    "2008.09777",
+    *("darts_linear", "cifar10"),
+)
 for _suite, _space in (
     ("nasbench201", "nasbench201"),
     ("nasbench301", "darts"),
