@@ -48,7 +48,7 @@ class DARTSLinear(PredictedBenchmark):
         "for comparing methods on a large space: a linear model of a surrogate's predictions, and no accuracy",
         "fitted to 1,218 cells of the sample nasbench301/cifar10; of those left out it predicts the order with a "
         "Spearman correlation of .94",
-        "the highest prediction it was fitted to is 94.5 %, what is above is extrapolated; hill climbing found 96.146 %",
+        "the highest value it was fitted to is 94.5 %, what is above is extrapolated; hill climbing found 96.146 %",
         "methods that see counts of operations (gp_bo, po_nas) have a model that suits it",
     )
 
