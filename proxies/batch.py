@@ -49,6 +49,8 @@ class Batch:
             raise ProxyBatchError("*", reason, "inputs")
         if labels is not None and not isinstance(labels, Tensor):
             raise ProxyBatchError("*", f"labels must be a tensor or None, not {type(labels).__name__}", "labels")
+        if any(a.layout != torch.strided or a.is_nested for a in (*arguments, *(() if labels is None else (labels,)))):
+            raise ProxyBatchError("*", "sparse, nested and MKL-DNN tensors are not taken; make them dense", "inputs")
         if arguments[0].dim() == 0 or len(arguments[0]) == 0:
             raise ProxyBatchError("*", f"inputs of shape {tuple(arguments[0].shape)} hold no sample", "inputs")
         if any(a.is_meta for a in (*arguments, *(() if labels is None else (labels,)))):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.weak import TensorWeakRef
 
@@ -138,10 +139,15 @@ class Dataflow:
         output = first_tensor(result)
         last = None if output is None else self._producer(output)
         live = [] if last is None else self._live(last)
-        found = _with_positions([k for k in self._stages(live) if k != last], self._feature)
+
+        def inner(numbers: Iterable[int]) -> list[int]:
+            # Whatever is done to the result that changes no number, it is the result.
+            return [k for k in numbers if k != last and not (output is not None and _equal(self._nodes[k], output))]
+
+        found = _with_positions(inner(self._stages(live)), self._feature)
         if len(found) < 2:
             by_weight = {use.key: k for k in live for use in self._nodes[k].uses}
-            found = _with_positions([k for k in by_weight.values() if k != last], self._feature)
+            found = _with_positions(inner(by_weight.values()), self._feature)
         if len(found) < 2:
             reason = "fewer than two blocks have an output that the proxies of AZ-NAS can use"
             raise UnsupportedModuleError("*", reason, "blocks")
@@ -218,6 +224,10 @@ class Dataflow:
             reason = "a block puts out something whose samples cannot be told apart"
             raise UnsupportedModuleError("*", reason, "samples")
         return Feature(tensor, shape, stride, offset, 1 if axis is None or axis == 0 else axis)
+
+
+def _equal(node: _Node, output: Tensor) -> bool:
+    return not node.changed and node.tensor.shape == output.shape and torch.equal(node.tensor, output)
 
 
 def _is_whole(tensor: Tensor) -> bool:

@@ -20,6 +20,7 @@ from po_nas.errors import (
     ProxyFailedError,
     ProxyMemoryError,
     ProxyValueError,
+    UnsupportedModuleError,
 )
 from proxies.batch import Batch, BatchLike
 from proxies.context import ProxyContext
@@ -166,6 +167,7 @@ def evaluate(
 
     Raises:
         ProxyBatchError: When the batch is none.
+        ConfigError: When `module` is none.
         UnknownNameError: For a name that there is not.
 
     Examples:
@@ -174,15 +176,20 @@ def evaluate(
         >>> scores.filled(["params", "grad_norm"])
         {'params': 8.0, 'grad_norm': nan}
     """
+    if not isinstance(module, nn.Module):
+        raise ConfigError("module", module, "is no torch.nn.Module; give an instance of one")
     chosen = _proxies(wanted)
     checked = Batch.of(batch)
     scores = Scores()
     everything = with_needs(chosen)
-    with isolated(module):
-        for dtype in ("model", "float64"):
-            group = [proxy for proxy in everything if proxy.spec.dtype == dtype and not proxy.spec.needs]
-            if group:
-                _evaluate(module, checked, group, torch.float64 if dtype == "float64" else None, seed, loss, scores)
+    try:
+        with isolated(module):
+            for dtype in ("model", "float64"):
+                group = [proxy for proxy in everything if proxy.spec.dtype == dtype and not proxy.spec.needs]
+                if group:
+                    _evaluate(module, checked, group, torch.float64 if dtype == "float64" else None, seed, loss, scores)
+    except UnsupportedModuleError as problem:
+        scores.errors.update({p.spec.name: _renamed(problem, p.spec.name) for p in everything if not p.spec.needs})
     for proxy in everything:
         if proxy.spec.needs:
             _derive(proxy, seed, scores)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.layers import Layer, Layers, no_layers
-from proxies.operators import BATCH_NORMS, NORMS, POOLS, Call, tensors
+from proxies.operators import BATCH_NORMS, NORMS, POOLS, Call, by_batch, tensors
 from proxies.provenance import WeightUse
 from proxies.recording import Captured, Watch, record
 from proxies.state import State, first_tensor, nodes
@@ -161,7 +161,7 @@ class _Gaussian(Watch):
         return torch.zeros_like(bias)
 
     def normalise(self, call: Call) -> Any:
-        if call.function in BATCH_NORMS:
+        if call.function in BATCH_NORMS and by_batch(call):
             x = call.get(0, "input")
             self.variances.append(x.var([d for d in range(x.dim()) if d != 1], unbiased=False))
         for position, name, value in zip(NORMS[call.function], ("weight", "bias"), (1.0, 0.0), strict=True):

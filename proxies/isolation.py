@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from po_nas.errors import UnsupportedModuleError
 from po_nas.switches import default_switches
 
 __all__ = ["Snapshot", "derive_seed", "isolated", "seeded"]
@@ -56,10 +58,18 @@ def isolated(module: nn.Module) -> Iterator[None]:
     snapshot = Snapshot(module, values=False)
     try:
         with default_switches(), _reproducible(), _current(module):
-            module.train()
+            _train(module)
             yield
     finally:
         snapshot.restore()
+
+
+def _train(module: nn.Module) -> None:
+    try:
+        module.train()
+    except Exception as error:
+        reason = f"{type(module).__name__}.train() raised {type(error).__name__}: {error}"
+        raise UnsupportedModuleError("*", reason, "training mode") from error
 
 
 @contextmanager
@@ -84,38 +94,53 @@ class Snapshot:
     """All state of a module, to be put back after somebody else's code has had it in hand.
 
     Attributes (registered parameters and buffers, modes, hooks, caches of the module's own) are put back to the same
-    objects, lists and dictionaries with the same contents, tensors with the same values. `values` includes the values
-    of parameters and their gradients; without it, those of other tensors alone.
+    objects, lists and dictionaries with the same contents, tensors and arrays with the same values, generators in the
+    same state. `values` includes the values of parameters and their gradients; without it, those of other tensors
+    alone.
     """
 
     def __init__(self, module: nn.Module, *, values: bool = True) -> None:
         self._attributes = [(part, dict(part.__dict__)) for part in module.modules()]
         self._contents: dict[int, tuple[Any, Any]] = {}
         self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
+        self._generators: list[tuple[Callable[[Any], object], Any]] = []
         parameters = list(module.parameters())
         self._left_out = set() if values else {id(p) for p in parameters}
         for _, attributes in self._attributes:
             for value in attributes.values():
-                if isinstance(value, Tensor | dict | list | set | deque):
-                    self._keep(value)
+                self._keep(value)
         self._gradients = [
             (p, p.requires_grad, p.grad, None if p.grad is None or not values else p.grad.detach().clone())
             for p in parameters
         ]
 
-    def _keep(self, value: Tensor | dict[Any, Any] | list[Any] | set[Any] | deque[Any]) -> None:
-        """Remember what a tensor or a container holds, in containers to any depth."""
-        if id(value) in self._contents or id(value) in self._tensors:
-            return
+    def _keep(self, value: Any) -> None:
+        """Remember what a tensor or a container holds, in containers to any depth; of anything else, nothing."""
         if isinstance(value, Tensor):
-            if id(value) not in self._left_out and not nn.parameter.is_lazy(value):
+            known = id(value) in self._tensors or id(value) in self._left_out
+            if not known and not nn.parameter.is_lazy(value):
                 self._tensors[id(value)] = (value, value.detach().clone())
-            return
-        # Most are empty (hooks), and there are many.
-        self._contents[id(value)] = (value, () if not value else dict(value) if isinstance(value, dict) else [*value])
-        for item in value.values() if isinstance(value, dict) else value:
-            if isinstance(item, Tensor | dict | list | set | deque):
+        elif isinstance(value, dict | list | set | deque):
+            if id(value) in self._contents:
+                return
+            # Most are empty (hooks), and there are many.
+            held = () if not value else dict(value) if isinstance(value, dict) else [*value]
+            self._contents[id(value)] = (value, held)
+            for item in value.values() if isinstance(value, dict) else value:
                 self._keep(item)
+        elif isinstance(value, tuple):
+            for item in value:
+                self._keep(item)
+        elif isinstance(value, np.ndarray):
+            self._arrays.append((value, value.copy()))
+        elif isinstance(value, torch.Generator):
+            self._generators.append((value.set_state, value.get_state()))
+        elif isinstance(value, np.random.Generator):
+            bits = value.bit_generator
+            self._generators.append((partial(setattr, bits, "state"), bits.state))
+        elif isinstance(value, random.Random):
+            self._generators.append((value.setstate, value.getstate()))
 
     def restore(self) -> None:
         """Put everything back as it was."""
@@ -130,6 +155,11 @@ class Snapshot:
                 container.update(content)
             else:
                 container.extend(content)
+        for array, values in self._arrays:
+            if array.flags.writeable:
+                array[...] = values
+        for put_back, state in self._generators:
+            put_back(state)
         with torch.no_grad():
             for tensor, before in self._tensors.values():
                 with torch.inference_mode(tensor.is_inference()):

@@ -23,6 +23,7 @@ __all__ = [
     "SUMS",
     "Call",
     "Operand",
+    "by_batch",
     "is_operator",
     "operands",
     "operands_of_product",
@@ -212,6 +213,12 @@ def _inner(call: Call, kind: Kind) -> list[Operand]:
 def _rows(call: Call, kind: Kind) -> list[Operand]:
     """Rows of a weight that the input chooses, which is an embedding."""
     table, index = call.get(0, "input"), call.get(1, "indices")
+    if isinstance(index, tuple):
+        chosen = [k for k in index if isinstance(k, Tensor)]
+        first = chosen and index[0] is chosen[0] and all(k is Ellipsis or k == slice(None) for k in index[1:])
+        if not first:
+            return _refused(call, kind)
+        index = chosen[0]
     if {kind(table), kind(index)} != _MIXED or kind(table) != "weight" or table.dim() < 2:
         return []
     if index.is_floating_point() or index.dtype == torch.bool:
@@ -267,6 +274,8 @@ _RULES: dict[Function, _Rule] = {
         (
             *(torch.addbmm, Tensor.addbmm, Tensor.addbmm_, torch.chain_matmul, torch.linalg.multi_dot, torch.conv_tbc),
             *(torch.sparse.mm, torch.convolution, torch.linalg.vecdot, torch.vdot),
+            *(torch.cosine_similarity, functional.pairwise_distance, torch.pairwise_distance, torch.cdist),
+            *(torch.gather, Tensor.gather, torch.take, Tensor.take, torch.take_along_dim, Tensor.take_along_dim),
         ),
         _refused,
     ),
@@ -280,6 +289,14 @@ BATCH_NORMS = {
     torch.batch_norm: (3, 4, 1, 2, 5),
 }
 """Batch normalisation: the positions of running mean, running variance, weight, bias and the training flag."""
+
+
+def by_batch(call: Call) -> bool:
+    """Whether a batch normalisation is by the statistics of the batch, not by running ones."""
+    mean, variance, *_, training = BATCH_NORMS[call.function]
+    running = (call.get(mean, "running_mean"), call.get(variance, "running_var"))
+    return bool(call.get(training, "training")) or None in running
+
 
 NORMS: dict[Function, tuple[int, int]] = {
     functional.batch_norm: (3, 4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,10 @@ _NEW = {
 
 
 class Provenance:
-    """Follows the tensors of one pass. Tensors of which nothing is known are data."""
+    """Follows the tensors of one pass. `constants` are those that are known before. Tensors of which nothing is known
+    are data."""
 
-    def __init__(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], constants: Iterable[Tensor]) -> None:
         self._order = {name: k for k, name in enumerate(parameters)}
         self._leaves = {id(tensor): name for name, tensor in parameters.items()}
         self._known: dict[int, _Known] = {}
@@ -79,7 +80,7 @@ class Provenance:
         self.needed: set[int] = set()
         for name, tensor in parameters.items():
             self._put(tensor, frozenset({name}))
-        for tensor in buffers.values():
+        for tensor in constants:
             self._put(tensor, frozenset())
 
     def _put(

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload, OpOverloadPacket
+from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.weak import TensorWeakRef
@@ -93,6 +95,10 @@ class Captured:
         return [torch.zeros_like(target) if g is None else g for g, target in zip(gradients, by, strict=True)]
 
 
+_FREEZING: frozenset[Callable[..., Any]] = frozenset({Tensor.requires_grad_, Tensor.requires_grad.__set__})
+"""Ways to set whether a tensor requires a gradient."""
+
+
 class Watch(TorchFunctionMode):
     """Sees every function of torch that the module calls, through a module or not, and lets others stand in for some.
 
@@ -139,8 +145,11 @@ class Watch(TorchFunctionMode):
         """Start to record into `captured`; outputs of the operators `copied` are handed on as copies."""
         self.captured, self.copied, self.share = captured, copied, share
         self.recording, self.differentiated = True, torch.is_grad_enabled()
-        self.provenance = Provenance(captured.parameters, captured.buffers)
-        self.originals = {key: captured.parameters[name] for key, name in captured.state.originals.items()}
+        state = captured.state
+        self.provenance = Provenance(captured.parameters, (*captured.buffers.values(), *state.constants))
+        self.originals = {key: captured.parameters[name] for key, name in state.originals.items()}
+        self._stale = set(map(id, state.stale))
+        self._fused: list[WeightUse] = []
         self.comparisons = Comparisons(self.provenance.kind)
         self.relus, self.products, self._sequences = 0, 0, False
         self._known: dict[int, tuple[TensorWeakRef, int, bool, TensorWeakRef, int]] = {}
@@ -168,6 +177,9 @@ class Watch(TorchFunctionMode):
         """Stop to record. Which kept outputs the module has changed in place since, and whether it has changed a
         shared one."""
         self.recording = False
+        if any(not use.output.requires_grad for use in self._fused):
+            reason = "a function with a backward of its own computes more than a layer; there is no gradient inside it"
+            raise UnsupportedModuleError("*", reason, "gradients")
         changed = {k for k, (tensor, version) in self._kept.items() if tensor._version != version} - self.copied
         disturbed = any(output._version != version for output, version in self._shared)
         self._kept, self._shared, self._known = {}, [], {}
@@ -182,6 +194,12 @@ class Watch(TorchFunctionMode):
             # A parameter that the module keeps in a second place.
             arguments, keywords = self._replaced(arguments), self._replaced(keywords)
             given = self._replaced(given)
+        if self._stale and any(id(tensor) in self._stale for tensor in given):
+            reason = "an attribute holds what was computed from a parameter before the call; compute it in forward"
+            raise UnsupportedModuleError("*", reason, "parameters")
+        if function in _FREEZING and given and self.provenance.name(given[0]) is not None:
+            # Frozen weights count as others do, and flags of stand-ins would outlast the pass.
+            return given[0]
         if self.weights and function in DECOMPOSED:
             with self:
                 return DECOMPOSED[function](*arguments, **keywords)
@@ -193,8 +211,10 @@ class Watch(TorchFunctionMode):
             result = call.get(0, "input")
         elif (rectified := self.comparisons.rectified(call)) is not None:
             result = self._relu(call, rectified)
-        elif function in NORMS:
+        elif function in NORMS and self.provenance.kind(call.get(0, "input")) == "data":
             result = self.normalise(call)
+        elif self.weights and isinstance(function, OpOverload | OpOverloadPacket):
+            result = self._operation(call, given)
         elif self.weights and is_operator(function):
             product = self.products
             result = self._multiply(call, uses)
@@ -239,6 +259,14 @@ class Watch(TorchFunctionMode):
         if isinstance(result, Tensor) and any(use.convolution for use in uses):
             self._sequences |= result.dim() == 3
 
+    def _operation(self, call: Call, given: Sequence[Tensor]) -> Any:
+        """The result of an operation that is called by its registered name."""
+        kinds = {self.provenance.kind(tensor) for tensor in given}
+        if "data" in kinds and ("weight" in kinds or str(call.function).startswith("aten")):
+            reason = f"torch.ops.{call.function} is called, which is not understood; call the function of torch"
+            raise UnsupportedModuleError("*", reason, "functions of torch")
+        return call.run()
+
     def _replaced(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return self.originals.get(id(value), value)
@@ -256,8 +284,7 @@ class Watch(TorchFunctionMode):
             found = operands(call, self.provenance.kind)
         if not found:
             return call.run()
-        if self.differentiated and not torch.is_grad_enabled():
-            _refuse_reentrant()
+        inside = self.differentiated and not torch.is_grad_enabled() and _inside_function()
         given = [*tensors(call.arguments), *tensors(call.keywords)]
         weights = [call.get(operand.position, operand.name) for operand in found]
         self._multiplied = [k for k, tensor in enumerate(given) if any(tensor is w for w in weights)]
@@ -271,6 +298,8 @@ class Watch(TorchFunctionMode):
         for use in uses:
             if self.keep:
                 use.output = result
+        if inside and self.keep:
+            self._fused += uses
         self.captured.uses += uses
         if self.keep:
             self._kept[index] = (result, result._version)
@@ -356,16 +385,22 @@ def _saving_is_hooked() -> bool:
     return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
-def _refuse_reentrant() -> None:
-    """Refuse re-entrant checkpointing, whose parts are not in the graph."""
-    frame = sys._getframe()
+def _inside_function() -> bool:
+    """Whether the forward of a function with a backward of its own is running.
+
+    Re-entrant checkpointing, whose parts are not in the graph, is refused.
+    """
+    frame, inside = sys._getframe(), False
     while frame.f_back is not None:
         frame = frame.f_back
+        names = frame.f_code.co_varnames
+        inside |= bool(names) and isinstance(frame.f_locals.get(names[0]), FunctionCtx)
         if frame.f_code is CheckpointFunction.forward.__code__:
             reason = (
                 "re-entrant checkpoints cannot be differentiated by weights; use checkpoint(…, use_reentrant=False)"
             )
             raise UnsupportedModuleError("*", reason, "checkpoints that are not re-entrant")
+    return inside
 
 
 def record(
@@ -386,6 +421,7 @@ def record(
     copied_uses: frozenset[int] = frozenset()
     layers: frozenset[int] = frozenset()
     while True:
+        state.fresh()
         captured = Captured(state, watch, state.leaves if parameters is None else parameters, state.buffers())
         seen: list[tuple[nn.Module, Tensor, int]] = []
 

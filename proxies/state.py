@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.isolation import Snapshot
 
 __all__ = ["State", "first_tensor", "nodes"]
 
@@ -35,12 +37,44 @@ def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:
         left += [following for following, _ in node.next_functions]
 
 
+def _held(module: nn.Module) -> list[Tensor]:
+    """The tensors in the attributes of a module and its parts, in containers to any depth, each once."""
+    left: list[Any] = [list(vars(part).values()) for part in module.modules()]
+    found: dict[int, Tensor] = {}
+    seen: set[int] = set()
+    while left:
+        value = left.pop()
+        if isinstance(value, Tensor):
+            found[id(value)] = value
+        elif isinstance(value, dict | list | set | tuple | deque) and id(value) not in seen:
+            seen.add(id(value))
+            left += value.values() if isinstance(value, dict) else value
+    return list(found.values())
+
+
+def _memory(tensor: Tensor) -> tuple[str, int]:
+    """Where the memory of a tensor is."""
+    dense = tensor.layout == torch.strided and not nn.parameter.is_lazy(tensor)
+    return (str(tensor.device), tensor.untyped_storage().data_ptr() if dense and tensor.numel() else id(tensor))
+
+
+def _not_followed(module: nn.Module, parameters: Iterable[nn.Parameter]) -> tuple[str, str] | None:
+    """Why no pass over a module can be followed, and what it would need; None where it can."""
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        return "a part is scripted or traced, so what it computes is not seen; give the module it was made of", "Python"
+    if any(p.is_complex() for p in parameters):
+        return "a parameter is complex; make it of two real numbers (torch.view_as_complex)", "real parameters"
+    return None
+
+
 class State:
     """Copies of a module's parameters as leaves, and of its buffers, in the precision of a pass.
 
     They take the place of the module's own while it is `installed`, so that neither its parameters nor their gradients
     nor its running statistics ever change. `leaves` are the parameters by name, shared ones once; all real ones require
-    a gradient, whether the module's own do or not. `trainable` are the names of those whose own does.
+    a gradient, whether the module's own do or not. `trainable` are the names of those whose own does. `constants` are
+    the tensors that the module keeps in plain attributes; `stale` those of them that were made of parameters, which
+    nothing may be computed from. Every pass begins with `fresh` state.
     """
 
     def __init__(self, module: nn.Module, dtype: torch.dtype | None = None) -> None:
@@ -61,7 +95,7 @@ class State:
         self.leaves = {name: self._leaf(p) for name, p in parameters.items()}
         self.trainable = tuple(name for name, p in parameters.items() if p.requires_grad)
         self._buffers = {name: self._cast(b) for name, b in module.named_buffers()}
-        owned = {id(p): name for name, p in parameters.items()} | {id(b): name for name, b in module.named_buffers()}
+        owned = {id(b): name for name, b in module.named_buffers()} | {id(p): name for name, p in parameters.items()}
         # Every place where a parameter or a buffer is registered, with the name under which it is known here.
         places: list[tuple[dict[str, Any], str, str]] = [
             (registered, key, owned[id(tensor)])
@@ -72,6 +106,14 @@ class State:
         ]
         self._places = places
         self.originals = {id(p): name for name, p in parameters.items()}
+        self._values = {name: (leaf, p, leaf._version, leaf.data_ptr()) for name, leaf, p in self._pairs(parameters)}
+        held = [t for t in _held(module) if id(t) not in owned]
+        memory = {_memory(p) for p in parameters.values()}
+        self.stale = [t for t in held if t.grad_fn is not None or _memory(t) in memory]
+        made = set(map(id, self.stale))
+        self.constants = [t for t in held if id(t) not in made]
+        self._before = Snapshot(module, values=False)
+        self._reason = _not_followed(module, parameters.values())
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.detach().to(self.dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
@@ -79,6 +121,23 @@ class State:
     def _leaf(self, parameter: nn.Parameter) -> Tensor:
         leaf = self._cast(parameter)
         return leaf.requires_grad_() if leaf.is_floating_point() else leaf
+
+    def _pairs(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[tuple[str, Tensor, nn.Parameter]]:
+        return ((name, self.leaves[name], parameter) for name, parameter in parameters.items())
+
+    def fresh(self) -> None:
+        """Put back what an earlier pass has changed: attributes of the module, values of the leaves, and which of them
+        require a gradient. `UnsupportedModuleError` for a module that no pass can follow.
+        """
+        if self._reason is not None:
+            raise UnsupportedModuleError("*", *self._reason)
+        self._before.restore()
+        for name, (leaf, parameter, version, place) in self._values.items():
+            if leaf._version != version or leaf.data_ptr() != place:
+                self.leaves[name] = leaf = self._leaf(parameter)
+                self._values[name] = (leaf, parameter, leaf._version, leaf.data_ptr())
+            if leaf.requires_grad is not leaf.is_floating_point():
+                leaf.requires_grad_(leaf.is_floating_point())
 
     def buffers(self) -> dict[str, Tensor]:
         """Fresh copies of the buffers, by name."""
@@ -98,6 +157,7 @@ class State:
 
     def __call__(self, *inputs: Tensor) -> Any:
         """The module's output with the leaves and fresh copies of the buffers."""
+        self.fresh()
         with self.installed(self.leaves, self.buffers()):
             return self.module(*inputs)
 

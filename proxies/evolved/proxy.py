@@ -182,7 +182,7 @@ class EvolvedScore:
     def __call__(self, scores: Mapping[str, float]) -> float:
         """The proxy of one network; NaN where a leaf is missing that must not be.
 
-        Raises `ProxyValueError` where there is no reference of our own engine's scores, and for a formula over
+        Raises `ProxyValueError` where more than half of the leaves are missing, where there is no reference of our own engine's scores, and for a formula over
         features of a graph, which a network does not show.
         """
         proxy = self.proxy
@@ -195,6 +195,9 @@ class EvolvedScore:
                 "has no reference sample of scores by this engine; add one: po-nas evolve reference FILE --space …",
             )
         columns = {leaf: np.array([scores.get(leaf, np.nan)]) for leaf in proxy.leaves}
+        known = sum(bool(np.isfinite(column).all()) for column in columns.values())
+        if 2 * known < len(columns):
+            raise ProxyValueError(proxy.name, f"only {known} of its {len(columns)} proxies have a score")
         return float(proxy.values(columns, proxy.references[self.reference])[0])
 
 
