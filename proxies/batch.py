@@ -68,7 +68,9 @@ class Batch:
 
         def move(tensor: Tensor) -> Tensor:
             tensor = tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
-            return tensor.clone() if tensor.is_inference() else tensor
+            # Memory of numpy's tells constants of a module (`proxies.provenance`).
+            foreign = tensor.is_inference() or not tensor.untyped_storage().resizable()
+            return tensor.clone() if foreign else tensor
 
         return Batch(tuple(map(move, self.inputs)), None if self.labels is None else move(self.labels))
 

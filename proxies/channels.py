@@ -26,6 +26,13 @@ _JOINING: dict[Callable[..., Any], bool] = {
 """Functions that put tensors side by side, and whether in a new dimension."""
 
 
+_COPYING = {
+    *(Tensor.clone, torch.clone, Tensor.contiguous, Tensor.to, Tensor.float, Tensor.double, Tensor.half),
+    *(Tensor.bfloat16, Tensor.type, Tensor.type_as),
+}
+"""Functions that copy every number."""
+
+
 @dataclass(slots=True, eq=False)
 class Together:
     """The channels of one weight, in all of its calls. `sets` are those that functions were given together, None for
@@ -102,7 +109,9 @@ class Channels:
         if data.numel() != base_of(data).numel() or place is None or place[1:] != (0, 1):
             return None
         axis = place[0] - data.dim()
-        sizes = {k - bias.dim(): size for k, size in enumerate(bias.shape) if size > 1}
+        # A dimension without a step repeats what is there.
+        steps = enumerate(zip(bias.shape, bias.stride(), strict=True))
+        sizes = {k - bias.dim(): size for k, (size, step) in steps if size > 1 and step}
         if data.shape[axis] != slots.count or sizes not in ({axis: slots.count}, {} if slots.count == 1 else None):
             return None
         product, slots.product = slots.product, None
@@ -137,6 +146,9 @@ class Channels:
             self._join(found, given, total, _JOINING[function])
         elif is_pointwise(function) and all(_reaches(tensor, total) for tensor, _ in found):
             self._spread(found, total)
+            copy = self._get(total)
+            if function in _COPYING and copy is not None and len(found) == 1:
+                copy.product, found[0][1].product = found[0][1].product, None
         else:
             self._consume(found)
             for tensor, slots in found:

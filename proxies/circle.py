@@ -56,6 +56,8 @@ def movements(state: State, first: Tensor, generator: torch.Generator) -> list[t
     try:
         with torch.no_grad():
             for k in range(ANGLES):
+                # Not inside, where nothing can be put back.
+                state.fresh()
                 angle = torch.tensor(2 * math.pi * k / ANGLES).to(first)
                 derivatives = torch.func.jvp(velocity, (angle,), (torch.ones_like(angle),))
                 found.append((derivatives[0].double(), derivatives[1].double()))
@@ -89,6 +91,10 @@ class _Elementary(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
+        if function == Tensor.data.__set__:  # type: ignore[attr-defined]
+            # Torch ends the process at the second derivative.
+            reason = "the module assigns to the data of a tensor while it is called"
+            raise UnsupportedModuleError("*", reason, "second derivatives")
         replaced = _REPLACED.get(function, function)
         return replaced(*arguments, **(keywords or {}))
 

@@ -109,6 +109,7 @@ class ProxyContext:
         state = self._passes.state
         if self._installed is None:
             # Until the proxy is done, for what is checkpointed runs again when the output is differentiated.
+            state.fresh()
             self._installed = ExitStack()
             self._installed.enter_context(state.installed(state.leaves, state.buffers()))
         return state(*inputs)

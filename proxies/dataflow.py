@@ -111,9 +111,11 @@ class Dataflow:
         node = len(self._nodes)
         parents = tuple(dict.fromkeys(k for _, k in found))
         kept = new[0] if new else written[0] if _is_whole(written[0]) else base_of(written[0])
-        if merged:
-            for parent in parents:
-                self._nodes[parent].uses = [u for u in self._nodes[parent].uses if u not in merged]
+        for use in merged:
+            # The product that a bias is added to may have been copied since.
+            made = next((k for k in reversed(range(node)) if use in self._nodes[k].uses), None)
+            if made is not None:
+                self._nodes[made].uses.remove(use)
         if node in self.copied and not new:
             # What comes later is computed from the copy, which stays as it is.
             copy = kept.clone()

@@ -68,15 +68,10 @@ def _twice(state: State, inputs: tuple[Tensor, ...], seed: int) -> GaussianPass:
         clean = normal(inputs[0])
         noisy = clean + ALPHA * normal(inputs[0])
         watches = [_Gaussian(drawn, idle, len(clean)) for _ in range(2)]
-        parameters = {name: drawn[name] if name in drawn else _neutral(name, p) for name, p in state.leaves.items()}
+        parameters = {name: drawn[name] if name in drawn else p.detach() for name, p in state.leaves.items()}
         for x, watch in zip((clean, noisy), watches, strict=True):
             record(state, (x, *inputs[1:]), watch, parameters=parameters)
     return GaussianPass(watches[0].features, watches[1].features, tuple(watches[0].variances))
-
-
-def _neutral(name: str, parameter: Tensor) -> Tensor:
-    """A parameter that is no weight: zero if it is called bias, else as it is."""
-    return torch.zeros_like(parameter) if name.rpartition(".")[2] == "bias" else parameter.detach()
 
 
 def _used(state: State, inputs: tuple[Tensor, ...]) -> tuple[list[Layer], frozenset[str]]:
@@ -122,6 +117,10 @@ def _draw(layers: Sequence[Layer], normal: Callable[[Tensor], Tensor]) -> dict[s
         flat[places.to(flat.device)] = numbers.flatten()
         drawn[part.key] = base.copy_(flat.view(part.base_shape))
     return drawn
+
+
+def _positions(feature: Tensor) -> int:
+    return math.prod(feature.shape[2:])
 
 
 class _Gaussian(Watch):
@@ -181,6 +180,13 @@ class _Gaussian(Watch):
             return
         if result.dim() > 2 and len(result) == self._samples and sum(size > 1 for size in result.shape[1:]) > 1:
             self._spatial = result
+            if (
+                self._pooled is not None
+                and call.function not in POOLS
+                and _positions(result) >= _positions(self._pooled)
+            ):
+                # What was pooled was no head: a block goes on with the positions.
+                self._pooled = None
 
     def _enter(self, given: list[Tensor]) -> None:
         """What enters a layer: all samples, or some of them, so that several calls have all."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.layers import Layers, no_layers, targets
-from proxies.operators import CHANNEL_NORMS, Call
+from proxies.operators import Call, by_channel
 from proxies.provenance import WeightUse
 from proxies.recording import Watch, record
 from proxies.state import State, first_tensor
@@ -25,7 +25,7 @@ class _Linearised(Watch):
         self._normalised, self._parameters = normalise, parameters
 
     def normalise(self, call: Call) -> Any:
-        if call.function in CHANNEL_NORMS and not self._normalised:
+        if by_channel(call) and not self._normalised:
             return call.get(0, "input")
         return call.run()
 

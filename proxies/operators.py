@@ -17,6 +17,7 @@ from proxies.weight_product import einsum_labels
 __all__ = [
     "BATCH_NORMS",
     "CHANNEL_NORMS",
+    "DIFFERENCES",
     "DROPOUTS",
     "NORMS",
     "POOLS",
@@ -24,6 +25,7 @@ __all__ = [
     "Call",
     "Operand",
     "by_batch",
+    "by_channel",
     "is_operator",
     "operands",
     "operands_of_product",
@@ -291,6 +293,13 @@ BATCH_NORMS = {
 """Batch normalisation: the positions of running mean, running variance, weight, bias and the training flag."""
 
 
+def by_channel(call: Call) -> bool:
+    """Whether a normalisation is of each channel by itself."""
+    if call.function in (functional.group_norm, torch.group_norm):
+        return bool(call.get(1, "num_groups") == call.get(0, "input").shape[1])
+    return call.function in CHANNEL_NORMS
+
+
 def by_batch(call: Call) -> bool:
     """Whether a batch normalisation is by the statistics of the batch, not by running ones."""
     mean, variance, *_, training = BATCH_NORMS[call.function]
@@ -326,6 +335,12 @@ SUMS: frozenset[Function] = frozenset(
     {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__}
 )
 """Sums of two tensors, which may add a bias."""
+
+DIFFERENCES: dict[Function, Function] = {
+    **dict.fromkeys((torch.sub, torch.subtract, Tensor.sub, Tensor.subtract, Tensor.__sub__), torch.add),
+    **dict.fromkeys((Tensor.sub_, Tensor.subtract_, Tensor.__isub__), Tensor.add_),
+}
+"""Differences of two tensors, which may take a bias away, and the sums that they are with the other sign."""
 
 POOLS: frozenset[Function] = frozenset(
     getattr(module, f"adaptive_avg_pool{d}d") for module in (functional, torch) for d in (1, 2, 3)

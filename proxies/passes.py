@@ -128,7 +128,8 @@ class Passes:
     def _run_forward(self) -> Tensor:
         activations, codes = "activations" in self.wanted, "relu" in self.wanted
         seed = derive_seed(self.seed, "forward")
-        self._rows = SampleRows(self.state, self.batch.inputs, seed) if activations or codes else None
+        sorted_out = any(name in self.wanted for name in ("activations", "relu", "nonlinear", "blocks"))
+        self._rows = SampleRows(self.state, self.batch.inputs, seed) if sorted_out else None
         coded = self._rows.of_relu if self._rows is not None and codes else None
 
         blocks = "blocks" in self.wanted
@@ -200,12 +201,16 @@ class Passes:
         if not self._nonlinear:
             reason = f"{type(self.state.module).__name__} calls no activation function"
             raise UnsupportedModuleError("*", reason, "activation functions")
+        assert self._rows is not None
+        self._rows.check_order()
         return self._nonlinear
 
     def _run_blocks(self) -> list[Feature]:
         if isinstance(self._features, UnsupportedModuleError):
             raise self._features
         assert self._features is not None
+        assert self._rows is not None
+        self._rows.check_order()
         return self._features
 
     def _run_jacobian(self) -> Tensor:
@@ -274,6 +279,7 @@ class Passes:
         inputs = self.batch.inputs
         seen = AttentionRecorder(inputs, len(inputs[0]))
         differentiated = "attention_gradients" in self.wanted
+        self.state.fresh()
         with torch.set_grad_enabled(differentiated), seeded(derive_seed(self.seed, "forward")), seen:
             result = self.state(*inputs)
         if not seen.attention:
@@ -356,6 +362,7 @@ class Passes:
     def _run_macs(self) -> int:
         inputs = self.batch.inputs
         first = inputs[0][:1] if len(inputs) == 1 else inputs[0]
+        self.state.fresh()
         with self.state.installed(self.state.leaves, self.state.buffers()):
             return count_operations(self.state.module, first, *inputs[1:]).total
 
@@ -376,7 +383,7 @@ class Passes:
         labels = self._labels() if labels is None else labels
         if self.loss is None:
             check_labels(outputs, labels)
-            return nn.functional.cross_entropy(outputs, labels)
+            return nn.functional.cross_entropy(outputs, labels.long())
         value = self.loss(outputs, labels)
         if not isinstance(value, Tensor) or value.dim():
             raise ProxyBatchError("*", "loss(outputs, labels) must return a tensor without dimensions", "loss")

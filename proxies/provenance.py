@@ -101,7 +101,9 @@ class Provenance:
         if not isinstance(value, Tensor):
             return "constant"
         known = self._get(value)
-        return "data" if known is None else "weight" if known.sources else "constant"
+        if known is None:
+            return "constant" if _foreign(value) else "data"
+        return "weight" if known.sources else "constant"
 
     def name(self, tensor: Tensor) -> str | None:
         """The name of a parameter."""
@@ -181,7 +183,7 @@ class Provenance:
         for tensor in given:
             known = self._get(tensor)
             if known is None:
-                data = True
+                data |= not _foreign(tensor)
             else:
                 sources |= known.sources
                 if known.pending and not any(tensor is weight for weight in weights):
@@ -206,6 +208,13 @@ class Provenance:
                 before = self._get(made)
                 if before is None or not sources <= before.sources:
                     self._put(made, sources, copy_of, pending)
+
+
+def _foreign(tensor: Tensor) -> bool:
+    """Whether a tensor has come from elsewhere, such as numpy, in the pass; the batch is made such that it has not."""
+    if tensor.grad_fn is not None or tensor.layout != torch.strided or tensor.is_meta:
+        return False
+    return not tensor.untyped_storage().resizable()
 
 
 def _writes(function: Callable[..., Any]) -> bool:

@@ -21,6 +21,7 @@ from proxies.dataflow import Dataflow
 from proxies.decomposed import DECOMPOSED
 from proxies.isolation import seeded
 from proxies.operators import (
+    DIFFERENCES,
     DROPOUTS,
     NORMS,
     SUMS,
@@ -95,7 +96,9 @@ class Captured:
         return [torch.zeros_like(target) if g is None else g for g, target in zip(gradients, by, strict=True)]
 
 
-_FREEZING: frozenset[Callable[..., Any]] = frozenset({Tensor.requires_grad_, Tensor.requires_grad.__set__})
+_FREEZING: frozenset[Callable[..., Any]] = frozenset(
+    {Tensor.requires_grad_, Tensor.requires_grad.__set__}  # type: ignore[attr-defined]
+)
 """Ways to set whether a tensor requires a gradient."""
 
 
@@ -150,6 +153,7 @@ class Watch(TorchFunctionMode):
         self.originals = {key: captured.parameters[name] for key, name in state.originals.items()}
         self._stale = set(map(id, state.stale))
         self._fused: list[WeightUse] = []
+        self._several: dict[int, tuple[TensorWeakRef, WeightUse, int]] = {}
         self.comparisons = Comparisons(self.provenance.kind)
         self.relus, self.products, self._sequences = 0, 0, False
         self._known: dict[int, tuple[TensorWeakRef, int, bool, TensorWeakRef, int]] = {}
@@ -218,7 +222,7 @@ class Watch(TorchFunctionMode):
         elif self.weights and is_operator(function):
             product = self.products
             result = self._multiply(call, uses)
-        elif self.weights and function in SUMS:
+        elif self.weights and (function in SUMS or function in DIFFERENCES):
             result = self._add(call, merged)
         else:
             result = call.run()
@@ -295,6 +299,8 @@ class Watch(TorchFunctionMode):
         if not self.recording:
             return result
         index = len(self.captured.uses)
+        if len(uses) == 1 and len(uses[0].channels) > 1 and not self._has_bias and isinstance(result, Tensor):
+            self._several[id(result)] = (TensorWeakRef(result), uses[0], result._version)
         for use in uses:
             if self.keep:
                 use.output = result
@@ -307,22 +313,33 @@ class Watch(TorchFunctionMode):
 
     def _add(self, call: Call, merged: list[WeightUse]) -> Any:
         """A sum of data and a bias, that is of a number for each channel; that of a product is its operator's."""
-        kinds = [self.provenance.kind(value) for value in call.arguments[:2]]
-        pair = None
-        for k, kind in enumerate(kinds):
-            if kind == "weight" and kinds[1 - k :][:1] == ["data"]:
-                bias = call.arguments[k]
-                if sum(size > 1 for size in bias.shape) <= 1:
-                    pair = (call.arguments[1 - k], bias)
-                    call.arguments[k] = self.bias(bias)
+        places = ((0, "input"), (1, "other"))
+        terms = [call.get(*place) for place in places]
+        kinds = [self.provenance.kind(term) for term in terms]
+        pair: tuple[Tensor, Tensor] | None = None
+        several: WeightUse | None = None
+        for k, bias in enumerate(terms):
+            if kinds[k] != "weight" or kinds[1 - k] != "data" or (k == 0 and call.function in DIFFERENCES):
+                continue
+            sizes = {d - bias.dim(): n for d, n in enumerate(bias.shape) if n > 1 and bias.stride(d)}
+            several = self._of_several(terms[1 - k], sizes)
+            if len(sizes) > 1 and several is None:
+                continue
+            pair = (terms[1 - k], bias)
+            if call.function in DIFFERENCES and call.keywords.get("alpha", 1) == 1 and len(call.arguments) == 2:
+                call.function, bias = DIFFERENCES[call.function], -bias
+            call.put(*places[k], self.bias(bias))
         result = call.run()
         if pair is None or not self.recording or not isinstance(result, Tensor):
             return result
-        found = self.provenance.channels.biased(*pair, result)
-        if found is None:
-            return result
-        use, axis = found
-        use.channels = (axis,)
+        if several is not None and result.shape == pair[0].shape:
+            use = several
+        else:
+            found = self.provenance.channels.biased(*pair, result)
+            if found is None:
+                return result
+            use, axis = found
+            use.channels = (axis,)
         merged.append(use)
         if not self.keep:
             return result
@@ -330,6 +347,14 @@ class Watch(TorchFunctionMode):
         use.output = result
         self._kept[index] = (result, result._version)
         return result.clone() if index in self.copied and result is not pair[0] else result
+
+    def _of_several(self, data: Tensor, sizes: Mapping[int, int]) -> WeightUse | None:
+        """The weight whose product `data` is, if it makes channels along several dimensions, those of `sizes`."""
+        known = self._several.get(id(data))
+        if known is None or known[0]() is not data or data._version != known[2]:
+            return None
+        wanted = {d: data.shape[d] for d in known[1].channels if data.shape[d] > 1}
+        return known[1] if wanted == sizes else None
 
     def _use(self, call: Call, operand: Operand) -> WeightUse:
         used: Tensor = call.get(operand.position, operand.name)

@@ -152,7 +152,10 @@ class Comparisons:
     def _is_zero(self, value: Any) -> bool:
         if not isinstance(value, Tensor):
             return isinstance(value, int | float) and value == 0
-        return self._kind(value) == "constant" and value.device.type != "meta" and not bool(value.any())
+        # Of a number that comes from nowhere, its value tells.
+        number = value.dim() == 0 and not value.requires_grad
+        known = number or self._kind(value) == "constant"
+        return known and value.device.type != "meta" and not bool(value.any())
 
     def _put(self, mask: Tensor, source: Tensor, above: bool) -> None:
         self._masks[id(mask)] = (TensorWeakRef(mask), TensorWeakRef(source), source._version, above)

@@ -68,9 +68,9 @@ class _Kinds(_BatchNorms):
 class _Collecting(_BatchNorms):
     """Normalises by the batch, and keeps its statistics."""
 
-    def __init__(self, by_batch: set[str]) -> None:
+    def __init__(self, by_batch: set[str], samples: int) -> None:
         super().__init__()
-        self._by_batch = by_batch
+        self._by_batch, self._samples = by_batch, samples
 
     def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
         super().begin(captured, copied, share)
@@ -80,6 +80,9 @@ class _Collecting(_BatchNorms):
         if not training and name not in self._by_batch:
             return call.run()
         x = call.get(0, "input")
+        if len(x) % self._samples:
+            # No rows of samples: a weight that is standardised.
+            return call.run()
         dims = [d for d in range(x.dim()) if d != 1]
         mean, variance = x.mean(dims), x.var(dims, unbiased=False)
         self.statistics.setdefault(name, []).append((mean, variance))
@@ -146,7 +149,7 @@ def batch_statistics(state: State, inputs: Tensor) -> tuple[Statistics, Tensor]:
     kinds = _Kinds()
     with torch.no_grad():
         trained = state.checked(record(state, (inputs,), kinds).result, len(inputs))
-        collecting = _Collecting(kinds.by_batch)
+        collecting = _Collecting(kinds.by_batch, len(inputs))
         with _evaluating(state.module):
             outputs = state.checked(record(state, (inputs,), collecting).result, len(inputs))
         if not _same(trained, outputs):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.nonlinear import Nonlinearities
 from proxies.provenance import WeightUse
-from proxies.recording import Captured, Watch, record
+from proxies.recording import Captured, record
 from proxies.state import State
 
 __all__ = ["SampleRows", "channels_last"]
@@ -38,10 +39,11 @@ class _Arrangement:
 class SampleRows:
     """Finds the samples in tensors that do not have them in dimension 0, such as tokens in rows of their own.
 
-    The module is run on a few of the samples: a dimension that follows their number holds them. Where it has several
-    rows for each, the module is run on the same samples in another order, and the rows must follow. Dropout does not
-    happen then. A module of several inputs, and one that cannot be called with fewer samples, is not run; there a
-    tensor has the samples where its size says so, or none.
+    The module is run on a few of the samples: a dimension that follows their number holds them. It is run on the same
+    samples in another order, too: where there are several rows for each, they must follow, and where there is one, it
+    must not follow another order than that of the batch. Dropout does not happen then. A module of several inputs, and
+    one that cannot be called with fewer samples, is not run; there a tensor has the samples where its size says so, or
+    none.
     """
 
     def __init__(self, state: State, inputs: Sequence[Tensor], seed: int) -> None:
@@ -55,10 +57,17 @@ class SampleRows:
         try:
             with torch.no_grad():
                 self._first = _Seen(state, few, seed)
-                if any(len(t) != self._few for t in self._first.tensors()):
-                    self._second = _Seen(state, few.roll(-1, 0), seed)
+                self._second = _Seen(state, few[_order(len(few))], seed)
         except Exception:  # The module's own: it is not made for so few samples.
-            self._first = None
+            self._first = self._second = None
+
+    def check_order(self) -> None:
+        """Raise `UnsupportedModuleError` if anything in the network has the samples in another order."""
+        if self._first is None or self._second is None:
+            return
+        for before, after in zip(self._first.tensors(), self._second.tensors(), strict=False):
+            if len(before) == self._few and _reordered(before, after):
+                raise _lost("something")
 
     def of_relu(self, index: int, output: Tensor) -> Tensor:
         """The output of a ReLU, the `index`-th of the pass, with the samples in dimension 0."""
@@ -105,6 +114,10 @@ class SampleRows:
         if first.shape[axis] != few * each or tensor.shape[axis] != many * each:
             raise _lost(what)
         if each == 1:
+            if second is not None and second.shape == first.shape:
+                before, after = (_Arrangement(axis).samples_first(t) for t in (first, second))
+                if _reordered(before, after):
+                    raise _lost(what)
             return _Arrangement(axis).samples_first(tensor)
         fitting = [a for a in (_Arrangement(axis, each), _Arrangement(axis, each, False)) if _follows(a, first, second)]
         if len(fitting) != 1:
@@ -120,14 +133,17 @@ class _Seen:
         watch = _Relus(self.relus)
         captured: Captured = record(state, (inputs,), watch, seed=seed, share=False)
         self.outputs: list[Tensor] = [use.output for use in captured.uses]
+        self.activated = [call.after for call in watch.calls]
 
     def tensors(self) -> list[Tensor]:
-        return [*self.relus, *self.outputs]
+        """Everything, what has no dimension aside."""
+        return [tensor for tensor in (*self.relus, *self.outputs, *self.activated) if tensor.dim()]
 
 
-class _Relus(Watch):
+class _Relus(Nonlinearities):
     def __init__(self, relus: list[Tensor]) -> None:
-        super().__init__(keep=True, codes=self._keep, dropout=False)
+        super().__init__(keep=True, codes=self._keep, copies=True)
+        self.dropout = False
         self._relus = relus
 
     def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
@@ -141,10 +157,25 @@ class _Relus(Watch):
 
 def _few(inputs: Tensor) -> Tensor:
     """A few samples, of another number than there are."""
-    if len(inputs) > 2:
-        return inputs[: 3 if len(inputs) > 3 else 2]
+    if len(inputs) > 3:
+        return inputs[:3]
     more = inputs.mean(0, keepdim=True) / 2 if inputs.is_floating_point() else inputs[:1]
     return torch.cat([inputs, more])
+
+
+def _order(samples: int) -> list[int]:
+    """Another order of a few samples, which few changes of the order leave what it is."""
+    return [1, 0, *range(2, samples)]
+
+
+def _reordered(before: Tensor, after: Tensor) -> bool:
+    """Whether rows (k, …) of the samples in two orders are the same ones, but changed places in another way than the
+    samples did."""
+    if before.shape != after.shape:
+        return False
+    a, b = (t.detach().flatten(1).double() for t in (before, after))
+    same = (a[:, None] - b[None]).abs().amax(2) <= _TOLERANCE * a.abs().max()
+    return not bool(same[_order(len(a)), range(len(a))].all()) and bool(same.any(0).all())
 
 
 def channels_last(use: WeightUse, tensor: Tensor) -> Tensor:
@@ -162,7 +193,7 @@ def _follows(arrangement: _Arrangement, first: Tensor, second: Tensor | None) ->
     if second is None or second.shape != first.shape:
         return False
     before, after = (arrangement.samples_first(t).double() for t in (first, second))
-    off = (before.roll(-1, 0) - after).abs().max()
+    off = (before[_order(len(before))] - after).abs().max()
     return bool(off <= _TOLERANCE * before.abs().max())
 
 

@@ -127,11 +127,14 @@ class State:
 
     def fresh(self) -> None:
         """Put back what an earlier pass has changed: attributes of the module, values of the leaves, and which of them
-        require a gradient. `UnsupportedModuleError` for a module that no pass can follow.
+        require a gradient; modes stay. `UnsupportedModuleError` for a module that no pass can follow.
         """
         if self._reason is not None:
             raise UnsupportedModuleError("*", *self._reason)
+        modes = [(part, part.training) for part in self.module.modules()]
         self._before.restore()
+        for part, training in modes:
+            part.training = training
         for name, (leaf, parameter, version, place) in self._values.items():
             if leaf._version != version or leaf.data_ptr() != place:
                 self.leaves[name] = leaf = self._leaf(parameter)
@@ -156,8 +159,7 @@ class State:
                 registered[key] = tensor
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """The module's output with the leaves and fresh copies of the buffers."""
-        self.fresh()
+        """The module's output with the leaves and fresh copies of the buffers; the state is as it is."""
         with self.installed(self.leaves, self.buffers()):
             return self.module(*inputs)
 

@@ -182,8 +182,8 @@ class EvolvedScore:
     def __call__(self, scores: Mapping[str, float]) -> float:
         """The proxy of one network; NaN where a leaf is missing that must not be.
 
-        Raises `ProxyValueError` where more than half of the leaves are missing, where there is no reference of our own engine's scores, and for a formula over
-        features of a graph, which a network does not show.
+        Raises `ProxyValueError` where more than half of the leaves are missing or there is no reference of our own
+        engine's scores, and for a formula over features of a graph, which a network does not show.
         """
         proxy = self.proxy
         if len(proxy.proxies) < len(proxy.leaves):
