@@ -183,10 +183,10 @@ def evaluate(
     scores = Scores()
     everything = with_needs(chosen)
     try:
-        with isolated(module):
-            for dtype in ("model", "float64"):
-                group = [proxy for proxy in everything if proxy.spec.dtype == dtype and not proxy.spec.needs]
-                if group:
+        for dtype in ("model", "float64"):
+            group = [proxy for proxy in everything if proxy.spec.dtype == dtype and not proxy.spec.needs]
+            if group:
+                with isolated(module):
                     _evaluate(module, checked, group, torch.float64 if dtype == "float64" else None, seed, loss, scores)
     except UnsupportedModuleError as problem:
         scores.errors.update({p.spec.name: _renamed(problem, p.spec.name) for p in everything if not p.spec.needs})

@@ -50,6 +50,7 @@ def gaussian_pass(state: State, inputs: tuple[Tensor, ...], seed: int) -> Gaussi
         raise UnsupportedModuleError("*", "the inputs are integers; they cannot be perturbed", "real inputs")
     found = _twice(state, inputs, seed)
     if not found.finite and state.dtype != torch.float64:
+        state.fresh()
         real = tuple(t.double() if t.is_floating_point() else t for t in inputs)
         found = _twice(State(state.module, torch.float64), real, seed)
     return found

@@ -151,6 +151,7 @@ class Watch(TorchFunctionMode):
         state = captured.state
         self.provenance = Provenance(captured.parameters, (*captured.buffers.values(), *state.constants))
         self.originals = {key: captured.parameters[name] for key, name in state.originals.items()}
+        self.refused: UnsupportedModuleError | None = None
         self._stale = set(map(id, state.stale))
         self._fused: list[WeightUse] = []
         self._several: dict[int, tuple[TensorWeakRef, WeightUse, int]] = {}
@@ -192,6 +193,13 @@ class Watch(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: tuple[Any, ...] = (), keywords: Any = None
     ) -> Any:
+        try:
+            return self._called(function, arguments, keywords)
+        except UnsupportedModuleError as error:
+            self.refused = error
+            raise
+
+    def _called(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Any) -> Any:
         function, keywords = as_fill(function, arguments), keywords or {}
         given = [*tensors(arguments), *tensors(keywords)] if keywords else [*tensors(arguments)]
         if any(id(tensor) in self.originals for tensor in given):
@@ -473,7 +481,13 @@ def record(
             watch.begin(captured, copied_uses, share)
             watch.start(inputs, layers)
             stack.enter_context(captured.live())
-            captured.result = state.module(*inputs)
+            try:
+                captured.result = state.module(*inputs)
+            except TypeError:
+                # Of an operator between tensors torch makes another error.
+                if watch.refused is None:
+                    raise
+                raise watch.refused from None
         changed_uses, disturbed = watch.end()
         changed = {part for part, tensor, version in seen if tensor._version != version} - copied
         flowing = frozenset[int]() if watch.flow is None else watch.flow.changed(captured.result)

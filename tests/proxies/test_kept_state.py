@@ -1,0 +1,520 @@
+"""What a module keeps beside its parameters: it counts as what it is, and every pass finds it as it was."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import proxies
+from po_nas.errors import ConfigError, ProxyBatchError, ProxyValueError, UnsupportedModuleError
+from tests.errors import raised
+from tests.proxies.test_equivalent_modules import NAMES, same
+
+N = 8
+
+
+def batch(seed=0):
+    inputs = torch.randn(N, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return inputs, torch.arange(N) % 4
+
+
+class Net(nn.Module):
+    """Three layers; `middle` computes the second one from its inputs, weight and bias."""
+
+    def __init__(self, middle=functional.linear, **kept):
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b, self.h = (nn.Linear(*sizes).double() for sizes in ((6, 8), (8, 8), (8, 4)))
+        self.middle = middle
+        for name, value in kept.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return self.h(self.middle(self.a(x).relu(), self.b.weight, self.b.bias).relu())
+
+
+# -- constants ---------------------------------------------------------------------------------------------------------
+
+
+def masked(where):
+    mask = (torch.arange(64).view(8, 8) % 3 > 0).double()
+    net = Net()
+    if where == "buffer":
+        net.register_buffer("mask", mask)
+    else:
+        net.mask = {"attribute": mask, "list": [mask], "nested": {"of": (mask,)}, "numpy": mask.numpy()}[where]
+    found = {
+        "list": lambda: net.mask[0],
+        "nested": lambda: net.mask["of"][0],
+        "numpy": lambda: torch.from_numpy(net.mask),
+    }.get(where, lambda: net.mask)
+    net.middle = lambda x, w, b: functional.linear(x, w * found(), b)
+    return net
+
+
+@pytest.mark.parametrize("where", ["attribute", "list", "nested", "numpy"])
+def test_a_mask_is_a_mask_wherever_it_is_kept(where):
+    values = same(masked("buffer"), masked(where), batch(), names="*", least=20)
+    assert values["layer_count"] == 3
+
+
+def test_a_batch_of_numpys_is_data():
+    inputs, labels = batch()
+    given = torch.from_numpy(inputs.numpy().copy())
+    net = Net(lambda x, w, b: x @ w.T + b)
+    assert proxies.score(net, (given, labels), NAMES, on_error="nan") == pytest.approx(
+        proxies.score(net, (inputs, labels), NAMES, on_error="nan"), nan_ok=True
+    )
+
+
+def test_rows_chosen_by_an_index_are_no_embedding():
+    first, second = Net(), Net(index=torch.arange(8).flip(0))
+    first.register_buffer("index", torch.arange(8).flip(0))
+    for net in (first, second):
+        net.middle = lambda x, w, b, net=net: functional.linear(x, w[net.index], b)
+    same(first, second, batch(), names="*", least=20)
+
+
+def test_a_zero_from_outside_makes_a_relu():
+    zero = torch.zeros(())
+    same(
+        Net(lambda x, w, b: functional.relu(functional.linear(x, w, b))),
+        Net(lambda x, w, b: torch.maximum(functional.linear(x, w, b), zero)),
+        batch(),
+        names=["nwot", "swap", "linear_regions", "near"],
+    )
+
+
+# -- what is made of parameters before the call ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", ["view", "values", "computed"])
+def test_what_was_made_of_a_parameter_before_is_refused(made):
+    net = Net()
+    net.kept = {"view": lambda w: w.t(), "values": lambda w: w.detach(), "computed": lambda w: w * 2}[made](
+        net.b.weight
+    )
+    net.middle = lambda x, w, b: x @ net.kept + b
+    with raised(UnsupportedModuleError, proxy="synflow"):
+        proxies.score(net, batch(), "synflow")
+
+
+def test_a_parameter_that_is_a_buffer_too_is_a_parameter():
+    net = Net()
+    net.register_buffer("again", net.b.weight)
+    same(Net(), net, batch(), names="*", least=20)
+
+
+# -- state that the call changes ---------------------------------------------------------------------------------------
+
+
+class Average(Net):
+    """Keeps a moving average of its inputs in an attribute."""
+
+    def forward(self, x):
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0).detach()
+        return super().forward(x - self.mean)
+
+
+class InPlace(Net):
+    """Keeps it in place."""
+
+    def forward(self, x):
+        self.mean.mul_(0.9).add_(0.1 * x.mean(0).detach())
+        return super().forward(x - self.mean)
+
+
+class Shrinking(Net):
+    """Changes a parameter in each call."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.a.weight.mul_(0.9)
+        return super().forward(x)
+
+
+class Assigning(Net):
+    """Replaces the data of a parameter in each call."""
+
+    def forward(self, x):
+        self.a.weight.data = torch.renorm(self.a.weight.data, 2, 0, 0.5)
+        return super().forward(x)
+
+
+class Freezing(Net):
+    """Freezes a layer in each call."""
+
+    def forward(self, x):
+        self.a.requires_grad_(False)
+        self.b.weight.requires_grad = False
+        return super().forward(x)
+
+
+def drawing(kind):
+    """A network that draws from a generator of its own."""
+    own = {"torch": torch.Generator(), "numpy": np.random.default_rng(3), "python": random.Random(3)}[kind]
+    if kind == "torch":
+        own.manual_seed(3)
+    net = Net(own=[own])
+    draws = {
+        "torch": lambda g: float(torch.rand((), generator=g)),
+        "numpy": lambda g: g.random(),
+        "python": lambda g: g.random(),
+    }
+    net.middle = lambda x, w, b: functional.linear(x * (1 + draws[kind](net.own[0])), w, b)
+    return net
+
+
+CHANGED = {
+    "average": lambda: Average(mean=torch.zeros(6, dtype=torch.float64)),
+    "average in place": lambda: InPlace(mean=torch.zeros(6, dtype=torch.float64)),
+    "parameter": Shrinking,
+    "data of a parameter": Assigning,
+    "frozen": Freezing,
+    "torch.Generator": lambda: drawing("torch"),
+    "numpy's generator": lambda: drawing("numpy"),
+    "python's generator": lambda: drawing("python"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_scores_do_not_depend_on_what_else_is_asked_for(kind):
+    every = proxies.evaluate(CHANGED[kind](), batch(), "*")
+    net = CHANGED[kind]()
+    for name in ("snip", "zen", "nwot", "zico", "synflow", "l2_norm", "ntk", "jacov", "grasp", "dextr", "near"):
+        alone = proxies.evaluate(net, batch(), name)
+        assert alone.values.get(name) == every.values.get(name), name
+        assert type(alone.errors.get(name)) is type(every.errors.get(name)), name
+
+
+def test_layers_frozen_in_the_call_count_like_others():
+    same(Net(), Freezing(), batch(), names="*", least=20)
+
+
+def test_the_data_of_a_tensor_cannot_be_assigned_where_torch_would_crash():
+    with raised(UnsupportedModuleError, proxy="dextr"):
+        proxies.score(Assigning(), batch(), "dextr")
+
+
+def test_everything_that_is_kept_is_put_back():
+    generators = [torch.Generator().manual_seed(3), np.random.default_rng(3), random.Random(3)]
+    net = Net(counts=np.zeros(3), pair=(torch.zeros(2), [torch.zeros(2)]), own=generators)
+
+    def middle(x, w, b):
+        net.counts += 1
+        net.pair[0].add_(1)
+        net.pair[1][0].add_(1)
+        torch.rand(1, generator=generators[0])
+        generators[1].random()
+        generators[2].random()
+        return functional.linear(x, w, b)
+
+    net.middle = middle
+    before = [generators[0].get_state().tolist(), generators[1].bit_generator.state, generators[2].getstate()]
+    proxies.evaluate(net, batch(), "*")
+    assert not net.counts.any()
+    assert not net.pair[0].any()
+    assert not net.pair[1][0].any()
+    after = [generators[0].get_state().tolist(), generators[1].bit_generator.state, generators[2].getstate()]
+    assert after == before
+
+
+def test_modes_of_passes_outlast_what_is_put_back():
+    """Per-sample passes are in evaluation mode: dropout must not happen there."""
+    net = Net()
+    net.drop = nn.Dropout(0.5)
+    net.middle = lambda x, w, b: functional.linear(net.drop(x), w, b)
+    assert proxies.score(net, batch(), ["gradsign"], seed=0) == proxies.score(net, batch(), ["gradsign"], seed=1)
+
+
+# -- what cannot be followed -------------------------------------------------------------------------------------------
+
+
+class Fused(torch.autograd.Function):
+    """A linear layer and a ReLU in one function."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        out = functional.linear(x, w).relu()
+        ctx.save_for_backward(x, w, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, w, out = ctx.saved_tensors
+        grad = grad * (out > 0)
+        return grad @ w, grad.T @ x
+
+
+class Plain(torch.autograd.Function):
+    """A linear layer alone."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return functional.linear(x, w)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, w = ctx.saved_tensors
+        return grad @ w, grad.T @ x
+
+
+def test_the_inside_of_a_fused_function_has_no_gradient():
+    with raised(UnsupportedModuleError, proxy="fisher"):
+        proxies.score(Net(lambda x, w, _: Fused.apply(x, w)), batch(), "fisher")
+    first = proxies.score(Net(lambda x, w, _: Plain.apply(x, w)), batch(), "fisher")
+    assert first == pytest.approx(proxies.score(Net(lambda x, w, _: functional.linear(x, w)), batch(), "fisher"))
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        lambda x, w, b: torch.ops.aten.linear(x, w, b),
+        lambda x, w, b: torch.ops.aten.linear.default(x, w, b),
+        lambda x, w, b: torch.ops.aten.relu(functional.linear(x, w, b)),
+        lambda x, w, b: functional.cosine_similarity(x[:, None], w[None], dim=-1) + b,
+        lambda x, w, b: torch.cdist(x, w) + b,
+        lambda x, w, b: x + w.gather(0, (x > 0).long()) + b,
+    ],
+)
+def test_functions_that_are_not_understood_are_refused(middle):
+    scores = proxies.evaluate(Net(middle), batch(), ["l2_norm", "nwot", "snip", "synflow"])
+    assert not scores.values
+    assert {type(error) for error in scores.errors.values()} == {UnsupportedModuleError}
+
+
+def test_parts_that_torch_runs_itself_are_refused():
+    net = Net()
+    net.a = torch.jit.script(net.a)
+    scores = proxies.evaluate(net, batch(), ["params", "snip", "nwot"])
+    assert scores.values == {"params": 164}
+    assert {type(error) for error in scores.errors.values()} == {UnsupportedModuleError}
+
+
+def test_complex_parameters_are_refused():
+    net = Net(phase=nn.Parameter(torch.ones(8, dtype=torch.complex128)))
+    net.middle = lambda x, w, b: torch.fft.ifft(torch.fft.fft(functional.linear(x, w, b)) * net.phase).real
+    with raised(UnsupportedModuleError, proxy="snip"):
+        proxies.score(net, batch(), "snip")
+
+
+class Ordered(nn.Module):
+    """Calls its first layer on the batch in another order, and puts that back."""
+
+    def __init__(self, order):
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b, self.h, self.order = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 4), order
+
+    def forward(self, x):
+        order = self.order(x)
+        return self.h(self.b(self.a(x[order]).relu()[order.argsort()]).relu())
+
+
+ORDERS = {
+    "sorted": lambda x: x[:, 0].argsort(),
+    "flipped": lambda x: torch.arange(len(x)).flip(0),
+    "rolled": lambda x: torch.arange(len(x)).roll(1),
+    "drawn": lambda x: torch.randperm(len(x), generator=torch.Generator().manual_seed(5)),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("samples", [3, 8])
+def test_samples_in_another_order_are_scored_in_theirs_or_refused(order, samples):
+    inputs, labels = (tensor[:samples] for tensor in batch())
+    plain = proxies.evaluate(Ordered(lambda x: torch.arange(len(x))).double(), (inputs, labels), "*")
+    other = proxies.evaluate(Ordered(ORDERS[order]).double(), (inputs, labels), "*")
+    for name in {
+        name for name in other.values if not name.startswith("evolved")
+    }:  # those take what is missing as middling
+        value = other.values[name]
+        assert value == pytest.approx(plain.values[name], rel=1e-6, abs=1e-9), name
+    refused = {name for name in other.errors if name not in plain.errors}
+    assert {type(other.errors[name]) for name in refused} <= {UnsupportedModuleError}
+    assert {"nwot", "near", "snip"} <= set(plain.values)
+    assert "snip" in other.values
+
+
+# -- forms -------------------------------------------------------------------------------------------------------------
+
+BIASES = {
+    "copied": lambda x, w, b: (x @ w.T).clone() + b,
+    "subtracted": lambda x, w, b: x @ w.T - (-b),
+    "by name": lambda x, w, b: torch.add(input=x @ w.T, other=b),
+    "expanded": lambda x, w, b: (x @ w.T) + b.expand(len(x), -1),
+    "in place": lambda x, w, b: (x @ w.T).add_(b),
+    "subtracted in place": lambda x, w, b: (x @ w.T).sub_(-b),
+}
+
+
+@pytest.mark.parametrize("form", BIASES)
+def test_a_bias_is_a_bias_however_it_is_added(form):
+    same(Net(), Net(BIASES[form]), batch(), names="*", least=20)
+
+
+def test_biases_of_several_heads():
+    def heads(x, w, b):
+        return (torch.einsum("nd,hkd->nhk", x, w.view(2, 4, 8)) + b.view(2, 4)).flatten(1)
+
+    # zen takes heads and their channels for a map with positions.
+    same(Net(), Net(heads), batch(), {"zen", "ncd_nwot"}, names=NAMES)
+
+
+def test_a_weight_that_is_standardised_by_a_batch_normalisation():
+    def by_batch_norm(x, w, b):
+        return functional.linear(x, functional.batch_norm(w[None], None, None, training=True).view_as(w), b)
+
+    def by_layer_norm(x, w, b):
+        return functional.linear(x, functional.layer_norm(w, (8,)), b)
+
+    same(Net(by_layer_norm), Net(by_batch_norm), batch(), names="*", least=20)
+
+
+@pytest.mark.parametrize("end", [lambda y: y * 1.0, lambda y: y.clone(), lambda y: y + 0])
+def test_what_is_done_to_the_result_without_changing_it(end):
+    class Ended(Net):
+        def forward(self, x):
+            return end(super().forward(x))
+
+    same(Net(), Ended(), batch(), names="*", least=20)
+
+
+class Table(nn.Module):
+    """A table of positions under some name."""
+
+    def __init__(self, name):
+        super().__init__()
+        torch.manual_seed(1)
+        self.name = name
+        setattr(self, name, nn.Parameter(torch.randn(5, 8)))
+        self.a, self.h = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.h((self.a(x) + getattr(self, self.name)).relu().mean(1))
+
+
+def test_names_of_parameters_mean_nothing():
+    inputs = torch.randn(N, 5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    same(Table("positions"), Table("bias"), (inputs, torch.arange(N) % 4), names="*", least=15)
+
+
+class Squeezing(nn.Module):
+    """A gate that pools by one function or another, and a head that takes the mean."""
+
+    def __init__(self, pool):
+        super().__init__()
+        torch.manual_seed(1)
+        self.c, self.g, self.h, self.pool = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 1), nn.Linear(6, 4), pool
+
+    def forward(self, x):
+        x = self.c(x).relu()
+        return self.h((x * self.g(self.pool(x)).sigmoid()).mean((2, 3)))
+
+
+def test_a_pool_inside_a_block_is_no_head():
+    inputs = torch.randn(N, 3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    first = Squeezing(lambda x: x.mean((2, 3), keepdim=True))
+    second = Squeezing(lambda x: functional.adaptive_avg_pool2d(x, 1))
+    same(first, second, (inputs, torch.arange(N) % 4), names=["zen", "synflow", "snip", "nwot"])
+
+
+class Normalised(nn.Module):
+    """A convolution, a normalisation and a head."""
+
+    def __init__(self, norm):
+        super().__init__()
+        torch.manual_seed(1)
+        self.c, self.n, self.h = nn.Conv2d(3, 6, 3), norm, nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.h(self.n(self.c(x)).relu().mean((2, 3)))
+
+
+def test_instance_normalisation_is_that_of_groups_of_one_channel():
+    inputs = torch.randn(N, 3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pair = Normalised(nn.InstanceNorm2d(6, affine=True)), Normalised(nn.GroupNorm(6, 6))
+    same(*pair, (inputs, torch.arange(N) % 4), names=["synflow", "synflow_bn", "snip", "zen", "nwot"])
+
+
+def test_running_statistics_add_nothing_to_zen():
+    inputs = torch.randn(N, 3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    class Frozen(nn.BatchNorm2d):
+        def forward(self, x):
+            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False)
+
+    def zen(norm):
+        return proxies.score(Normalised(norm).double(), (inputs, torch.arange(N) % 4), "zen")["zen"]
+
+    assert zen(Frozen(6)) == pytest.approx(zen(nn.Identity()), abs=1e-3)
+
+
+def test_rows_of_a_table_by_a_slice():
+    class Embedded(nn.Module):
+        def __init__(self, rows):
+            super().__init__()
+            torch.manual_seed(1)
+            self.table, self.h, self.rows = nn.Parameter(torch.randn(10, 8)), nn.Linear(8, 4), rows
+
+        def forward(self, x):
+            return self.h(self.rows(self.table, x).mean(1).relu())
+
+    tokens = torch.arange(N * 5).view(N, 5) % 10
+    pair = Embedded(lambda w, x: w[x]), Embedded(lambda w, x: w[x, :])
+    same(*pair, (tokens, torch.arange(N) % 4), names="*", least=8)
+    refused = proxies.evaluate(
+        Embedded(lambda w, x: w.T[:, x].movedim(0, -1)), (tokens, torch.arange(N) % 4), "l2_norm"
+    )
+    assert type(refused.errors["l2_norm"]) is UnsupportedModuleError
+
+
+# -- what is given -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_module_is_refused():
+    for given in (None, nn.Linear, torch.zeros(3)):
+        with raised(ConfigError, key="module"):
+            proxies.score(given, batch(), "params")
+
+
+def test_a_mode_that_cannot_be_set_is_a_reason():
+    class Stubborn(Net):
+        def train(self, mode=True):
+            raise NotImplementedError("no modes")
+
+    scores = proxies.evaluate(Stubborn(), batch(), ["params", "evolved_sum"])
+    assert not scores.values
+    assert type(scores.errors["params"]) is UnsupportedModuleError
+
+
+@pytest.mark.parametrize("made", [torch.Tensor.to_sparse, torch.Tensor.to_mkldnn])
+def test_inputs_of_another_layout_are_refused(made):
+    inputs, labels = batch()
+    with raised(ProxyBatchError, proxy="*"):
+        proxies.score(Net(), (made(inputs.float()), labels), "params")
+
+
+def test_labels_of_any_integer_type():
+    inputs, labels = batch()
+    expected = proxies.score(Net(), (inputs, labels), "snip")
+    assert all(proxies.score(Net(), (inputs, labels.to(t)), "snip") == expected for t in (torch.int32, torch.uint8))
+
+
+def test_an_evolved_proxy_needs_most_of_its_proxies():
+    class Broken(Net):
+        def forward(self, x):
+            raise RuntimeError("broken")
+
+    scores = proxies.evaluate(Broken(), batch(), ["evolved_rank", "evolved_sum"])
+    assert not scores.values
+    assert set(scores.errors) == {"evolved_rank", "evolved_sum"}
+    leaves = dict.fromkeys(proxies.evolved.proxy.evolved_proxy("evolved_sum").leaves, float("nan"))
+    with raised(ProxyValueError, proxy="evolved_sum"):
+        proxies.registry.get("evolved_sum")(leaves)
