@@ -21,6 +21,10 @@ from po_nas.spaces.base import Architecture, Space
 __all__ = ["Metric", "Objective", "ObjectiveWrapper", "Outcome", "Recorded", "complete"]
 
 
+_LONGEST = 2000
+"""Characters of the reason of a failure that are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one evaluation: metrics and cost, or the reason of a failure.
@@ -61,9 +65,16 @@ class Outcome:
 
     @classmethod
     def failed(cls, reason: str, cost_s: float = 0.0) -> Outcome:
-        """A failed evaluation; it counts against the budget all the same. An impossible cost counts as none."""
+        """A failed evaluation; it counts against the budget all the same. An impossible cost counts as none.
+
+        Of a long reason the beginning is kept.
+        """
         # A lone surrogate, which no file or terminal takes, is spelt out.
         text = str(reason).encode("utf-8", "backslashreplace").decode("utf-8")
+        if len(text) > _LONGEST:
+            # Whole, it is no longer than what is not cut.
+            kept = _LONGEST - 50
+            text = f"{text[:kept]} … ({len(text) - kept:,} more characters)"
         return cls({}, float(cost_s) if math.isfinite(cost_s) and cost_s >= 0 else 0.0, text)
 
     @property

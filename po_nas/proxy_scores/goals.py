@@ -16,6 +16,7 @@ from po_nas.core.goals import SIGNAL, Goals, Limit, Metric, read_limits
 from po_nas.core.objective import Objective, ObjectiveWrapper, Outcome
 from po_nas.core.proxy_source import ComputedProxySource, ProxySource, Watch
 from po_nas.errors import ConfigError, UnknownNameError, described
+from po_nas.nearest import did_you_mean
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.proxy_scores.own_networks import buildable, declared_space
 from po_nas.spaces.base import Architecture, Space
@@ -247,7 +248,7 @@ class _WithGoals(ObjectiveWrapper):
         metrics |= {name: float(column[0]) for name, column in columns.items()}
         for name in (*self._goals.measured_names, *names):
             if not math.isfinite(metrics.get(name, math.nan)):
-                return Outcome.failed(f"the evaluation has no finite {name}", outcome.cost_s)
+                return Outcome.failed(f"the evaluation has no finite {name}{_hint(name, metrics)}", outcome.cost_s)
         return Outcome(metrics, outcome.cost_s)
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:
@@ -375,3 +376,17 @@ def _metric(objective: Objective, known: KnownMetrics, key: str, name: str, give
             return Metric(name, "", maximize=False)
         names = dict.fromkeys([*names, *misspelt])
     raise UnknownNameError(f"metric of {objective.name}", name, names)
+
+
+_MEASURED = {"latency": "latency_ms", "memory": "memory_mb"}
+"""How metrics are named that are to be measured where a function of the user's might tell them."""
+
+
+def _hint(name: str, told: Iterable[str]) -> str:
+    """What was told instead of a metric, and what may have been meant."""
+    others = tuple(sorted(other for other in told if other not in (SIGNAL, name)))
+    found = f"; it told {', '.join((SIGNAL, *others))}" if others else ""
+    if name in _MEASURED:
+        return f"{found}; write {_MEASURED[name]} to have it measured"
+    near = did_you_mean(name, others)
+    return f"{found}; {near}" if near else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from po_nas.errors import ConfigError, ExecutorError, PoNasError, RunDirectoryEr
 from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
-from po_nas.runtime.config import SearchConfig, search_config
+from po_nas.runtime.config import SearchConfig, direction_of, search_config
 from po_nas.runtime.executors.base import Executor
 from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective
 from po_nas.runtime.journal import Journal
@@ -35,7 +36,7 @@ from po_nas.runtime.own_space import (
     space_of_run,
     trainings_folder,
 )
-from po_nas.runtime.resumption import way_on
+from po_nas.runtime.resumption import check_given, way_on
 from po_nas.runtime.run_directory import (
     Record,
     Result,
@@ -173,8 +174,7 @@ def search(
         (0.9, 3)
     """
     started, path = time.perf_counter(), Path(out).absolute()
-    said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
-    goal = Metric(metric, "", maximize if said is None else said == "max")
+    goal = metric_of(metric, maximize, objectives)
     given = _given(benchmark, space, objective, goal, path, fidelities)
     inputs = example_inputs is not None
     if inputs:
@@ -223,6 +223,19 @@ def _shown(progress: bool | None, path: Path) -> Iterator[list[Callback]]:
         yield [console]
     finally:
         console.close()
+
+
+_log = logging.getLogger(__name__)
+
+
+def metric_of(metric: str, maximize: bool, objectives: Mapping[str, str] | None) -> Metric:
+    """What a function or a session is searched for by; `objectives` have the last word on its direction."""
+    if not isinstance(metric, str) or not metric:
+        raise ConfigError("metric", metric, "must be a name")
+    if not isinstance(maximize, bool):
+        raise ConfigError("maximize", maximize, "must be True or False")
+    said = dict(objectives).get(SIGNAL, dict(objectives).get(metric)) if isinstance(objectives, Mapping) else None
+    return Metric(metric, "", maximize if said is None else direction_of(said) == "max")
 
 
 Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
@@ -406,6 +419,9 @@ def resume(
         remedy = f"is known to the program that began this run; go on with: {_way_on(path, record)}"
         raise ConfigError("objective", config.benchmark, remedy)
     kind = None if method is None else method_settings(method)[1]
+    given = {"known_metrics": bool(known_metrics), "example_inputs": example_inputs is not None}
+    settings = config.model_dump(mode="json")
+    check_given(path, settings, record.resume, **given, method=kind is not None)
     config = with_current_options(config, kind)
     check_options(config, kind)
     own = config.objective is not None if objective is None else not isinstance(objective, Objective)
@@ -418,6 +434,9 @@ def resume(
         )
     if objective is not None:
         check_unchanged(config, objective)
+        if objective.name != config.benchmark:
+            # A function may have been renamed.
+            _log.warning("%s: a run of %s goes on with %s; both count as one", path, config.benchmark, objective.name)
         if example_inputs is not None:
             objective = with_example_inputs(objective, example_inputs, _network_of(objective))
     named, objective = objective is None and not known_metrics, make_objective(config, path, objective, known_metrics)

@@ -37,6 +37,7 @@ __all__ = [
     "MethodConfig",
     "ProxiesConfig",
     "SearchConfig",
+    "direction_of",
     "is_record",
     "load_config",
     "located",
@@ -128,11 +129,12 @@ class LatencyConfig(BaseModel):
     seconds: PositiveFloat = 0.5
 
 
-def _direction(value: Any) -> Any:
+def direction_of(value: Any) -> Any:
+    """``max`` or ``min``, which may be written out; anything else as it is."""
     return {"maximize": "max", "minimize": "min"}.get(value, value) if isinstance(value, str) else value
 
 
-Direction = Annotated[Literal["max", "min"], BeforeValidator(_direction)]
+Direction = Annotated[Literal["max", "min"], BeforeValidator(direction_of)]
 """Which values of an objective are better."""
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from po_nas import benchmarks, methods
+from po_nas.errors import ConfigError
 
-__all__ = ["Resumption", "way_on"]
+__all__ = ["Resumption", "check_given", "way_on"]
 
 
 class Resumption(BaseModel):
@@ -20,6 +21,21 @@ class Resumption(BaseModel):
 
     by: str
     arguments: tuple[str, ...] = ()
+
+
+def check_given(directory: Path, config: Mapping[str, Any], said: Resumption | None, **given: bool) -> None:
+    """Raise `ConfigError` where a run is to go on without an argument that it began with, and that trials depend on.
+
+    `given` says of arguments whether they are given now; example inputs must not be if they were not then.
+    """
+    if said is None:
+        return
+    for name, now in given.items():
+        then = name in said.arguments
+        if then and not now:
+            raise ConfigError(name, "", f"was given when the run began; go on with: {way_on(directory, config, said)}")
+        if now and not then and name == "example_inputs":
+            raise ConfigError(name, "", "was not given when the run began; leave it out")
 
 
 def way_on(directory: Path, config: Mapping[str, Any], said: Resumption | None) -> str:

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self
@@ -14,14 +14,13 @@ from weakref import WeakValueDictionary
 
 from po_nas import benchmarks, methods
 from po_nas.core.fidelities import Fidelities
-from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Searcher
 from po_nas.core.settings import flat
 from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, PoNasError, described
 from po_nas.proxy_scores.own_networks import with_example_inputs
-from po_nas.runtime.api import Method, common_settings, method_settings
+from po_nas.runtime.api import Method, common_settings, method_settings, metric_of
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, search_config
@@ -38,6 +37,7 @@ from po_nas.runtime.own_space import (
     space_of,
     space_of_run,
 )
+from po_nas.runtime.resumption import check_given
 from po_nas.runtime.run_directory import (
     Result,
     RunDirectory,
@@ -192,9 +192,7 @@ class Session:
             raise ConfigError("space", "", "or a benchmark must be given, one of the two")
         objective: Objective
         if space is not None:
-            said = (objectives or {}).get(SIGNAL, (objectives or {}).get(metric))
-            goal = Metric(metric, "", maximize if said is None else said == "max")
-            objective = _Told(space_of(space), goal, fidelities)
+            objective = _Told(space_of(space), metric_of(metric, maximize, objectives), fidelities)
         elif isinstance(benchmark, str):
             objective = benchmarks.looked_up(benchmark)
         else:
@@ -280,7 +278,7 @@ class Session:
             self._directory = stack.enter_context(RunDirectory(path))
             resumed = (path / "config.yaml").exists()
             if resumed:
-                self._check_same()
+                self._check_same(needed)
                 earlier = from_json(read_warm_start(path)) if config.warm_start else ()
             else:
                 earlier = gather(config.warm_start, objective.space, plain(protocol_of(objective)))
@@ -315,10 +313,13 @@ class Session:
             self._loop.begin(info_of(config, path, objective), resumed=bool(events))
             self._end_if_spent()
 
-    def _check_same(self) -> None:
-        """Refuse to go on with a run that was another one."""
+    def _check_same(self, given: Mapping[str, bool]) -> None:
+        """Refuse to go on with a run that was another one, or without what it was `given`."""
         record = read_record(self._path)
         check_searched(self._path, record)
+        settings = record.config.model_dump(mode="json")
+        arguments = ("known_metrics", "example_inputs", "method")
+        check_given(self._path, settings, record.resume, **{name: given[name] for name in arguments})
         check_unchanged(record.config, self._objective)
         told = protocol_of(self._objective)
         before, now = (_decisive(config) for config in (record.config, self._config))
@@ -400,7 +401,8 @@ class Session:
         known = found or next((o.trial for o in searcher.all_observations if o.trial.number == number >= 0), None)
         if known is None:
             raise TrialError(number, "was never asked for in this session")
-        if isinstance(trial, AskedTrial) and self._shown(known) != trial:
+        # A configuration belongs to the caller, who may have changed it.
+        if isinstance(trial, AskedTrial) and replace(self._shown(known), config={}) != replace(trial, config={}):
             raise TrialError(number, "is one of another session")
         if found is None:
             raise TrialError(number, "has been told already; a trial has one outcome")

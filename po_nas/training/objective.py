@@ -475,6 +475,13 @@ def _tuned(space: Space) -> tuple[str, ...]:
     declared = declared_space(space)
     if declared is None:
         return ()
+    unused = sorted(declared.unused_choices - {*TUNED})
+    if unused:
+        remedy = (
+            "is used by neither the networks nor the training; take it in the function that builds them, or call it "
+            f"what a setting is called: {', '.join(TUNED)}"
+        )
+        raise ConfigError("choice", unused[0], remedy)
     return tuple(name for name in TUNED if name in declared.choices and name not in declared.network_choices)
 
 

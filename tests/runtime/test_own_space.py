@@ -14,11 +14,13 @@ from torch import nn
 
 import po_nas
 from po_nas import Categorical, Float, Int, Ordinal, methods, spaces
+from po_nas.core.objective import Outcome
 from po_nas.errors import ConfigError, ProxiesUnavailableError, ProxyBatchError, UnknownNameError
 from po_nas.proxy_scores.own_networks import LeftOutWarning
 from po_nas.runtime.api import run_search
 from po_nas.runtime.config import load_config
 from po_nas.runtime.run_directory import read_config
+from po_nas.runtime.trial_errors import EvaluationsFailError
 from po_nas.spaces.declared import DeclarationError, InfeasibleError, SpaceChangedError
 from tests.errors import raised
 
@@ -433,3 +435,141 @@ def test_a_declaration_in_yaml(tmp_path, monkeypatch):
     assert all(c["width"] != 3 for c in found)
     with raised(UnknownNameError, name="trian", suggestion="train"):
         run_search(load_config(tmp_path / "own.yaml", ["objective=trian"]), tmp_path / "other")
+
+
+# -- what a run began with ---------------------------------------------------------------------------------------------
+
+
+def interrupted_after(calls, function=lambda config: float(config["a"])):
+    left = [calls]
+
+    def train(config):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return function(config)
+
+    return train
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"constraints": {"area": "<= 3"}}, {"objectives": {"validation": "max", "area": "min"}}]
+)
+def test_a_run_does_not_go_on_without_what_is_known_beforehand(tmp_path, wanted):
+    space, known = po_nas.declare("s", a=Int(1, 6), f=Float(0, 1)), {"area": lambda config: config["a"]}
+    search = {"space": space, "method": "random", "budget": 8, "known_metrics": known, **wanted}
+    whole = po_nas.search(objective=interrupted_after(9), out=tmp_path / "whole", **search)
+    with pytest.raises(KeyboardInterrupt):
+        po_nas.search(objective=interrupted_after(3), out=tmp_path / "run", **search)
+    before = (tmp_path / "run" / "journal.jsonl").read_bytes()
+    with raised(ConfigError, key="known_metrics"):
+        po_nas.resume(tmp_path / "run", objective=interrupted_after(9))
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes() == before
+    found = po_nas.resume(tmp_path / "run", objective=interrupted_after(9), known_metrics=known)
+    assert found.incumbent == whole.incumbent
+    assert trials(tmp_path / "run") == trials(tmp_path / "whole")
+
+
+def test_a_session_does_not_go_on_without_what_is_known_beforehand(tmp_path):
+    space, known = po_nas.declare("s", a=Int(1, 6)), {"area": lambda config: config["a"]}
+    started = {
+        "space": space,
+        "method": "random",
+        "budget": 8,
+        "out": tmp_path / "run",
+        "constraints": {"area": "<= 3"},
+    }
+    with po_nas.Session(**started, known_metrics=known) as session:
+        session.tell(session.ask(), 1.0)
+    with raised(ConfigError, key="known_metrics"):
+        po_nas.Session(**started)
+    with raised(ConfigError, key="known_metrics"):
+        po_nas.Session.resume(tmp_path / "run", space=space)
+    with po_nas.Session.resume(tmp_path / "run", known_metrics=known) as session:
+        assert session.ask().number == 1
+
+
+def test_a_run_goes_on_with_its_example_inputs_alone(tmp_path):
+    space = own()
+    search = {"space": space, "method": {"name": "po_nas", "pool": 20}, "budget": 6, "proxies": ["params", "grad_norm"]}
+    with pytest.raises(KeyboardInterrupt):
+        po_nas.search(objective=interrupted_after(3, train), example_inputs=INPUTS, out=tmp_path / "given", **search)
+    with raised(ConfigError, key="example_inputs"):
+        po_nas.resume(tmp_path / "given", objective=train, space=space)
+    assert po_nas.resume(tmp_path / "given", objective=train, space=space, example_inputs=INPUTS).evaluations == 6
+
+
+def test_a_function_of_another_name_is_said(tmp_path, caplog):
+    space = po_nas.declare("s", a=Int(1, 6))
+
+    def renamed(config):
+        return float(config["a"])
+
+    with pytest.raises(KeyboardInterrupt):
+        po_nas.search(space=space, objective=interrupted_after(2), method="random", budget=4, out=tmp_path / "run")
+    assert po_nas.resume(tmp_path / "run", objective=renamed).evaluations == 4
+    assert [record.args[1:] for record in caplog.records if "goes on" in record.msg] == [("s/train", "s/renamed")]
+
+
+@pytest.mark.parametrize("maximize", ["min", None, 1, "False"])
+def test_a_direction_is_true_or_false(tmp_path, maximize):
+    space = po_nas.declare("s", a=Int(1, 6))
+    with raised(ConfigError, key="maximize", value=maximize):
+        po_nas.search(space=space, objective=train, method="random", budget=2, out=tmp_path / "a", maximize=maximize)
+    with raised(ConfigError, key="maximize", value=maximize):
+        po_nas.Session(space=space, method="random", budget=2, out=tmp_path / "b", maximize=maximize)
+
+
+def test_directions_may_be_written_out(tmp_path):
+    space = po_nas.declare("s", a=Int(1, 6))
+
+    def both(config):
+        return {"acc": float(config["a"]), "sec": float(config["a"] % 3)}
+
+    search = {"space": space, "objective": both, "metric": "acc", "method": "random", "budget": 6, "seed": 2}
+    short = po_nas.search(objectives={"acc": "max", "sec": "min"}, out=tmp_path / "short", **search)
+    long = po_nas.search(objectives={"acc": "maximize", "sec": "minimize"}, out=tmp_path / "long", **search)
+    assert long.front == short.front
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"), [("latency <= 1", "latency_ms"), ("memory <= 1", "memory_mb"), ("sce <= 1", "'sec'")]
+)
+def test_a_metric_that_is_not_told_says_what_was(tmp_path, wanted, said):
+    name, limit = wanted.split(" ", 1)
+    space = po_nas.declare("s", a=Int(1, 6))
+    with raised(EvaluationsFailError) as caught:
+        po_nas.search(
+            space=space,
+            objective=lambda config: {"validation": float(config["a"]), "sec": 1.0},
+            method="random",
+            budget=4,
+            constraints={name: limit},
+            out=tmp_path / "run",
+        )
+    assert said in str(caught.value)
+
+
+def test_a_long_reason_is_cut(tmp_path):
+    def fails(config):
+        if config["a"] > 1:
+            raise ValueError("x" * 100_000)
+        return 1.0
+
+    space = po_nas.declare("s", a=Int(1, 6))
+    po_nas.search(space=space, objective=fails, method="random", budget=6, out=tmp_path / "run")
+    events = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    reasons = [event["reason"] for event in events if event["event"] == "fail"]
+    assert reasons
+    assert all(reason.startswith("ValueError: xxx") and len(reason) <= 2000 for reason in reasons)
+    assert all(Outcome.failed(reason).failure == reason for reason in reasons)
+
+
+def test_a_configuration_belongs_to_the_caller(tmp_path):
+    space = po_nas.declare("s", a=Int(1, 6), f=Float(0, 1))
+    with po_nas.Session(space=space, method="random", budget=2, out=tmp_path / "run") as session:
+        trial = session.ask()
+        trial.config.pop("f")
+        trial.config["own"] = 3
+        session.tell(trial, 1.0)
+        assert session.ask().config.keys() == {"a", "f"}

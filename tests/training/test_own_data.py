@@ -580,3 +580,41 @@ def test_what_to_do_with_data_of_ones_own_is_said_where_weights_are_exported(tmp
     done = CliRunner().invoke(app, ["export", found.directory, "--format", "torch", "--out", str(tmp_path / "x.pt")])
     assert isinstance(done.exception, ConfigError)
     check(done.exception, f"from_string({found.incumbent!r})", key="format", value=found.benchmark)
+
+
+# -- choices that nobody uses ------------------------------------------------------------------------------------------
+
+
+def test_a_choice_that_nobody_uses_is_refused():
+    space = po_nas.declare("dead", depth=Int(1, 2), width=Ordinal([4, 8]).each("depth"), lr=Float(1e-3, 1e-1))
+
+    @space.network
+    def network(width, in_features=6, num_classes=3, **rest):
+        return nn.Linear(in_features, num_classes)
+
+    with raised(ConfigError, key="choice", value="lr"):
+        Training((X, Y), 0.3, **FAST).on(space)
+
+
+@pytest.mark.parametrize("way", ["named", "rest", "nested", "setting"])
+def test_a_choice_that_somebody_uses_is_not(way):
+    name = "learning_rate" if way == "setting" else "lr"
+    space = po_nas.declare("alive", width=Ordinal([4, 8]), **{name: Float(1e-3, 1e-1)})
+
+    def named(width, lr, in_features=6, num_classes=3):
+        return nn.Linear(in_features, num_classes)
+
+    def rest(width, in_features=6, num_classes=3, **others):
+        return nn.Sequential(nn.Dropout(others["lr"]), nn.Linear(in_features, num_classes))
+
+    def nested(width, in_features=6, num_classes=3, **others):
+        def layer():
+            return nn.Dropout(others["lr"])
+
+        return nn.Sequential(layer(), nn.Linear(in_features, num_classes))
+
+    def setting(width, in_features=6, num_classes=3, **others):
+        return nn.Linear(in_features, num_classes)
+
+    space.network({"named": named, "rest": rest, "nested": nested, "setting": setting}[way])
+    assert Training((X, Y), 0.3, **FAST).on(space).space is space

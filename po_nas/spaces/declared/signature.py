@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,15 @@ def choices_of(function: Callable[..., Any], layout: Layout) -> frozenset[str]:
 def takes_rest(function: Callable[..., Any]) -> bool:
     """Whether a function takes any name: it has ``**rest``."""
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
+def reads_rest(function: Callable[..., Any]) -> bool:
+    """Whether a function may use what its ``**rest`` holds; one whose code cannot be seen may."""
+    code = getattr(function, "__code__", None)
+    name = next((p.name for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    if code is None or name is None or hasattr(function, "__wrapped__"):
+        return name is not None
+    return any(i.argval == name and i.opname.startswith("LOAD") for i in dis.get_instructions(code))
 
 
 def _named(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -20,7 +20,7 @@ from po_nas.spaces.declared.configurations import Configurations, Place
 from po_nas.spaces.declared.constraints import Constraint, constraint
 from po_nas.spaces.declared.encodings import CodeEncodings
 from po_nas.spaces.declared.errors import DeclarationError, InfeasibleError
-from po_nas.spaces.declared.signature import check_signature, choices_of, options_of
+from po_nas.spaces.declared.signature import check_signature, choices_of, options_of, reads_rest
 from po_nas.spaces.declared.slots import ABSENT, Layout
 from po_nas.spaces.networks import SpaceNetworks, networks_by_function
 
@@ -139,6 +139,15 @@ class DeclaredSpace(Space):
     def network_choices(self) -> frozenset[str]:
         """Choices that the decorated function takes by name, not as a part of ``**rest``."""
         return frozenset() if self._network is None else choices_of(self._network, self._layout)
+
+    @property
+    def unused_choices(self) -> frozenset[str]:
+        """Choices that the networks do not depend on, for the function does not read its ``**rest``, and that say
+        nothing about other choices."""
+        if self._network is None or reads_rest(self._network):
+            return frozenset()
+        structural = {parent for name in self.choices for parent in self._layout.parents(name)}
+        return frozenset(self.choices.keys() - self.network_choices - structural)
 
     @property
     def _networks(self) -> SpaceNetworks:
