@@ -20,7 +20,7 @@ from po_nas.core.objective import Outcome
 from po_nas.core.proxy_source import ProxySource
 from po_nas.core.settings import Settings
 from po_nas.core.trial import Observation, SourceTask, Trial
-from po_nas.errors import PoNasError, SearchExhaustedError
+from po_nas.errors import PoNasError, SearchExhaustedError, short
 from po_nas.spaces.base import Architecture, Space
 from po_nas.switches import default_switches
 
@@ -276,6 +276,10 @@ class Searcher(ABC):
                 if trials:
                     break
                 raise
+            if not isinstance(proposal, Proposal):
+                raise PoNasError(
+                    f"{type(self).__name__}.propose returned {short(proposal)}; it must return a po_nas.Proposal"
+                )
             trial = self.trial(number, proposal.architecture, proposal.origin, proposal.fidelity)
             if self.repeats(trial):
                 raise PoNasError(

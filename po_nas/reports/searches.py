@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from po_nas.runtime import api, session
+from po_nas.runtime.arguments import checked_callbacks
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.run_directory import Result
 from po_nas.runtime.trial_errors import EvaluationsFailError
@@ -43,7 +44,7 @@ def _with_report(run: _Run) -> _Run:
     @functools.wraps(run)
     def called(*arguments: Any, callbacks: Sequence[Callback] = (), **options: Any) -> Result:
         try:
-            return run(*arguments, callbacks=(*callbacks, ReportCallback()), **options)
+            return run(*arguments, callbacks=(*checked_callbacks(callbacks), ReportCallback()), **options)
         except EvaluationsFailError as error:
             write_report(error.directory)
             raise

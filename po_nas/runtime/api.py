@@ -16,6 +16,14 @@ from po_nas.core.objective import Metric, Objective
 from po_nas.core.searcher import Searcher
 from po_nas.errors import ConfigError, ExecutorError, PoNasError, RunDirectoryError
 from po_nas.proxy_scores.own_networks import with_example_inputs
+from po_nas.runtime.arguments import (
+    checked_callbacks,
+    checked_functions,
+    checked_mapping,
+    checked_path,
+    checked_paths,
+    whole_number,
+)
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, direction_of, search_config
@@ -59,7 +67,7 @@ from po_nas.runtime.setup import (
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, write_start
 from po_nas.runtime.tracking.console import ConsoleCallback
 from po_nas.runtime.trusted_plugins import Trust, load_chosen, load_named
-from po_nas.runtime.warm_start import directories, from_json, gather, to_json
+from po_nas.runtime.warm_start import from_json, gather, to_json
 from po_nas.training.objective import TrainingObjective
 from po_nas.training.training import Training
 
@@ -173,9 +181,15 @@ def search(
         >>> result.validation, space.config_of(space.from_string(result.incumbent))["depth"]
         (0.9, 3)
     """
-    started, path = time.perf_counter(), Path(out).absolute()
+    started, path = time.perf_counter(), checked_path("out", out)
+    callbacks = checked_callbacks(callbacks)
+    known_metrics = checked_functions("known_metrics", known_metrics)
     goal = metric_of(metric, maximize, objectives)
     given = _given(benchmark, space, objective, goal, path, fidelities)
+    if not isinstance(given, str):
+        for key, value in (("feedback", feedback), ("training", training)):
+            if value:
+                raise ConfigError(key, value, f"is for benchmarks that are named; {given.name} is your own")
     inputs = example_inputs is not None
     if inputs:
         if isinstance(given, str):
@@ -192,9 +206,9 @@ def search(
             **common,
             "feedback": feedback,
             "batch": batch,
-            "executor": {"name": executor} if isinstance(executor, str) else dict(executor),
-            "latency": None if latency is None else dict(latency),
-            "training": dict(training or {}),
+            "executor": {"name": executor} if isinstance(executor, str) else checked_mapping("executor", executor),
+            "latency": None if latency is None else checked_mapping("latency", latency),
+            "training": checked_mapping("training", training),
         },
     )
     own = None if isinstance(given, str) else given
@@ -255,13 +269,13 @@ def common_settings(
     """What a search and a session are configured by alike, from their arguments; `proxies` by the key they go by."""
     return {
         "method": method,
-        "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": budget},
-        "seed": seed,
+        "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": whole_number(budget)},
+        "seed": whole_number(seed),
         **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
         "objectives": dict(objectives) if isinstance(objectives, Mapping) else objectives or {},
         "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
         "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
-        "warm_start": directories(warm_start),
+        "warm_start": checked_paths("warm_start", warm_start),
     }
 
 
@@ -271,6 +285,8 @@ def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | No
         return {"name": method}, None
     if isinstance(method, Mapping):
         return dict(method), None
+    if not isinstance(method, type | Searcher):
+        raise ConfigError("method", method, "is no method; give a name, or a subclass of Searcher")
     options = {} if isinstance(method, type) else method.options.model_dump(mode="json", exclude_unset=True)
     kind = method if isinstance(method, type) else type(method)
     if not issubclass(kind, Searcher):
@@ -410,7 +426,8 @@ def resume(
         True
     """
     started = time.perf_counter() if started is None else started
-    path = Path(out).absolute()
+    path, callbacks = checked_path("out", out), checked_callbacks(callbacks)
+    known_metrics = checked_functions("known_metrics", known_metrics)
     record = read_record(path)
     check_searched(path, record)
     config = record.config

@@ -21,6 +21,7 @@ from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, PoNasError, described
 from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.api import Method, common_settings, method_settings, metric_of
+from po_nas.runtime.arguments import checked_callbacks, checked_functions, checked_path
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, search_config
@@ -204,7 +205,7 @@ class Session:
             refuse_fidelities(fidelities, f"{objective.name} declares its own")
         name = benchmark if isinstance(benchmark, str) else objective.name
         config = search_config({"benchmark": name, **common})
-        self._open(config, objective, Path(out).absolute(), kind, example_inputs, callbacks, known_metrics)
+        self._open(config, objective, checked_path("out", out), kind, example_inputs, callbacks, known_metrics)
 
     @classmethod
     def resume(
@@ -225,7 +226,7 @@ class Session:
         that have no registered name. `trust` is that of `po_nas.resume`. Raises `RunDirectoryError` when there is no
         run.
         """
-        path = Path(out).absolute()
+        path = checked_path("out", out)
         record = read_record(path)
         check_searched(path, record)
         load_named(record.config.plugins, path / "config.yaml", trust)
@@ -253,7 +254,8 @@ class Session:
         known_metrics: KnownFunctions | None,
     ) -> None:
         started, earlier_session = time.perf_counter(), _OPEN.get(path)
-        callbacks = (*callbacks, *(kind() for kind in self._always_told))
+        callbacks = (*checked_callbacks(callbacks), *(kind() for kind in self._always_told))
+        known_metrics = checked_functions("known_metrics", known_metrics)
         if earlier_session is not None:
             earlier_session.close()
         if example_inputs is not None:

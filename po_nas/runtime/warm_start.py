@@ -18,7 +18,7 @@ from po_nas.runtime.journal import read_journal
 from po_nas.runtime.run_directory import IMPORTED, read_record
 from po_nas.spaces.base import Space
 
-__all__ = ["WarmStart", "directories", "from_json", "gather", "source_tasks", "tell", "to_json"]
+__all__ = ["WarmStart", "from_json", "gather", "source_tasks", "tell", "to_json"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +36,6 @@ class WarmStart:
     maximize: bool
     told: tuple[tuple[str, float | None], ...]
     metrics: tuple[Mapping[str, float], ...] = ()
-
-
-def directories(given: str | Path | Sequence[str | Path]) -> list[str]:
-    """Directories as texts; one alone is a list of one."""
-    return [str(path) for path in ([given] if isinstance(given, str | Path) else given)]
 
 
 def gather(paths: Sequence[str], space: Space, protocol: Mapping[str, Any]) -> tuple[WarmStart, ...]:
