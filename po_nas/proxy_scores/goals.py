@@ -116,6 +116,8 @@ class KnownMetrics:
         space, rng = self._objective.space, np.random.default_rng(0)
         drawn = [space.sample(rng) for _ in range(_PROBED)]
         try:
+            for architecture in drawn if name in self._functions else ():
+                self._value(name, architecture)
             values = self(drawn, [name])[name]
         except Exception as error:
             if name not in self._functions:
@@ -135,13 +137,21 @@ class KnownMetrics:
             found |= objective.known(architectures, own)
         for name in names:
             if name in self._functions:
-                found[name] = np.array([self._value(name, a) for a in architectures], dtype=np.float64)
+                found[name] = np.array([self._kept(name, a) for a in architectures], dtype=np.float64)
             elif name not in found and (stem := self._in_millions(name)):
                 found[name] = self(architectures, [stem])[stem] / 1e6
             elif name not in found:
                 have = source if source is not None and name in source.names else self._made(name)
                 found[name] = np.asarray(have.raw(architectures, [name])[name], dtype=np.float64)
         return {name: np.where(np.isfinite(column), column, np.nan) for name, column in found.items()}
+
+    def _kept(self, name: str, architecture: Architecture) -> float:
+        """`_value`, NaN where the function raises: a search must not end because of one configuration."""
+        try:
+            return self._value(name, architecture)
+        except Exception as error:
+            _log.warning("known metric %r of %s has no value: %s", name, architecture, described(error))
+            return math.nan
 
     def _value(self, name: str, architecture: Architecture) -> float:
         value = self._functions[name](self._objective.space.config_of(architecture))

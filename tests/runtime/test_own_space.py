@@ -550,6 +550,29 @@ def test_a_metric_that_is_not_told_says_what_was(tmp_path, wanted, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("method", ["random", "gp_bo", "regularized_evolution"])
+def test_a_known_metric_that_raises_for_some_configurations_ends_nothing(tmp_path, method):
+    space = po_nas.declare("s", a=Int(1, 400), f=Float(0, 1))
+
+    def area(config):
+        if config["a"] == 400 or (config["f"] > 0.93 and config["a"] % 7 == 0):
+            raise ValueError("cannot be counted")
+        return config["a"]
+
+    found = po_nas.search(
+        space=space,
+        objective=lambda config: config["f"] + config["a"] / 100,
+        method=method,
+        budget=25,
+        seed=1,
+        known_metrics={"area": area},
+        constraints={"area": "<= 300"},
+        out=tmp_path / "run",
+    )
+    assert (found.evaluations, found.failed) == (25, 0)
+    assert space.config_of(space.from_string(found.incumbent))["a"] <= 300
+
+
 def test_a_long_reason_is_cut(tmp_path):
     def fails(config):
         if config["a"] > 1:
