@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload, OpOverloadPacket
-from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.weak import TensorWeakRef
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.custom_functions import inside_function
 from proxies.dataflow import Dataflow
 from proxies.decomposed import DECOMPOSED
 from proxies.isolation import seeded
@@ -296,7 +294,7 @@ class Watch(TorchFunctionMode):
             found = operands(call, self.provenance.kind)
         if not found:
             return call.run()
-        inside = self.differentiated and not torch.is_grad_enabled() and _inside_function()
+        inside = self.differentiated and not torch.is_grad_enabled() and inside_function()
         given = [*tensors(call.arguments), *tensors(call.keywords)]
         weights = [call.get(operand.position, operand.name) for operand in found]
         self._multiplied = [k for k, tensor in enumerate(given) if any(tensor is w for w in weights)]
@@ -416,24 +414,6 @@ class Watch(TorchFunctionMode):
 def _saving_is_hooked() -> bool:
     """Whether saved tensors are given away, as checkpointed parts do: they must save the same when they run again."""
     return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
-
-
-def _inside_function() -> bool:
-    """Whether the forward of a function with a backward of its own is running.
-
-    Re-entrant checkpointing, whose parts are not in the graph, is refused.
-    """
-    frame, inside = sys._getframe(), False
-    while frame.f_back is not None:
-        frame = frame.f_back
-        names = frame.f_code.co_varnames
-        inside |= bool(names) and isinstance(frame.f_locals.get(names[0]), FunctionCtx)
-        if frame.f_code is CheckpointFunction.forward.__code__:
-            reason = (
-                "re-entrant checkpoints cannot be differentiated by weights; use checkpoint(…, use_reentrant=False)"
-            )
-            raise UnsupportedModuleError("*", reason, "checkpoints that are not re-entrant")
-    return inside
 
 
 def record(

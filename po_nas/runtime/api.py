@@ -8,25 +8,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from po_nas import benchmarks, methods
-from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective
 from po_nas.core.searcher import Searcher
 from po_nas.errors import ConfigError, ExecutorError, PoNasError, RunDirectoryError
 from po_nas.proxy_scores.own_networks import with_example_inputs
 from po_nas.runtime.arguments import (
+    Method,
     checked_callbacks,
     checked_functions,
     checked_mapping,
     checked_path,
-    checked_paths,
-    whole_number,
+    common_settings,
+    method_settings,
+    metric_of,
 )
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
-from po_nas.runtime.config import SearchConfig, direction_of, search_config
+from po_nas.runtime.config import SearchConfig, search_config
 from po_nas.runtime.executors.base import Executor
 from po_nas.runtime.function_objective import DEFAULT_METRIC, FunctionObjective
 from po_nas.runtime.journal import Journal
@@ -240,58 +241,6 @@ def _shown(progress: bool | None, path: Path) -> Iterator[list[Callback]]:
 
 
 _log = logging.getLogger(__name__)
-
-
-def metric_of(metric: str, maximize: bool, objectives: Mapping[str, str] | None) -> Metric:
-    """What a function or a session is searched for by; `objectives` have the last word on its direction."""
-    if not isinstance(metric, str) or not metric:
-        raise ConfigError("metric", metric, "must be a name")
-    if not isinstance(maximize, bool):
-        raise ConfigError("maximize", maximize, "must be True or False")
-    said = dict(objectives).get(SIGNAL, dict(objectives).get(metric)) if isinstance(objectives, Mapping) else None
-    return Metric(metric, "", maximize if said is None else direction_of(said) == "max")
-
-
-Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
-"""A method by its name, with its options, or as a class or instance."""
-
-
-def common_settings(
-    method: Mapping[str, Any],
-    budget: int | Mapping[str, Any],
-    seed: int,
-    objectives: Mapping[str, str] | None,
-    constraints: Mapping[str, str] | None,
-    fidelities: Sequence[float] | Mapping[str, Any],
-    warm_start: str | Path | Sequence[str | Path],
-    **proxies: Sequence[str] | Mapping[str, Any],
-) -> dict[str, Any]:
-    """What a search and a session are configured by alike, from their arguments; `proxies` by the key they go by."""
-    return {
-        "method": method,
-        "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": whole_number(budget)},
-        "seed": whole_number(seed),
-        **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
-        "objectives": dict(objectives) if isinstance(objectives, Mapping) else objectives or {},
-        "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
-        "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
-        "warm_start": checked_paths("warm_start", warm_start),
-    }
-
-
-def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | None]:
-    """The settings of a method, and its class where one was given."""
-    if isinstance(method, str):
-        return {"name": method}, None
-    if isinstance(method, Mapping):
-        return dict(method), None
-    if not isinstance(method, type | Searcher):
-        raise ConfigError("method", method, "is no method; give a name, or a subclass of Searcher")
-    options = {} if isinstance(method, type) else method.options.model_dump(mode="json", exclude_unset=True)
-    kind = method if isinstance(method, type) else type(method)
-    if not issubclass(kind, Searcher):
-        raise ConfigError("method", kind.__qualname__, "is no Searcher; give a name, or a subclass")
-    return {"name": methods.name_of(kind) or f"{kind.__module__}.{kind.__qualname__}", **options}, kind
 
 
 def _given(

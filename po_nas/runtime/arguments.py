@@ -6,12 +6,25 @@ import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from po_nas import methods
+from po_nas.core.goals import SIGNAL, Metric
+from po_nas.core.searcher import Searcher
 from po_nas.errors import ConfigError
 from po_nas.runtime.callbacks import Callback
+from po_nas.runtime.config import direction_of
 
-__all__ = ["checked_callbacks", "checked_functions", "checked_mapping", "checked_path", "checked_paths", "whole_number"]
+__all__ = [
+    "Method",
+    "checked_callbacks",
+    "checked_functions",
+    "checked_mapping",
+    "checked_path",
+    "common_settings",
+    "method_settings",
+    "metric_of",
+]
 
 
 def checked_path(key: str, value: object) -> Path:
@@ -29,7 +42,7 @@ def checked_path(key: str, value: object) -> Path:
     return path
 
 
-def checked_paths(key: str, value: object) -> list[str]:
+def _checked_paths(key: str, value: object) -> list[str]:
     """Paths of directories as texts, from one or several; `ConfigError` for what is none."""
     given = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(given, Sequence) or not all(isinstance(path, str | os.PathLike) for path in given):
@@ -65,6 +78,58 @@ def checked_functions(key: str, value: object) -> dict[str, Any]:
     return found
 
 
-def whole_number(value: object) -> object:
+def metric_of(metric: str, maximize: bool, objectives: Mapping[str, str] | None) -> Metric:
+    """What a function or a session is searched for by; `objectives` have the last word on its direction."""
+    if not isinstance(metric, str) or not metric:
+        raise ConfigError("metric", metric, "must be a name")
+    if not isinstance(maximize, bool):
+        raise ConfigError("maximize", maximize, "must be True or False")
+    said = dict(objectives).get(SIGNAL, dict(objectives).get(metric)) if isinstance(objectives, Mapping) else None
+    return Metric(metric, "", maximize if said is None else direction_of(said) == "max")
+
+
+def _whole_number(value: object) -> object:
     """A whole number of any type, such as numpy's, as an int; anything else as it is."""
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
+"""A method by its name, with its options, or as a class or instance."""
+
+
+def common_settings(
+    method: Mapping[str, Any],
+    budget: int | Mapping[str, Any],
+    seed: int,
+    objectives: Mapping[str, str] | None,
+    constraints: Mapping[str, str] | None,
+    fidelities: Sequence[float] | Mapping[str, Any],
+    warm_start: str | Path | Sequence[str | Path],
+    **proxies: Sequence[str] | Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a search and a session are configured by alike, from their arguments; `proxies` by the key they go by."""
+    return {
+        "method": method,
+        "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": _whole_number(budget)},
+        "seed": _whole_number(seed),
+        **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
+        "objectives": dict(objectives) if isinstance(objectives, Mapping) else objectives or {},
+        "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
+        "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
+        "warm_start": _checked_paths("warm_start", warm_start),
+    }
+
+
+def method_settings(method: Method) -> tuple[dict[str, Any], type[Searcher] | None]:
+    """The settings of a method, and its class where one was given."""
+    if isinstance(method, str):
+        return {"name": method}, None
+    if isinstance(method, Mapping):
+        return dict(method), None
+    if not isinstance(method, type | Searcher):
+        raise ConfigError("method", method, "is no method; give a name, or a subclass of Searcher")
+    options = {} if isinstance(method, type) else method.options.model_dump(mode="json", exclude_unset=True)
+    kind = method if isinstance(method, type) else type(method)
+    if not issubclass(kind, Searcher):
+        raise ConfigError("method", kind.__qualname__, "is no Searcher; give a name, or a subclass")
+    return {"name": methods.name_of(kind) or f"{kind.__module__}.{kind.__qualname__}", **options}, kind

@@ -20,8 +20,15 @@ from po_nas.core.settings import flat
 from po_nas.core.trial import Trial
 from po_nas.errors import ConfigError, PoNasError, described
 from po_nas.proxy_scores.own_networks import with_example_inputs
-from po_nas.runtime.api import Method, common_settings, method_settings, metric_of
-from po_nas.runtime.arguments import checked_callbacks, checked_functions, checked_path
+from po_nas.runtime.arguments import (
+    Method,
+    checked_callbacks,
+    checked_functions,
+    checked_path,
+    common_settings,
+    method_settings,
+    metric_of,
+)
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, search_config
