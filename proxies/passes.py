@@ -128,8 +128,7 @@ class Passes:
     def _run_forward(self) -> Tensor:
         activations, codes = "activations" in self.wanted, "relu" in self.wanted
         seed = derive_seed(self.seed, "forward")
-        sorted_out = any(name in self.wanted for name in ("activations", "relu", "nonlinear", "blocks"))
-        self._rows = SampleRows(self.state, self.batch.inputs, seed) if sorted_out else None
+        self._rows = SampleRows(self.state, self.batch.inputs, seed) if activations or codes else None
         coded = self._rows.of_relu if self._rows is not None and codes else None
 
         blocks = "blocks" in self.wanted
@@ -157,6 +156,8 @@ class Passes:
             except UnsupportedModuleError as error:
                 self._features = error
             watch.flow = None
+        if watch.reordering and self._rows is None and (blocks or "nonlinear" in self.wanted):
+            self._rows = SampleRows(self.state, self.batch.inputs, seed)
         self._captured = captured
         self._graph = self.state.checked(captured.result, len(self._input))
         self._layers = Layers(self.state.module, captured.uses)
@@ -201,16 +202,16 @@ class Passes:
         if not self._nonlinear:
             reason = f"{type(self.state.module).__name__} calls no activation function"
             raise UnsupportedModuleError("*", reason, "activation functions")
-        assert self._rows is not None
-        self._rows.check_order()
+        if self._rows is not None:
+            self._rows.check_order()
         return self._nonlinear
 
     def _run_blocks(self) -> list[Feature]:
         if isinstance(self._features, UnsupportedModuleError):
             raise self._features
         assert self._features is not None
-        assert self._rows is not None
-        self._rows.check_order()
+        if self._rows is not None:
+            self._rows.check_order()
         return self._features
 
     def _run_jacobian(self) -> Tensor:

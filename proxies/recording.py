@@ -34,6 +34,7 @@ from proxies.operators import (
 from proxies.patterns import pack
 from proxies.provenance import Provenance, WeightUse
 from proxies.relus import PLAIN, Comparisons, as_fill
+from proxies.reordering import may_reorder
 from proxies.state import State, first_tensor
 
 __all__ = ["Captured", "Watch", "record"]
@@ -150,6 +151,7 @@ class Watch(TorchFunctionMode):
         self.provenance = Provenance(captured.parameters, (*captured.buffers.values(), *state.constants))
         self.originals = {key: captured.parameters[name] for key, name in state.originals.items()}
         self.refused: UnsupportedModuleError | None = None
+        self.reordering = False
         self._stale = set(map(id, state.stale))
         self._fused: list[WeightUse] = []
         self._several: dict[int, tuple[TensorWeakRef, WeightUse, int]] = {}
@@ -214,6 +216,7 @@ class Watch(TorchFunctionMode):
             with self:
                 return DECOMPOSED[function](*arguments, **keywords)
         call = Call(function, arguments, keywords)
+        self.reordering = self.reordering or may_reorder(call)
         uses: list[WeightUse] = []
         merged: list[WeightUse] = []
         product: int | None = None

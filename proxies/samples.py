@@ -39,11 +39,11 @@ class _Arrangement:
 class SampleRows:
     """Finds the samples in tensors that do not have them in dimension 0, such as tokens in rows of their own.
 
-    The module is run on a few of the samples: a dimension that follows their number holds them. It is run on the same
-    samples in another order, too: where there are several rows for each, they must follow, and where there is one, it
-    must not follow another order than that of the batch. Dropout does not happen then. A module of several inputs, and
-    one that cannot be called with fewer samples, is not run; there a tensor has the samples where its size says so, or
-    none.
+    The module is run on a few of the samples: a dimension that follows their number holds them. Where it has several
+    rows for each, or a function is called that may reorder them, it is run on the same samples in another order, too:
+    several rows must follow, and one must not follow another order than that of the batch. Dropout does not happen
+    then. A module of several inputs, and one that cannot be called with fewer samples, is not run; there a tensor has
+    the samples where its size says so, or none.
     """
 
     def __init__(self, state: State, inputs: Sequence[Tensor], seed: int) -> None:
@@ -57,7 +57,8 @@ class SampleRows:
         try:
             with torch.no_grad():
                 self._first = _Seen(state, few, seed)
-                self._second = _Seen(state, few[_order(len(few))], seed)
+                if self._first.reordering or any(len(t) != self._few for t in self._first.tensors()):
+                    self._second = _Seen(state, few[_order(len(few))], seed)
         except Exception:  # The module's own: it is not made for so few samples.
             self._first = self._second = None
 
@@ -134,6 +135,7 @@ class _Seen:
         captured: Captured = record(state, (inputs,), watch, seed=seed, share=False)
         self.outputs: list[Tensor] = [use.output for use in captured.uses]
         self.activated = [call.after for call in watch.calls]
+        self.reordering = watch.reordering
 
     def tensors(self) -> list[Tensor]:
         """Everything, what has no dimension aside."""
