@@ -67,7 +67,7 @@ SIZES = {
     "fusion": (37, 20),
     "fusion_quick": (27, 3),
     "fusion_transfer": (33, 20),
-    "fusion_predictor": (4, 20),
+    "fusion_predictor": (4, 10),
     "fusion_predictor_quick": (3, 2),
 }
 """Tasks and seeds."""
