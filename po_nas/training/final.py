@@ -14,9 +14,10 @@ from po_nas import spaces
 from po_nas.core.settings import read_yaml
 from po_nas.errors import ConfigError
 from po_nas.training.data import image_set, locate, open_data
+from po_nas.training.data.opened import ImageFiles
 from po_nas.training.data_sets import recipes_of
 from po_nas.training.device import chosen_device
-from po_nas.training.network import network_options
+from po_nas.training.network import check_trainable, network_options
 from po_nas.training.recipe import LossChoice, recipe, with_loss
 from po_nas.training.records import EpochRecord, TrainingResult, save, tensorboard_writer, write
 from po_nas.training.trainer import Trainer
@@ -84,6 +85,8 @@ def train(
     options = network_options(space, chosen, kind.options, data=kind.name, prefix="changes.network.")
     device = chosen_device(config.device)
     folder = locate(kind, config.data)
+    images = ImageFiles(kind, folder)
+    check_trainable(space, chosen, options, images.task, *images.shapes, prefix="changes.network.")
     string = space.to_string(architecture)
     record = {"train": config.model_dump(mode="json") | {"genotype": string}, "recipe": chosen.model_dump(mode="json")}
     _claim(out, record)

@@ -23,7 +23,7 @@ from po_nas import Categorical, Float, Int, Ordinal, Training, benchmarks, space
 from po_nas.commands.app import app
 from po_nas.errors import ConfigError, MissingImagesError, ProxyBatchError, SamplesError, UnknownNameError
 from po_nas.proxy_scores.own_networks import LeftOutWarning
-from po_nas.registry import load_plugin
+from po_nas.registry import Entry, load_plugin
 from po_nas.spaces.declared.errors import DeclarationError
 from po_nas.training import data_sets
 from po_nas.training.data import TrainingData
@@ -361,6 +361,22 @@ def test_a_network_of_another_space_is_trained_to_the_end_and_read_again(tmp_pat
     assert torch.equal(networks[0](x), networks[1](x))
     with raised(ConfigError, key="changes.network.chanels"):
         train(config.model_copy(update={"changes": {"network": {"chanels": 4}}}), tmp_path / "other")
+
+
+def test_a_network_that_does_not_take_the_images_is_refused_before_it_is_trained(tmp_path):
+    space = po_nas.declare("vectors_alone", width=Ordinal([4, 8]))
+    space.network(lambda width, in_channels=3, num_classes=10: nn.Sequential(nn.Flatten(), nn.Linear(7, num_classes)))
+    spaces.registry.add(Entry("vectors_alone", "", lambda: space))
+    try:
+        string = space.to_string(first(space))
+        config = TrainConfig(
+            genotype=string, dataset="digits", space="vectors_alone", changes={"epochs": 1}, device="cpu"
+        )
+        with raised(ConfigError, key="space", value="vectors_alone"):
+            train(config, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    finally:
+        spaces.registry.remove("vectors_alone")
 
 
 def test_classes_that_there_are_not_fail_the_trial():
