@@ -109,7 +109,9 @@ class ProxyContext:
         state = self._passes.state
         if self._installed is None:
             # Until the proxy is done, for what is checkpointed runs again when the output is differentiated.
-            state.fresh()
+            if self._snapshot is None:
+                # What the proxy itself has done to the module stays.
+                state.fresh()
             self._installed = ExitStack()
             self._installed.enter_context(state.installed(state.leaves, state.buffers()))
         return state(*inputs)
@@ -122,6 +124,7 @@ class ProxyContext:
         """
         self._uninstall()
         if self._snapshot is None:
+            self._passes.state.fresh()
             self._snapshot = Snapshot(self._passes.state.module)
         return self._passes.state.module
 

@@ -518,3 +518,21 @@ def test_an_evolved_proxy_needs_most_of_its_proxies():
     leaves = dict.fromkeys(proxies.evolved.proxy.evolved_proxy("evolved_sum").leaves, float("nan"))
     with raised(ProxyValueError, proxy="evolved_sum"):
         proxies.registry.get("evolved_sum")(leaves)
+
+
+def test_what_a_proxy_does_to_the_module_lasts_until_it_is_done():
+    def seen(context):
+        counts = []
+        for part in context.module.modules():
+            part.register_forward_hook(lambda *_: counts.append(1))
+        context.call(context.inputs)
+        context.call(context.inputs)
+        return float(len(counts))
+
+    proxies.proxy("seen_by_hooks")(seen)
+    try:
+        net = Net()
+        assert proxies.score(net, batch(), "seen_by_hooks") == {"seen_by_hooks": 2.0 * 3}
+        assert not any(part._forward_hooks for part in net.modules())
+    finally:
+        proxies.registry.remove("seen_by_hooks")
