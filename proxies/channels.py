@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.weak import TensorWeakRef
 
-from proxies.operators import tensors
+from proxies.operators import COPIES, tensors
 from proxies.pointwise import is_pointwise
 
-__all__ = ["Channels", "Together", "base_of"]
+__all__ = ["Channels", "Together", "base_of", "sizes_of"]
 
 _MOST = 1 << 22
 """Elements up to which the channels of a view are listed."""
@@ -24,13 +24,6 @@ _JOINING: dict[Callable[..., Any], bool] = {
     torch.stack: True,
 }
 """Functions that put tensors side by side, and whether in a new dimension."""
-
-
-_COPYING = {
-    *(Tensor.clone, torch.clone, Tensor.contiguous, Tensor.to, Tensor.float, Tensor.double, Tensor.half),
-    *(Tensor.bfloat16, Tensor.type, Tensor.type_as),
-}
-"""Functions that copy every number."""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,9 +102,7 @@ class Channels:
         if data.numel() != base_of(data).numel() or place is None or place[1:] != (0, 1):
             return None
         axis = place[0] - data.dim()
-        # A dimension without a step repeats what is there.
-        steps = enumerate(zip(bias.shape, bias.stride(), strict=True))
-        sizes = {k - bias.dim(): size for k, (size, step) in steps if size > 1 and step}
+        sizes = sizes_of(bias)
         if data.shape[axis] != slots.count or sizes not in ({axis: slots.count}, {} if slots.count == 1 else None):
             return None
         product, slots.product = slots.product, None
@@ -147,7 +138,7 @@ class Channels:
         elif is_pointwise(function) and all(_reaches(tensor, total) for tensor, _ in found):
             self._spread(found, total)
             copy = self._get(total)
-            if function in _COPYING and copy is not None and len(found) == 1:
+            if function in COPIES and copy is not None and len(found) == 1:
                 copy.product, found[0][1].product = found[0][1].product, None
         else:
             self._consume(found)
@@ -266,6 +257,14 @@ class Channels:
 def _before(axis: int, along: int, dimensions: int) -> int:
     """The dimension, from the end, that a stacked tensor's `axis` is in a part."""
     return axis - (along < axis) - (dimensions - 1)
+
+
+def sizes_of(tensor: Tensor) -> dict[int, int]:
+    """The dimensions (from the end) along which a tensor holds several numbers, and how many.
+
+    A dimension without a step repeats what is there.
+    """
+    return {d - tensor.dim(): size for d, size in enumerate(tensor.shape) if size > 1 and tensor.stride(d)}
 
 
 def base_of(tensor: Tensor) -> Tensor:

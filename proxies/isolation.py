@@ -115,6 +115,11 @@ class Snapshot:
             for p in parameters
         ]
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors in attributes, in containers to any depth; without `values`, no parameters."""
+        return [tensor for tensor, _ in self._tensors.values()]
+
     def _keep(self, value: Any) -> None:
         """Remember what a tensor or a container holds, in containers to any depth; of anything else, nothing."""
         if isinstance(value, Tensor):

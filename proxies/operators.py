@@ -16,7 +16,9 @@ from proxies.weight_product import einsum_labels
 
 __all__ = [
     "BATCH_NORMS",
+    "CASTS",
     "CHANNEL_NORMS",
+    "COPIES",
     "DIFFERENCES",
     "DROPOUTS",
     "NORMS",
@@ -330,6 +332,14 @@ DROPOUTS: frozenset[Function] = frozenset(
     )
     if hasattr(module, name)
 )
+
+CASTS: frozenset[Function] = frozenset(
+    {Tensor.to, Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16, Tensor.type, Tensor.type_as}
+)
+"""Functions that write every number in another precision, or as it is."""
+
+COPIES: frozenset[Function] = CASTS | frozenset[Function]((Tensor.clone, torch.clone, Tensor.contiguous))
+"""Functions whose result has every number at the place that it had."""
 
 SUMS: frozenset[Function] = frozenset(
     {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.weak import TensorWeakRef
 
 from proxies.channels import Channels, Together, base_of
-from proxies.operators import Operand, tensors
+from proxies.operators import COPIES, Operand, tensors
 
 __all__ = ["Provenance", "WeightUse"]
 
@@ -50,9 +50,8 @@ class _Known:
     pending: frozenset[int]
 
 
-_COPIES = {
-    *(Tensor.clone, torch.clone, Tensor.contiguous, Tensor.repeat, Tensor.reshape, torch.reshape, Tensor.flatten),
-    *(torch.flatten, Tensor.to, Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16, Tensor.type, Tensor.type_as),
+_COPIES = COPIES | {
+    *(Tensor.repeat, Tensor.reshape, torch.reshape, Tensor.flatten, torch.flatten),
     *(Tensor.tile, torch.tile, Tensor.expand_as, Tensor.reshape_as, Tensor.repeat_interleave, torch.repeat_interleave),
 }
 """Functions whose result holds the elements of their first argument and no others."""

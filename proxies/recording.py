@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import TensorWeakRef
 
 from po_nas.errors import UnsupportedModuleError
+from proxies.channels import sizes_of
 from proxies.custom_functions import inside_function
 from proxies.dataflow import Dataflow
 from proxies.decomposed import DECOMPOSED
@@ -330,7 +331,7 @@ class Watch(TorchFunctionMode):
         for k, bias in enumerate(terms):
             if kinds[k] != "weight" or kinds[1 - k] != "data" or (k == 0 and call.function in DIFFERENCES):
                 continue
-            sizes = {d - bias.dim(): n for d, n in enumerate(bias.shape) if n > 1 and bias.stride(d)}
+            sizes = sizes_of(bias)
             several = self._of_several(terms[1 - k], sizes)
             if len(sizes) > 1 and several is None:
                 continue

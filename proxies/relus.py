@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.weak import TensorWeakRef
 
-from proxies.operators import Call, Kind
+from proxies.operators import CASTS, Call, Kind
 
 __all__ = ["PLAIN", "Comparisons", "as_fill"]
 
@@ -64,9 +64,6 @@ _BELOW: frozenset[Callable[..., Any]] = frozenset(
 _NOT: frozenset[Callable[..., Any]] = frozenset(
     {torch.logical_not, Tensor.logical_not, torch.bitwise_not, Tensor.bitwise_not, Tensor.__invert__}
 )
-_CAST: frozenset[Callable[..., Any]] = frozenset(
-    {Tensor.to, Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16, Tensor.type, Tensor.type_as}
-)
 
 
 def as_fill(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
@@ -99,7 +96,7 @@ class Comparisons:
         if function in _ABOVE or function in _BELOW:
             if self._is_zero(call.get(1, "other")):
                 self._put(result, first, function in _ABOVE)
-        elif function in _NOT or function in _CAST:
+        elif function in _NOT or function in CASTS:
             known = self._masks.get(id(first))
             source = None if known is None or known[0]() is not first else known[1]()
             if known is not None and source is not None and source._version == known[2]:

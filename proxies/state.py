@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -37,19 +36,9 @@ def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:
         left += [following for following, _ in node.next_functions]
 
 
-def _held(module: nn.Module) -> list[Tensor]:
-    """The tensors in the attributes of a module and its parts, in containers to any depth, each once."""
-    left: list[Any] = [list(vars(part).values()) for part in module.modules()]
-    found: dict[int, Tensor] = {}
-    seen: set[int] = set()
-    while left:
-        value = left.pop()
-        if isinstance(value, Tensor):
-            found[id(value)] = value
-        elif isinstance(value, dict | list | set | tuple | deque) and id(value) not in seen:
-            seen.add(id(value))
-            left += value.values() if isinstance(value, dict) else value
-    return list(found.values())
+def _mark(leaf: Tensor) -> tuple[int, int]:
+    """What changes when the values of a tensor are changed or replaced."""
+    return leaf._version, leaf.data_ptr()
 
 
 def _memory(tensor: Tensor) -> tuple[str, int]:
@@ -106,13 +95,14 @@ class State:
         ]
         self._places = places
         self.originals = {id(p): name for name, p in parameters.items()}
-        self._values = {name: (leaf, p, leaf._version, leaf.data_ptr()) for name, leaf, p in self._pairs(parameters)}
-        held = [t for t in _held(module) if id(t) not in owned]
+        self._parameters = parameters
+        self._as_made = {name: _mark(leaf) for name, leaf in self.leaves.items()}
+        self._before = Snapshot(module, values=False)
+        held = [t for t in self._before.tensors if id(t) not in owned]
         memory = {_memory(p) for p in parameters.values()}
         self.stale = [t for t in held if t.grad_fn is not None or _memory(t) in memory]
         made = set(map(id, self.stale))
         self.constants = [t for t in held if id(t) not in made]
-        self._before = Snapshot(module, values=False)
         self._reason = _not_followed(module, parameters.values())
 
     def _cast(self, tensor: Tensor) -> Tensor:
@@ -121,9 +111,6 @@ class State:
     def _leaf(self, parameter: nn.Parameter) -> Tensor:
         leaf = self._cast(parameter)
         return leaf.requires_grad_() if leaf.is_floating_point() else leaf
-
-    def _pairs(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[tuple[str, Tensor, nn.Parameter]]:
-        return ((name, self.leaves[name], parameter) for name, parameter in parameters.items())
 
     def fresh(self) -> None:
         """Put back what an earlier pass has changed: attributes of the module, values of the leaves, and which of them
@@ -135,10 +122,11 @@ class State:
         self._before.restore()
         for part, training in modes:
             part.training = training
-        for name, (leaf, parameter, version, place) in self._values.items():
-            if leaf._version != version or leaf.data_ptr() != place:
+        for name, parameter in self._parameters.items():
+            leaf = self.leaves[name]
+            if _mark(leaf) != self._as_made[name]:
                 self.leaves[name] = leaf = self._leaf(parameter)
-                self._values[name] = (leaf, parameter, leaf._version, leaf.data_ptr())
+                self._as_made[name] = _mark(leaf)
             if leaf.requires_grad is not leaf.is_floating_point():
                 leaf.requires_grad_(leaf.is_floating_point())
 

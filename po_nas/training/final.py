@@ -17,7 +17,7 @@ from po_nas.training.data import image_set, locate, open_data
 from po_nas.training.data.opened import ImageFiles
 from po_nas.training.data_sets import recipes_of
 from po_nas.training.device import chosen_device
-from po_nas.training.network import check_trainable, network_options
+from po_nas.training.objective import check_network
 from po_nas.training.recipe import LossChoice, recipe, with_loss
 from po_nas.training.records import EpochRecord, TrainingResult, save, tensorboard_writer, write
 from po_nas.training.trainer import Trainer
@@ -82,11 +82,9 @@ def train(
     chosen = recipe(config.recipe or default_recipe(kind.name), config.changes, prefix="changes.", space=space.name)
     chosen = with_loss(chosen, config.training.loss, "training.")
     architecture = space.from_string(_text(config.genotype))
-    options = network_options(space, chosen, kind.options, data=kind.name, prefix="changes.network.")
+    options = check_network(space, chosen, ImageFiles(kind, None), "changes.network.")
     device = chosen_device(config.device)
     folder = locate(kind, config.data)
-    images = ImageFiles(kind, folder)
-    check_trainable(space, chosen, options, images.task, *images.shapes, prefix="changes.network.")
     string = space.to_string(architecture)
     record = {"train": config.model_dump(mode="json") | {"genotype": string}, "recipe": chosen.model_dump(mode="json")}
     _claim(out, record)

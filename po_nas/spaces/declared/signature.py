@@ -49,16 +49,20 @@ def choices_of(function: Callable[..., Any], layout: Layout) -> frozenset[str]:
 
 def takes_rest(function: Callable[..., Any]) -> bool:
     """Whether a function takes any name: it has ``**rest``."""
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+    return _rest(function) is not None
 
 
 def reads_rest(function: Callable[..., Any]) -> bool:
     """Whether a function may use what its ``**rest`` holds; one whose code cannot be seen may."""
-    code = getattr(function, "__code__", None)
-    name = next((p.name for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    code, name = getattr(function, "__code__", None), _rest(function)
     if code is None or name is None or hasattr(function, "__wrapped__"):
         return name is not None
     return any(i.argval == name and i.opname.startswith("LOAD") for i in dis.get_instructions(code))
+
+
+def _rest(function: Callable[..., Any]) -> str | None:
+    """What a function calls its ``**rest``; None where it has none."""
+    return next((p.name for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD), None)
 
 
 def _named(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
