@@ -68,7 +68,7 @@ def _twice(state: State, inputs: tuple[Tensor, ...], seed: int) -> GaussianPass:
         drawn = _draw(layers, normal)
         clean = normal(inputs[0])
         noisy = clean + ALPHA * normal(inputs[0])
-        watches = [_Gaussian(drawn, idle, len(clean)) for _ in range(2)]
+        watches = [_Gaussian(drawn, idle, len(clean), varying=varying) for varying in (True, False)]
         parameters = {name: drawn[name] if name in drawn else p.detach() for name, p in state.leaves.items()}
         for x, watch in zip((clean, noisy), watches, strict=True):
             record(state, (x, *inputs[1:]), watch, parameters=parameters)
@@ -125,11 +125,14 @@ def _positions(feature: Tensor) -> int:
 
 
 class _Gaussian(Watch):
-    """Computed weights are drawn ones, biases zero, normalisation has scale one and shift zero."""
+    """Computed weights are drawn ones, biases zero, normalisation has scale one and shift zero.
 
-    def __init__(self, drawn: Mapping[str, Tensor], idle: frozenset[str], samples: int) -> None:
+    With `varying` it keeps the variances of what is normalised over the batch.
+    """
+
+    def __init__(self, drawn: Mapping[str, Tensor], idle: frozenset[str], samples: int, *, varying: bool) -> None:
         super().__init__()
-        self._drawn, self._idle, self._samples = drawn, idle, samples
+        self._drawn, self._idle, self._samples, self._varying = drawn, idle, samples, varying
 
     def begin(self, captured: Captured, copied: frozenset[int], share: bool) -> None:
         super().begin(captured, copied, share)
@@ -161,7 +164,7 @@ class _Gaussian(Watch):
         return torch.zeros_like(bias)
 
     def normalise(self, call: Call) -> Any:
-        if call.function in BATCH_NORMS and by_batch(call):
+        if self._varying and call.function in BATCH_NORMS and by_batch(call):
             x = call.get(0, "input")
             self.variances.append(x.var([d for d in range(x.dim()) if d != 1], unbiased=False))
         for position, name, value in zip(NORMS[call.function], ("weight", "bias"), (1.0, 0.0), strict=True):

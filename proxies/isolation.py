@@ -90,6 +90,11 @@ def _current(module: nn.Module) -> AbstractContextManager[object]:
     return nullcontext() if parameter is None or not parameter.is_cuda else torch.cuda.device(parameter.device)
 
 
+_CONTAINERS = (dict, list, set, deque)
+_STATELESS = frozenset({type(None), bool, int, float, str})
+"""What most attributes are, and nothing is to be kept of."""
+
+
 class Snapshot:
     """All state of a module, to be put back after somebody else's code has had it in hand.
 
@@ -122,17 +127,22 @@ class Snapshot:
 
     def _keep(self, value: Any) -> None:
         """Remember what a tensor or a container holds, in containers to any depth; of anything else, nothing."""
+        if type(value) in _STATELESS or isinstance(value, nn.Module):
+            return
         if isinstance(value, Tensor):
             known = id(value) in self._tensors or id(value) in self._left_out
             if not known and not nn.parameter.is_lazy(value):
                 self._tensors[id(value)] = (value, value.detach().clone())
-        elif isinstance(value, dict | list | set | deque):
+        elif isinstance(value, _CONTAINERS):
             if id(value) in self._contents:
                 return
             # Most are empty (hooks), and there are many.
-            held = () if not value else dict(value) if isinstance(value, dict) else [*value]
-            self._contents[id(value)] = (value, held)
-            for item in value.values() if isinstance(value, dict) else value:
+            if not value:
+                self._contents[id(value)] = (value, ())
+                return
+            items = value.values() if isinstance(value, dict) else value
+            self._contents[id(value)] = (value, dict(value) if isinstance(value, dict) else [*value])
+            for item in items:
                 self._keep(item)
         elif isinstance(value, tuple):
             for item in value:

@@ -95,6 +95,8 @@ def proxy(
         >>> proxies.registry.remove("output_spread"), proxies.registry.remove("spread_and_size")
         (None, None)
     """
+    if not isinstance(name, str):
+        raise ConfigError("name", name, 'is no name; write @proxies.proxy("name") above the function')
     passes = (() if needs else ("forward",)) if passes is None else passes
     needed = closure(_known(name, passes))
     cost: CostClass = next((cost for cost, kinds in _COST if needed & kinds), "count")

@@ -125,7 +125,8 @@ def _limit(metric: Metric, key: str, text: str, part: str, suffix: Callable[[str
         remedy = "is no limit; write one of <=, <, >=, > and a number, several with commas: '> 100, <= 300'"
         raise ConfigError(key, text, remedy)
     if match[3] and match[3] != metric.unit and suffix(match[3]) != suffix(metric.unit):
-        raise ConfigError(key, text, f"{metric.name} is {f'in {metric.unit}' if metric.unit else 'without a unit'}")
+        told = f"in {metric.unit}" if metric.unit else "without a unit"
+        raise ConfigError(key, text, f"{metric.name} is {told}; write {match[1]} and the number {told}")
     return Limit(metric, match[1], value)
 
 

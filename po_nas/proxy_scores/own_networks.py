@@ -122,7 +122,7 @@ def with_own_proxies(
         if name not in kept:
             left_out = LeftOutWarning(name, probe.reasons.get(name, "it has no finite score"))
             # The warning is shown once by Python's default filter, the log has every one.
-            _log.warning("%s", left_out)
+            _log.info("%s", left_out)
             warnings.warn(left_out, stacklevel=2)
     if not kept:
         return objective

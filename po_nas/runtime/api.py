@@ -58,6 +58,7 @@ from po_nas.runtime.run_directory import (
 )
 from po_nas.runtime.setup import (
     KnownFunctions,
+    check_latency,
     check_options,
     make_executor,
     make_objective,
@@ -304,6 +305,7 @@ def run_search(
     _refuse_used(out)
     load_chosen(config.plugins)
     check_options(config, kind)
+    check_latency(config)
     needed = {
         "objective": objective is not None,
         **(given or {}),

@@ -19,7 +19,7 @@ from po_nas.core.settings import renamed, validated
 from po_nas.errors import ConfigError
 from po_nas.proxy_scores.combined import ProxyObjective, with_computed_proxies, with_proxies
 from po_nas.proxy_scores.goals import with_goals
-from po_nas.proxy_scores.measured import LatencySettings, with_measured
+from po_nas.proxy_scores.measured import LATENCY, LatencySettings, with_measured
 from po_nas.proxy_scores.own_networks import declared_space, with_own_proxies
 from po_nas.registry import load_plugin
 from po_nas.runtime import executors
@@ -33,6 +33,7 @@ from po_nas.runtime.warm_start import WarmStart, source_tasks, tell
 __all__ = [
     "KnownFunctions",
     "check_fidelities",
+    "check_latency",
     "check_objectives",
     "check_options",
     "make_executor",
@@ -117,6 +118,14 @@ def check_options(config: SearchConfig, kind: type[Searcher] | None = None) -> N
     """
     _method_of(config, kind)
     _executor_of(config)
+
+
+def check_latency(config: SearchConfig) -> None:
+    """Raise `ConfigError` where it is said how latency is measured and nothing asks for one."""
+    named = {*config.objectives, *config.constraints}
+    if config.latency is not None and not named & {LATENCY.name, f"{LATENCY.name}_{LATENCY.unit}"}:
+        remedy = "no objective or limit is on it; add objectives={…, latency: min} or constraints={latency: '<= …'}"
+        raise ConfigError("latency", config.latency.model_dump(exclude_unset=True), remedy)
 
 
 def check_objectives(kind: type[Searcher], name: str, objective: Objective) -> None:

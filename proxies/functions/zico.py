@@ -23,10 +23,10 @@ def zico(context: ProxyContext) -> float:
     Gradients, ICLR 2023, arXiv 2301.11300.
     """
     total, used = 0.0, 0
-    for gradients in zip(*context.half_gradients, strict=True):
-        absolute = torch.stack(gradients).abs()
-        deviation = absolute.std(0, correction=0)
-        ratio = torch.where(deviation > 0, absolute.mean(0) / deviation, 0.0)
+    for first, second in zip(*(map(torch.abs, half) for half in context.half_gradients), strict=True):
+        # Of two numbers the deviation is half their distance, and the mean half their sum.
+        distance = (first - second).abs()
+        ratio = torch.where(distance > 0, (first + second) / distance, 0.0)
         summed = float(ratio.sum(dtype=torch.float64))
         if summed > 0:
             total += math.log(summed)

@@ -447,6 +447,14 @@ def test_plugin_generator_and_call(plugin):
     assert same(before, everything(network))
 
 
+def test_the_decorator_without_a_name_is_refused():
+    def mine(context):
+        return 1.0
+
+    with raised(ConfigError, key="name", value=mine):
+        proxies.proxy(mine)
+
+
 def test_wrong_specs():
     for options in ({"passes": "forward"}, {"direction": 2}, {"version": 0}, {"dtype": "half"}):
         with pytest.raises(ConfigError):

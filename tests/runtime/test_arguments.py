@@ -55,7 +55,7 @@ def search(where, /, **changed):
         *(("out", value) for value in (None, "", "a\0b", "x" * 300, 5)),
         *(("training", value) for value in ("x", {"epochs": 3})),
         *(("warm_start", value) for value in (5, [3])),
-        ("latency", 5),
+        *(("latency", value) for value in (5, {}, {"device": "cpu"})),
         ("executor", 5),
         *(("callbacks", value) for value in (print, [print], [Callback], Callback())),
         *(("metric", value) for value in (["a"], None, "")),

@@ -200,6 +200,11 @@ def test_a_misspelling_is_told_rather_than_what_it_makes_missing():
         load("benchmark=b", "budget=1", "metod=random")
 
 
+def test_a_misspelling_in_a_section_is_told_what_that_has():
+    with raised(ConfigError, "'device'", key="latency.devic", value="cpu"):
+        load(*LEAST, "latency.devic=cpu")
+
+
 def test_method_options_are_checked_under_the_users_name():
     with raised(ConfigError, "'initial'", key="method.inital", value=3):
         validated(methods.registry.get("gp_bo").Options, {"inital": 3}, prefix="method.")

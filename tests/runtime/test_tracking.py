@@ -65,6 +65,16 @@ def test_lines_where_there_is_no_terminal(tmp_path):
         assert line == expected
 
 
+def test_of_a_function_nothing_is_said_that_is_not_known(tmp_path):
+    screen = console(False)
+    space = po_nas.declare("lines", a=po_nas.Int(1, 6))
+    own = {"benchmark": None, "space": space, "objective": lambda config: float(config["a"]), "budget": 3}
+    search(tmp_path / "run", ConsoleCallback(tmp_path / "run", screen), **own)
+    first = printed(screen).splitlines()[0]
+    assert "?" not in first
+    assert first.endswith("told: validation, the function <lambda>, 1 call")
+
+
 def test_a_bar_on_a_terminal(tmp_path):
     screen, seen = console(True), Seen()
     callback = ConsoleCallback(tmp_path / "run", screen)

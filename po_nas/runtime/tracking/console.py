@@ -28,6 +28,22 @@ _SCORING_S = 5.0
 """Seconds of scoring between two lines about it."""
 
 
+def _told(info: RunInfo) -> str:
+    """What the search is told, as far as the benchmark says: metric, data and split, epochs, runs; and the pool."""
+    protocol = {key: str(value) for key, value in info.protocol.items()}
+    metric, data, split = protocol.get("metric", info.metric.name), protocol.get("dataset"), protocol.get("split")
+    epochs = protocol.get("epochs")
+    parts = [
+        f"{metric} on {data} ({split})" if data and split else metric,
+        # A function or a caller that tells values says no split.
+        None if split else protocol.get("source", data),
+        f"{epochs} epochs" if epochs and epochs.isdigit() else epochs,
+        protocol.get("runs"),
+    ]
+    pool = f"; pool: {protocol['pool']}" if "pool" in protocol else ""
+    return ", ".join(part for part in parts if part) + pool
+
+
 class ConsoleCallback(Callback):
     """Shows evaluations, incumbent, regret, seconds and the time left; while proxies are scored, how far that is."""
 
@@ -42,16 +58,10 @@ class ConsoleCallback(Callback):
 
     def on_start(self, info: RunInfo) -> None:
         self._info = info
-        config, protocol = info.config, info.protocol
-        epochs = str(protocol.get("epochs", "?"))
-        epochs += " epochs" if epochs.isdigit() else ""
-        told = (
-            f", seed {config['seed']}; told: {protocol.get('metric', info.metric.name)} on "
-            f"{protocol.get('dataset', '?')} ({protocol.get('split', '?')}), {epochs}, {protocol.get('runs', '?')}; "
-            f"pool: {protocol.get('pool', '?')}"
-        )
+        config = info.config
         line = Text(terminal_text(config["method"]["name"]), style="bold")
         line.append(" on ", style="not bold").append(terminal_text(config["benchmark"]))
+        told = f", seed {config['seed']}; told: {_told(info)}"
         line.append(terminal_text(told), style="not bold")
         self._console.print(line, highlight=False, soft_wrap=True)
         self._every = max(1, (info.max_evaluations or 200) // _LINES)
