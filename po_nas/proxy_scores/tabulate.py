@@ -353,7 +353,7 @@ def collect(
     """The table of the scores in the cache, rounded to 16 significant bits.
 
     What is missing is computed, one by one: that is what failed, for failures are not kept in a cache; a score that
-    fails again is NaN. With `computing` off it is NaN at once, and a score that fewer than nine in ten architectures
+    fails again is NaN, and one that no architecture has is left out. With `computing` off it is NaN at once, and a score that fewer than nine in ten architectures
     have is left out: what is done first is not a random sample.
     """
     space = space or scored_space(recipe)
@@ -366,7 +366,9 @@ def collect(
         for result in results:
             for name, value in result.values.items():
                 columns[name][result.index] = value
-        carried = {name: computing or np.isfinite(column).mean() >= _NEARLY_ALL for name, column in columns.items()}
+        has = {name: np.isfinite(column) for name, column in columns.items()}
+        least = 0.0 if computing else _NEARLY_ALL
+        carried = {name: column.any() and column.mean() >= least for name, column in has.items()}
         kept = {name: rounded(column) for name, column in columns.items() if carried[name]}
         tasks[part.task] |= kept
     chosen = sorted({name for columns in tasks.values() for name in columns})

@@ -178,6 +178,16 @@ def test_scores_of_another_version_of_a_proxy_are_computed_again(recipe, tmp_pat
         assert {key.proxy for key, _ in cache.items()} == {"synflow", "l2_norm"}
 
 
+def test_a_score_that_no_architecture_has_is_left_out(recipe, tmp_path):
+    # Three images of three classes: there are no two of one, between which epe_nas could see a correlation.
+    changed = RECIPE.replace("[jacov]", "[epe_nas]").replace("3, size: 8, samples: 6", "3, size: 8, samples: 3")
+    recipe.write_text(changed)
+    with proxies.ScoreCache(tmp_path / "cache.sqlite") as cache:
+        found = score_table.collect(score_table.load_recipe(recipe), cache)
+    assert set(found.tasks["small"]) == {"synflow", "snip", "l2_norm"}
+    assert set(found.tasks["other"]) == {"synflow", "snip", "l2_norm", "epe_nas"}
+
+
 def test_sixteen_bits():
     values = np.random.default_rng(0).normal(size=500) * 10.0 ** np.arange(-25, 25).repeat(10)
     kept = score_table.rounded(values)
