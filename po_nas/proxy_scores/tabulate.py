@@ -353,8 +353,8 @@ def collect(
     """The table of the scores in the cache, rounded to 16 significant bits.
 
     What is missing is computed, one by one: that is what failed, for failures are not kept in a cache; a score that
-    fails again is NaN, and one that no architecture has is left out. With `computing` off it is NaN at once, and a score that fewer than nine in ten architectures
-    have is left out: what is done first is not a random sample.
+    fails again is NaN, and one that no architecture has is left out. With `computing` off it is NaN at once, and a
+    score that fewer than nine in ten architectures have is left out: what is done first is not a random sample.
     """
     space = space or scored_space(recipe)
     firsts, belongs = classes_of(space)
