@@ -160,7 +160,8 @@ class ConfigError(PoNasError, ValueError):
 
     def __init__(self, key: str, value: object, remedy: str) -> None:
         self.key, self.value, self.remedy = key, value, remedy
-        super().__init__(f"{key}={short(value)}: {remedy}" if value != "" else f"{key} {remedy}")
+        nothing = isinstance(value, str) and not value
+        super().__init__(f"{key} {remedy}" if nothing else f"{key}={short(value)}: {remedy}")
 
 
 class RenamedWarning(FutureWarning):

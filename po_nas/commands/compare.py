@@ -45,7 +45,8 @@ def compare(
     """Compare: run methods × benchmarks × seeds, then write tables, figures and an HTML report.
 
     Every finished search is kept: an interrupted comparison goes on where it stopped, and results.parquet can be read
-    while it runs. Run directories of po-nas search can be compared as well.
+    while it runs. The exit code is 1 where a search has failed. Run directories of po-nas search can be compared as
+    well.
     """
     from po_nas.compare.report import make_comparison_report, write_markdown
     from po_nas.compare.runs import read_runs
@@ -81,10 +82,20 @@ def compare(
         command = "" if report_only else shlex.join(words)
         write_markdown([study for study, _ in found], markdown, command)
         print(f"page     {markdown}")
+    if any(study.record["failed"] for study, _ in found) and not report_only:
+        raise typer.Exit(1)
 
 
 def _directories(paths: list[Path], out: Path) -> list[Path]:
-    return [out] if len(paths) < 2 else [out / path.stem for path in paths]
+    if len(paths) < 2:
+        return [out]
+    named: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in named:
+            remedy = f"and {named[path.stem]} would go to one folder, {out / path.stem}; rename one"
+            raise ConfigError("STUDY.yaml", path, remedy)
+        named[path.stem] = path
+    return [out / stem for stem in named]
 
 
 def _reported(

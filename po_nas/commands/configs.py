@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from po_nas.commands.config_files import folder, packaged_file, packaged_files
+from po_nas.commands.options import writable_file
 from po_nas.commands.tables import print_table
 from po_nas.errors import ConfigError
 
@@ -59,6 +60,6 @@ def copy(
     target = out / source.name if out.is_dir() else out
     if target.exists():
         raise ConfigError("--out", target, "is there already; choose another name")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    writable_file(target)
     shutil.copyfile(source, target)
     print(target)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from po_nas.commands.options import Plugins, settings_argument, split_settings
+from po_nas.commands.options import Plugins, settings_argument, split_settings, writable_folder
 from po_nas.commands.tables import ProgressBar, print_table
+from po_nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from po_nas.research.evolved_proxies.proxy_evolution import Outcome
@@ -67,8 +68,13 @@ def proxy(
     from po_nas.research.evolved_proxies import proxy_evolution
     from po_nas.research.evolved_proxies.proxy_evolution_report import write_evolution
     from po_nas.research.evolved_proxies.symbolic import Settings
-    from proxies.evolved.proxy import save
+    from proxies import registry
+    from proxies.evolved.proxy import EvolvedScore, check_name, save
 
+    check_name(name)
+    if name in registry and not isinstance(registry.get(name), EvolvedScore):
+        raise ConfigError("--name", name, "is a proxy that there is; choose another name")
+    writable_folder(out)
     settings = Settings(
         population=population,
         generations=generations,

@@ -87,4 +87,8 @@ def read_batch(path: Path, samples: int) -> Batch:
             inputs, labels = content["inputs"][:samples], content["labels"][:samples]
     except (OSError, KeyError, ValueError) as error:
         raise ConfigError("data", path, f"must be an .npz file with inputs and labels ({error})") from error
+    for name, array, kinds in (("inputs", inputs, "fiub"), ("labels", labels, "iu")):
+        if array.dtype.kind not in kinds:
+            remedy = f"its {name} are of the type {array.dtype}, not {'whole ' if kinds == 'iu' else ''}numbers"
+            raise ConfigError("data", path, remedy)
     return Batch.of((torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,22 @@ import typer
 
 import proxies  # noqa: F401 - its registry knows who reads files of evolved proxies
 from po_nas.commands.config_files import config_path
+from po_nas.errors import ConfigError
 from po_nas.registry import load_plugin
 
 if TYPE_CHECKING:
     from po_nas.runtime.trusted_plugins import Trust
 
-__all__ = ["Plugins", "Trusted", "load_proxies", "settings_argument", "split_settings", "trust_of"]
+__all__ = [
+    "Plugins",
+    "Trusted",
+    "load_proxies",
+    "settings_argument",
+    "split_settings",
+    "trust_of",
+    "writable_file",
+    "writable_folder",
+]
 
 
 def _load(plugins: list[str] | None) -> list[str] | None:
@@ -43,6 +54,25 @@ def settings_argument(example: str) -> Any:
     """The argument of verbs that take a configuration and overrides, such as `example`."""
     said = f"a configuration and overrides, e.g. {example}"
     return typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help=said)
+
+
+def writable_folder(path: Path) -> Path:
+    """The folder, made; `ConfigError` where it cannot be, before anything is computed for it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("--out", path, f"is no folder that can be written ({error.strerror})") from error
+    if not os.access(path, os.W_OK):
+        raise ConfigError("--out", path, "is no folder that can be written")
+    return path
+
+
+def writable_file(path: Path) -> Path:
+    """A file that can be written, its folder made; `ConfigError` where it cannot be."""
+    if path.is_dir():
+        raise ConfigError("--out", path, "is a folder; name a file in it")
+    writable_folder(path.parent)
+    return path
 
 
 def trust_of(given: bool) -> Trust:

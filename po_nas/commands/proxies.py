@@ -16,7 +16,7 @@ import typer
 
 from po_nas.commands.config_files import config_path
 from po_nas.commands.example_network import SIZE, example_network, read_batch
-from po_nas.commands.options import Plugins, load_proxies
+from po_nas.commands.options import Plugins, load_proxies, writable_file, writable_folder
 from po_nas.commands.tables import ProgressBar, print_table
 from po_nas.errors import ConfigError
 
@@ -130,6 +130,7 @@ def correlate(
     from po_nas.research.proxy_correlation import run
     from po_nas.research.proxy_correlation.report import write_correlation
 
+    writable_folder(out)
     given = [one for one in scores or [] if one != "all"]
     files = [OwnScores.read(path) for path in given if path not in benchmarks.ORIGINS]
     if files and (proxy or len(files) < len(given)):
@@ -166,6 +167,7 @@ def correlate(
     for reason in dict.fromkeys(missing):
         print(f"left out: {reason}", file=sys.stderr)
     if not compared:
+        print("no benchmark has a score of ten architectures or more to correlate", file=sys.stderr)
         raise typer.Exit(1)
     if proxy:
         rows = [
@@ -197,10 +199,12 @@ def agree(
     from po_nas.research.proxy_correlation import score_agreement
     from po_nas.research.proxy_correlation.report import plain_table
 
+    if out is not None:
+        writable_file(out)
+
     def show(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         print_table(header, rows)
         if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(plain_table(header, rows) + "\n", encoding="utf-8")
 
     if recipe is None:
@@ -291,7 +295,7 @@ def tabulate(
 
     plan = load_recipe(config_path(recipe))
     space = scored_space(plan, None if plan.benchmark is None else benchmarks.get(plan.benchmark).space)
-    target = out or Path(f"{plan.space}_scores.npz")
+    target = writable_file(out or Path(f"{plan.space}_scores.npz"))
     table = shipped.packaged(plan.space) if packaged else None
     with ScoreCache(cache) as store:
         if table is not None:
@@ -299,7 +303,6 @@ def tabulate(
         if compute:
             with ProgressBar("scores", f"the scores are in {cache}") as bar:
                 compute_scores(plan, store, workers=workers, parts=parts, progress=partial(_show, bar), space=space)
-        target.parent.mkdir(parents=True, exist_ok=True)
         collect(plan, store, parts=parts, computing=compute, space=space).write(target)
     print(target)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +61,7 @@ def fusion(
     for path in files:
         print(f"{ {'.png': 'figure', '.jsonl': 'means'}.get(path.suffix, 'tables'):<9}{path}")
     if markdown is not None:
-        command = " ".join(["po-nas study fusion", *(settings or ()), "--markdown", str(markdown)])
+        command = _command("fusion", settings or (), out, Path("runs/fusion"), plugin, markdown)
         write_fusion_page(out, markdown, command)
         print(f"page     {markdown}")
 
@@ -92,8 +94,16 @@ def evolved_proxies(
     tables = make_evolved_report(table, searches, study, out)
     print(f"results  {out / 'results.parquet'}\ntables   {out / 'tables.md'}\nfigures  {out / 'figures'}")
     if markdown is not None:
-        command = " ".join(
-            ["po-nas study evolved-proxies", str(config), *(overrides or []), "--markdown", str(markdown)]
-        )
+        words = [str(config), *(overrides or ())]
+        command = _command("evolved-proxies", words, out, Path("runs/evolved_proxies"), plugin, markdown)
         write_evolved_page(tables, out, markdown, command)
         print(f"page     {markdown}")
+
+
+def _command(
+    verb: str, words: Sequence[str], out: Path, usual: Path, plugins: Sequence[str] | None, markdown: Path
+) -> str:
+    """The command that makes a page, as a shell takes it."""
+    more = [word for name in plugins or () for word in ("--plugin", name)]
+    more += [] if out == usual else ["--out", str(out)]
+    return shlex.join(["po-nas", "study", verb, *words, *more, "--markdown", str(markdown)])

@@ -15,7 +15,7 @@ from po_nas._version import __version__
 from po_nas.compare.fingerprint import fingerprints
 from po_nas.compare.published import Published, read_published
 from po_nas.core.settings import Settings, read_settings, validated
-from po_nas.errors import ConfigError
+from po_nas.errors import ConfigError, hint
 from po_nas.registry import matching
 from po_nas.runtime import executors
 from po_nas.runtime.config import (
@@ -177,6 +177,11 @@ class ComparisonConfig(Settings):
             )
         if self.reference and self.reference not in self.methods:
             raise ConfigError("reference", self.reference, f"is none of the methods: {', '.join(self.methods)}")
+        for number, entry in enumerate(self.published):
+            # Of a method that this study leaves out the file may have numbers all the same.
+            if entry.ours and entry.ours not in (*self.methods, *methods.names()):
+                remedy = hint(entry.ours, self.methods, f"is none of the methods: {', '.join(self.methods)}")
+                raise ConfigError(f"published.{number}.ours", entry.ours, remedy)
 
     @property
     def reported(self) -> tuple[int, ...]:

@@ -115,7 +115,12 @@ def optima(objective: Objective) -> dict[str, Any]:
 
 def _signal(objective: Objective, column: NDArray[np.float64]) -> str:
     found, goals, table = hashlib.sha256(column.tobytes()), objective.goals, objective.recorded
-    for name in dict.fromkeys([*goals.known_names, *goals.measured_names]):
-        if table is not None and name in table.columns and name != SIGNAL:
-            found.update(name.encode() + table.columns[name].tobytes())
+    columns = {} if table is None else table.columns
+    for name in goals.names:
+        if name in columns and name != SIGNAL:
+            found.update(name.encode() + columns[name].tobytes())
+    for limit in goals.limits:
+        if limit.metric.name in columns:
+            # What is allowed counts: tasks whose networks differ a little in size may allow the same.
+            found.update(limit.text.encode() + (limit.violation(columns[limit.metric.name]) == 0).tobytes())
     return found.hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from po_nas.compare.measures import MEASURES
 from po_nas.core.settings import read_yaml
@@ -25,8 +25,8 @@ class Published(BaseModel):
 
     benchmark: str
     method: str
-    value: float
-    spread: float | None = None
+    value: FiniteFloat
+    spread: FiniteFloat | None = None
     measure: str = Field("test", pattern=f"^({'|'.join(MEASURES)})$")
     evaluations: int | None = None
     ours: str = ""

@@ -121,7 +121,7 @@ class Study:
     @classmethod
     def load(cls, path: Path) -> Study:
         """Read ``results.parquet`` or the directory that holds it, also while the comparison runs."""
-        path = path / "results.parquet" if path.is_dir() else path
+        path = path if path.suffix == ".parquet" and not path.is_dir() else path / "results.parquet"
         table, record = read_table(path)
         trust = path.with_name("trust.parquet")
         return cls.of(table, record, trust_of(read_table(trust)[0]) if trust.exists() else ())
@@ -132,8 +132,9 @@ class Study:
         Raises `ConfigError` where they are of another study: what was run differs, or ended before what is reported.
         """
         asked = config.model_dump(mode="json")
-        for key in ("benchmarks", "methods", "feedback", "batch", "executor", "objectives", "constraints"):
-            if asked[key] != self.config.get(key, {}):
+        same = ("benchmarks", "methods", "feedback", "batch", "executor", "objectives", "constraints")
+        for key in (*same, *(key for key in ("seeds", "budget", "proxies", "known_metrics") if key in self.config)):
+            if asked.get(key) != self.config.get(key, {}):
                 given = list(asked[key]) if key == "methods" else asked[key]
                 raise ConfigError(key, given, "is not what these results are of; run it without --report-only")
         if config.reported[-1] > self.budget:

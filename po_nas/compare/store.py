@@ -69,7 +69,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """The table and its record; `RunDirectoryError` for a file that `write_table` did not write."""
     try:
         table = pq.read_table(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunDirectoryError(
             path.parent, "holds no comparison (no results.parquet); run one with: po-nas compare"
         ) from None

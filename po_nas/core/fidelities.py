@@ -69,6 +69,9 @@ class Fidelities:
         for name in ("values", "costs"):
             if isinstance(told.get(name, ()), (str, bytes)) or not isinstance(told.get(name, ()), Sequence):
                 raise ConfigError("fidelities", told[name], "must be a list of numbers, such as [1, 3, 9, 27]")
+        for name, kind, expected in (("resumes", bool, "True or False"), ("unit", str, "a word, such as epochs")):
+            if not isinstance(told.get(name, kind()), kind):
+                raise ConfigError(f"fidelities.{name}", told[name], f"must be {expected}")
         return cls(**told)
 
     def to_json(self) -> dict[str, Any]:

@@ -84,6 +84,11 @@ class Limit:
         return self.comparison[0] == "<"
 
     @property
+    def strict(self) -> bool:
+        """Whether the value itself is beyond it."""
+        return len(self.comparison) == 1
+
+    @property
     def scale(self) -> float:
         """By what violations are divided, so that those of different metrics can be added."""
         return abs(self.value) or 1.0
@@ -108,9 +113,11 @@ def read_limits(metric: Metric, key: str, text: str, suffix: Callable[[str], str
     nothing can keep.
     """
     found = tuple(_limit(metric, key, text, part, suffix) for part in text.split(","))
-    low = max((limit for limit in found if not limit.upper), key=lambda limit: limit.value, default=None)
-    high = min((limit for limit in found if limit.upper), key=lambda limit: limit.value, default=None)
-    if low and high and not (low.value < high.value or (low.value == high.value and high.comparison == "<=")):
+    # The tightest on either side; of equal values the one that the value itself does not keep.
+    lower, upper = ([limit for limit in found if limit.upper is side] for side in (False, True))
+    low = max(lower, key=lambda limit: (limit.value, limit.strict), default=None)
+    high = min(upper, key=lambda limit: (limit.value, not limit.strict), default=None)
+    if low and high and (low.value > high.value or (low.value == high.value and (low.strict or high.strict))):
         raise ConfigError(key, text, f"no value is {low.comparison} {low.value:g} and {high.comparison} {high.value:g}")
     return found
 

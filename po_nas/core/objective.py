@@ -25,6 +25,10 @@ _LONGEST = 2000
 """Characters of the reason of a failure that are kept."""
 
 
+LARGEST = 1e100
+"""The largest size of a search signal or objective: squares and volumes of what is beyond are no floats."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one evaluation: metrics and cost, or the reason of a failure.
@@ -53,12 +57,12 @@ class Outcome:
     def ok(cls, validation: float, cost_s: float = 0.0, **metrics: float) -> Outcome:
         """A finished evaluation.
 
-        A search signal or cost that is NaN or infinite makes it a failure; other metrics that are not finite are left
-        out, for a journal holds numbers.
+        A search signal that is NaN, infinite or beyond ±1e100 makes it a failure, as does a cost that is NaN, infinite
+        or below 0; other metrics that are not finite are left out, for a journal holds numbers.
         """
         if not (math.isfinite(cost_s) and cost_s >= 0):
             return cls.failed(f"the objective returned cost_s = {cost_s}")
-        if not math.isfinite(validation):
+        if not abs(validation) <= LARGEST:
             return cls.failed(f"the objective returned validation = {validation}", cost_s)
         kept = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
         return cls({"validation": float(validation), **kept}, float(cost_s))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from po_nas.core.goals import SIGNAL, Goals, Limit, Metric, read_limits
-from po_nas.core.objective import Objective, ObjectiveWrapper, Outcome
+from po_nas.core.objective import LARGEST, Objective, ObjectiveWrapper, Outcome
 from po_nas.core.proxy_source import ComputedProxySource, ProxySource, Watch
 from po_nas.errors import ConfigError, UnknownNameError, described
 from po_nas.nearest import did_you_mean
@@ -258,6 +258,9 @@ class _WithGoals(ObjectiveWrapper):
         for name in (*self._goals.measured_names, *names):
             if not math.isfinite(metrics.get(name, math.nan)):
                 return Outcome.failed(f"the evaluation has no finite {name}{_hint(name, metrics)}", outcome.cost_s)
+        for name in self._goals.names:
+            if abs(metrics[name]) > LARGEST:
+                return Outcome.failed(f"{name} = {metrics[name]:g} is beyond ±{LARGEST:g}", outcome.cost_s)
         return Outcome(metrics, outcome.cost_s)
 
     def evaluate(self, architecture: Architecture, *, seed: int, fidelity: float | None = None) -> Outcome:

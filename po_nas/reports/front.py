@@ -127,6 +127,8 @@ def preferred(run: RunData, index: int | None, weights: Mapping[str, float]) -> 
         key, value = ("index", index) if index is not None else ("prefer", ", ".join(weights))
         raise ConfigError(key, value, "is of a front; this run has one objective, or nothing on its front yet")
     if index is not None:
+        if weights:
+            raise ConfigError("prefer", ", ".join(weights), "chooses another trial than index; give one of the two")
         if not 1 <= index <= len(front):
             raise ConfigError("index", index, f"the front has {len(front)} trials, 1 to {len(front)}")
         return front[index - 1]

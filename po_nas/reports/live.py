@@ -30,7 +30,8 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if not path.is_dir():
-            raise RunDirectoryError(path, "does not exist; give a run directory, or a folder with some")
+            what = "is a file" if path.exists() else "does not exist"
+            raise RunDirectoryError(path, f"{what}; give a run directory, or a folder with some")
         found.update(dict.fromkeys(_below(path, _DEPTH)))
     return list(found)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas import benchmarks, methods
-from po_nas.core.objective import Metric, Objective
+from po_nas.core.objective import Metric, Objective, complete
 from po_nas.core.searcher import Searcher
 from po_nas.errors import ConfigError, ExecutorError, PoNasError, RunDirectoryError
 from po_nas.proxy_scores.own_networks import with_example_inputs
@@ -58,8 +58,8 @@ from po_nas.runtime.run_directory import (
 )
 from po_nas.runtime.setup import (
     KnownFunctions,
-    check_latency,
     check_options,
+    check_used,
     make_executor,
     make_objective,
     make_searcher,
@@ -187,17 +187,19 @@ def search(
     callbacks = checked_callbacks(callbacks)
     known_metrics = checked_functions("known_metrics", known_metrics)
     goal = metric_of(metric, maximize, objectives)
+    if isinstance(objective, Training) and Metric(metric, "", maximize) != DEFAULT_METRIC:
+        raise ConfigError("metric", metric, "is of functions; a Training has its own: Training(metric=…)")
     given = _given(benchmark, space, objective, goal, path, fidelities)
     if not isinstance(given, str):
         for key, value in (("feedback", feedback), ("training", training)):
-            if value:
+            if value is not None:
                 raise ConfigError(key, value, f"is for benchmarks that are named; {given.name} is your own")
     inputs = example_inputs is not None
     if inputs:
         if isinstance(given, str):
             raise ConfigError("example_inputs", "", f"are for objectives of your own; {given} has inputs")
         given = with_example_inputs(given, example_inputs, _network_of(given))
-    scores = {"proxies": proxies} if proxies or metrics is None else {}
+    scores = {"proxies": proxies} if metrics is None or not isinstance(proxies, tuple) or proxies else {}
     if metrics is not None:
         scores["metrics"] = metrics
     chosen, kind = method_settings(method)
@@ -259,7 +261,7 @@ def _given(
         if space is not None:
             raise ConfigError("space", "", "goes with objective=…; a benchmark has a space")
         refuse_fidelities(fidelities, "a benchmark declares its own")
-        return benchmark
+        return benchmark if isinstance(benchmark, str) else complete(benchmark)
     assert objective is not None
     if isinstance(objective, Objective):
         refuse_fidelities(fidelities, f"{objective.name} declares its own")
@@ -269,8 +271,6 @@ def _given(
             "objective", objective, "must be a function of the configurations of a space, or a Training, with space=…"
         )
     if isinstance(objective, Training):
-        if metric != DEFAULT_METRIC:
-            raise ConfigError("metric", metric.name, "is of functions; a Training has its own: Training(metric=…)")
         refuse_fidelities(fidelities, "a Training has its own: its epochs")
         return objective.on(space_of(space), folder=trainings_folder(out))
     return FunctionObjective(
@@ -305,7 +305,6 @@ def run_search(
     _refuse_used(out)
     load_chosen(config.plugins)
     check_options(config, kind)
-    check_latency(config)
     needed = {
         "objective": objective is not None,
         **(given or {}),
@@ -313,6 +312,7 @@ def run_search(
         "method": kind is not None and methods.name_of(kind) is None,
     }
     named, objective = objective is None and not known_metrics, make_objective(config, out, objective, known_metrics)
+    check_used(config, objective, known_metrics or {})
     config = config.model_copy(update={"space": recorded_space(objective, config.space)})
     config.budget.check(objective.distinct, costs_known=objective.costs_known)
     earlier = gather(config.warm_start, objective.space, plain(protocol_of(objective)))

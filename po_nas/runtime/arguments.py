@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from po_nas import methods
 from po_nas.core.goals import SIGNAL, Metric
@@ -88,9 +89,21 @@ def metric_of(metric: str, maximize: bool, objectives: Mapping[str, str] | None)
     return Metric(metric, "", maximize if said is None else direction_of(said) == "max")
 
 
-def _whole_number(value: object) -> object:
-    """A whole number of any type, such as numpy's, as an int; anything else as it is."""
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+def _plain(value: object) -> object:
+    """Numbers of numpy as those of Python, in dicts and lists too; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _listed(fidelities: Iterable[float]) -> list[float]:
+    try:
+        return list(fidelities)
+    except TypeError:
+        remedy = "must be a list of numbers, such as [1, 3, 9, 27]"
+        raise ConfigError("fidelities", fidelities, remedy) from None
 
 
 Method: TypeAlias = str | Mapping[str, Any] | type[Searcher] | Searcher
@@ -109,13 +122,13 @@ def common_settings(
 ) -> dict[str, Any]:
     """What a search and a session are configured by alike, from their arguments; `proxies` by the key they go by."""
     return {
-        "method": method,
-        "budget": dict(budget) if isinstance(budget, Mapping) else {"max_evaluations": _whole_number(budget)},
-        "seed": _whole_number(seed),
-        **{key: dict(v) if isinstance(v, Mapping) else {"compute": v} for key, v in proxies.items()},
-        "objectives": dict(objectives) if isinstance(objectives, Mapping) else objectives or {},
-        "constraints": dict(constraints) if isinstance(constraints, Mapping) else constraints or {},
-        "fidelities": dict(fidelities) if isinstance(fidelities, Mapping) else tuple(fidelities),
+        "method": _plain(method),
+        "budget": _plain(budget if isinstance(budget, Mapping) else {"max_evaluations": budget}),
+        "seed": _plain(seed),
+        **{key: _plain(v if isinstance(v, Mapping) else {"compute": v}) for key, v in proxies.items()},
+        "objectives": {} if objectives is None else _plain(objectives),
+        "constraints": {} if constraints is None else _plain(constraints),
+        "fidelities": _plain(fidelities if isinstance(fidelities, Mapping) else _listed(fidelities)),
         "warm_start": _checked_paths("warm_start", warm_start),
     }
 

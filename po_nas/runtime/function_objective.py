@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import operator
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from po_nas.core.fidelities import Fidelities
+from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, ObjectiveWrapper, Outcome
 from po_nas.errors import ConfigError, short
 from po_nas.registry import load_plugin
@@ -139,7 +141,8 @@ class FunctionObjective(Objective):
         """
         fidelity = self._fidelities.checked(fidelity)
         place = self._place(architecture, seed, fidelity)
-        report = Report(self._called, None if place is None or "report" not in self._taken else place / "curve.jsonl")
+        curve = None if place is None or "report" not in self._taken else place / "curve.jsonl"
+        report = Report(self._called, curve, goes_on="checkpoint" in self._taken)
         asked = self._fidelities.full if fidelity is None else fidelity
         offered: dict[str, Any] = {"seed": seed, "fidelity": asked, "checkpoint": None, "report": report}
         if place is not None and "checkpoint" in self._taken:
@@ -190,16 +193,20 @@ class Report:
         values: By epoch, counted from 1; those that an earlier attempt at the same trial reported included.
     """
 
-    def __init__(self, source: str, path: Path | None = None) -> None:
-        self._source, self._path = source, path
+    def __init__(self, source: str, path: Path | None = None, *, goes_on: bool = False) -> None:
+        self._source, self._path, self._goes_on = source, path, goes_on
         self.values: dict[int, float] = {} if path is None else _read_curve(path)
         self._next = 1
 
     def __call__(self, value: Any, epoch: int | None = None) -> None:
-        """Report the value after an epoch; default: the epoch after the last one that this attempt has reported.
+        """Report the value after an epoch; default: the epoch after the last one that was reported.
 
-        The file ``curve.jsonl`` of the trial has it at once. Raises `ObjectiveValueError` for what is no number.
+        The file ``curve.jsonl`` of the trial has it at once. Raises `ObjectiveValueError` for what is no number, and
+        for no epoch where the function takes a checkpoint: where a training goes on, nobody else knows in which.
         """
+        if epoch is None and self._goes_on:
+            remedy = "say the epoch, report(value, epoch=…): with a checkpoint a training may go on from a later one"
+            raise ObjectiveValueError(self._source, "a report without its epoch", remedy)
         at = self._next if epoch is None else operator.index(epoch)
         number = _number(value, self._source)
         self.values[at] = number
@@ -245,7 +252,12 @@ def outcome_of_value(
     """
     extra = {f"validation_epoch_{epoch}": value for epoch, value in sorted((curve or {}).items())}
     if isinstance(value, Outcome):
-        return value if value.failure is not None else Outcome({**extra, **value.metrics}, value.cost_s)
+        if value.failure is not None:
+            return Outcome.failed(value.failure, _number(value.cost_s, source, " as cost_s"))
+        # Once more through the constructor, which knows what a journal can hold.
+        numbers = {name: _number(item, source, f" as {name!r}") for name, item in value.metrics.items()}
+        cost = _number(value.cost_s, source, " as cost_s")
+        return Outcome.ok(cost_s=cost, **{"validation": math.nan, **extra, **numbers})
     if not isinstance(value, Mapping):
         return Outcome.ok(_number(value, source), cost_s, **extra)
     numbers = {}
@@ -261,6 +273,34 @@ def outcome_of_value(
         if name in numbers:
             raise ObjectiveValueError(source, f"a dict with {name!r}", "rename it, the name is taken")
     return Outcome.ok(signal, cost_s, **{**extra, **numbers})
+
+
+def outcome_told(
+    objective: Objective, architecture: Architecture, value: Any, cost_s: float, source: str = "the caller"
+) -> Outcome:
+    """The outcome of an evaluation that somebody else has made, with all that the objective's goals are about.
+
+    A metric that the value lacks is an `ObjectiveValueError`, as is a cost that is none. One that is NaN, or that is
+    known without an evaluation and cannot be computed, makes a failure.
+    """
+    seconds = _number(value.cost_s if isinstance(value, Outcome) else cost_s, source, " as cost_s")
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ObjectiveValueError(source, f"{seconds} as cost_s", "expected seconds, 0 or more")
+    metrics = value.metrics if isinstance(value, Outcome) else value
+    names: set[str] = {SIGNAL}
+    if isinstance(metrics, Mapping):
+        # What has the unit at its end, as in the limits of a search, is the metric.
+        with_unit = {f"{m.name}_{m.unit.lower()}": m.name for m in objective.metrics.values() if m.unit}
+        renamed = {with_unit.get(name, name): number for name, number in metrics.items()}
+        names |= renamed.keys()
+        value = Outcome(renamed, value.cost_s, value.failure) if isinstance(value, Outcome) else renamed
+    told = outcome_of_value(value, objective.metric, source, cost_s=seconds)
+    lacking = [name for name in objective.goals.measured_names if name not in names]
+    if told.failure is None and lacking:
+        given = ", ".join(sorted(map(str, value))) if isinstance(value, Mapping) else objective.metric.name
+        remedy = f"it told {given}; tell all that the session is about"
+        raise ObjectiveValueError(source, f"no {', '.join(lacking)}", remedy)
+    return objective.completed(architecture, told)
 
 
 def _number(value: Any, source: str, where: str = "") -> float:

@@ -32,7 +32,7 @@ from po_nas.runtime.arguments import (
 from po_nas.runtime.budget import Ledger
 from po_nas.runtime.callbacks import Callback
 from po_nas.runtime.config import SearchConfig, search_config
-from po_nas.runtime.function_objective import DEFAULT_METRIC, outcome_of_value
+from po_nas.runtime.function_objective import DEFAULT_METRIC, outcome_told
 from po_nas.runtime.journal import Journal
 from po_nas.runtime.loop import Loop
 from po_nas.runtime.own_space import (
@@ -57,6 +57,7 @@ from po_nas.runtime.run_directory import (
 from po_nas.runtime.setup import (
     KnownFunctions,
     check_options,
+    check_used,
     make_executor,
     make_objective,
     make_searcher,
@@ -64,7 +65,7 @@ from po_nas.runtime.setup import (
     with_current_options,
 )
 from po_nas.runtime.summary import finish, info_of, plain, protocol_of, result_of, write_start
-from po_nas.runtime.trial_errors import ObjectiveValueError, SessionEndedError, TrialError
+from po_nas.runtime.trial_errors import SessionEndedError, TrialError
 from po_nas.runtime.trusted_plugins import Trust, load_named
 from po_nas.runtime.warm_start import from_json, gather, to_json
 from po_nas.spaces.base import Architecture, Space
@@ -295,6 +296,7 @@ class Session:
             set_up_scoring(config, objective, executor)
             searcher = make_searcher(config, objective, earlier, kind=kind)
             if not resumed:
+                check_used(config, objective, known_metrics)
                 if earlier:
                     self._directory.write_warm_start(to_json(earlier))
                 write_start(self._directory, config, objective, searcher, "po_nas.Session.resume", needed)
@@ -338,6 +340,10 @@ class Session:
             if before.get(key) != now.get(key):
                 remedy = f"the run in {self._path} began with {before.get(key)!r}; choose another out"
                 raise ConfigError(key, now.get(key), remedy)
+        order = [*record.config.objectives]
+        if order != [*self._config.objectives]:
+            # Methods take them in turn.
+            raise ConfigError("objectives", [*self._config.objectives], f"are in another order, the run has {order}")
 
     # -- asking and telling ---------------------------------------------------------------------------------------
 
@@ -376,7 +382,8 @@ class Session:
 
         Raises:
             TrialError: For a trial that is not pending in this session.
-            ObjectiveValueError: For a value that is no number; the trial stays pending.
+            ObjectiveValueError: For a value that is no number, metrics that it lacks and a cost that is none; the trial
+                stays pending. NaN is a failure.
         """
         found = self._pending(trial)
         asked_at = self._asked_at.get(found.number)
@@ -384,11 +391,7 @@ class Session:
         cost_s = seconds if cost_s is None else cost_s
         details = None
         if failure is None:
-            told = outcome_of_value(value, self._objective.metric, "the caller", cost_s=cost_s)
-            outcome = self._objective.completed(found.architecture, told)
-            if outcome.failure is not None and told.failure is None:
-                wanted = ", ".join(self._objective.goals.measured_names)
-                raise ObjectiveValueError("the caller", f"of {wanted} not all", outcome.failure)
+            outcome = outcome_told(self._objective, found.architecture, value, cost_s)
         elif value is not None:
             raise TrialError(found.number, "has a value, or a failure, not both")
         else:

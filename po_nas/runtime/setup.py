@@ -12,6 +12,7 @@ from po_nas.benchmarks.data.files import cache_folder
 from po_nas.benchmarks.other_tasks import other_tasks
 from po_nas.benchmarks.recorded_scores import chosen_proxies
 from po_nas.core.fidelities import Fidelities
+from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Objective, complete
 from po_nas.core.proxy_source import ComputedProxySource
 from po_nas.core.searcher import Domain, MethodOptions, Searcher, SharedCache
@@ -33,9 +34,9 @@ from po_nas.runtime.warm_start import WarmStart, source_tasks, tell
 __all__ = [
     "KnownFunctions",
     "check_fidelities",
-    "check_latency",
     "check_objectives",
     "check_options",
+    "check_used",
     "make_executor",
     "make_objective",
     "make_searcher",
@@ -120,12 +121,19 @@ def check_options(config: SearchConfig, kind: type[Searcher] | None = None) -> N
     _executor_of(config)
 
 
-def check_latency(config: SearchConfig) -> None:
-    """Raise `ConfigError` where it is said how latency is measured and nothing asks for one."""
+def check_used(config: SearchConfig, objective: Objective, functions: KnownFunctions) -> None:
+    """Raise `ConfigError` for settings of metrics on which there is no objective and no limit."""
     named = {*config.objectives, *config.constraints}
-    if config.latency is not None and not named & {LATENCY.name, f"{LATENCY.name}_{LATENCY.unit}"}:
+    named |= {name.rpartition("_")[0] for name in named}
+    if config.latency is not None and LATENCY.name not in named:
         remedy = "no objective or limit is on it; add objectives={…, latency: min} or constraints={latency: '<= …'}"
         raise ConfigError("latency", config.latency.model_dump(exclude_unset=True), remedy)
+    for name in {**config.known_metrics, **functions}:
+        if name in (SIGNAL, objective.metric.name):
+            raise ConfigError(f"known_metrics.{name}", "", "is what is optimised, which only an evaluation tells")
+        if name not in named:
+            remedy = f"has no objective and no limit: objectives={{…, {name}: min}} or constraints={{{name}: '<= …'}}"
+            raise ConfigError(f"known_metrics.{name}", "", remedy)
 
 
 def check_objectives(kind: type[Searcher], name: str, objective: Objective) -> None:

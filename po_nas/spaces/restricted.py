@@ -31,7 +31,8 @@ class RestrictedSpace(DerivedSpace):
 
     Sampling repeats that of the base space until the limits are kept. In a part so small that 500 draws do not hit it,
     the nearest of them is mutated, and so on as long as mutants are not farther beyond the limits, until one keeps
-    them; those are not drawn uniformly. Mutation and crossover repeat theirs; then a mutation walks back to the limits
+    them; where that leads nowhere, mutants that keep the limits lead on from one that is known to. Those are not drawn
+    uniformly. Mutation and crossover repeat theirs; then a mutation walks back to the limits
     likewise, and a crossover returns a parent. `neighbours` are those of the base space that keep the limits. Where all
     of the base space was listed, so is this part of it, and sampling takes one of the list in the end. Otherwise nobody
     knows how many there are, so the space is neither counted nor enumerated.
@@ -49,6 +50,8 @@ class RestrictedSpace(DerivedSpace):
         self.members: tuple[Architecture, ...] | None = None
         self.neighbours_complete = False
         self.size, self.enumerable = None, False
+        # Within the limits, and found the same way in every process.
+        self._first: Architecture | None = None
         if listed:
             every = list(base.enumerate())
             self._known = dict(zip(every, map(float, violations(every)), strict=True))
@@ -57,7 +60,7 @@ class RestrictedSpace(DerivedSpace):
             if not self.members:
                 raise InfeasibleError(self.name, [condition], 0, len(every), counted=True)
         else:
-            self.sample(np.random.default_rng(0))
+            self._first = self.sample(np.random.default_rng(0))
 
     def violation(self, architecture: Architecture) -> float:
         """How far an architecture of the base space is beyond the limits; asked once for each."""
@@ -87,7 +90,17 @@ class RestrictedSpace(DerivedSpace):
             found = self._walked(nearest, rng)
             if found is not None:
                 return found
-        raise InfeasibleError(self.name, [self.condition], 0, _DRAWS)
+        if self._first is None:
+            raise InfeasibleError(self.name, [self.condition], 0, _DRAWS)
+        return self._wandered(self._first, rng)
+
+    def _wandered(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """Where random mutations lead that keep the limits."""
+        for _ in range(_STEPS):
+            mutant = self.base.mutate(architecture, rng)
+            if self.admits(mutant):
+                architecture = mutant
+        return architecture
 
     def _walked(self, architecture: Architecture, rng: np.random.Generator) -> Architecture | None:
         """Where mutations lead that do not go farther beyond the limits; None where they stay beyond."""

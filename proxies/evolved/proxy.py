@@ -31,6 +31,7 @@ __all__ = [
     "OF_NETWORKS",
     "EvolvedProxy",
     "EvolvedScore",
+    "check_name",
     "evolved_over",
     "evolved_proxy",
     "find",
@@ -52,6 +53,12 @@ _NUMBERS = re.compile(r"\[\s+([-+0-9.eE,\s]+?)\s+\]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
+def check_name(name: str) -> None:
+    """Raise `EvolvedProxyError` for what no proxy can be called."""
+    if not _NAME.fullmatch(name):
+        raise EvolvedProxyError("", f"{name!r} is no name; use letters, digits and underscores")
+
+
 @dataclass(frozen=True, eq=False)
 class EvolvedProxy:
     """A formula with its reference samples by name; higher values are expected to be better.
@@ -70,8 +77,7 @@ class EvolvedProxy:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise EvolvedProxyError("", f"{self.name!r} is no name; use letters, digits and underscores")
+        check_name(self.name)
         if not self.leaves:
             raise EvolvedProxyError("", f"the formula {text(self.formula)!r} has no proxy in it")
         if not self.references:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import po_nas
+from po_nas import methods
 from po_nas.compare.design import load_comparison
 from po_nas.compare.results import Study
 from po_nas.errors import ConfigError, RunDirectoryError
@@ -50,7 +51,8 @@ def test_a_report_may_show_the_results_in_another_way(tmp_path, study):
     assert "hindsight" in page.read_text()
     assert f"| {TASK} | 3 |" in (tmp_path / "out/tables/regret.md").read_text()
     check(refused("compare", "at=3", "--report-only", *out), "--report-only", key="at")
-    check(refused("compare", study, "budget=9", "at=9", "--report-only", *out), "6", key="at", value=9)
+    check(refused("compare", study, "budget=9", "at=9", "--report-only", *out), "--report-only", key="budget", value=9)
+    check(refused("compare", study, "seeds=1", "--report-only", *out), "--report-only", key="seeds", value=[0])
     study.write_text(study.read_text().replace("local_search", "npenas"))
     check(refused("compare", study, "--report-only", *out), "npenas", "--report-only", key="methods")
     study.write_text(study.read_text().replace("npenas", "local_search").replace(TASK, "nasbench_graph/cora"))
@@ -68,6 +70,10 @@ def test_several_studies_have_a_folder_each(tmp_path, study):
     assert text.startswith("# Comparisons\n")
     assert f"`po-nas compare {study} {other} seeds=1 --out {tmp_path / 'out'} --markdown {page}`" in text
     assert text.index("\n## mine\n") < text.index("\n### Simple regret") < text.index("\n## other\n")
+    namesake = tmp_path / "elsewhere" / "mine.yaml"
+    namesake.parent.mkdir()
+    namesake.write_text(study.read_text())
+    check(refused("compare", study, namesake, "--out", tmp_path / "new"), str(study), key="STUDY.yaml")
     other.write_text("budget: x")
     assert isinstance(refused(*arguments, tmp_path / "new"), ConfigError)
     assert not (tmp_path / "new").exists()
@@ -100,6 +106,21 @@ def test_what_failed_or_is_missing_is_said_on_the_way(tmp_path, study, monkeypat
     assert result.exit_code == 0
     (left,) = [line for line in result.stderr.splitlines() if "transnas_micro/normal" in line]
     assert "po-nas data get transnasbench101" in left
+
+
+def test_a_search_that_fails_is_in_the_exit_code(tmp_path, study):
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(
+        "import po_nas\n\n\n@po_nas.methods.register('breaks', summary='fails')\nclass Breaks(po_nas.Searcher):\n"
+        "    def propose(self, rng):\n        raise RuntimeError('no')\n"
+    )
+    study.write_text(study.read_text().replace("local_search", "breaks"))
+    try:
+        result = invoke("compare", study, "--out", tmp_path / "out", "--workers", "1", "--plugin", plugin)
+        assert result.exit_code == 1
+        assert Study.load(tmp_path / "out").record["finished"] == 2
+    finally:
+        methods.registry.remove("breaks")
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("compare_*.yaml")), ids=lambda path: path.stem)

@@ -88,6 +88,36 @@ def test_whole_numbers_of_numpy_will_do(tmp_path):
     assert (found.evaluations, found.seed) == (4, 3)
 
 
+def test_numbers_of_numpy_will_do_in_settings(tmp_path):
+    budget = {"max_evaluations": np.int64(4), "max_cost_s": np.float64(1e6)}
+    method = {"name": "regularized_evolution", "population": np.int64(3), "sample": np.int32(2)}
+    assert search(tmp_path / "run", budget=budget, method=method).evaluations == 4
+
+
+@pytest.mark.parametrize(
+    "key", ["fidelities", "budget", "seed", "objectives", "constraints", "proxies", "warm_start", "out", "method",
+            "metric", "executor", "batch", "known_metrics", "callbacks", "space", "objective", "latency", "training",
+            "feedback"],
+)  # fmt: skip
+def test_arrays_are_refused_in_a_sentence(tmp_path, key):
+    arguments = {"space": SPACE, "objective": len, "method": "random", "budget": 3, "out": tmp_path / "run"}
+    with raised(ConfigError) as caught:
+        po_nas.search(**arguments | {key: np.array([1, 3])})
+    assert caught.value.key.partition(".")[0] == key
+    with pytest.raises(PoNasError):
+        po_nas.search(benchmark=np.array([1, 3]), method="random", budget=3, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["search", "Session"])
+@pytest.mark.parametrize("name", ["size", "validation"])
+def test_a_known_metric_that_nothing_is_about_is_refused(tmp_path, kind, name):
+    own = {"objective": lambda config: 1.0} if kind == "search" else {}
+    with raised(ConfigError, key=f"known_metrics.{name}"):
+        getattr(po_nas, kind)(
+            space=SPACE, method="random", budget=3, out=tmp_path / "run", known_metrics={name: lambda c: 1.0}, **own
+        )
+
+
 def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert search("~/run").evaluations == 3

@@ -161,10 +161,11 @@ def test_an_outcome_goes_as_it_is():
 def test_a_curve_is_in_the_journal_and_on_disk_at_once(tmp_path):
     lines = []
 
-    def function(config, report, checkpoint):
+    def function(config, report):
         for epoch in range(3):
             report(torch.tensor(0.1 * epoch))
-            lines.append(len((checkpoint.parent / "curve.jsonl").read_text().splitlines()))
+            (curve,) = (tmp_path / "run" / "artifacts").rglob("curve.jsonl")
+            lines.append(len(curve.read_text().splitlines()))
         report(0.9, epoch=7)
         with pytest.raises(ObjectiveValueError):
             report("bad")
@@ -175,6 +176,27 @@ def test_a_curve_is_in_the_journal_and_on_disk_at_once(tmp_path):
     expected = {"validation_epoch_1": 0.0, "validation_epoch_2": 0.1, "validation_epoch_3": 0.2}
     assert told["metrics"] == pytest.approx({"validation": 1.0, **expected, "validation_epoch_7": 0.9}, abs=1e-6)
     assert lines == [1, 2, 3]
+
+
+def test_with_a_checkpoint_the_epoch_must_be_said(tmp_path):
+    """Killed after three epochs, a training goes on in the fourth: counted anew it would be the first."""
+
+    def train(config, report, checkpoint):
+        done = int((checkpoint / "epoch").read_text()) if (checkpoint / "epoch").exists() else 0
+        for epoch in range(done + 1, 6):
+            with pytest.raises(ObjectiveValueError):
+                report(float(epoch))
+            report(float(epoch), epoch=epoch)
+            (checkpoint / "epoch").write_text(str(epoch))
+            if epoch == 3 and done == 0:
+                raise KeyboardInterrupt
+        return 1.0
+
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", train, budget=1)
+    po_nas.resume(tmp_path / "run", objective=train, space=SPACE)
+    (told,) = events(tmp_path / "run", "tell")
+    assert [told["metrics"][f"validation_epoch_{epoch}"] for epoch in range(1, 6)] == [1, 2, 3, 4, 5]
 
 
 def test_a_curve_goes_on_where_it_was(tmp_path):

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -308,3 +309,52 @@ def test_a_declared_space(tmp_path):
     for trial in again:
         again.tell(trial, float(trial.config["depth"]))
     assert again.result.evaluations == 4
+
+
+@pytest.mark.parametrize("cost_s", [-1, math.nan, math.inf, "3", [1]])
+def test_a_cost_that_is_none_is_refused_and_the_trial_stays(tmp_path, cost_s):
+    asked = session(tmp_path / "run", budget=1)
+    trial = asked.ask()
+    with raised(ObjectiveValueError, source="the caller"):
+        asked.tell(trial, 0.5, cost_s=cost_s)
+    assert asked.pending == [trial]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [Outcome({}), Outcome({"validation": 1.0}, -5), Outcome({"validation": math.nan}), Outcome({"validation": "a"})],
+)
+def test_an_outcome_is_checked_before_it_is_kept(tmp_path, told):
+    asked = session(tmp_path / "run", budget=2)
+    trial = asked.ask()
+    with suppress(ObjectiveValueError):
+        asked.tell(trial, told)
+    for pending in asked.pending:
+        asked.tell(pending, 1.0)
+    asked.close()
+    again = session(tmp_path / "run", budget=2)
+    again.tell(again.ask(), 1.0)
+    assert again.result.evaluations == 2
+
+
+def test_what_is_nan_is_a_failure_and_what_lacks_is_asked_for(tmp_path):
+    space = po_nas.declare("told", a=po_nas.Int(1, 9), b=po_nas.Int(1, 9))
+    asked = po_nas.Session(
+        space=space, method="random", budget=3, metric="acc", objectives={"acc": "max", "latency_ms": "min"},
+        constraints={"area": "<= 90"}, known_metrics={"area": lambda c: math.nan if c["a"] == 5 else c["a"]},
+        example_inputs=torch.zeros(2, 3), out=tmp_path / "run",
+    )  # fmt: skip
+    trial = asked.ask()
+    with raised(ObjectiveValueError, "latency", "acc"):
+        asked.tell(trial, {"acc": 0.5})
+    asked.tell(trial, {"acc": 0.5, "latency_ms": 2.0})
+    asked.tell(asked.ask(), {"acc": 0.5, "latency": math.nan})
+    asked.tell(asked.ask(), {"acc": 0.5, "latency": 1.0})
+    assert (asked.result.evaluations, asked.result.failed) == (3, 1)
+
+
+def test_objectives_in_another_order_are_another_search(tmp_path):
+    first = {"validation": "max", "u": "min", "v": "max"}
+    session(tmp_path / "run", method="nsga2", objectives=first).close()
+    with raised(ConfigError, key="objectives"):
+        session(tmp_path / "run", method="nsga2", objectives=dict(reversed(first.items())))

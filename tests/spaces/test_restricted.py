@@ -62,6 +62,21 @@ def test_an_empty_part_is_said_at_once(listed):
     assert caught.value.constraints == ("impossible",)
 
 
+def test_what_was_found_once_is_found_again():
+    """One in 4,096, no step towards it: what a walk does not reach leads on from what is known."""
+    target = next(BASE.enumerate())
+
+    def violations(architectures):
+        return np.array([0.0 if a == target else 1.0 for a in architectures])
+
+    space, rng = RestrictedSpace.__new__(RestrictedSpace), np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BASE, "sample", lambda rng: target)
+        space.__init__(BASE, violations, "one")
+    assert {space.sample(rng) for _ in range(3)} == {target}
+    assert space.mutate(target, rng) == target
+
+
 def test_what_is_beyond_the_limits_is_refused():
     space = RestrictedSpace(BASE, at_most(3), "small", listed=True)
     outside = next(a for a in BASE.enumerate() if size(a) > 3)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from po_nas.core.settings import read_settings, validated
-from po_nas.errors import ConfigError
+from po_nas.errors import ConfigError, hint
 from po_nas.research.evolved_proxies.symbolic import Settings, expand
 
 __all__ = ["FITTED", "Cell", "EvolvedStudyConfig", "SearchPart", "Variant", "load_evolved_study"]
@@ -221,12 +230,21 @@ class EvolvedStudyConfig(BaseModel):
 
 
 def engine_settings(values: Mapping[str, Any]) -> Settings:
-    """Settings of the engine from a section of YAML; `ConfigError` for a key that there is not."""
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    """Settings of the engine from a section of YAML; `ConfigError` for an unknown key or a wrong value."""
+    known = [field.name for field in fields(Settings)]
+    for key, value in values.items():
+        if key not in known:
+            remedy = hint(key, known, f"known keys: {', '.join(known)}")
+            raise ConfigError(f"engine.{key}", value, f"unknown key; {remedy}")
     try:
-        return replace(Settings(), **given)
-    except TypeError as error:
-        raise ConfigError("engine", dict(values), f"has a key that the engine does not know ({error})") from error
+        return TypeAdapter(Settings).validate_python(dict(values))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigError):
+            raise ConfigError(f"engine.{cause.key}", cause.value, cause.remedy) from None
+        key = ".".join(str(part) for part in ("engine", *problem["loc"]))
+        raise ConfigError(key, problem["input"], problem["msg"][0].lower() + problem["msg"][1:]) from None
 
 
 def load_evolved_study(path: Path | None, overrides: Sequence[str] = ()) -> EvolvedStudyConfig:

@@ -17,7 +17,7 @@ from po_nas.benchmarks.base import Benchmark, Described
 from po_nas.benchmarks.recorded_scores import in_rows, scored_architectures, task_of
 from po_nas.benchmarks.rows import ListedRows
 from po_nas.core.proxy_source import ScoringStep, Watch
-from po_nas.errors import MissingDataError
+from po_nas.errors import MissingDataError, UnknownNameError
 from po_nas.proxy_scores.computed import ComputedProxies
 from po_nas.proxy_scores.packaged import OwnScores
 from po_nas.proxy_scores.table import ScoreTable
@@ -117,7 +117,7 @@ def agreements(
     ``"validation"``. The bootstrap resamples rows; above 500 it takes 500 out of n and rescales.
     """
     if against not in ("test", "validation"):
-        raise ValueError(f"against must be 'test' or 'validation', not {against!r}")
+        raise UnknownNameError("split", against, ("test", "validation"))
     use_test = against == "test" and benchmark.test is not None
     truth = _truth(benchmark, against)
     groups = groups_of(benchmark, sizes) if within_groups else {"all": np.ones(len(truth), dtype=bool)}

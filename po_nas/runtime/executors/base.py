@@ -230,14 +230,25 @@ def execute(workload: Workload, task: Task, timeout_s: float | None) -> Answer:
     if timeout_s is None:
         answer = _guarded(workload, task)
         return replace(answer, seconds=time.perf_counter() - started)
-    box: list[Answer] = []
-    thread = threading.Thread(target=lambda: box.append(_guarded(workload, task)), daemon=True)
+    box: list[Answer | BaseException] = []
+
+    def run() -> None:
+        try:
+            box.append(_guarded(workload, task))
+        except BaseException as error:
+            # Such as KeyboardInterrupt: it ends this process, as it does without a limit.
+            box.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(timeout_s)
     seconds = time.perf_counter() - started
-    if thread.is_alive() or not box:
+    if not box:
         return timed_out(timeout_s, seconds)
-    return replace(box[0], seconds=seconds)
+    found = box[0]
+    if isinstance(found, BaseException):
+        raise found
+    return replace(found, seconds=seconds)
 
 
 def timed_out(timeout_s: float, seconds: float) -> Answer:

@@ -366,6 +366,15 @@ def _reflected(unit: float) -> float:
     return 2.0 - unit if unit > 1.0 else unit
 
 
+def _written(text: str) -> bool:
+    """Whether a text can be written to a file: a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _values(kind: str, values: Sequence[Scalar]) -> tuple[Scalar, ...]:
     shown = f"{kind}({short(values)})"
     if isinstance(values, str) or not isinstance(values, Sequence):
@@ -375,6 +384,8 @@ def _values(kind: str, values: Sequence[Scalar]) -> tuple[Scalar, ...]:
     for k, value in enumerate(values):
         if value is not None and not isinstance(value, str | int | float | bool):
             raise DeclarationError(shown, f"{short(value)} is no string, number, true, false or None; give it a name")
+        if isinstance(value, str) and not _written(value):
+            raise DeclarationError(shown, f"{value!a} holds half a character, which no file takes")
         if isinstance(value, float) and not math.isfinite(value):
             raise DeclarationError(shown, f"{value} is no finite number")
         if any(same(value, other) for other in values[:k]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -65,10 +66,11 @@ class Settings:
         for name in ("crossover", "coverage"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(name, getattr(self, name), "must be between 0 and 1")
-        if len(self.mutation) != 3 or min(self.mutation) < 0 or abs(sum(self.mutation) - 1) > 1e-9:
+        if len(self.mutation) != 3 or min(self.mutation) < 0 or not abs(sum(self.mutation) - 1) <= 1e-9:
             raise ConfigError("mutation", self.mutation, "must be three probabilities that sum to 1")
-        if self.parsimony < 0 or self.sd_weight < 0:
-            raise ConfigError("parsimony", self.parsimony, "and sd_weight must not be negative")
+        for name in ("parsimony", "sd_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(name, getattr(self, name), "must be 0 or more, and finite")
         for name, kind in (("aggregate", Aggregate), ("normaliser", Kind), ("missing", Missing)):
             if getattr(self, name) not in get_args(kind):
                 raise UnknownNameError(name, str(getattr(self, name)), get_args(kind))
