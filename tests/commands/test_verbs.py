@@ -20,7 +20,7 @@ import proxies
 from po_nas import benchmarks, methods, spaces
 from po_nas.commands import app as application
 from po_nas.commands.app import app
-from po_nas.errors import ConfigError, RunDirectoryError, UnknownNameError
+from po_nas.errors import ConfigError, EvolvedProxyError, RunDirectoryError, UnknownNameError
 from po_nas.proxy_scores.table import ScoreTable
 from po_nas.reports import terminal
 from po_nas.reports.run import load_run
@@ -390,6 +390,41 @@ def test_score_an_architecture(tmp_path):
     assert re.search(r"^epe_nas\t-?\d", text, re.M)
     error = refused("proxies", "score", "nasbench201", "random", "--data", tmp_path / "none.npz", *small)
     check(error, ".npz", key="data", value=tmp_path / "none.npz")
+    for name, arrays in {
+        "words": {"labels": np.array(list("abcdef"))},
+        "halves": {"labels": np.full(6, 0.5)},
+        "complex": {"inputs": np.ones((6, 3, 8, 8), complex)},
+    }.items():
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, **{"inputs": np.ones((6, 3, 8, 8)), "labels": np.zeros(6, int)} | arrays)
+        error = refused("proxies", "score", "nasbench201", "random", "-p", "params", "--data", path, *small)
+        check(error, next(iter(arrays)), key="data", value=path)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("proxies", "correlate", "nasbench_graph/cora", "--out"), ("proxies", "tabulate", "nasbench201", "--out"),
+        ("proxies", "agree", "nasbench201/cifar10", "--out"), ("configs", "copy", "quickstart", "--out"),
+        ("evolve", "proxy", "--train", "nasbench201", "--out"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_output_that_cannot_be_written_is_said_before_anything_is_computed(tmp_path, verb):
+    (tmp_path / "file").write_text("")
+    check(refused(*verb, tmp_path / "file" / "x"), "folder", key="--out")
+
+
+def test_a_name_for_an_evolved_proxy_is_checked_before_it_evolves(tmp_path):
+    command = ("evolve", "proxy", "--train", "nasbench201", "--out", tmp_path / "out", "--name")
+    check(refused(*command, "params"), key="--name", value="params")
+    assert isinstance(refused(*command, "my proxy"), EvolvedProxyError)
+    assert not (tmp_path / "out").exists()
+
+
+def test_there_are_two_splits_to_correlate_with(tmp_path):
+    command = ("proxies", "correlate", "nasbench_graph/cora", "--out", tmp_path / "out", "--against", "nonsense")
+    assert isinstance(refused(*command), UnknownNameError)
 
 
 def test_profile_and_score_a_network():

@@ -14,6 +14,7 @@ from po_nas.compare.cell import objective_of, run_cell
 from po_nas.compare.curves import plotted_measure
 from po_nas.compare.design import ComparisonConfig
 from po_nas.compare.figures import make_figures
+from po_nas.compare.plan import optima
 from po_nas.compare.results import Study
 from po_nas.compare.run import run_comparison
 from po_nas.compare.runs import read_runs
@@ -21,6 +22,7 @@ from po_nas.compare.significance import paired_tests, rank_methods
 from po_nas.compare.store import COLUMNS
 from po_nas.compare.tables import make_tables
 from po_nas.errors import ConfigError
+from po_nas.proxy_scores.goals import with_goals
 from tests.compare.toy import NAN, toy_study
 from tests.errors import raised
 
@@ -187,3 +189,20 @@ def test_older_results_are_read(tmp_path):
 def test_what_makes_no_sense_is_refused_before_anything_is_run(tmp_path, changes, key):
     with raised(ConfigError, key=key):
         run_comparison(config(**changes), tmp_path / "study")
+
+
+def test_tasks_that_differ_in_size_but_allow_the_same_are_twins(public_data):
+    """Networks for 100 classes have a few parameters more; under a limit that keeps the same cells nothing differs."""
+    public_data("nasbench201")
+    found = {}
+    for limit in ("<= 0.5", "<= 0.1"):
+        for task in ("cifar10", "cifar100", "imagenet16-120"):
+            table = benchmarks.get(f"nasbench201/{task}", "robot")
+            found[limit, task] = optima(with_goals(table, {}, {"params": limit}))["signal"]
+    assert len({found["<= 0.5", task] for task in ("cifar10", "cifar100", "imagenet16-120")}) == 1
+    assert found["<= 0.5", "cifar10"] != found["<= 0.1", "cifar10"]
+    fronts = {
+        task: optima(with_goals(benchmarks.get(f"nasbench201/{task}", "robot"), GOALS, {}))["signal"]
+        for task in ("cifar10", "cifar100")
+    }
+    assert fronts["cifar10"] != fronts["cifar100"], "as an objective the numbers themselves count"

@@ -45,6 +45,8 @@ def test_costs_are_in_proportion_and_add_up(values):
         ({"values": "13"}, "must be a list of numbers"),
         ({"values": 3}, "must be a list of numbers"),
         ({"values": [1, 3], "cost": [1]}, "unknown key; known keys: values, unit, costs, resumes"),
+        ({"values": [1, 3], "resumes": "no"}, "must be True or False"),
+        ({"values": [1, 3], "unit": 3}, "must be a word"),
         ({"values": [1, 3], "costs": [0.5]}, "are 1; give one for each fidelity"),
         ({"values": [1, 3], "costs": [0.5, 2]}, "must not fall, and end with 1"),
         ({"values": [1, 3, 9], "costs": [0.5, 0.4, 1]}, "must not fall, and end with 1"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import sys
 
 import numpy as np
 import pytest
@@ -148,3 +151,31 @@ def test_a_goal_needs_proxy_scores():
         ProxyObjective(Short(), "params")
     with pytest.raises(UnknownNameError):
         ProxyObjective(benchmarks.get("nasbench_graph/cora"), "nonsense")
+
+
+@pytest.mark.parametrize("value", [1e101, -sys.float_info.max, math.inf, math.nan])
+def test_what_no_sum_of_squares_holds_is_a_failure(value):
+    assert Outcome.ok(value).failure is not None
+    assert Outcome.ok(1.0, size=1e200).metrics["size"] == 1e200
+
+
+@pytest.mark.parametrize("method", ["gp_bo", "nsga2", "random"])
+def test_a_search_goes_on_whatever_the_size_of_a_value(tmp_path, method):
+    space = po_nas.declare("sizes", a=po_nas.Int(0, 5), b=po_nas.Int(0, 5))
+
+    def train(config):
+        worst = config["a"] == 2
+        return {"acc": -sys.float_info.max if worst else config["b"], "t": 1e155 if config["a"] == 3 else config["a"]}
+
+    found = po_nas.search(
+        space=space,
+        objective=train,
+        method=method,
+        budget=24,
+        metric="acc",
+        objectives={"acc": "max", "t": "min"},
+        out=tmp_path,
+    )
+    assert found.evaluations == 24
+    assert 0 < found.failed < 24
+    assert json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)["hypervolume"] > 0

@@ -377,3 +377,15 @@ def test_constraints_as_text_are_refused(tmp_path):
 def test_a_number_that_no_float_holds_is_no_value():
     with raised(ObjectiveValueError):
         outcome_of_value(10**400, Metric("validation"), "f")
+
+
+@pytest.mark.parametrize("limit", [None, 60.0])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])
+def test_what_ends_a_process_ends_the_search_and_is_no_timeout(tmp_path, limit, error):
+    def interrupted(config):
+        raise error
+
+    executor = "inline" if limit is None else {"name": "inline", "timeout_s": limit}
+    with pytest.raises(error):
+        search(tmp_path / "run", interrupted, executor=executor)
+    assert not events(tmp_path / "run", "fail")

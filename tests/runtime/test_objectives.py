@@ -307,6 +307,8 @@ def test_what_is_not_known_of_an_architecture_is_not_proposed():
         (ConfigError, "constraints.latency", {"constraints": {"latency": "<= 5 s"}}),
         (ConfigError, "constraints.latency", {"constraints": {"latency": "<= 5, >= 6"}}),
         (ConfigError, "constraints.latency", {"constraints": {"latency": "< 5, >= 5"}}),
+        (ConfigError, "constraints.latency", {"constraints": {"latency": "<= 5, > 5"}}),
+        (ConfigError, "constraints.latency", {"constraints": {"latency": "<= 5, < 5, >= 5"}}),
         (ConfigError, "constraints.latency_ms", {"constraints": {"latency": "<= 5", "latency_ms": ">= 6"}}),
         (ConfigError, "constraints.validation", {"constraints": {"validation": "<= 90"}}),
         (ConfigError, "constraints.params", {"objectives": TWO, "constraints": {"params": ">= 1"}}),
@@ -391,7 +393,9 @@ def test_the_page_and_the_choice_of_one(tmp_path):
     assert preferred(run, None, {"params": 1.0}) == min(front, key=lambda t: t.metrics["params"])
     assert preferred(run, None, {"validation": 3.0}) == front[0]
     assert preferred(run, None, {"validation": 1.0, "params": 1.0}) in front
-    for index, weights in ((len(front) + 1, {}), (0, {}), (None, {"params": -1.0}), (None, {"params": 0.0})):
+    for index, weights in (
+        (len(front) + 1, {}), (0, {}), (None, {"params": -1.0}), (None, {"params": 0.0}), (1, {"params": 1.0}),
+    ):  # fmt: skip
         with pytest.raises(ConfigError):
             preferred(run, index, weights)
     with raised(UnknownNameError, name="parms"):

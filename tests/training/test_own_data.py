@@ -438,6 +438,19 @@ def test_diverged_trainings_are_failed_trials(tmp_path):
     assert sum("LossNotFiniteError: " in reason for reason in reasons) == 2
 
 
+def test_a_metric_that_is_minimised_may_be_one_of_several(tmp_path):
+    space = po_nas.declare("lines", width=Ordinal([4, 8]))
+    space.network(lambda width: nn.Sequential(nn.Linear(6, width), nn.Linear(width, 1)))
+    training = Training((X, X[:, 0]), metric="rmse", epochs=1, device="cpu")
+    settings = {"space": space, "objective": training, "method": "random", "budget": 2}
+    found = po_nas.search(objectives={"validation": "min", "params": "min"}, out=tmp_path / "run", **settings)
+    assert (found.evaluations, found.failed) == (2, 0)
+    with raised(ConfigError, key="objectives.validation"):
+        po_nas.search(objectives={"validation": "max", "params": "min"}, out=tmp_path / "other", **settings)
+    with raised(ConfigError, key="metric"):
+        po_nas.search(maximize=False, out=tmp_path / "other", **settings)
+
+
 BARE_READY = po_nas.declare("bare_ready", width=Ordinal([4, 8]))
 BARE_READY.network(lambda width: nn.Sequential(nn.Linear(6, width), nn.Linear(width, 3)))
 

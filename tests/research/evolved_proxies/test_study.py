@@ -306,7 +306,14 @@ def test_shipped_studies_are_valid(path):
 
 @pytest.mark.parametrize(
     ("override", "complaint"),
-    [("shipped=nothing", "shipped"), ("fitted=[magic]", "magic"), ("engine={populaton: 3}", "populaton")],
+    [
+        ("shipped=nothing", "shipped"),
+        ("fitted=[magic]", "magic"),
+        ("engine={populaton: 3}", "populaton"),
+        ("engine.population=abc", "engine.population"),
+        ("engine.population=1", "engine.population"),
+        ("engine.parsimony=.nan", "engine.parsimony"),
+    ],
 )
 def test_a_study_is_checked_before_it_runs(override, complaint):
     with raised(ConfigError, complaint):

@@ -40,6 +40,7 @@ def declared(**choices):
         lambda: Float("0", 1),
         lambda: Float(1.0, 1.0 + 1e-15),
         lambda: Float(-1e308, 1e308),
+        lambda: Categorical(["relu", "\ud800"]),
         lambda: Int(1, 4).each(0),
         lambda: Int(1, 4).each(2.0),
         lambda: Int(1, 4).each(2).each("depth"),
