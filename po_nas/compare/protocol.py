@@ -41,9 +41,14 @@ def protocol_line(study: Study) -> str:
     if study.finished and study.record["failed"]:
         state = f" **{summary_line(study)}.**"
     lower = "; those at lower fidelities count by the share of their cost" if study.lower_fidelities else ""
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for benchmark, method, seed in study.searches:
+        seeds.setdefault((benchmark, method), set()).add(seed)
+    alike = all(own == next(iter(seeds.values())) for own in seeds.values())
+    pairs = "paired" if alike else "paired as far as methods have the same"
     return (
         f"Protocol: {study.budget} evaluations, initial and failed ones counted{lower}; {_seeds(config['seeds'])}, "
-        f"paired; feedback `{', '.join(sorted(feedbacks))}`{goals}; {_pools(study)}; incumbent chosen by validation, "
+        f"{pairs}; feedback `{', '.join(sorted(feedbacks))}`{goals}; {_pools(study)}; incumbent chosen by validation, "
         "test attached afterwards; values not normalised, proxy scores scaled over the candidates of each search; "
         f"{parallel}.{state}"
     )

@@ -89,6 +89,15 @@ def test_run_directories_are_compared(tmp_path):
     check(error, key="seeds")
 
 
+def test_runs_that_share_no_seed_are_not_called_paired(tmp_path):
+    for seed, method in enumerate(("random", "local_search")):
+        po_nas.search(benchmark=TASK, method=method, budget=4, seed=seed, out=tmp_path / method)
+    page = tmp_path / "page.md"
+    command = ("compare", tmp_path / "random", tmp_path / "local_search", "--out", tmp_path / "out", "--markdown", page)
+    assert invoke(*command).exit_code == 0
+    assert "paired as far as methods have the same" in page.read_text()
+
+
 def test_bad_input_leaves_nothing_behind(tmp_path, study):
     out = ("--out", tmp_path / "out", "--workers", "1")
     check(refused("compare", study, "seeds=[1,1]", *out), key="seeds", value=[1, 1])
