@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -90,7 +90,7 @@ def _current(module: nn.Module) -> AbstractContextManager[object]:
     return nullcontext() if parameter is None or not parameter.is_cuda else torch.cuda.device(parameter.device)
 
 
-_CONTAINERS = (dict, list, set, deque)
+_CONTAINERS = (dict, OrderedDict, list, set, deque)
 _STATELESS = frozenset({type(None), bool, int, float, str})
 """What most attributes are, and nothing is to be kept of."""
 
@@ -107,6 +107,7 @@ class Snapshot:
     def __init__(self, module: nn.Module, *, values: bool = True) -> None:
         self._attributes = [(part, dict(part.__dict__)) for part in module.modules()]
         self._contents: dict[int, tuple[Any, Any]] = {}
+        self._empty: list[Any] = []
         self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self._generators: list[tuple[Callable[[Any], object], Any]] = []
@@ -114,7 +115,11 @@ class Snapshot:
         self._left_out = set() if values else {id(p) for p in parameters}
         for _, attributes in self._attributes:
             for value in attributes.values():
-                self._keep(value)
+                # Most are hooks that there are not, and there are many.
+                if type(value) in _CONTAINERS and not value:
+                    self._empty.append(value)
+                elif type(value) not in _STATELESS:
+                    self._keep(value)
         self._gradients = [
             (p, p.requires_grad, p.grad, None if p.grad is None or not values else p.grad.detach().clone())
             for p in parameters
@@ -135,10 +140,6 @@ class Snapshot:
                 self._tensors[id(value)] = (value, value.detach().clone())
         elif isinstance(value, _CONTAINERS):
             if id(value) in self._contents:
-                return
-            # Most are empty (hooks), and there are many.
-            if not value:
-                self._contents[id(value)] = (value, ())
                 return
             items = value.values() if isinstance(value, dict) else value
             self._contents[id(value)] = (value, dict(value) if isinstance(value, dict) else [*value])
@@ -162,9 +163,10 @@ class Snapshot:
         for part, attributes in self._attributes:
             part.__dict__.clear()
             part.__dict__.update(attributes)
+        for container in self._empty:
+            if container:
+                container.clear()
         for container, content in self._contents.values():
-            if not container and not content:
-                continue
             container.clear()
             if isinstance(container, dict | set):
                 container.update(content)
