@@ -22,8 +22,8 @@ __all__ = ["chosen_proxies", "in_rows", "scored_architectures", "task_of", "with
 def chosen_proxies(objective: Objective, scores: str) -> RecordedProxies:
     """The proxies of a table by ``own`` or ``published`` scores, or by those of a file of ``po-nas proxies tabulate``.
 
-    Where an architecture has no score and an isomorphic one has, it gets that one's mean: the two are one network with
-    other weights.
+    All of them are used by searches. Where an architecture has no score and an isomorphic one has, it gets that one's
+    mean: the two are one network with other weights.
 
     Raises `ConfigError` for an objective that is no table, a table without such scores, and a file that has none of its
     architectures; `DataError` for a file that holds no scores, `MissingDataError` where the scores are not here.
@@ -40,7 +40,8 @@ def chosen_proxies(objective: Objective, scores: str) -> RecordedProxies:
         if found is None:
             raise ConfigError("proxies.scores", scores, f"has no scores of the architectures of {objective.name}")
         table = found
-    return RecordedProxies(objective.rows, with_isomorphic(objective, table))
+    # Who asks for a table asks for all of it.
+    return RecordedProxies(objective.rows, replace(with_isomorphic(objective, table), further=frozenset()))
 
 
 def scored_architectures(scores: OwnScores) -> list[Architecture]:

@@ -29,6 +29,7 @@ class ProxySource(ABC):
         directions: 1 or −1 by name: whether higher or lower scores are expected to be better. A name that is absent
             counts as 1.
         reasons: Why scores are missing, by name: one reason of each, where any is known; default: none is.
+        further: Names that searches use only where they are asked for (default: none).
     """
 
     @property
@@ -55,6 +56,11 @@ class ProxySource(ABC):
     def reasons(self) -> Mapping[str, str]:
         """Why scores are missing, by name: one reason of each, where any is known."""
         return {}
+
+    @property
+    def further(self) -> frozenset[str]:
+        """Names that searches use only where they are asked for."""
+        return frozenset()
 
     @abstractmethod
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:

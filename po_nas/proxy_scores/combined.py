@@ -57,6 +57,12 @@ class CombinedProxies(ComputedProxySource):
         return {**self._second.reasons, **self._first.reasons}
 
     @property
+    def further(self) -> frozenset[str]:
+        """Those of the two, without what the other has for all searches."""
+        first, second = self._first, self._second
+        return first.further.difference(second.names) | second.further.difference(first.names)
+
+    @property
     def computed(self) -> int:
         return self._first.computed + self._second.computed
 

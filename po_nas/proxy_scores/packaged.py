@@ -64,7 +64,17 @@ class OwnScores:
             f"po-nas {self.made_by['po_nas']}" + (f", {file}" if file else ""),
             notes,
             tuple(directions.get(name) or 1 for name in columns),
+            self._further.intersection(columns),
         )
+
+    @property
+    def _further(self) -> frozenset[str]:
+        """The names beyond those parts of the recipe that searches use by default."""
+        recipe = self.made_by["recipe"]
+        least = recipe.get("by_default")
+        if least is None:
+            return frozenset()
+        return frozenset([*(name for part in recipe["parts"][least:] for name in part), *recipe["per_architecture"]])
 
     @property
     def made_by(self) -> dict[str, Any]:

@@ -26,7 +26,8 @@ class ScoreTable:
 
     `values` (rows, k) in the order of the benchmark's rows and of `names`, NaN where there is no score; `seconds`
     (rows, k) what each took when it was published, NaN where that was not recorded. Parameters and FLOPs are in
-    millions. `directions` (k) are 1, or −1 where lower is expected to be better; empty means all 1.
+    millions. `directions` (k) are 1, or −1 where lower is expected to be better; empty means all 1. `further` are names
+    that searches use only where they are asked for.
     """
 
     benchmark: str
@@ -36,6 +37,7 @@ class ScoreTable:
     source: str
     notes: tuple[str, ...]
     directions: tuple[int, ...] = ()
+    further: frozenset[str] = frozenset()
 
     @property
     def signs(self) -> NDArray[np.float64]:
@@ -131,6 +133,10 @@ class RecordedProxies(ProxySource):
     def directions(self) -> Mapping[str, int]:
         """Those of the table; evolved proxies need no turning."""
         return dict(zip(self.table.names, self.table.directions, strict=False))
+
+    @property
+    def further(self) -> frozenset[str]:
+        return self.table.further
 
     def raw(self, architectures: Sequence[Architecture], names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
         rows = [self._rows.find(architecture) for architecture in architectures]

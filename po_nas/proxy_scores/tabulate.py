@@ -122,6 +122,9 @@ class ScoreRecipe(BaseModel):
     the first list before any gets the second. A score is computed for one architecture of each class of isomorphic
     ones, except for those `per_architecture`, which see operations that are connected to nothing.
 
+    Searches use all scores of the table, or with `by_default` those of so many of the first parts, where they are not
+    asked for others by name or for all.
+
     With a `benchmark`, whose space is `space`, the architectures are those of its table, in the order of its rows. With
     a `sample` they are so many of them, at random by `seed`, in their order; a space that cannot be listed needs one.
     """
@@ -133,6 +136,7 @@ class ScoreRecipe(BaseModel):
     tasks: Mapping[str, ImageSet | GraphSet | TextSet]
     parts: tuple[tuple[str, ...], ...]
     per_architecture: tuple[str, ...] = ()
+    by_default: PositiveInt | None = None
     init_seed: int = 0
     seed: int = 0
 

@@ -44,6 +44,10 @@ class TransferProxies(ProxySource):
         return (*(() if self._source is None else self._source.names), *self._tasks)
 
     @property
+    def further(self) -> frozenset[str]:
+        return frozenset() if self._source is None else self._source.further
+
+    @property
     def origin(self) -> str:
         told = ", ".join(
             f"{'the table of' if t.table else f'{len(t.architectures)} evaluations on'} {t.task}"

@@ -104,7 +104,8 @@ class ProxiesConfig(BaseModel):
     local disk, or is ``off``. With `workers` > 1 so many processes of this machine share the work, one thread
     each; otherwise an executor's workers do it, if it has any. With `objective`, that proxy is the search signal:
     nothing is evaluated, and the accuracy is only reported. `scores` says which recorded ones are used: ``own`` or
-    ``published``, or a file that ``po-nas proxies tabulate`` wrote; default: ``own`` where a benchmark has them.
+    ``published``, or a file that ``po-nas proxies tabulate`` wrote; default: ``own`` where a benchmark has them, but
+    for those that add nothing (`ProxySource.further`), which a method's `proxies` may name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

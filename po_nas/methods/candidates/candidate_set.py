@@ -219,7 +219,8 @@ def scored_candidates(
         seed: Of the search.
         method: Its name, for errors.
         names: Of the proxies wanted; default: all that at least half of the candidates have, without evolved proxies
-            over others that are there (these would count twice). What is known of other tasks is always among them.
+            over others that are there (these would count twice) and what the source has further. What is known of
+            other tasks is always among them.
         size: As for `candidates`, except that the sample of a space that cannot be enumerated has 1,000 by default.
 
     Raises:
@@ -227,7 +228,8 @@ def scored_candidates(
         UnknownNameError: when one of `names` is not there.
     """
     source = require_proxies(domain, method, names)
-    wanted = tuple(name for name in source.names if not _composed(name, source.names))
+    asked = [name for name in source.names if name not in source.further]
+    wanted = tuple(name for name in asked if not _composed(name, source.names))
     if names:
         wanted = (*names, *(n for n in source.names if n.startswith(PREFIX) and n not in names))
     if size is None and not domain.space.enumerable:
