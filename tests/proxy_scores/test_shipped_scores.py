@@ -11,7 +11,11 @@ import pytest
 
 import proxies
 from po_nas import benchmarks, spaces
+from po_nas.benchmarks.recorded_scores import chosen_proxies
+from po_nas.core.searcher import Domain
+from po_nas.methods.candidates.candidate_set import scored_candidates
 from po_nas.proxy_scores import tabulate as score_table
+from po_nas.proxy_scores.combined import with_computed_proxies, with_proxies
 from po_nas.proxy_scores.packaged import packaged
 
 FILES = {path.name: path for path in files("po_nas.proxy_scores").iterdir() if path.name.endswith("_scores.npz")}
@@ -32,7 +36,7 @@ def _bounds(space):
 
 def test_the_bounds_are_those_that_were_measured():
     bounds = _bounds("nasbench201")
-    gradients = {"fisher", "grad_norm", "plain", "snip", "grasp", "zico", "epe_nas"}
+    gradients = {"fisher", "grad_norm", "plain", "snip", "grasp", "zico", "epe_nas", "az_trainability"}
     assert {name for name, bound in bounds.items() if bound > CLOSE} == gradients
     assert max(bounds.values()) <= 0.2
     assert set(_bounds("nasbench_graph").values()) == {CLOSE}
@@ -113,3 +117,21 @@ def test_they_are_aligned_with_their_benchmarks(space):
         first = table.names[0]
         found = metrics.values([architecture], [first])[0, 0]
         np.testing.assert_array_equal(found, table.column(first)[row] * table.signs[0])
+
+
+def test_searches_use_the_first_parts_of_the_recipe_unless_others_are_asked_for():
+    table = benchmarks.get("nasbench201/cifar10")
+    recipe, every = packaged("nasbench201").made_by["recipe"], set(packaged("nasbench201").tasks["cifar10"])
+    first = {name for part in recipe["parts"][: recipe["by_default"]] for name in part}
+    assert table.proxies.further == every - first
+    assert {"zico", "zen", "l2_norm"} <= table.proxies.further
+
+    def used(objective, names=None):
+        domain = Domain(table.space, table.identity, proxies=objective.proxies)
+        return set(scored_candidates(domain, 0, "po_nas", names).names)
+
+    assert used(table) == first | {"params", "flops"}
+    assert used(table, ("zico", "params")) == {"zico", "params"}
+    everything = with_proxies(table, chosen_proxies(table, "own"))
+    assert used(everything) == every | {"params", "flops"}
+    assert with_computed_proxies(table, ["zen"]).proxies.further == table.proxies.further - {"zen"}
