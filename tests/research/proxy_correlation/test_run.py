@@ -102,7 +102,7 @@ def test_tables_and_figures(cifar10, tmp_path):
 
 
 def test_bad_target(cifar10):
-    with raised(ValueError, "'test'", "'validation'"):
+    with raised(UnknownNameError, kind="split", name="train"):
         agreements(cifar10, {}, against="train")
 
 
