@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from po_nas.commands.config_files import config_path
-from po_nas.commands.options import Plugins, Trusted, trust_of
+from po_nas.commands.options import Plugins, Trusted, page_command, trust_of
 from po_nas.commands.tables import ProgressBar
 from po_nas.errors import ConfigError
 
@@ -76,10 +75,7 @@ def compare(
         print(f"tables   {directory / 'tables'}\nfigures  {directory / 'figures'}\nreport   {written.page}")
     if markdown is not None:
         # A report on what is there does not say how it was made.
-        options = [word for name in plugin or () for word in ("--plugin", name)]
-        options += [] if out == _OUT else ["--out", str(out)]
-        words = ["po-nas", "compare", *given, *options, "--markdown", str(markdown)]
-        command = "" if report_only else shlex.join(words)
+        command = "" if report_only else page_command(["compare", *given], out, _OUT, plugin, markdown)
         write_markdown([study for study, _ in found], markdown, command)
         print(f"page     {markdown}")
     if any(study.record["failed"] for study, _ in found) and not report_only:

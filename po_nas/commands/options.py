@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "Plugins",
     "Trusted",
     "load_proxies",
+    "page_command",
     "settings_argument",
     "split_settings",
     "trust_of",
@@ -73,6 +75,13 @@ def writable_file(path: Path) -> Path:
         raise ConfigError("--out", path, "is a folder; name a file in it")
     writable_folder(path.parent)
     return path
+
+
+def page_command(words: Sequence[str], out: Path, usual: Path, plugins: Sequence[str] | None, markdown: Path) -> str:
+    """The command that makes a page, as a shell takes it: `words`, and the options that are not the usual ones."""
+    options = [word for name in plugins or () for word in ("--plugin", name)]
+    options += [] if out == usual else ["--out", str(out)]
+    return shlex.join(["po-nas", *words, *options, "--markdown", str(markdown)])
 
 
 def trust_of(given: bool) -> Trust:

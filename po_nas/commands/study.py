@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from po_nas.commands.config_files import config_path
-from po_nas.commands.options import Plugins, settings_argument, split_settings
+from po_nas.commands.options import Plugins, page_command, settings_argument, split_settings
 from po_nas.commands.tables import ProgressBar
 
 app = typer.Typer(help="Studies: many trainings or searches compared, with statistics.", no_args_is_help=True)
@@ -61,7 +59,7 @@ def fusion(
     for path in files:
         print(f"{ {'.png': 'figure', '.jsonl': 'means'}.get(path.suffix, 'tables'):<9}{path}")
     if markdown is not None:
-        command = _command("fusion", settings or (), out, Path("runs/fusion"), plugin, markdown)
+        command = page_command(["study", "fusion", *(settings or ())], out, Path("runs/fusion"), plugin, markdown)
         write_fusion_page(out, markdown, command)
         print(f"page     {markdown}")
 
@@ -94,16 +92,7 @@ def evolved_proxies(
     tables = make_evolved_report(table, searches, study, out)
     print(f"results  {out / 'results.parquet'}\ntables   {out / 'tables.md'}\nfigures  {out / 'figures'}")
     if markdown is not None:
-        words = [str(config), *(overrides or ())]
-        command = _command("evolved-proxies", words, out, Path("runs/evolved_proxies"), plugin, markdown)
+        words = ["study", "evolved-proxies", str(config), *(overrides or ())]
+        command = page_command(words, out, Path("runs/evolved_proxies"), plugin, markdown)
         write_evolved_page(tables, out, markdown, command)
         print(f"page     {markdown}")
-
-
-def _command(
-    verb: str, words: Sequence[str], out: Path, usual: Path, plugins: Sequence[str] | None, markdown: Path
-) -> str:
-    """The command that makes a page, as a shell takes it."""
-    more = [word for name in plugins or () for word in ("--plugin", name)]
-    more += [] if out == usual else ["--out", str(out)]
-    return shlex.join(["po-nas", "study", verb, *words, *more, "--markdown", str(markdown)])
