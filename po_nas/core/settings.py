@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from po_nas.errors import ConfigError, RenamedWarning, hint
@@ -57,7 +58,10 @@ def read_yaml(path: Path, key: str) -> Any:
     return yaml_value(text, key, path)
 
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""What a key that there is not is called, of a model and of a dataclass."""
 
 
 def renamed(given: Mapping[str, Any], names: Mapping[str, str], *, warn: bool = True) -> dict[str, Any]:
@@ -178,49 +182,52 @@ def _assign(
 
 
 def validated(
-    model: type[M],
+    model: type[T],
     raw: Mapping[str, Any],
     prefix: str = "",
     errors: Mapping[str, type[ConfigError]] | None = None,
-) -> M:
+) -> T:
     """Validate `raw` against a pydantic model; the first problem becomes a one-line `ConfigError`.
 
     Args:
-        model: The model.
+        model: The model, or a dataclass whose ``__pydantic_config__`` forbids extra keys.
         raw: Values by key.
         prefix: What is put before keys in messages.
         errors: Subclasses of `ConfigError` to raise for values in the sections of these names.
     """
     try:
-        return model.model_validate(raw)
+        return TypeAdapter(model).validate_python(raw)
     except ValidationError as error:
         problems = error.errors()
         # A misspelt key also makes the right one missing; the misspelling is what the user wants to hear of.
-        unknown = [p for p in problems if p["type"] == "extra_forbidden"]
+        unknown = [p for p in problems if p["type"] in _UNKNOWN]
         raise _config_error(model, (unknown or problems)[0], prefix, errors or {}) from None
 
 
 def _config_error(
-    model: type[BaseModel], problem: ErrorDetails, prefix: str, errors: Mapping[str, type[ConfigError]]
+    model: type[Any], problem: ErrorDetails, prefix: str, errors: Mapping[str, type[ConfigError]]
 ) -> ConfigError:
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError) and not problem["loc"]:
         return ConfigError(prefix + cause.key, cause.value, cause.remedy)
     key = prefix + ".".join(str(part) for part in problem["loc"])
     value = problem.get("input")
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in _UNKNOWN:
         known = _fields(model, [str(part) for part in problem["loc"][:-1]])
         last = str(problem["loc"][-1])
         remedy = hint(last, known, f"known keys: {', '.join(known) or 'none'}")
         return ConfigError(key, value, f"unknown key; {remedy}")
     if problem["type"] == "missing":
-        description = model.model_fields[key].description if key in model.model_fields else None
+        field = getattr(model, "model_fields", {}).get(key)
+        description = None if field is None else field.description
         return ConfigError(key, "", f"is required: {description}" if description else "is required")
     kind = errors.get(str(problem["loc"][0]), ConfigError) if problem["loc"] else ConfigError
     return kind(key, value, problem["msg"][0].lower() + problem["msg"][1:])
 
 
-def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+def _fields(model: type[Any], path: list[str]) -> list[str]:
+    if is_dataclass(model):
+        return [field.name for field in fields(model)]
     for part in path:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         # A section that may be left out is a union with None.

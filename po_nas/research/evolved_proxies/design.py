@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from po_nas.core.settings import read_settings, validated
-from po_nas.errors import ConfigError, hint
+from po_nas.errors import ConfigError
 from po_nas.research.evolved_proxies.symbolic import Settings, expand
 
 __all__ = ["FITTED", "Cell", "EvolvedStudyConfig", "SearchPart", "Variant", "load_evolved_study"]
@@ -231,20 +221,7 @@ class EvolvedStudyConfig(BaseModel):
 
 def engine_settings(values: Mapping[str, Any]) -> Settings:
     """Settings of the engine from a section of YAML; `ConfigError` for an unknown key or a wrong value."""
-    known = [field.name for field in fields(Settings)]
-    for key, value in values.items():
-        if key not in known:
-            remedy = hint(key, known, f"known keys: {', '.join(known)}")
-            raise ConfigError(f"engine.{key}", value, f"unknown key; {remedy}")
-    try:
-        return TypeAdapter(Settings).validate_python(dict(values))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigError):
-            raise ConfigError(f"engine.{cause.key}", cause.value, cause.remedy) from None
-        key = ".".join(str(part) for part in ("engine", *problem["loc"]))
-        raise ConfigError(key, problem["input"], problem["msg"][0].lower() + problem["msg"][1:]) from None
+    return validated(Settings, values, prefix="engine.")
 
 
 def load_evolved_study(path: Path | None, overrides: Sequence[str] = ()) -> EvolvedStudyConfig:

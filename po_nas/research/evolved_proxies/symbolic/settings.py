@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
+
+from pydantic import ConfigDict
 
 from po_nas.errors import ConfigError, UnknownNameError
 from po_nas.research.evolved_proxies.symbolic.fitness import Aggregate
@@ -29,6 +31,8 @@ class Settings:
     end. `leaves` are the terminals, wildcards too (None: all columns); a column counts as there when the share
     `coverage` of the problems have it for half of their architectures. `graph_features` admits columns ``g_*``.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     population: int = 200
     generations: int = 30
