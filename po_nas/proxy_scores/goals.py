@@ -23,7 +23,7 @@ from po_nas.spaces.base import Architecture, Space
 from po_nas.spaces.restricted import RestrictedSpace
 from proxies.registration import registry as proxies
 
-__all__ = ["KnownMetrics", "with_goals"]
+__all__ = ["KnownMetrics", "unit_suffix", "with_goals"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _MILLIONS = ("params", "flops")
 Columns = Mapping[str, NDArray[np.float64]]
 
 
-def _suffix(unit: str) -> str:
+def unit_suffix(unit: str) -> str:
     """The short form of a unit, as in ``latency_ms`` or ``params_m``."""
     return _SUFFIXES.get(unit.lower(), unit.lower())
 
@@ -328,7 +328,7 @@ def with_goals(
         metric = _metric(objective, known, key, name, text)
         if any(limit.metric.name == metric.name for limit in limits):
             raise ConfigError(key, text, f"is on {metric.name}, on which there are limits; put commas between them")
-        own = read_limits(metric, key, text, _suffix)
+        own = read_limits(metric, key, text, unit_suffix)
         goal = found.get(metric.name) or (metric if metric.name == SIGNAL else None)
         if goal is not None and all(limit.upper == goal.maximize for limit in own):
             right, sign = ("higher", ">=") if goal.maximize else ("lower", "<=")
@@ -369,7 +369,7 @@ def _metric(objective: Objective, known: KnownMetrics, key: str, name: str, give
     if metric is None and "_" in name:
         stem, _, unit = name.rpartition("_")
         metric = known.find(stem)
-        if metric is not None and _suffix(metric.unit) != unit.lower():
+        if metric is not None and unit_suffix(metric.unit) != unit.lower():
             if objective.more_metrics:
                 # A function may tell it.
                 return Metric(name, "", maximize=False)

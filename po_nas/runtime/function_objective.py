@@ -20,6 +20,7 @@ from po_nas.core.fidelities import Fidelities
 from po_nas.core.goals import SIGNAL
 from po_nas.core.objective import Metric, Objective, ObjectiveWrapper, Outcome
 from po_nas.errors import ConfigError, short
+from po_nas.proxy_scores.goals import unit_suffix
 from po_nas.registry import load_plugin
 from po_nas.runtime.trial_errors import ObjectiveValueError
 from po_nas.spaces.base import Architecture, Space
@@ -290,7 +291,7 @@ def outcome_told(
     names: set[str] = {SIGNAL}
     if isinstance(metrics, Mapping):
         # What has the unit at its end, as in the limits of a search, is the metric.
-        with_unit = {f"{m.name}_{m.unit.lower()}": m.name for m in objective.metrics.values() if m.unit}
+        with_unit = {f"{m.name}_{unit_suffix(m.unit)}": m.name for m in objective.metrics.values() if m.unit}
         renamed = {with_unit.get(name, name): number for name, number in metrics.items()}
         names |= renamed.keys()
         value = Outcome(renamed, value.cost_s, value.failure) if isinstance(value, Outcome) else renamed
