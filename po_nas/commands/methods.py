@@ -20,5 +20,8 @@ def describe(name: str, plugin: Plugins = None) -> None:
 
     kind = methods.registry.get(name)
     print(inspect.cleandoc(kind.__doc__ or "") + "\n")
-    rows = [(f"method.{key}", field.default, field.description) for key, field in kind.Options.model_fields.items()]
+    rows = [
+        (f"method.{key}", field.get_default(call_default_factory=True), field.description)
+        for key, field in kind.Options.model_fields.items()
+    ]
     print_table(("option", "default", "meaning"), rows)

@@ -122,6 +122,13 @@ def test_spaces():
     assert refused("spaces", "describe", "nasbench21").suggestion == "nasbench201"
 
 
+@pytest.mark.parametrize("kind", ["methods", "losses", "surrogates"])
+def test_what_is_described_has_defaults_that_can_be_read(kind):
+    for row in rows(kind, "list"):
+        text = invoke(kind, "describe", row["name"]).output
+        assert not re.search(r"Undefined|MISSING|<class|<function| object at ", text), row["name"]
+
+
 def test_samples_are_architectures_and_repeat():
     first, again, other = (invoke("spaces", "sample", "darts", "--count", "3", "--seed", s).output for s in (1, 1, 2))
     assert first == again != other
