@@ -35,8 +35,9 @@ def recipe(executor: Executor, dumps: Callable[[Any], bytes] = pickle.dumps) -> 
         raise ConfigError(
             "executor",
             type(executor).__name__,
-            f"the objective {workload.name} cannot be sent to workers ({described(error)}); define its "
-            "class in an importable module and open files in evaluate(), or register it as a benchmark",
+            f"the objective {workload.name}, with its space and its proxies, cannot be sent to workers "
+            f"({described(error)}); define functions and classes in an importable module, none as a lambda, "
+            "and open files in evaluate(); or register it as a benchmark",
         ) from error
 
 
