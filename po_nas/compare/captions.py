@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from po_nas.compare.results import Study
-from po_nas.compare.significance import FEWEST, LEVEL, least_p, paired_tests, rank_methods, too_few
+from po_nas.compare.significance import FEWEST, least_p, paired_tests, rank_methods, too_few
+from po_nas.compare.statistics import LEVEL
 
 __all__ = ["FIGURE_TITLES", "RECORDED", "caption", "headline"]
 

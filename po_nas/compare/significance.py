@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from po_nas.compare.results import Study
-from po_nas.compare.statistics import holm, paired_p, signed_rank
+from po_nas.compare.statistics import LEVEL, holm, paired_p, signed_rank
 
 __all__ = [
     "FEWEST",
-    "LEVEL",
     "Paired",
     "Ranking",
     "half_tests",
@@ -31,7 +30,6 @@ __all__ = [
 
 FEWEST = 5
 """Seeds below which nothing is tested. (Of 5 pairs, not even 5 wins are significant at 5 %: p = 0.0625.)"""
-LEVEL = 0.05
 _TASKS = 5
 """Benchmarks from which on each counts as one block of the ranking; with fewer, every benchmark and seed does."""
 

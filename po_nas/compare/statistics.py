@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-__all__ = ["holm", "mean_interval", "paired_p", "signed_rank"]
+__all__ = ["LEVEL", "higher_or_lower", "holm", "mean_interval", "paired_p", "signed_rank"]
+
+LEVEL = 0.05
+"""What p-values have to be below."""
 
 
 def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
@@ -27,6 +30,14 @@ def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
     """
     differences = first - second
     return float(np.sum(np.sign(differences) * rankdata(np.abs(differences))))
+
+
+def higher_or_lower(first: NDArray[np.float64], second: NDArray[np.float64], p: float) -> int:
+    """What the test of `paired_p` says of (n,) pairs whose p-value, adjusted or not, is `p`.
+
+    1 where `first` is higher, -1 where it is lower, by the signed ranks that are tested; 0 unless p is below 5 %.
+    """
+    return int(np.sign(signed_rank(first, second))) if p < LEVEL else 0
 
 
 def paired_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -14,7 +14,6 @@ from po_nas.compare.protocol import protocol_line, protocol_table
 from po_nas.compare.results import Study
 from po_nas.compare.significance import (
     FEWEST,
-    LEVEL,
     Paired,
     half_tests,
     least_p,
@@ -26,7 +25,7 @@ from po_nas.compare.significance import (
     twins,
     wins,
 )
-from po_nas.compare.statistics import mean_interval
+from po_nas.compare.statistics import LEVEL, mean_interval
 from po_nas.compare.table import Table
 from po_nas.core.fidelities import ROUNDING
 

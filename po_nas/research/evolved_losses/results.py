@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from po_nas.compare.statistics import holm, paired_p
+from po_nas.compare.statistics import higher_or_lower, holm, paired_p
 from po_nas.errors import RunDirectoryError
 
 __all__ = ["F64", "REFERENCE", "Evolved", "PairedTest"]
@@ -20,12 +20,17 @@ __all__ = ["F64", "REFERENCE", "Evolved", "PairedTest"]
 F64 = NDArray[np.float64]
 REFERENCE = "cross_entropy + LS"
 """The baseline that matters: most evolved losses act like it."""
+_VERDICTS = {1: "better", -1: "worse", 0: "undecided"}
 
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
     """A winner against a baseline on one data set over `n` pairs of setting and seed: mean gain in % points, Wilcoxon's
-    p-value and Holm's adjustment over the whole family."""
+    p-value and Holm's adjustment over the whole family.
+
+    `verdict` is whether the winner is better or worse at 5 %, by the signed ranks that are tested, or undecided: where
+    one pair differs by far, the mean gain may point the other way.
+    """
 
     dataset: str
     loss: str
@@ -34,11 +39,7 @@ class PairedTest:
     gain: float
     p: float
     adjusted: float
-
-    @property
-    def verdict(self) -> str:
-        """Better or worse at 5 %, or undecided."""
-        return "undecided" if self.adjusted >= 0.05 else "better" if self.gain > 0 else "worse"
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Evolved:
     @cached_property
     def paired(self) -> list[PairedTest]:
         """Every winner against every baseline, on every data set; pairs in which a training failed count as 0 %."""
-        found = []
+        found, paired = [], []
         for dataset in dict.fromkeys(dataset for dataset, _ in self.tests):
             cells = [losses for (name, _), losses in self.tests.items() if name == dataset]
             for winner in self.winners:
@@ -110,8 +111,10 @@ class Evolved:
                     ours, theirs = np.nan_to_num(np.array(pairs)).T
                     gain = float(np.mean(ours - theirs))
                     found.append((dataset, winner, baseline, len(pairs), gain, paired_p(ours, theirs)))
+                    paired.append((ours, theirs))
         adjusted = holm([row[5] for row in found])
-        return [PairedTest(*row, p) for row, p in zip(found, adjusted, strict=True)]
+        verdicts = [_VERDICTS[higher_or_lower(*pair, p)] for pair, p in zip(paired, adjusted, strict=True)]
+        return [PairedTest(*row, p, verdict) for row, p, verdict in zip(found, adjusted, verdicts, strict=True)]
 
     def step(self, name: str) -> dict[int, float]:
         """Validation accuracies of a step of the ladder by number of the loss, without failures.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from po_nas.compare.statistics import holm, paired_p
+from po_nas.compare.statistics import holm, paired_p, signed_rank
 from po_nas.compare.table import Table
 from po_nas.research.evolved_proxies.design import EvolvedStudyConfig
 from po_nas.research.evolved_proxies.results import F64, Entry, EvolvedResults, short
@@ -104,12 +104,13 @@ def _tests(results: EvolvedResults, single: Entry) -> str:
     sums = [entry for entry in entries if entry.kind == "untrained"]
     rivals = [single, *([max(sums, key=lambda e: e.mean)] if sums else [])]
     runs = [entry for entry in entries if entry.kind == "run" and len(entry.seeds) >= _FEWEST]
-    pairs = [(run, rival) for run in runs for rival in rivals]
-    raw = [paired_p(run.seeds, np.full(len(run.seeds), rival.mean)) for run, rival in pairs]
+    pairs = [(run, rival, np.full(len(run.seeds), rival.mean)) for run in runs for rival in rivals]
     words = [
-        f"`{run.label}` {'above' if np.median(run.seeds) > rival.mean else 'below'} `{rival.label}` "
+        f"`{run.label}` {'above' if signed_rank(run.seeds, theirs) > 0 else 'below'} `{rival.label}` "
         f"({rival.mean:.3f}), p {p:.2g}"
-        for (run, rival), p in zip(pairs, holm(raw), strict=True)
+        for (run, rival, theirs), p in zip(
+            pairs, holm([paired_p(run.seeds, theirs) for run, _, theirs in pairs]), strict=True
+        )
     ]
     return f"Wilcoxon over seeds, Holm-adjusted: {'; '.join(words)}. " if words else ""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from po_nas.compare.statistics import holm, mean_interval, paired_p
+from po_nas.compare.statistics import higher_or_lower, holm, mean_interval, paired_p, signed_rank
 from po_nas.research.fusion.design import MODELS, FusionStudyConfig
 
 __all__ = ["Difference", "FusionResults"]
@@ -26,12 +26,14 @@ _LEAST_GAIN = 0.1
 class Difference:
     """A model minus the baseline: the mean over tasks, the half width of its 95 % interval, and Wilcoxon's p.
 
-    The interval and the test are over means of tasks; both are NaN for a single task. Lower is better.
+    The interval and the test are over means of tasks; both are NaN for a single task. `ranks` is the signed rank sum
+    that is tested, whose sign may differ from that of the mean where one task differs by far.
     """
 
     mean: float
     half: float
     p: float
+    ranks: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ class FusionResults:
         if not len(means):
             return None
         mean, half = mean_interval(means)
-        return Difference(mean, half, paired_p(means, np.zeros_like(means)) if len(means) > 1 else float("nan"))
+        none = np.zeros_like(means)
+        p = paired_p(means, none) if len(means) > 1 else float("nan")
+        return Difference(mean, half, p, signed_rank(means, none))
 
     def adjusted(self, kind: str, measure: str) -> dict[tuple[str, int], float]:
         """Holm's p-values by model and number, over all models and numbers of a measure, all tasks together."""
@@ -123,8 +127,8 @@ class FusionResults:
         if not pairs or min(len(values) for values in pairs.values()) < _FEWEST_SEEDS:
             return None
         adjusted = holm([paired_p(values, np.zeros_like(values)) for values in pairs.values()])
-        signs = [float(np.mean(v)) for v, p in zip(pairs.values(), adjusted, strict=True) if p < 0.05]
-        return sum(sign < 0 for sign in signs), sum(sign > 0 for sign in signs)
+        signs = [higher_or_lower(v, np.zeros_like(v), p) for v, p in zip(pairs.values(), adjusted, strict=True)]
+        return signs.count(-1), signs.count(1)
 
     def realised(self, kind: str, model: str, oracle: str, at: int, tasks: Sequence[str]) -> float | None:
         """What a model gains over the baseline as a share of what an oracle gains, in regret summed over tasks.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from po_nas.compare.statistics import mean_interval
+from po_nas.compare.statistics import LEVEL, mean_interval
 from po_nas.compare.table import Table
 from po_nas.research.fusion.design import MODELS, ORDERS, FusionStudyConfig
 from po_nas.research.fusion.results import Difference, FusionResults
@@ -92,8 +92,8 @@ def _differences(results: FusionResults, kind: str, measure: str) -> Table:
         for at in numbers:
             found = results.difference(kind, model, at, measure)
             mark = ""
-            if found is not None and adjusted.get((model, at), 1.0) < 0.05:
-                mark = " *" if (found.mean < 0) == lower else " °"
+            if found is not None and adjusted.get((model, at), 1.0) < LEVEL:
+                mark = " *" if (found.ranks < 0) == lower else " °"
             cells.append(_shown(found) + mark)
         rows.append([MODELS[model].title, *cells])
     tasks = len(results.tasks)

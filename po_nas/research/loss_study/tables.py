@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from po_nas.compare.statistics import holm, mean_interval, paired_p
+from po_nas.compare.statistics import higher_or_lower, holm, mean_interval, paired_p
 from po_nas.research.loss_study.design import PAPER_LOSSES, Case, LossChoice, LossStudyConfig, TaskChoice
 from po_nas.research.loss_study.results import LossResults, higher_is_better, unique
 
@@ -36,6 +36,7 @@ PUBLISHED_PREDICTORS = {
 }
 _FEW = 100
 _DIGITS = {"precision@0.5%": 1, "best_rank@10": 1, "kendall_b": 3}
+_MARKS = {1: " *", -1: " °", 0: ""}
 _REFERENCE = "hr"
 """The loss that others are tested against: the ranking loss that the paper finds best overall."""
 
@@ -142,8 +143,7 @@ def _summary(results: LossResults, cases: Sequence[Case]) -> str:
             rival = max(eight, key=lambda i: sign * float(runs[i].mean()))
             cells[rival] += " (r)"
             for i, p in zip(ours, holm([paired_p(runs[i], runs[rival]) for i in ours]), strict=True):
-                if p < 0.05:
-                    cells[i] += " *" if sign * (runs[i].mean() - runs[rival].mean()) > 0 else " °"
+                cells[i] += _MARKS[sign * higher_or_lower(runs[i], runs[rival], p)]
         columns[title] = cells
     rows = [[loss.title, *(column[i] for column in columns.values())] for i, loss in enumerate(chosen)]
     note = (
@@ -201,8 +201,7 @@ def _marks(
     adjusted = holm([paired_p(ranks[base], ranks[i]) for i in rivals])
     marks = [""] * len(chosen)
     for i, p in zip(rivals, adjusted, strict=True):
-        if p < 0.05:
-            marks[i] = " *" if ranks[i].mean() < ranks[base].mean() else " °"
+        marks[i] = _MARKS[higher_or_lower(ranks[base], ranks[i], p)]
     return marks
 
 
@@ -225,10 +224,8 @@ def _tests(results: LossResults, cases: Sequence[Case]) -> str:
             found: dict[str, list[str]] = {"better": [], "worse": []}
             for loss, p in zip(rivals, holm(raw), strict=True):
                 first, second = (results.runs(task, predictor, one, over, metric) for one in (loss, base))
-                if p < 0.05:
-                    higher = float(np.mean(rankdata(np.concatenate([first, second]))[: len(first)]))
-                    up = (2 * higher > len(first) + len(second) + 1) == higher_is_better(metric)
-                    found["better" if up else "worse"].append(loss.title)
+                if higher := higher_or_lower(first, second, p):
+                    found["better" if (higher > 0) == higher_is_better(metric) else "worse"].append(loss.title)
             if any(found.values()):
                 rows.append([metric, _short(task), *(", ".join(names) or "–" for names in found.values())])
     head = (
