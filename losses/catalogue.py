@@ -110,7 +110,7 @@ _SPECS = (
         Hyperparameter(
             "best",
             None,
-            "best training target, set by bind (None: of the batch)",
+            "best training target, set by bind (None: of the batch, or 1)",
             "label units",
             low=float("-inf"),
             optional=True,

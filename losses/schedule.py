@@ -106,7 +106,8 @@ class Scheduled(Loss):
         return self._at(context).importance(context)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        return self._at(Context(len(target), target)).formula(pred, target, generator)
+        batch = Context(len(target), target)
+        return self._at(batch).bind(batch).formula(pred, target, generator)
 
 
 _THRESHOLDS = {"evaluated": 50.0, "budget": 0.5, "ess": 12.0}

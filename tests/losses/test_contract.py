@@ -206,6 +206,40 @@ def test_ew_takes_the_best_of_the_training_data():
     assert losses.get("ew").bind(Context(2, torch.tensor([0.5, 0.9]))) == losses.get("ew")
 
 
+@pytest.mark.parametrize("mode", ["exp", "expm1", "best"])
+@pytest.mark.parametrize("temperature", [0.005, 0.1, 1.0])
+def test_ew_bound_has_the_ratios_of_ew(mode, temperature):
+    """Where the targets leave the unbound one numbers to have ratios of."""
+    targets = torch.linspace(0.02, 0.47, 40, dtype=torch.float64)
+    loss = losses.get("ew", mode=mode, temperature=temperature)
+    bound, unbound = loss.bind(Context(40, targets)).weights(targets), loss.weights(targets)
+    assert torch.allclose(bound / bound[-1], unbound / unbound[-1])
+    assert loss.bind(Context(2, torch.zeros(2))).weights(torch.zeros(2)).isfinite().all()
+
+
+EMPHATIC = sorted(name for name in losses.names() if losses.get(name).emphasis)
+
+
+@pytest.mark.parametrize("bound_first", [True, False])
+@pytest.mark.parametrize("targets", [(0.02, 0.47), (0.1, 0.73), (0.1, 0.94), (0.9, 0.91)])
+@pytest.mark.parametrize("loss", [*((name, True) for name in EMPHATIC), *((name, False) for name in EMPHATIC)], ids=str)
+def test_the_strongest_emphasis_leaves_gradients(loss, targets, bound_first):
+    """An optimiser adds 1e-8 to what it divides by, so gradients as small as that train nothing."""
+    name, scheduled = loss
+    target = torch.linspace(*targets, 60)
+    context = Context(60, target)
+    if scheduled:
+        found = losses.get("scheduled", base=name)
+    else:
+        found = losses.get(name)
+        found = found.replace(**{found.emphasis.parameter: found.emphasis.strongest})
+    if bound_first or not scheduled:
+        found = found.bind(context)
+    pred = target.flip(0).requires_grad_()
+    found(pred, target).backward()
+    assert pred.grad.abs().max() > 1e-5
+
+
 def test_effective_sample_size():
     assert effective_sample_size(torch.ones(7)) == pytest.approx(7)
     assert effective_sample_size(torch.tensor([0.0, 2.0, 2.0])) == pytest.approx(2)
