@@ -133,7 +133,7 @@ class GPBO(Searcher):
             feasible = log_feasibility(self, self._posterior(encode, features, rng))
             values = self._within(values, feasible)
         values[gone] = -np.inf
-        if pending or o.acquisition == "lognei":
+        if (pending or o.acquisition == "lognei") and len(choices) > len(gone):
             most = _SCREENED_CHOICES if groups else _SCREENED
             best = np.argsort(-values, kind="stable")[: min(most, len(choices) - len(gone))]
             choices = [choices[i] for i in best]

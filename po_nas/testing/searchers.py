@@ -14,13 +14,16 @@ from po_nas.core.goals import Goals, Limit
 from po_nas.core.objective import Metric, Objective, Outcome
 from po_nas.core.searcher import Domain, Searcher
 from po_nas.core.trial import Trial
-from po_nas.errors import PoNasError
+from po_nas.errors import PoNasError, SearchExhaustedError
 from po_nas.spaces.base import Architecture, Space
+from po_nas.spaces.pool import PoolSpace
 from po_nas.testing.switches import switched
 
 __all__ = ["SearcherConformance", "ToyObjective"]
 
 
+_FEW = 12
+"""Architectures of a space that a search uses up."""
 _SECOND = Metric("second", "", maximize=False)
 _SIZE = Metric("size", "", maximize=False, known=True)
 
@@ -214,6 +217,34 @@ class SearcherConformance:
                 trial = pending.pop(0)
                 searcher.tell(trial.number, self._evaluated(objective, trial))
         assert len(set(keys)) == self.budget
+
+    def test_the_space_is_used_up(self) -> None:
+        """In a space of a dozen all are proposed, with others pending; then there is nothing left, and it says so."""
+        space = self.space()
+        rng = np.random.default_rng(17)
+        few: dict[Hashable, Architecture] = {}
+        while len(few) < _FEW:
+            drawn = space.sample(rng)
+            few.setdefault(space.canonical(drawn), drawn)
+        kept = set(few.values())
+        part = PoolSpace(space, sorted(kept, key=space.to_string))
+        objective = ToyObjective(part)
+        searcher = self.searcher(objective, 18)
+        pending: list[Trial] = []
+        asked: list[Trial] = []
+        try:
+            while len(asked) < 10 * _FEW:
+                new = searcher.ask(1)
+                pending, asked = pending + new, asked + new
+                if len(pending) == 4:
+                    trial = pending.pop(0)
+                    searcher.tell(trial.number, self._evaluated(objective, trial))
+        except SearchExhaustedError:
+            pass
+        else:
+            raise AssertionError(f"more than {len(asked)} trials in a space of {_FEW}")
+        assert {t.architecture for t in asked} == kept
+        assert len({(t.architecture, t.fidelity) for t in asked}) == len(asked)
 
     def test_telling_again(self) -> None:
         """The same outcome again changes nothing; another outcome, or an unknown trial, is an error."""
