@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from losses.catalogue import BUILT_IN
+from losses.errors import LossInputError
 from losses.metadata import Category, Head, Hyperparameter, Labels, LossSpec, hyperparameters_of, spec_of
 from po_nas.errors import PoNasError
 from po_nas.registry import Registry, lazy
@@ -20,7 +21,18 @@ from po_nas.registry import Registry, lazy
 if TYPE_CHECKING:
     from losses.base import Context, Loss
 
-__all__ = ["Context", "Hyperparameter", "Loss", "LossSpec", "get", "names", "register", "registry", "spec"]
+__all__ = [
+    "Context",
+    "Hyperparameter",
+    "Loss",
+    "LossInputError",
+    "LossSpec",
+    "get",
+    "names",
+    "register",
+    "registry",
+    "spec",
+]
 
 T = TypeVar("T")
 

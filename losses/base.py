@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from losses.errors import LossInputError
 from losses.metadata import LossSpec
+from po_nas.errors import short
 
 __all__ = ["Context", "Emphasis", "FunctionLoss", "Loss", "own_generator"]
 
@@ -100,8 +102,9 @@ class Loss(ABC):
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
         """The value, a scalar, of predictions and targets (n,) of one floating type of at least single precision.
 
-        Unless the loss is stochastic it must work under ``torch.func.vmap``: no branch on values, no shape that depends
-        on them. Non-finite predictions must give a non-finite value.
+        Networks of an ensemble are trained in one go where it works under ``torch.func.vmap`` (no branch on values, no
+        shape that depends on them, not stochastic), else one after the other. Non-finite predictions must give a
+        non-finite value.
         """
 
     def prepare(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -133,25 +136,26 @@ class Loss(ABC):
     # -- computing ------------------------------------------------------------------------------------------------
 
     def __call__(self, pred: Tensor, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The loss, a scalar with gradient history; a ValueError names the item that is wrong and the remedy."""
+        """The loss, a scalar with gradient history; `LossInputError` names what is wrong and the remedy."""
         for role, tensor in (("prediction", pred), ("target", target)):
             if not isinstance(tensor, Tensor):
-                raise ValueError(f"{self.name}: the {role} is a {type(tensor).__name__}; make it a torch.Tensor")
+                raise LossInputError(self.name, f"the {role} is a {type(tensor).__name__}; make it a torch.Tensor")
         if pred.shape != target.shape:
-            raise ValueError(
-                f"{self.name}: the prediction has shape {tuple(pred.shape)}, the target {tuple(target.shape)}; "
-                "make them equal, for instance with pred.reshape(target.shape)"
+            raise LossInputError(
+                self.name,
+                f"the prediction has shape {tuple(pred.shape)}, the target {tuple(target.shape)}; "
+                "make them equal, for instance with pred.reshape(target.shape)",
             )
         if not pred.is_floating_point():
-            raise ValueError(f"{self.name}: predictions are {pred.dtype}; they must be floating-point numbers")
+            raise LossInputError(self.name, f"predictions are {pred.dtype}; they must be floating-point numbers")
         self.check(target)
         return self.compute(pred, target, generator)
 
     def check(self, target: Tensor) -> None:
-        """Raise a ValueError unless the targets are finite, at least one, and on the scale of `spec.labels`."""
+        """Raise a `LossInputError` unless the targets are finite, at least one, and on the scale of `spec.labels`."""
         target = target.detach().reshape(-1)
         if not target.numel():
-            raise ValueError(f"{self.name}: the batch is empty; skip batches without architectures")
+            raise LossInputError(self.name, "the batch is empty; skip batches without architectures")
         self._require(torch.isfinite(target), target, "not finite; leave failed evaluations out of the training data")
         if self.spec.labels == "fraction":
             remedy = "not a fraction in [0, 1]; {}".format(
@@ -162,7 +166,7 @@ class Loss(ABC):
     def _require(self, good: Tensor, target: Tensor, complaint: str) -> None:
         if not bool(good.all()):
             i = int((~good).nonzero()[0])
-            raise ValueError(f"{self.name}: target[{i}] = {float(target[i]):g} is {complaint}")
+            raise LossInputError(self.name, f"target[{i}] = {float(target[i]):g} is {complaint}")
 
     def compute(self, pred: Tensor, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The loss without any check, in single precision or better, autocast or not."""
@@ -203,15 +207,24 @@ class Loss(ABC):
 
 
 class FunctionLoss(Loss):
-    """A plain function ``(pred, target, *, …) -> scalar`` as a loss."""
+    """A plain function ``(pred, target, *, …) -> scalar`` as a loss.
+
+    `LossInputError` for what it returns, unless that is a floating-point scalar with a gradient by the predictions.
+    """
 
     def __init__(self, spec: LossSpec, function: Callable[..., Tensor], hyperparameters: Mapping[str, object]) -> None:
         values = spec.resolve(hyperparameters)
         self.__dict__.update(values, _values=values, spec=spec, function=function)
 
     def formula(self, pred: Tensor, target: Tensor, generator: torch.Generator | None) -> Tensor:
-        function: Callable[..., Tensor] = self.__dict__["function"]
-        return function(pred, target, **self.hyperparameters)
+        function: Callable[..., Any] = self.__dict__["function"]
+        found = function(pred, target, **self.hyperparameters)
+        if not isinstance(found, Tensor) or found.ndim or not found.is_floating_point():
+            what = f"a tensor {tuple(found.shape)} of {found.dtype}" if isinstance(found, Tensor) else short(found)
+            raise LossInputError(self.name, f"the function returned {what}; return a scalar, such as a mean")
+        if pred.requires_grad and torch.is_grad_enabled() and not found.requires_grad:
+            raise LossInputError(self.name, "the function's value has no gradient by the predictions; use torch for it")
+        return found
 
     def replace(self, **changes: object) -> Self:
         return type(self)(self.spec, self.__dict__["function"], {**self.hyperparameters, **changes})

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from losses.base import Context, Emphasis, Loss, own_generator
 from losses.catalogue import BUILT_IN
+from losses.errors import LossInputError
 from losses.metadata import Labels, LossSpec
 from losses.ranks import usable
 from po_nas.errors import ConfigError
@@ -77,8 +78,8 @@ class WeightedRegression(Loss):
 
     def importance(self, context: Context) -> Tensor:
         if context.targets is None:
-            raise ValueError(
-                f"{self.name}: the effective sample size needs the training targets; give Context their tensor"
+            raise LossInputError(
+                self.name, "the effective sample size needs the training targets; give Context their tensor"
             )
         return self.weights(context.targets.detach().reshape(-1).double())
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losses.base import Context, Loss
 from losses.catalogue import BUILT_IN
+from losses.errors import LossInputError
 from losses.metadata import LossSpec
 from po_nas.errors import ConfigError
 
@@ -158,7 +159,8 @@ class Piecewise(Loss):
         elif self.by == "evaluated":
             focused = context.evaluated > self.threshold
         elif context.budget is None:
-            raise ValueError("piecewise: by='budget' needs a budget; give Context one, or use by='evaluated'")
+            remedy = "set budget.max_evaluations of the search (a Context's budget), or use by='evaluated'"
+            raise LossInputError(self.name, f"by='budget' needs a budget that is counted in evaluations; {remedy}")
         else:
             focused = context.evaluated > self.threshold * context.budget
         return self.focus if focused else self.warm

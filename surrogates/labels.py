@@ -37,7 +37,7 @@ class Labels:
 def scaled(targets: torch.Tensor, loss: Loss, budget: int | None) -> Labels:
     """Labels for targets (n,), higher = better, of any scale for ``standardized`` and ``order`` losses.
 
-    ``fraction`` losses get the targets as they are, and raise their own ValueError when these are not fractions.
+    ``fraction`` losses get the targets as they are, and raise their `LossInputError` when these are not fractions.
     """
     values = _on_scale(targets, loss)
     loss.check(values)

@@ -11,6 +11,7 @@ import torch
 from torch.func import vmap
 
 from losses.base import Loss
+from losses.errors import LossInputError
 from po_nas.errors import ConfigError, SurrogateDataError
 from po_nas.switches import default_switches, plain
 from surrogates.encodings import Encodings
@@ -24,6 +25,8 @@ from surrogates.stack import Stack
 
 __all__ = ["TrainingSettings", "member_seeds", "train_members"]
 
+_TRIED = 4
+"""Targets on which it is tried whether a loss can be computed for all networks at once."""
 _HELD_OUT = 10
 """Fewer held-out architectures than this tell nothing."""
 
@@ -148,8 +151,12 @@ class _Run:
         self.rescaled = any(one.scale != 1.0 or one.offset != 0.0 for one in labels)
         self.losses = [one.loss for one in labels]
         # Members usually share one loss; it then runs once for all of them.
-        self.together = not self.losses[0].stochastic and all(one == self.losses[0] for one in self.losses)
         self.compute = vmap(self.losses[0].compute)
+        self.together = (
+            not self.losses[0].stochastic
+            and all(one == self.losses[0] for one in self.losses)
+            and self._vectorised(self.labels[:, :_TRIED])
+        )
 
         self.stack = Stack(factory, inputs.shape, seeds, self.device)
         self.parameters = self._start(initial)
@@ -165,6 +172,17 @@ class _Run:
         self.orders = [np.random.default_rng(stream[0]) for stream in streams]
         self.noises = [self._generator(stream[1]) for stream in streams]
         self.draws = [self._generator(stream[2]) for stream in streams]
+
+    def _vectorised(self, labels: torch.Tensor) -> bool:
+        """Whether the loss can be computed for all members at once, labels (members, n)."""
+        try:
+            found: torch.Tensor = self.compute(labels.flip(1).requires_grad_(), labels)
+        except LossInputError:
+            raise
+        except Exception:
+            # A plug-in that branches on values, say; what else is wrong with it shows when it is computed alone.
+            return False
+        return found.requires_grad
 
     def _generator(self, sequence: np.random.SeedSequence) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(int(sequence.generate_state(1)[0]))

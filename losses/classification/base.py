@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from losses.classification.catalogue import ClassificationSpec
+from losses.errors import LossInputError
 
 __all__ = ["ClassificationLoss", "FunctionLoss"]
 
@@ -47,18 +48,19 @@ class ClassificationLoss(nn.Module, ABC):
     def forward(self, logits: Tensor, labels: Tensor, *, reduction: Reduction = "mean") -> Tensor:
         """The mean (or sum) of the samples' losses, or with ``reduction="none"`` these, (n,).
 
-        Raises a ValueError that names the wrong item for shapes and dtypes that do not fit; values are not looked at,
-        which would wait for the device.
+        Raises a `LossInputError` that names the wrong item for shapes and dtypes that do not fit; values are not
+        looked at, which would wait for the device.
         """
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-            raise ValueError(
-                f"{self.name}: logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}; they must be "
-                "(samples, classes) and (samples,)"
+            raise LossInputError(
+                self.name,
+                f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}; they must be "
+                "(samples, classes) and (samples,)",
             )
         if not logits.is_floating_point():
-            raise ValueError(f"{self.name}: logits are {logits.dtype}; they must be floating-point numbers")
+            raise LossInputError(self.name, f"logits are {logits.dtype}; they must be floating-point numbers")
         if labels.is_floating_point():
-            raise ValueError(f"{self.name}: labels are {labels.dtype}; they must be the numbers of classes, int64")
+            raise LossInputError(self.name, f"labels are {labels.dtype}; they must be the numbers of classes, int64")
         with _full_precision(logits.device.type):
             return self.compute(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels, reduction)
 

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 import losses
 import surrogates
+from po_nas.core.searcher import Domain, MethodOptions
 from po_nas.core.trial import Observation
 from po_nas.methods.rounds import RoundOptions, RoundSearcher, mutants
 from po_nas.spaces.base import Architecture
+from surrogates.labels import scaled
 
 __all__ = ["PWLNAS"]
 
@@ -53,6 +56,12 @@ class PWLNAS(RoundSearcher):
 
     Options = _Options
     options: _Options
+
+    def __init__(self, domain: Domain, *, seed: int, options: MethodOptions | None = None) -> None:
+        super().__init__(domain, seed=seed, options=options)
+        # A loss that lacks something says so before the first evaluation, of whose values only the range is known.
+        loss = losses.get(self.options.loss, **self.options.loss_options)
+        scaled(torch.zeros(2, device="cpu"), loss, domain.max_evaluations)
 
     def candidates(
         self, known: Sequence[Observation], usable: Sequence[Observation], rng: np.random.Generator

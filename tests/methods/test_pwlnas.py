@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import po_nas
+from losses import LossInputError
 from po_nas import methods
 from po_nas.core.settings import validated
 from po_nas.errors import PoNasError
@@ -38,6 +39,30 @@ def test_rounds_follow_the_initial_design(tmp_path):
 def test_misspelt_names_cost_no_evaluation(options, named):
     with raised(PoNasError, named):
         validated(methods.registry.get("pwlnas").Options, options)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"name": "pwlnas", "loss_options": {"by": "budget"}},
+        {"name": "po_nas", "predictor": {"loss": "piecewise", "loss_options": {"by": "budget"}}},
+        {"name": "po_nas", "predictor": {"loss": "mape", "loss_options": {"lower_bound": 0.2}}},
+    ],
+    ids=str,
+)
+def test_what_a_loss_lacks_costs_no_evaluation(tmp_path, method):
+    with raised(LossInputError):
+        po_nas.search(
+            benchmark="nasbench201/cifar10", method=method, budget={"max_cost_s": 20_000}, out=tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_loss_says_of_the_evaluations_is_ours(tmp_path):
+    """Only they tell that a bound is too high."""
+    method = {"name": "pwlnas", **SMALL, "loss": "mape", "loss_options": {"lower_bound": 0.2}}
+    with raised(LossInputError, "lower_bound=0.2", loss="mape"):
+        po_nas.search(benchmark="nasbench201/cifar10", method=method, budget=20, out=tmp_path / "run")
 
 
 def test_accuracies_becomefractions():

@@ -20,11 +20,13 @@ from surrogates.encodings import Encodings
 from surrogates.ensemble import DeepEnsemble
 from surrogates.fused_predictor import out_of_fold
 from surrogates.isolation import single_thread
-from surrogates.labels import log_error_scale
+from surrogates.labels import log_error_scale, scaled
 
 __all__ = ["FusedPredictions", "PredictorOptions"]
 
 F64 = NDArray[np.float64]
+_LABELS = (0.1, 0.9)
+"""Of the worst and the best evaluation."""
 _REFERENCE = 500
 """Candidates on which the outputs of the networks get mean 0 and deviation 1."""
 _KEPT = 3
@@ -62,6 +64,9 @@ class FusedPredictions:
 
     def __init__(self, searcher: Searcher, options: PredictorOptions) -> None:
         self._searcher, self.options = searcher, options
+        # What the loss cannot work with, it says before the first evaluation.
+        loss = losses.get(options.loss, **options.loss_options)
+        scaled(torch.tensor(_LABELS, device="cpu"), loss, searcher.domain.max_evaluations)
         self._trained: OrderedDict[Hashable, DeepEnsemble] = OrderedDict()
         self._predicted: tuple[tuple[ProxyFeatures, DeepEnsemble], F64] | None = None
 
@@ -103,7 +108,8 @@ class FusedPredictions:
         o, inputs = self.options, self._inputs(features)
         targets = log_error_scale(scores).targets
         low, high = float(targets.min()), float(targets.max())
-        labels = 0.1 + 0.8 * (targets - low) / (high - low) if high > low else np.full_like(targets, 0.5)
+        worst, best = _LABELS
+        labels = worst + (best - worst) * (targets - low) / (high - low) if high > low else np.full_like(targets, 0.5)
         size = len(features.base)
         chosen = np.random.default_rng(0).choice(size, min(size, _REFERENCE), replace=False)
         ensemble = DeepEnsemble(

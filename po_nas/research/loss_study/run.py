@@ -28,6 +28,7 @@ from po_nas.research.loss_study.predictor_pools import Pool
 from po_nas.runtime.parts import Parts
 from po_nas.runtime.study import Progress, complete_parts, open_study
 from surrogates.isolation import single_thread
+from surrogates.labels import scaled
 from surrogates.training import TrainingSettings, train_members
 
 __all__ = ["BEST_AT", "CEILING", "PERCENTS", "ceiling", "run_case", "run_loss_study"]
@@ -154,7 +155,9 @@ def run_loss_study(
     """Run (or go on with) the study; all results as one table, also written to ``results.parquet``.
 
     Finished cases are kept and never trained again. Benchmarks whose public data are not here are left out and named.
-    Several workers are processes of one thread each, which load `plugins`. Raises `StudyError` when cases failed, after
+    Several workers are processes of one thread each, which load `plugins`. Raises, before anything is trained,
+    `LossInputError` for a loss that cannot work with the labels of a task and `DataError` for more labels than a task
+    has; `StudyError` when cases failed, after
     all others have finished, and `RunLockedError` when another process is at it.
     """
     cases, missing = _present(config)
@@ -175,7 +178,13 @@ def _present(config: LossStudyConfig) -> tuple[list[Case], tuple[str, ...]]:
     cases = config.cases()
     for name in dict.fromkeys(case.task.benchmark for case in cases):
         try:
-            _pool(name, config.feedback)
+            pool = _pool(name, config.feedback)
         except MissingDataError as error:
             missing[name] = f"left out: {error}"
+            continue
+        # What can never be trained would stop the study after all else is done, for good.
+        labels = torch.from_numpy(pool.labels[pool.trainable]).float()
+        for case in (case for case in cases if case.task.benchmark == name and case.first_seed == 0):
+            pool.draw(case.task.train, _rng(pool, 0, 0))
+            scaled(labels, losses.get(case.loss.name, **case.loss.hyperparameters), None)
     return [case for case in cases if case.task.benchmark not in missing], tuple(missing.values())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from losses import LossInputError
 from po_nas import benchmarks
 from po_nas.core.settings import validated
 from po_nas.errors import ConfigError, DataError, PoNasError, StudyError
@@ -104,6 +105,21 @@ def test_mistakes_are_found_before_anything_is_trained(override, named):
 
 
 # -- pools -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"losses": ["hr", {"name": "piecewise", "by": "budget"}]}, LossInputError),
+        ({"losses": ["hr", {"name": "mape", "lower_bound": 0.3}]}, LossInputError),
+        ({"sweep": [TASK | {"train": 20_000}]}, DataError),
+    ],
+    ids=str,
+)
+def test_what_can_never_be_trained_is_found_before_anything_is(change, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(loss_study, "run_case", None)
+    with raised(kind):
+        run_loss_study(validated(LossStudyConfig, SMALL | change), tmp_path)
 
 
 def test_labels_are_fractions_and_draws_are_nested(cifar10):
