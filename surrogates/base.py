@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Self
@@ -13,6 +14,9 @@ from po_nas.switches import default_switches, plain
 from surrogates.encodings import Encodings, Shape
 
 __all__ = ["Posterior", "Surrogate"]
+
+LARGEST = 1e30
+"""Of targets: what is computed from larger ones leaves single precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,21 +82,25 @@ class Surrogate(ABC):
         `budget` is the number of evaluations in all, for losses that follow a schedule. `reference` is a fixed set of
         architectures on which models of arbitrary scale are made comparable, the training inputs when None.
         `warm_start` goes on from the last fit, where there was one; new architectures must then come behind the old
-        ones. Raises `SurrogateDataError` for fewer than 2 points, targets that are NaN or infinite, and shapes that do
-        not fit each other (or, on a warm start, the last fit).
+        ones. Raises `SurrogateDataError` for fewer than 2 points, targets that are NaN, infinite or beyond
+        ±1e30, and shapes that do not fit each other (or, on a warm start, the last fit). After any error the last fit
+        stands.
         """
+        if not isinstance(targets, torch.Tensor):
+            raise SurrogateDataError(f"targets are a {type(targets).__name__}; make them a torch.Tensor")
         if targets.shape != (len(inputs),):
             raise SurrogateDataError(
                 f"targets have shape {tuple(targets.shape)}, expected ({len(inputs)},): one for each architecture"
             )
         if len(inputs) < 2:
             raise SurrogateDataError(f"{len(inputs)} training point(s); a surrogate needs at least 2")
-        finite = torch.isfinite(targets)
-        if not finite.all():
-            position = int((~finite).nonzero()[0])
-            raise SurrogateDataError(
-                f"target {position} is {float(targets[position])}; leave failed evaluations out of the training data"
-            )
+        known = targets.isfinite() & (targets.abs() <= LARGEST)
+        if not known.all():
+            position = int((~known).nonzero()[0])
+            value = float(targets[position])
+            remedy = f"beyond ±{LARGEST:g}; divide all by a number" if math.isfinite(value) else ""
+            remedy = remedy or "leave failed evaluations out of the training data"
+            raise SurrogateDataError(f"target {position} is {value:g}; {remedy}")
         if warm_start and self._shape is not None:
             self._check(inputs)
         if reference is not None and reference.shape != inputs.shape:

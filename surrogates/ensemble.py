@@ -72,8 +72,9 @@ class Calibration:
         spread = self.slope * self.weight**0.5
         mean = self.offset + self.slope * center
         samples = mean + spread * (outputs - center)
-        shared = samples.var(0) if len(samples) > 1 else torch.zeros_like(mean)
-        return Posterior(mean, (shared + self.residual).sqrt(), samples)
+        # In double precision, whose squares do not overflow.
+        shared = samples.double().var(0) if len(samples) > 1 else torch.zeros_like(mean, dtype=torch.float64)
+        return Posterior(mean, (shared + self.residual).sqrt().to(mean.dtype), samples)
 
 
 def folds(n: int, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -165,8 +166,8 @@ class DeepEnsemble(Surrogate):
     ) -> None:
         """See `Surrogate.fit`; folds stay on a warm start, which is a fresh fit when the number of models changes."""
         warm = warm_start and self._trained is not None
-        self._fold_seed = self._fold_seed if warm else seed
-        rows, held_out = self._rows(len(inputs), torch.Generator().manual_seed(self._fold_seed or 0))
+        fold_seed = self._fold_seed if warm else seed
+        rows, held_out = self._rows(len(inputs), torch.Generator().manual_seed(fold_seed or 0))
         initial = self._trained if warm and self._trained is not None and len(self._trained) == len(rows) else None
         trained = train_members(
             self._factory,
@@ -182,6 +183,8 @@ class DeepEnsemble(Surrogate):
         known = trained.predict(reference)
         outputs = standardized(known if reference is inputs else trained.predict(inputs), known)
         held_out = held_out.to(outputs.device)
+        # From here on nothing is refused: a fit that is leaves the last one as it was.
+        self._fold_seed = fold_seed
         self._calibration = Calibration.fit(outputs, held_out, targets.to(outputs.device), self.members)
         left_out = bool(held_out.any(0).all())
         self._out_of_fold = (outputs * held_out).sum(0) / held_out.sum(0) if left_out else None

@@ -103,19 +103,20 @@ class FusedPredictor(Surrogate):
         """See `Surrogate.fit`; a warm start is one of the networks."""
         if self.parts == "proxies" and inputs.proxy_scores is None:
             raise SurrogateDataError("encodings come without proxy scores, and parts='proxies' fuses nothing else")
+        if self.parts != "proxies":
+            # First, so that what its loss refuses leaves the last fit as it was.
+            self.ensemble.fit(
+                self._network_inputs(inputs, reference),
+                targets,
+                seed=seed,
+                budget=budget,
+                reference=self._network_inputs(reference, reference),
+                warm_start=warm_start,
+            )
         self._seed, self._inputs, self._reference = seed, inputs, reference
         values = targets.cpu().double().numpy()
         self._offset, self._unit = float(values.mean()), float(values.std()) or 1.0
         self._targets = (values - self._offset) / self._unit
-        if self.parts != "proxies":
-            self.ensemble.fit(
-                self._network_inputs(inputs),
-                targets,
-                seed=seed,
-                budget=budget,
-                reference=self._network_inputs(reference),
-                warm_start=warm_start,
-            )
 
     def predict(self, inputs: Encodings) -> Posterior:
         assert self._inputs is not None
@@ -129,7 +130,9 @@ class FusedPredictor(Surrogate):
         mean, components = None, encodings
         hypotheses = [ModelHypothesis(tuple(encodings), False, 0.5)]
         if self.parts != "predictor" and reference.proxy_scores is not None:
-            z, known = (np.concatenate([self._normal(part) for part in parts]) for parts in (told, [reference]))
+            z, known = (
+                np.concatenate([_normal(part, self._reference) for part in parts]) for parts in (told, [reference])
+            )
             linear, alike = Linear(z, Linear(known).norm), encodings[-1]
             assert isinstance(alike, Similarity)
             similar = [*encodings, Similarity(z, Similarity(known).scale)]
@@ -140,7 +143,7 @@ class FusedPredictor(Surrogate):
             hypotheses.append(ModelHypothesis(tuple(components), True, 0.25))
         predictor = None
         if (known_to_it := self.ensemble.out_of_fold) is not None:
-            found = self.ensemble.standardized(self._network_inputs(inputs))
+            found = self.ensemble.standardized(self._network_inputs(inputs, self._reference))
             predictor = torch.cat([known_to_it, found]).cpu().double().numpy()
         model = MarginalisedGP(components, mean, None, hypotheses)
         # The same generator each time: an answer is a function of the fit and of the architecture alone.
@@ -153,27 +156,27 @@ class FusedPredictor(Surrogate):
         samples = means * self._unit + self._offset
         return Posterior(*(part.to(inputs.device, torch.float32) for part in (*scaled, samples)))
 
-    def _network_inputs(self, inputs: Encodings) -> Encodings:
+    def _network_inputs(self, inputs: Encodings, reference: Encodings) -> Encodings:
         """What the networks read; proxies as normal scores, whose tails are no longer than those of the features."""
         if inputs.proxy_scores is None:
             return inputs
         if self.parts == "predictor" or not self.proxy_inputs:
             return replace(inputs, proxy_scores=None)
-        normal = torch.as_tensor(self._normal(inputs), dtype=torch.float32, device=inputs.device)
+        normal = torch.as_tensor(_normal(inputs, reference), dtype=torch.float32, device=inputs.device)
         return replace(inputs, proxy_scores=normal)
 
-    def _normal(self, inputs: Encodings) -> F64:
-        """Proxy scores (k, p) as normal scores on the reference set; ties share the middle of their places."""
-        assert self._reference is not None
-        assert inputs.proxy_scores is not None
-        assert self._reference.proxy_scores is not None
-        known = np.sort(self._reference.proxy_scores.cpu().double().numpy(), axis=0)
-        asked = inputs.proxy_scores.cpu().double().numpy()
-        found = np.empty_like(asked)
-        for column, (sorted_ones, values) in enumerate(zip(known.T, asked.T, strict=True)):
-            places = np.searchsorted(sorted_ones, values, "left") + np.searchsorted(sorted_ones, values, "right")
-            found[:, column] = ndtri((places / 2 + 0.5) / (len(known) + 1))
-        return found
+
+def _normal(inputs: Encodings, reference: Encodings) -> F64:
+    """Proxy scores (k, p) as normal scores on the reference set; ties share the middle of their places."""
+    assert inputs.proxy_scores is not None
+    assert reference.proxy_scores is not None
+    known = np.sort(reference.proxy_scores.cpu().double().numpy(), axis=0)
+    asked = inputs.proxy_scores.cpu().double().numpy()
+    found = np.empty_like(asked)
+    for column, (sorted_ones, values) in enumerate(zip(known.T, asked.T, strict=True)):
+        places = np.searchsorted(sorted_ones, values, "left") + np.searchsorted(sorted_ones, values, "right")
+        found[:, column] = ndtri((places / 2 + 0.5) / (len(known) + 1))
+    return found
 
 
 def out_of_fold(ensemble: DeepEnsemble, inputs: Encodings, told: NDArray[np.intp]) -> F64 | None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import surrogates
+from losses import LossInputError
 from po_nas import spaces
-from po_nas.errors import ConfigError, UnknownNameError
+from po_nas.errors import ConfigError, SurrogateDataError, UnknownNameError
 from surrogates.encodings import Encodings
 from surrogates.ensemble import Calibration, folds
 from tests.errors import raised
@@ -55,6 +56,47 @@ def test_a_predictor_that_has_learnt_nothing_says_so(problem):
     found = surrogates.get("ensemble", members=3, loss="hr", **SMALL).fit(inputs[:60], noise).posterior(inputs[60:])
     assert found.std.mean() > 0.8
     assert found.mean.std() < 0.5
+
+
+@pytest.mark.parametrize("name", ["ensemble", "fused_predictor", "gcn"])
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("more", [0, 20])
+def test_a_fit_that_is_refused_leaves_the_last_one(problem, name, warm_start, more):
+    inputs, targets = problem
+    found = surrogates.get(name, loss="mape", settings={"steps": 10}, network_options={"width": 16})
+    found.fit(inputs[:30], targets[:30] / 100, seed=3)
+    before = found.posterior(inputs[60:90])
+    with raised(LossInputError, loss="mape"):
+        found.fit(inputs[: 30 + more], targets[: 30 + more], seed=4, warm_start=warm_start)
+    after = found.posterior(inputs[60:90])
+    assert torch.equal(before.mean, after.mean)
+    assert torch.equal(before.std, after.std)
+    again = surrogates.get(name, loss="mape", settings={"steps": 10}, network_options={"width": 16})
+    again.fit(inputs[:30], targets[:30] / 100, seed=3).fit(inputs[:40], targets[:40] / 100, seed=5, warm_start=True)
+    found.fit(inputs[:40], targets[:40] / 100, seed=5, warm_start=True)
+    assert torch.equal(again.posterior(inputs[60:]).mean, found.posterior(inputs[60:]).mean)
+
+
+@pytest.mark.parametrize("name", ["ensemble", "fused_predictor", "gcn"])
+@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e26])
+def test_targets_may_have_any_unit(problem, name, unit):
+    inputs, targets = problem
+    found = surrogates.get(name, loss="mse", settings={"steps": 10}, network_options={"width": 16})
+    plain = found.fit(inputs[:30], targets[:30]).posterior(inputs[60:])
+    scaled = found.fit(inputs[:30], targets[:30].double() * unit).posterior(inputs[60:])
+    if unit > 1e-20:
+        # Below, all targets count as equal.
+        assert torch.allclose(scaled.mean / unit, plain.mean, rtol=1e-3)
+        assert torch.allclose(scaled.std / unit, plain.std, rtol=1e-2)
+    assert scaled.mean.isfinite().all()
+    assert scaled.std.isfinite().all()
+    with raised(SurrogateDataError, "1e+300"):
+        found.fit(inputs[:30], torch.full((30,), 1e300, dtype=torch.float64))
+
+
+def test_targets_are_a_tensor(problem):
+    with raised(SurrogateDataError, "list"):
+        surrogates.get("gcn").fit(problem[0][:3], [1.0, 2.0, 3.0])
 
 
 def test_warm_start_keeps_the_folds(problem):
