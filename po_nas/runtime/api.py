@@ -382,7 +382,7 @@ def resume(
     record = read_record(path)
     check_searched(path, record)
     config = record.config
-    load_named(config.plugins, path / "config.yaml", trust)
+    load_named(config.plugins, path / "config.yaml", trust, unchanged=record.formulas)
     if objective is None and config.objective is None and config.benchmark not in benchmarks.registry:
         remedy = f"is known to the program that began this run; go on with: {_way_on(path, record)}"
         raise ConfigError("objective", config.benchmark, remedy)

@@ -15,12 +15,16 @@ __all__ = ["Resumption", "check_given", "way_on"]
 
 
 class Resumption(BaseModel):
-    """The function that resumes a run in Python, and the arguments that it needs besides the directory."""
+    """The function that resumes a run in Python, and the arguments that it needs besides the directory.
+
+    `formulas` are the SHA-256 of the plug-ins that are no code, by their paths, as they were when the run began.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     by: str
     arguments: tuple[str, ...] = ()
+    formulas: dict[str, str] = {}
 
 
 def check_given(directory: Path, config: Mapping[str, Any], said: Resumption | None, **given: bool) -> None:

@@ -356,6 +356,11 @@ class Record(BaseModel):
         """The configuration, checked; `ConfigError`."""
         return search_config(recorded_search(self.search))
 
+    @property
+    def formulas(self) -> Mapping[str, str]:
+        """Those of `resume`."""
+        return self.resume.formulas if self.resume else {}
+
 
 def read_record(path: Path) -> Record:
     """The whole of ``config.yaml``; `RunDirectoryError` when there is none, or none that po-nas wrote."""

@@ -237,7 +237,7 @@ class Session:
         path = checked_path("out", out)
         record = read_record(path)
         check_searched(path, record)
-        load_named(record.config.plugins, path / "config.yaml", trust)
+        load_named(record.config.plugins, path / "config.yaml", trust, unchanged=record.formulas)
         kind = None if method is None else method_settings(method)[1]
         objective: Objective
         if benchmark is not None:

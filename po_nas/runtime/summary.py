@@ -15,6 +15,7 @@ from po_nas.runtime.config import SearchConfig
 from po_nas.runtime.front import front_measure_of, front_trials
 from po_nas.runtime.loop import Loop, regret
 from po_nas.runtime.run_directory import Result, RunDirectory
+from po_nas.runtime.trusted_plugins import formulas
 from po_nas.spaces.base import Architecture
 from po_nas.switches import default_switches
 
@@ -44,7 +45,11 @@ def write_start(
         plain({name: None if found is None else found[0] for name, found in optima.items()}),
         plain(front_measure_of(objective).to_json()),
         None if fidelities is None else plain(fidelities.to_json()),
-        {"by": by, "arguments": [name for name, needed in given.items() if needed]},
+        {
+            "by": by,
+            "arguments": [name for name, needed in given.items() if needed],
+            **({"formulas": kept} if (kept := formulas(config.plugins)) else {}),
+        },
     )
 
 

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import all_suffixes
 from pathlib import Path
@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from po_nas.benchmarks.data.files import cache_folder
-from po_nas.errors import PluginError, UntrustedPluginError
+from po_nas.errors import ConfigError, PluginError, UntrustedPluginError
 from po_nas.files import replace_file
 from po_nas.registry import is_loaded, load_plugin, reads_as_data
 
-__all__ = ["Trust", "load_chosen", "load_named"]
+__all__ = ["Trust", "formulas", "load_chosen", "load_named"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,15 +53,26 @@ def load_chosen(plugins: Sequence[str]) -> None:
             _remember(code)
 
 
-def load_named(plugins: Sequence[str], file: Path, trust: Trust = False) -> None:
+def formulas(plugins: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of those plug-ins that are no code, such as evolved proxies, by their paths."""
+    return {
+        plugin: hashlib.sha256(Path(plugin).read_bytes()).hexdigest() for plugin in plugins if reads_as_data(plugin)
+    }
+
+
+def load_named(
+    plugins: Sequence[str], file: Path, trust: Trust = False, *, unchanged: Mapping[str, str] | None = None
+) -> None:
     """Load the plug-ins that a file names, which somebody else may have written.
 
     Args:
         plugins: Paths of files and names of modules.
         file: Where they are named.
         trust: Whether to load code that is not known. What is loaded so is known from then on.
+        unchanged: `formulas` of the plug-ins as they must still be.
 
     Raises:
+        ConfigError: A plug-in that is no code is not the one of `unchanged`.
         UntrustedPluginError: A plug-in is not trusted; those before it have been loaded.
         PluginError: A plug-in is gone, or its code fails.
     """
@@ -74,6 +85,9 @@ def load_named(plugins: Sequence[str], file: Path, trust: Trust = False) -> None
                     raise UntrustedPluginError(plugin, code.path, file)
                 _remember(code)
         load_plugin(plugin)
+        if unchanged and plugin in unchanged and formulas([plugin]) != {plugin: unchanged[plugin]}:
+            remedy = "is not the file that the run began with, whose scores decide its trials; put that back"
+            raise ConfigError("plugins", Path(plugin), f"{remedy}, or begin a new run")
 
 
 def _code(plugin: str) -> _Code | None:

@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 import psutil
 import pytest
 
 import po_nas
+import proxies
 from po_nas.compare.design import load_comparison
 from po_nas.compare.runs import read_runs
 from po_nas.errors import ConfigError, PluginError, UntrustedPluginError
@@ -211,6 +213,33 @@ def test_data_need_no_trust(tmp_path):
     path.write_text("{}")
     with pytest.raises(PluginError):
         load_named([str(path)], tmp_path / "a.yaml")
+
+
+@pytest.fixture
+def formula(tmp_path):
+    """A proxy by a formula in a file, and what writes another one there; taken out of the registry afterwards."""
+    shipped = resources.files("proxies.evolved") / "shipped" / "evolved_rank.json"
+    content = json.loads(shipped.read_text(encoding="utf-8")) | {"name": "own_formula"}
+    path = tmp_path / "own_formula.json"
+
+    def write(text):
+        path.write_text(json.dumps(content | {"formula": text}))
+
+    write("nwot + swap")
+    yield path, write
+    for name in [name for name in proxies.names() if name.startswith("own_formula")]:
+        proxies.registry.remove(name)
+
+
+def test_a_run_does_not_go_on_with_another_formula(tmp_path, formula):
+    path, write = formula
+    settings = ["benchmark=nasbench201/cifar10", "method=zero_cost", "method.proxies=[own_formula]", "budget=4"]
+    first = run_search(load_config(None, settings, plugins=[str(path)]), tmp_path / "run")
+    write("flops")
+    with raised(ConfigError, path, key="plugins"):
+        po_nas.resume(tmp_path / "run")
+    write("nwot + swap")
+    assert po_nas.resume(tmp_path / "run") == first
 
 
 @pytest.mark.parametrize("value", ["true", "false", "3", "0", "{a: 1}", "[[a]]", "[1]", "[null]", "{}", "2026-01-01"])
