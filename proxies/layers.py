@@ -83,7 +83,7 @@ class Layers:
     """The layers of a pass, in the order in which they are first used, with the calls that use them."""
 
     def __init__(self, module: nn.Module, uses: Sequence[WeightUse]) -> None:
-        self.layers: list[Layer] = []
+        self._layers: list[Layer] = []
         self.uses: list[list[WeightUse]] = []
         groups: dict[str, list[WeightUse]] = {}
         for use in uses:
@@ -96,8 +96,17 @@ class Layers:
                 layer = _layer(module, part, own[0], k if len(parts) > 1 else None)
                 found.append((order[id(own[0])], k, layer, own))
         for _, _, layer, own in sorted(found, key=lambda item: item[:2]):
-            self.layers.append(layer)
+            self._layers.append(layer)
             self.uses.append(own)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers; `UnsupportedModuleError` where a weight is complex, for what sums over numbers has no rule."""
+        for layer in self._layers:
+            if layer.weight.is_complex():
+                reason = f"the weight {layer.name} is complex when it is used; multiply by its real and imaginary part"
+                raise UnsupportedModuleError("*", reason, "real weights")
+        return self._layers
 
     def of_bases(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         """For each layer its part of a tensor of its base, given by key; zeros where there is none."""

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from po_nas.errors import ConfigError, ProxyError, ProxyFailedError, ProxyWorkerError
+from po_nas.switches import default_switches
 from proxies.batch import Batch, BatchLike
 from proxies.cache import ScoreCache
 from proxies.engine import Proxy, Scores, evaluate, resolve
@@ -70,7 +71,8 @@ class _Work:
         chosen = [proxy for proxy in self.proxies if proxy.spec.name in names]
         try:
             if self.build is not None:
-                with seeded(self.init_seed):
+                # Switches of torch are the same in every process.
+                with default_switches(), seeded(self.init_seed):
                     item = self.build(item)
             if not isinstance(item, nn.Module):
                 raise TypeError(f"{type(item).__name__} is no torch.nn.Module")

@@ -160,6 +160,9 @@ class Passes:
             self._rows = SampleRows(self.state, self.batch.inputs, seed)
         self._captured = captured
         self._graph = self.state.checked(captured.result, len(self._input))
+        if bool(self._graph.isnan().any()):
+            reason = f"{type(self.state.module).__name__} puts out what is not a number, so no score means anything"
+            raise UnsupportedModuleError("*", reason, "finite outputs")
         self._layers = Layers(self.state.module, captured.uses)
         return self._graph.detach()
 
@@ -277,7 +280,7 @@ class Passes:
     # -- attention, on a graph of its own ------------------------------------------------------------------------------
 
     def _run_attention(self) -> list[AttentionCall]:
-        inputs = self.batch.inputs
+        inputs = [tensor.clone() for tensor in self.batch.inputs]
         seen = AttentionRecorder(inputs, len(inputs[0]))
         differentiated = "attention_gradients" in self.wanted
         self.state.fresh()
@@ -361,11 +364,11 @@ class Passes:
         return linearised_flow(self.state, self.batch.inputs, normalise=True)
 
     def _run_macs(self) -> int:
-        inputs = self.batch.inputs
-        first = inputs[0][:1] if len(inputs) == 1 else inputs[0]
+        first, *others = [tensor.clone() for tensor in self.batch.inputs]
+        first = first if others else first[:1]
         self.state.fresh()
         with self.state.installed(self.state.leaves, self.state.buffers()):
-            return count_operations(self.state.module, first, *inputs[1:]).total
+            return count_operations(self.state.module, first, *others).total
 
     # -- pieces ---------------------------------------------------------------------------------------------------
 
@@ -382,6 +385,8 @@ class Passes:
 
     def _loss(self, outputs: Tensor, labels: Tensor | None) -> Tensor:
         labels = self._labels() if labels is None else labels
+        # A loss may write to what it is given.
+        outputs, labels = outputs.clone(), labels.clone()
         if self.loss is None:
             check_labels(outputs, labels)
             return nn.functional.cross_entropy(outputs, labels.long())

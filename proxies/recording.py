@@ -430,9 +430,10 @@ def record(
     seed: int | None = None,
     share: bool = True,
 ) -> Captured:
-    """Run the module on `inputs` under `watch`; `parameters` (the state's leaves by default) take its own's place.
+    """Run the module on copies of `inputs` under `watch`; `parameters` (the state's leaves by default) take its own's
+    place.
 
-    A module may change what is kept in place; then the pass is run again with copies.
+    A module may write to its inputs, and change what is kept in place; then the pass is run again with copies.
     """
     copied: frozenset[nn.Module] = frozenset()
     copied_uses: frozenset[int] = frozenset()
@@ -463,10 +464,11 @@ def record(
                 stack.callback(part.register_forward_hook(keep).remove)
             stack.enter_context(chance)
             watch.begin(captured, copied_uses, share)
-            watch.start(inputs, layers)
+            own = [tensor.clone() for tensor in inputs]
+            watch.start(own, layers)
             stack.enter_context(captured.live())
             try:
-                captured.result = state.module(*inputs)
+                captured.result = state.module(*own)
             except TypeError:
                 # Of an operator between tensors torch makes another error.
                 if watch.refused is None:

@@ -152,8 +152,11 @@ def batch_statistics(state: State, inputs: Tensor) -> tuple[Statistics, Tensor]:
         collecting = _Collecting(kinds.by_batch, len(inputs))
         with _evaluating(state.module):
             outputs = state.checked(record(state, (inputs,), collecting).result, len(inputs))
+        if bool(outputs.isnan().any()):
+            reason = f"{type(state.module).__name__} puts out what is not a number, so no score means anything"
+            raise UnsupportedModuleError("*", reason, "finite outputs")
         if not _same(trained, outputs):
-            _check_alone(state, inputs, collecting.statistics)
+            _check_alone(state, inputs, collecting.statistics, 0)
     return collecting.statistics, outputs
 
 
@@ -164,14 +167,14 @@ def _same(outputs: Tensor, others: Tensor) -> bool:
     return not bool(off)
 
 
-def _check_alone(state: State, inputs: Tensor, statistics: Statistics) -> None:
-    """Refuse a module whose output for the first sample is another one if the others are, all else being equal."""
+def _check_alone(state: State, inputs: Tensor, statistics: Statistics, k: int) -> None:
+    """Refuse a module whose output for sample `k` is another one if the others are, all else being equal."""
     found = []
     with torch.no_grad():
-        for batch in (inputs, inputs[:1].expand_as(inputs).clone()):
+        for batch in (inputs, inputs[k : k + 1].expand_as(inputs).clone()):
             watch = _Replaying(statistics)
             watch.dropout = False
-            found.append(state.checked(record(state, (batch,), watch, seed=0).result, len(batch))[:1])
+            found.append(state.checked(record(state, (batch,), watch, seed=0).result, len(batch))[k])
     if not _same(*found):
         reason = (
             "the output for a sample depends on the other samples by other functions than batch_norm, so samples have "
@@ -205,7 +208,6 @@ class SampleGradients:
         if not self._leaves:
             raise UnsupportedModuleError("*", "no parameter is a real number", "gradients")
         self._statistics, self._outputs = batch_statistics(state, inputs)
-        self._checked = False
         self.size = sum(leaf.numel() for leaf in self._leaves)
 
     def __len__(self) -> int:
@@ -256,11 +258,10 @@ class SampleGradients:
     def _alone(self, captured: Captured, k: int) -> Tensor:
         """The output of a pass of a sample alone; `UnsupportedModuleError` unless that is what it is in the batch."""
         outputs = self._state.checked(captured.result, 1)
-        if not self._checked and not _same(outputs.detach(), self._outputs[k : k + 1]):
+        if not _same(outputs.detach(), self._outputs[k : k + 1]):
+            # Else it is another one by chance alone.
             with _evaluating(self._state.module):
-                _check_alone(self._state, self._inputs, self._statistics)
-            # It is another one by chance alone.
-            self._checked = True
+                _check_alone(self._state, self._inputs, self._statistics, k)
         return outputs
 
     def _one(self, value: Callable[[Tensor, Tensor | None], Tensor], k: int) -> Tensor:

@@ -52,7 +52,7 @@ def _not_followed(module: nn.Module, parameters: Iterable[nn.Parameter]) -> tupl
     if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
         return "a part is scripted or traced, so what it computes is not seen; give the module it was made of", "Python"
     if any(p.is_complex() for p in parameters):
-        return "a parameter is complex; make it of two real numbers (torch.view_as_complex)", "real parameters"
+        return "a parameter is complex; multiply by its real and imaginary part, two real parameters", "real parameters"
     return None
 
 
