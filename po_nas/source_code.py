@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
+import re
 import sys
 import uuid
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 __all__ = ["code_hash"]
 
@@ -17,9 +21,10 @@ def code_hash(*things: object) -> str:
     """A hash (16 hexadecimal digits) of functions, classes and callable objects: their names, code and values.
 
     Code is that of the whole file, and of all Python files of the package, for a function may call anything that is
-    there. Values are what a function has from around it (closure, defaults, the object of a method) and what an object
-    holds: numbers, text, and collections, functions and objects of these. Where there is no file (a notebook) code is
-    the source; where that is not known, or a value is something else, no two processes agree on the hash.
+    there. Values are what a function has from around it (closure, defaults, the object of a method, data of its module
+    that it names) and what an object holds: numbers, text, arrays, tensors, and collections, functions and objects of
+    these. Where there is no file (a notebook) code is the source; where that is not known no two processes agree on the
+    hash, and where a value is something else no two calls do.
     """
     digest = hashlib.sha256()
     for thing in things:
@@ -29,8 +34,13 @@ def code_hash(*things: object) -> str:
 
 def _told(thing: object, inside: tuple[int, ...]) -> str:
     """What a value is, in words; `inside` are the identities of those that hold it."""
-    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
+    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes | range | re.Pattern):
         return repr(thing)
+    if isinstance(thing, os.PathLike):
+        return f"{type(thing).__name__}({os.fspath(thing)!r})"
+    numbers = _numbers(thing)
+    if numbers is not None:
+        return numbers
     if id(thing) in inside:
         return f"circle {inside.index(id(thing))}"
     inside = (*inside, id(thing))
@@ -51,14 +61,66 @@ def _told(thing: object, inside: tuple[int, ...]) -> str:
     if inspect.isroutine(thing):
         around = [_cell(cell) for cell in getattr(thing, "__closure__", None) or ()]
         given = (getattr(thing, "__defaults__", None), getattr(thing, "__kwdefaults__", None))
-        return f"{thing.__qualname__} {_code(thing)} {_told((*around, *given), inside)}"
-    if type(thing).__module__.partition(".")[0] in _HIDDEN or not hasattr(thing, "__dict__"):
-        return f"{_nowhere()} {id(thing)}"
+        # A file may hold several of one name, such as lambdas.
+        own = _compiled(getattr(thing, "__code__", None))
+        return f"{thing.__qualname__} {_code(thing)} {own} {_told((*around, *given, _named(thing)), inside)}"
+    torch = sys.modules.get("torch")
+    module = torch is not None and isinstance(thing, torch.nn.Module)
+    if not hasattr(thing, "__dict__") or (not module and type(thing).__module__.partition(".")[0] in _HIDDEN):
+        return uuid.uuid4().hex
     return f"{type(thing).__qualname__} {_code(type(thing))} {_told(vars(thing), inside)}"
 
 
 _HIDDEN = {"torch", "numpy"}
-"""Packages whose objects hold more than their attributes say."""
+"""Packages whose objects hold more than their attributes say (modules aside), and whose version tells their code."""
+
+
+def _numbers(thing: object) -> str | None:
+    """An array, a tensor or what describes one; None for anything else."""
+    if isinstance(thing, np.ndarray | np.generic) and not thing.dtype.hasobject:
+        digest = hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()
+        return f"array {thing.dtype} {thing.shape} {digest}"
+    if isinstance(thing, np.dtype):
+        return repr(thing)
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    if isinstance(thing, torch.dtype | torch.device | torch.Size | torch.layout | torch.memory_format):
+        return repr(thing)
+    if isinstance(thing, torch.Tensor) and thing.layout == torch.strided and not thing.is_meta:
+        plain = thing.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        digest = hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest()
+        return f"tensor {thing.dtype} {thing.device} {tuple(thing.shape)} {digest}"
+    return None
+
+
+def _compiled(code: Any) -> str:
+    if code is None:
+        return ""
+    constants = (_compiled(one) if inspect.iscode(one) else repr(one) for one in code.co_consts)
+    return hashlib.sha256(repr((code.co_code, code.co_names, *constants)).encode()).hexdigest()
+
+
+def _named(function: Any) -> list[object]:
+    """Data of its module that a function names: what is there when it is called is not what its file says."""
+    code, around = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    found: list[object] = []
+    left = [code]
+    while left:
+        code = left.pop()
+        if code is None:
+            continue
+        left += [constant for constant in code.co_consts if inspect.iscode(constant)]
+        found += [(name, around[name]) for name in code.co_names if name in around and _is_data(around[name])]
+    return found
+
+
+def _is_data(value: object) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_data, value))
+    if isinstance(value, dict):
+        return all(map(_is_data, value)) and all(map(_is_data, value.values()))
+    return value is None or isinstance(value, bool | int | float | complex | str | bytes) or _numbers(value) is not None
 
 
 def _cell(cell: Any) -> object:
@@ -69,6 +131,9 @@ def _cell(cell: Any) -> object:
 
 
 def _code(thing: Any) -> str:
+    root = str(thing.__module__).partition(".")[0]
+    if root in _HIDDEN:
+        return f"{root} {getattr(sys.modules.get(root), '__version__', '')}"
     module = sys.modules.get(thing.__module__)
     file = getattr(module, "__file__", None)
     if file is not None and file.endswith(".py"):

@@ -99,20 +99,23 @@ class Snapshot:
     """All state of a module, to be put back after somebody else's code has had it in hand.
 
     Attributes (registered parameters and buffers, modes, hooks, caches of the module's own) are put back to the same
-    objects, lists and dictionaries with the same contents, tensors and arrays with the same values, generators in the
-    same state. `values` includes the values of parameters and their gradients; without it, those of other tensors
-    alone.
+    objects, lists and dictionaries with the same contents, tensors and arrays with the same memory, shape, type and
+    values, generators in the same state. So are those of modules that it keeps without registering them, and of other
+    objects in its attributes. `values` includes parameters and their gradients; without it, other tensors alone.
     """
 
     def __init__(self, module: nn.Module, *, values: bool = True) -> None:
-        self._attributes = [(part, dict(part.__dict__)) for part in module.modules()]
+        self._attributes: list[tuple[Any, dict[str, Any]]] = [(part, dict(part.__dict__)) for part in module.modules()]
+        self._seen = {id(part) for part, _ in self._attributes}
         self._contents: dict[int, tuple[Any, Any]] = {}
         self._empty: list[Any] = []
-        self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
+        # With each an alias, which keeps its memory, shape and type, and its values.
+        self._tensors: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self._generators: list[tuple[Callable[[Any], object], Any]] = []
         parameters = list(module.parameters())
         self._left_out = set() if values else {id(p) for p in parameters}
+        # It grows by the objects that are found.
         for _, attributes in self._attributes:
             for value in attributes.values():
                 # Most are hooks that there are not, and there are many.
@@ -128,16 +131,20 @@ class Snapshot:
     @property
     def tensors(self) -> list[Tensor]:
         """The tensors in attributes, in containers to any depth; without `values`, no parameters."""
-        return [tensor for tensor, _ in self._tensors.values()]
+        return [tensor for tensor, *_ in self._tensors.values()]
 
     def _keep(self, value: Any) -> None:
-        """Remember what a tensor or a container holds, in containers to any depth; of anything else, nothing."""
-        if type(value) in _STATELESS or isinstance(value, nn.Module):
+        """Remember what a tensor, a container or an object holds, to any depth."""
+        if type(value) in _STATELESS:
             return
         if isinstance(value, Tensor):
             known = id(value) in self._tensors or id(value) in self._left_out
             if not known and not nn.parameter.is_lazy(value):
-                self._tensors[id(value)] = (value, value.detach().clone())
+                alias = value.detach()
+                self._tensors[id(value)] = (value, alias, alias.clone())
+        elif isinstance(value, nn.Module):
+            for part in value.modules():
+                self._keep_object(part)
         elif isinstance(value, _CONTAINERS):
             if id(value) in self._contents:
                 return
@@ -157,6 +164,13 @@ class Snapshot:
             self._generators.append((partial(setattr, bits, "state"), bits.state))
         elif isinstance(value, random.Random):
             self._generators.append((value.setstate, value.getstate()))
+        elif _has_state(value):
+            self._keep_object(value)
+
+    def _keep_object(self, value: Any) -> None:
+        if id(value) not in self._seen:
+            self._seen.add(id(value))
+            self._attributes.append((value, dict(value.__dict__)))
 
     def restore(self) -> None:
         """Put everything back as it was."""
@@ -178,9 +192,9 @@ class Snapshot:
         for put_back, state in self._generators:
             put_back(state)
         with torch.no_grad():
-            for tensor, before in self._tensors.values():
+            for tensor, alias, before in self._tensors.values():
                 with torch.inference_mode(tensor.is_inference()):
-                    tensor.data.copy_(before)
+                    _put_back(tensor, alias, before)
             for parameter, requires_grad, grad, value in self._gradients:
                 if parameter.requires_grad != requires_grad:
                     parameter.requires_grad_(requires_grad)
@@ -188,3 +202,33 @@ class Snapshot:
                     parameter.grad = grad
                 if grad is not None and value is not None:
                     grad.copy_(value)
+
+
+_FOREIGN = frozenset(("builtins", "numpy", "torch", "functools", "logging", "threading", "weakref", "typing"))
+"""Packages whose objects are not looked into: they hold no state of a module, or none that can be put back."""
+
+
+def _has_state(value: Any) -> bool:
+    """Whether a value is an object of somebody's own class that holds attributes."""
+    kind = type(value)
+    return (
+        type(getattr(value, "__dict__", None)) is dict
+        and not isinstance(value, type)
+        and kind.__module__.partition(".")[0] not in _FOREIGN
+        and not callable(getattr(kind, "__get__", None))
+    )
+
+
+def _put_back(tensor: Tensor, alias: Tensor, before: Tensor) -> None:
+    """Give a tensor its memory, shape and type again, and that its values."""
+    if alias.layout != torch.strided:
+        tensor.data = alias
+        alias.copy_(before)
+        return
+    if (tensor.layout, tensor.dtype, tensor.shape) != (alias.layout, alias.dtype, alias.shape) or (
+        (tensor.data_ptr(), tensor.stride()) != (alias.data_ptr(), alias.stride())
+    ):
+        tensor.data = alias
+    # Elements of an expanded tensor that share their memory are written once.
+    once = tuple(slice(None) if step else slice(0, 1) for step in alias.stride())
+    alias[once].copy_(before[once])

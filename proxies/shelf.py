@@ -38,8 +38,7 @@ class Shelf:
         loss: Loss | None = None,
     ) -> None:
         self._cache = cache
-        named = loss and f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', '')}"
-        fingerprint = batch.fingerprint() + (f" {named}" if named else "")
+        fingerprint = batch.fingerprint() + ("" if loss is None else f" {code_hash(loss)}")
         self._keys = {
             proxy.spec.name: CacheKey(
                 space, "", proxy.spec.name, _version(proxy), f"{init_seed}/{seed}", fingerprint, proxy.spec.dtype

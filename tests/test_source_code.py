@@ -3,7 +3,9 @@ from __future__ import annotations
 import importlib
 import sys
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,9 +97,56 @@ def test_what_functions_and_objects_hold_counts():
         assert code_hash(make(1)) == code_hash(make(1))
         assert code_hash(make(1)) != code_hash(make(2))
     assert code_hash(closed(1)) != code_hash(given(1))
-    # What a tensor holds is not looked at: two of them are never taken for one.
-    first, second = closed(torch.ones(2)), closed(torch.ones(2))
-    assert code_hash(first) == code_hash(first) != code_hash(second)
+    # Of what nobody can look into no two are taken for one.
+    first = closed(np.random.default_rng(0))
+    assert code_hash(first) != code_hash(first)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: np.full(3, value),
+        lambda value: np.full((3, 2), value).T,
+        lambda value: np.float32(value),
+        lambda value: torch.full((3,), float(value)),
+        lambda value: torch.full((3,), value, dtype=torch.bfloat16),
+        lambda value: torch.full((2, 3), float(value)).T,
+        lambda value: torch.nn.CrossEntropyLoss(label_smoothing=value / 10),
+        lambda value: torch.nn.CrossEntropyLoss(weight=torch.full((3,), float(value))),
+        lambda value: [torch.float32, torch.float64][value - 1],
+        lambda value: range(value),
+        lambda value: Path("a") / str(value),
+        lambda value: torch.nn.Sequential(torch.nn.Flatten(value)),
+    ],
+)
+def test_numbers_count_by_what_they_are(make):
+    def around(value):
+        return lambda: value
+
+    assert code_hash(around(make(1))) == code_hash(around(make(1)))
+    assert code_hash(around(make(1))) != code_hash(around(make(2)))
+    held = make(1)
+    if isinstance(held, torch.Tensor):
+        before = code_hash(around(held))
+        held.mul_(5)
+        assert code_hash(around(held)) != before
+
+
+SCALE = 1.0
+
+
+def test_functions_of_one_name_are_told_apart_and_so_are_values_of_their_module(monkeypatch):
+    assert code_hash(lambda x: x) != code_hash(lambda x: 3 * x)
+    assert code_hash(torch.nn.functional.mse_loss) != code_hash(torch.nn.functional.l1_loss)
+    assert code_hash(torch.nn.NLLLoss()) != code_hash(torch.nn.MSELoss())
+
+    def scaled(x):
+        return SCALE * x
+
+    before = code_hash(scaled)
+    assert code_hash(scaled) == before
+    monkeypatch.setitem(globals(), "SCALE", 2.0)
+    assert code_hash(scaled) != before
 
 
 def test_what_has_no_source_is_like_nothing_else():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -40,6 +41,29 @@ def test_what_is_stored_is_known_and_nothing_else(tmp_path):
         assert shelf(cache, ["params"], seed=1).known("a", ["params"]) == {}
         assert shelf(cache, ["params"], loss=torch.nn.functional.mse_loss).known("a", ["params"]) == {}
         assert shelf(cache, ["params"]).known("a", ["params"]) == {"params": 1.5}
+
+
+LOSSES = [
+    torch.nn.functional.mse_loss,
+    torch.nn.functional.l1_loss,
+    torch.nn.CrossEntropyLoss(),
+    torch.nn.CrossEntropyLoss(label_smoothing=0.5),
+    torch.nn.NLLLoss(),
+    partial(torch.nn.functional.cross_entropy, label_smoothing=0.1),
+    partial(torch.nn.functional.nll_loss),
+    lambda outputs, labels: outputs.mean(),
+    lambda outputs, labels: 3 * outputs.mean(),
+]
+
+
+def test_scores_of_one_loss_are_no_scores_of_another(tmp_path):
+    with proxies.ScoreCache(tmp_path / "s") as cache:
+        for number, loss in enumerate(LOSSES):
+            kept = shelf(cache, ["snip"], loss=loss)
+            assert kept.known("a", ["snip"]) == {}, number
+            kept.store("a", {"snip": float(number)})
+        for number, loss in enumerate(LOSSES):
+            assert shelf(cache, ["snip"], loss=loss).known("a", ["snip"]) == {"snip": number}
 
 
 def test_an_edited_plug_in_finds_none_of_its_scores_nor_does_what_needs_it(tmp_path, plugged, monkeypatch):
