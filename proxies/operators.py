@@ -141,6 +141,12 @@ def _product(first: int, names: tuple[str, str], bias: int | None = None) -> _Ru
         if {kind(left), kind(right)} != _MIXED:
             return []
         spot = None if bias is None else (bias, "input")
+        if spot is not None and kind(call.get(*spot)) == "data":
+            name = getattr(call.function, "__name__", "an operator")
+            reason = (
+                f"{name} adds data to the product of a weight, which is not understood; add them behind the product"
+            )
+            raise UnsupportedModuleError("*", reason, "operators")
         weight, other = (left, right) if kind(left) == "weight" else (right, left)
         position, name = (first, names[0]) if weight is left else (first + 1, names[1])
         if weight.dim() == 1:
@@ -232,7 +238,11 @@ def _rows(call: Call, kind: Kind) -> list[Operand]:
 
 
 def _selected(call: Call, kind: Kind) -> list[Operand]:
-    if call.get(1, "dim") != 0:
+    table = call.get(0, "input")
+    if call.get(1, "dim") % table.dim():
+        if {kind(table), kind(call.get(2, "index"))} == _MIXED:
+            reason = "index_select looks columns of a weight up, which is not understood; look rows of its transpose up"
+            raise UnsupportedModuleError("*", reason, "operators")
         return []
     return _rows(Call(call.function, (call.get(0, "input"), call.get(2, "index")), {}), kind)
 

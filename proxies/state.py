@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from po_nas.errors import UnsupportedModuleError
 from proxies.isolation import Snapshot
+from proxies.scripted import scripted_part
 
 __all__ = ["State", "first_tensor", "nodes"]
 
@@ -49,8 +50,10 @@ def _memory(tensor: Tensor) -> tuple[str, int]:
 
 def _not_followed(module: nn.Module, parameters: Iterable[nn.Parameter]) -> tuple[str, str] | None:
     """Why no pass over a module can be followed, and what it would need; None where it can."""
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
-        return "a part is scripted or traced, so what it computes is not seen; give the module it was made of", "Python"
+    scripted = scripted_part(module)
+    if scripted is not None:
+        reason = f"{scripted} is scripted or traced, so what it computes is not seen; use what it was made of"
+        return reason, "Python"
     if any(p.is_complex() for p in parameters):
         return "a parameter is complex; multiply by its real and imaginary part, two real parameters", "real parameters"
     return None

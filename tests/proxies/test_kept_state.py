@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -536,3 +538,255 @@ def test_what_a_proxy_does_to_the_module_lasts_until_it_is_done():
         assert not any(part._forward_hooks for part in net.modules())
     finally:
         proxies.registry.remove("seen_by_hooks")
+
+
+# -- what is given is left alone, and what is kept is put back ---------------------------------------------------------
+
+
+class WritesToItsInput(nn.Module):
+    """As `Shifted`, in place."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.a, self.b = nn.Linear(6, 8).double(), nn.Linear(8, 4).double()
+
+    def forward(self, x):
+        x -= 0.5
+        x *= 2.0
+        return self.b(self.a(x).relu())
+
+
+class Shifted(WritesToItsInput):
+    def forward(self, x):
+        return self.b(self.a((x - 0.5) * 2.0).relu())
+
+
+def test_a_network_may_write_to_its_input():
+    given = batch()
+    before = given[0].clone()
+    same(Shifted(), WritesToItsInput(), given, names="*", least=20)
+    alone = {name: proxies.score(WritesToItsInput(), given, name)[name] for name in ("snip", "jacov", "flops")}
+    assert alone == pytest.approx(proxies.score(WritesToItsInput(), given, list(alone)))
+    results = proxies.score_many([WritesToItsInput() for _ in range(3)], given, "snip")
+    assert len({found.values["snip"] for found in results}) == 1
+    assert torch.equal(given[0], before)
+
+
+def test_a_loss_may_write_to_the_outputs():
+    def in_place(outputs, labels):
+        return functional.cross_entropy(outputs.mul_(3.0).add_(1.0), labels)
+
+    def plain(outputs, labels):
+        return functional.cross_entropy(outputs * 3.0 + 1.0, labels)
+
+    names = ["fisher", "grad_norm", "snip", "grasp", "zico", "jacov"]
+    first, second = (proxies.score(Net(), batch(), names, loss=loss) for loss in (plain, in_place))
+    assert first == pytest.approx(second)
+
+
+def of(module):
+    """All that a module keeps, by value: tensors with their shapes, types and strides."""
+    found = {}
+    for name, part in module.named_modules():
+        for key, value in part.__dict__.items():
+            for number, one in enumerate(value if isinstance(value, list) else [value]):
+                inner = dict(one.state_dict()) if isinstance(one, nn.Module) else getattr(one, "__dict__", {"": one})
+                for last, held in inner.items():
+                    if isinstance(held, torch.Tensor):
+                        told = (held.dtype, held.shape, held.stride(), held.detach().clone().tolist())
+                        found[name, key, number, last] = told
+    for name, parameter in module.named_parameters():
+        found[name] = parameter.dtype, parameter.shape, parameter.stride(), parameter.tolist()
+    return found
+
+
+class Kept(Net):
+    """Changes something that it keeps with every call; the output is what it is without."""
+
+    def __init__(self, kept, change):
+        super().__init__(kept=kept)
+        if isinstance(kept, torch.Tensor) and not isinstance(kept, nn.Parameter):
+            del self.kept
+            self.register_buffer("kept", kept)
+        self.change = change
+
+    def forward(self, x):
+        self.change(self.kept, x.detach())
+        return super().forward(x)
+
+
+def grown(kept, x):
+    kept.v.data = torch.cat([kept.v.data, x.to(kept.v)])
+
+
+def resized(kept, x):
+    kept.v.resize_(7).fill_(1.0)
+
+
+def counted(kept, x):
+    kept.n += 1
+    kept.v = kept.v + x.mean().to(kept.v)
+
+
+def normalised(kept, x):
+    kept[0](torch.cat([x, -x]).to(kept[0].weight))
+
+
+def space(**attributes):
+    return SimpleNamespace(**attributes)
+
+
+@pytest.mark.parametrize(
+    ("kept", "change"),
+    [
+        (lambda: torch.ones(1, 6).expand(4, 6), lambda kept, x: None),
+        (lambda: space(v=torch.zeros(1, 6)), grown),
+        (lambda: space(v=torch.zeros(3)), resized),
+        (lambda: space(v=torch.zeros(3), n=0), counted),
+        (lambda: [nn.BatchNorm1d(6)], normalised),
+        (lambda: torch.eye(6).to_sparse(), lambda kept, x: None),
+    ],
+    ids=["expanded", "grown", "resized", "object", "hidden module", "sparse"],
+)
+def test_whatever_is_kept_is_put_back(kept, change):
+    net = Kept(kept(), change)
+    before, counts = of(net), getattr(net.kept, "n", None)
+    names = ["params", "grad_norm", "snip", "synflow", "ntk", "nwot"]
+    first = proxies.score(net, batch(), names)
+    assert first == pytest.approx(proxies.score(Net(), batch(), names))
+    assert of(net) == before
+    assert getattr(net.kept, "n", None) == counts
+
+
+def in_half(context):
+    context.module.half()
+    return 1.0
+
+
+def channels_last(context):
+    context.module.to(memory_format=torch.channels_last)
+    return 1.0
+
+
+def other_shapes(context):
+    for parameter in context.module.parameters():
+        parameter.data = torch.zeros(2, 2, dtype=parameter.dtype)
+    return 1.0
+
+
+@pytest.mark.parametrize("function", [in_half, channels_last, other_shapes])
+def test_whatever_a_proxy_does_to_the_module_is_undone(function):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 4))
+    before, held = of(net), [p.data_ptr() for p in net.parameters()]
+    proxies.proxy("of_a_test")(function)
+    try:
+        proxies.score(net, (torch.randn(4, 3, 4, 4), torch.arange(4)), "of_a_test")
+    finally:
+        proxies.registry.remove("of_a_test")
+    assert of(net) == before
+    assert [p.data_ptr() for p in net.parameters()] == held
+
+
+# -- what cannot be scored right ---------------------------------------------------------------------------------------
+
+
+@torch.jit.script
+def scripted_relu(x):
+    return torch.relu(x)
+
+
+@torch.jit.script
+def scripted_linear(x, w, b):
+    return torch.nn.functional.linear(x, w, b)
+
+
+def calls_one(x, w, b):
+    return scripted_relu(functional.linear(x, w, b))
+
+
+@pytest.mark.parametrize("middle", [scripted_linear, calls_one, partial(calls_one), lambda x, w, b: calls_one(x, w, b)])
+def test_scripted_functions_are_refused(middle):
+    class Calls(Net):
+        def forward(self, x):
+            return self.h(self.middle(self.a(x), self.b.weight, self.b.bias))
+
+    net = Calls()
+    net.middle = middle
+    for module in (net, Net(lambda x, w, b: middle(x, w, b)), nn.Sequential(net)):
+        with raised(UnsupportedModuleError):
+            proxies.score(module, batch(), "swap")
+
+
+class Mixes(Net):
+    """Sums over samples, so that the first alone is what it is without the others."""
+
+    def forward(self, x):
+        return super().forward(x.cumsum(0))
+
+
+class Sequence(nn.Module):
+    """A recurrent network that takes samples for steps."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.r, self.h = nn.LSTM(6, 5).double(), nn.Linear(5, 4).double()
+
+    def forward(self, x):
+        return self.h(self.r(x[:, None])[0][:, 0])
+
+
+@pytest.mark.parametrize("make", [Mixes, Sequence])
+@pytest.mark.parametrize("name", ["ntk", "gradsign"])
+def test_samples_that_depend_on_those_before_have_no_gradients_of_their_own(make, name):
+    with raised(UnsupportedModuleError, proxy=name):
+        proxies.score(make(), batch(), name)
+
+
+def test_outputs_that_are_no_numbers_have_no_scores():
+    net = Net()
+    nn.init.constant_(net.a.weight, float("nan"))
+    found = proxies.evaluate(net, batch(), ["swap", "linear_regions", "gradsign", "ntk", "nwot", "jacov"])
+    assert not found.values
+
+
+class Fourier(nn.Module):
+    """Multiplies by a complex weight that is made of a real parameter."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.w = nn.Parameter(torch.randn(4, 4, 2, dtype=torch.float64))
+        self.h = nn.Linear(6, 4).double()
+
+    def forward(self, x):
+        return self.h(torch.fft.irfft(torch.fft.rfft(x) @ torch.view_as_complex(self.w), n=6).relu())
+
+
+def test_complex_weights_are_refused_where_they_count():
+    found = proxies.evaluate(Fourier(), batch(), ["snip", "plain", "grasp", "synflow", "fisher", "swap", "params"])
+    assert found.values.keys() >= {"swap", "params"}
+    assert not found.values.keys() & {"snip", "plain", "grasp", "fisher"}
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [lambda x, w, b: torch.addmm(x, x, w.T), lambda x, w, b: w.index_select(1, x.argmax(1))],
+    ids=["addmm of data", "columns"],
+)
+def test_products_that_are_seen_otherwise_than_what_they_equal_are_refused(middle):
+    with raised(UnsupportedModuleError):
+        proxies.score(Net(middle), batch(), "fisher")
+
+
+def test_weights_of_processes_are_drawn_in_single_precision(monkeypatch):
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        [found] = proxies.score_many([3], batch()[0].float(), "l2_norm", build=lambda n: nn.Linear(6, n))
+    finally:
+        torch.set_default_dtype(before)
+    [plain] = proxies.score_many([3], batch()[0].float(), "l2_norm", build=lambda n: nn.Linear(6, n))
+    assert found.values == plain.values
