@@ -156,8 +156,10 @@ class Passes:
             except UnsupportedModuleError as error:
                 self._features = error
             watch.flow = None
-        if watch.reordering and self._rows is None and (blocks or "nonlinear" in self.wanted):
-            self._rows = SampleRows(self.state, self.batch.inputs, seed)
+        if self._rows is None and (blocks or "nonlinear" in self.wanted):
+            by_chance = any(len(self._input) in call.after.shape[1:] for call in self._nonlinear)
+            if watch.reordering or by_chance:
+                self._rows = SampleRows(self.state, self.batch.inputs, seed)
         self._captured = captured
         self._graph = self.state.checked(captured.result, len(self._input))
         if bool(self._graph.isnan().any()):
@@ -206,7 +208,7 @@ class Passes:
             reason = f"{type(self.state.module).__name__} calls no activation function"
             raise UnsupportedModuleError("*", reason, "activation functions")
         if self._rows is not None:
-            self._rows.check_order()
+            self._rows.check_order([call.after for call in self._nonlinear])
         return self._nonlinear
 
     def _run_blocks(self) -> list[Feature]:

@@ -62,9 +62,18 @@ class SampleRows:
         except Exception:  # The module's own: it is not made for so few samples.
             self._first = self._second = None
 
-    def check_order(self) -> None:
-        """Raise `UnsupportedModuleError` if anything in the network has the samples in another order."""
-        if self._first is None or self._second is None:
+    def check_order(self, activated: Sequence[Tensor] = ()) -> None:
+        """Raise `UnsupportedModuleError` if anything in the network has the samples in another order.
+
+        So it does where outputs of the activation functions of the pass, `activated`, have as many rows as there are
+        samples by chance.
+        """
+        if self._first is None:
+            return
+        for before, after in zip(self._first.activated, activated, strict=False):
+            if after.dim() and len(after) == self.samples and len(before) != self._few:
+                raise _lost("an activation function")
+        if self._second is None:
             return
         for before, after in zip(self._first.tensors(), self._second.tensors(), strict=False):
             if len(before) == self._few and _reordered(before, after):

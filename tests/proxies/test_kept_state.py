@@ -745,6 +745,24 @@ def test_samples_that_depend_on_those_before_have_no_gradients_of_their_own(make
         proxies.score(make(), batch(), name)
 
 
+@pytest.mark.parametrize("length", [5, N])
+def test_sequences_that_come_first_are_refused_whatever_their_length(length):
+    torch.manual_seed(0)
+    net = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=False).double()
+
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head = net, nn.Linear(6, 4).double()
+
+        def forward(self, x):
+            return self.head(self.layer(x.transpose(0, 1)).mean(0))
+
+    inputs = torch.randn(N, length, 6, dtype=torch.float64), torch.arange(N) % 4
+    found = proxies.evaluate(First(), inputs, ["near", "l_swag", "wrcor"])
+    assert not found.values
+
+
 def test_outputs_that_are_no_numbers_have_no_scores():
     net = Net()
     nn.init.constant_(net.a.weight, float("nan"))
