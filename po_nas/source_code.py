@@ -87,7 +87,11 @@ def _numbers(thing: object) -> str | None:
         return None
     if isinstance(thing, torch.dtype | torch.device | torch.Size | torch.layout | torch.memory_format):
         return repr(thing)
-    if isinstance(thing, torch.Tensor) and thing.layout == torch.strided and not thing.is_meta:
+    if not isinstance(thing, torch.Tensor) or type(thing) not in (torch.Tensor, torch.nn.Parameter):
+        return None
+    if thing.layout == torch.strided and not thing.is_quantized:
+        if thing.is_meta:
+            return f"tensor {thing.dtype} {thing.device} {tuple(thing.shape)}"
         plain = thing.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
         digest = hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest()
         return f"tensor {thing.dtype} {thing.device} {tuple(thing.shape)} {digest}"
@@ -97,7 +101,7 @@ def _numbers(thing: object) -> str | None:
 def _compiled(code: Any) -> str:
     if code is None:
         return ""
-    constants = (_compiled(one) if inspect.iscode(one) else repr(one) for one in code.co_consts)
+    constants = (_compiled(one) if inspect.iscode(one) else _told(one, ()) for one in code.co_consts)
     return hashlib.sha256(repr((code.co_code, code.co_names, *constants)).encode()).hexdigest()
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -133,6 +135,27 @@ def test_numbers_count_by_what_they_are(make):
 
 
 SCALE = 1.0
+
+
+def test_other_processes_agree(tmp_path):
+    """Whatever order a set of texts has there."""
+    code = "def f(x): return x in {'a', 'bc', 'def', 'ghij'}\ndef g(x, of=frozenset(('a', 'bc', 'def'))): return of\n"
+    (tmp_path / "texts.py").write_text(code)
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import texts; from po_nas.source_code import code_hash as h; "
+    )
+    program += "print(h(texts.f), h(texts.g))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
 
 
 def test_functions_of_one_name_are_told_apart_and_so_are_values_of_their_module(monkeypatch):
