@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,8 +67,13 @@ class TrainingSettings:
         }
         for key, (low, high) in ranges.items():
             value = getattr(self, key)
-            if value is not None and not low <= value <= high:
-                raise ConfigError(key, value, f"must be between {low:g} and {high:g}")
+            if value is None and key in ("learning_rate", "gradient_clip"):
+                continue
+            whole = key in ("steps", "batch")
+            number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                kind = "a whole number" if whole else "a number"
+                raise ConfigError(key, value, f"must be {kind} between {low:g} and {high:g}")
 
 
 def member_seeds(seed: int, members: int) -> list[int]:
@@ -101,7 +108,11 @@ def train_members(
     """
     rows, targets = plain(rows), plain(targets)
     _check(inputs, rows, targets)
-    seeds = member_seeds(seed, len(rows)) if isinstance(seed, int) else [int(one) for one in seed]
+    given: list[Any] = list(seed) if isinstance(seed, Sequence) else [seed]
+    for one in given:
+        if not isinstance(one, Integral) or int(one) < 0:
+            raise ConfigError("seed", one, "must be a whole number, 0 or more")
+    seeds = [int(one) for one in given] if isinstance(seed, Sequence) else member_seeds(int(given[0]), len(rows))
     if len(seeds) != len(rows):
         raise SurrogateDataError(f"{len(seeds)} seeds for {len(rows)} members; give one seed, or one for each member")
     with single_thread(), seeded(seeds[0]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from po_nas.errors import ConfigError, hint
@@ -33,14 +34,22 @@ def options(name: str) -> dict[str, object]:
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+_SIZES = frozenset(("width", "layers", "heads", "feedforward"))
+
+
 def factory(name: str, **chosen: Any) -> NetworkFactory:
     """What makes networks called `name` for encodings of a shape, with these options.
 
-    Raises `UnknownNameError` with the nearest name, `ConfigError` for an option that the network does not have.
+    Raises `UnknownNameError` with the nearest name, `ConfigError` for an option that the network does not have,
+    and for sizes and dropout out of their range.
     """
     known = options(name)
     for key, value in chosen.items():
         if key not in known:
             remedy = hint(key, known, f"{name} has {', '.join(known) or 'none'}")
             raise ConfigError(f"{name}.{key}", value, f"is no option; {remedy}")
+        if key in _SIZES and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
+            raise ConfigError(f"{name}.{key}", value, "must be a whole number, 1 or more")
+        if key == "dropout" and (not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < 1):
+            raise ConfigError(f"{name}.{key}", value, "must be a number from 0 on and below 1")
     return partial(registry.get(name), **chosen)

@@ -285,3 +285,37 @@ def test_bad_settings(problem):
         TrainingSettings(learning_rate=float("nan"))
     with raised(SurrogateDataError, "2 seeds", "3 members"):
         fit(problem, seed=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("steps", 2.5),
+        ("steps", "5"),
+        ("steps", True),
+        ("steps", 0),
+        ("batch", None),
+        ("warmup", "a"),
+        ("tolerance", None),
+        ("learning_rate", float("nan")),
+        ("weight_decay", -1.0),
+    ],
+)
+def test_settings_that_are_no_numbers(key, value):
+    with raised(ConfigError, key=key):
+        surrogates.get("ensemble", settings={key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("width", 0), ("width", 2.5), ("width", "8"), ("layers", 0), ("dropout", 1.0), ("dropout", "a")]
+)
+@pytest.mark.parametrize("name", ["gcn", "mlp", "pinat"])
+def test_networks_of_no_size(name, key, value):
+    with raised(ConfigError, key=f"{name}.{key}"):
+        surrogates.get(name, network_options={key: value})
+
+
+def test_seeds(problem):
+    with raised(ConfigError, key="seed"):
+        fit(problem, seed=-1)
+    assert torch.equal(fit(problem, seed=np.int64(3)).parameters, fit(problem, seed=3).parameters)
