@@ -101,7 +101,7 @@ class Snapshot:
     Attributes (registered parameters and buffers, modes, hooks, caches of the module's own) are put back to the same
     objects, lists and dictionaries with the same contents, tensors and arrays with the same memory, shape, type and
     values, generators in the same state. So are those of modules that it keeps without registering them, and of other
-    objects in its attributes. `values` includes parameters and their gradients; without it, other tensors alone.
+    objects that modules keep. `values` includes parameters and their gradients; without it, other tensors alone.
     """
 
     def __init__(self, module: nn.Module, *, values: bool = True) -> None:
@@ -115,8 +115,9 @@ class Snapshot:
         self._generators: list[tuple[Callable[[Any], object], Any]] = []
         parameters = list(module.parameters())
         self._left_out = set() if values else {id(p) for p in parameters}
-        # It grows by the objects that are found.
-        for _, attributes in self._attributes:
+        # It grows by the modules and objects that are found. Objects of objects (a trainer's data, say) are left alone.
+        for part, attributes in self._attributes:
+            self._looks_into = isinstance(part, nn.Module)
             for value in attributes.values():
                 # Most are hooks that there are not, and there are many.
                 if type(value) in _CONTAINERS and not value:
@@ -164,7 +165,7 @@ class Snapshot:
             self._generators.append((partial(setattr, bits, "state"), bits.state))
         elif isinstance(value, random.Random):
             self._generators.append((value.setstate, value.getstate()))
-        elif _has_state(value):
+        elif self._looks_into and _has_state(value):
             self._keep_object(value)
 
     def _keep_object(self, value: Any) -> None:
