@@ -144,8 +144,9 @@ class Snapshot:
                 alias = value.detach()
                 self._tensors[id(value)] = (value, alias, alias.clone())
         elif isinstance(value, nn.Module):
-            for part in value.modules():
-                self._keep_object(part)
+            if id(value) not in self._seen:
+                for part in value.modules():
+                    self._keep_object(part)
         elif isinstance(value, _CONTAINERS):
             if id(value) in self._contents:
                 return
