@@ -8,13 +8,15 @@ import os
 import re
 import sys
 import uuid
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["code_hash"]
+__all__ = ["closed_over", "code_hash", "names_in"]
 
 
 def code_hash(*things: object) -> str:
@@ -59,7 +61,7 @@ def _told(thing: object, inside: tuple[int, ...]) -> str:
     if inspect.isclass(thing):
         return f"{thing.__qualname__} {_code(thing)}"
     if inspect.isroutine(thing):
-        around = [_cell(cell) for cell in getattr(thing, "__closure__", None) or ()]
+        around = closed_over(thing)
         given = (getattr(thing, "__defaults__", None), getattr(thing, "__kwdefaults__", None))
         # A file may hold several of one name, such as lambdas.
         own = _compiled(getattr(thing, "__code__", None))
@@ -108,15 +110,21 @@ def _compiled(code: Any) -> str:
 def _named(function: Any) -> list[object]:
     """Data of its module that a function names: what is there when it is called is not what its file says."""
     code, around = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    found: list[object] = []
-    left = [code]
-    while left:
-        code = left.pop()
-        if code is None:
-            continue
-        left += [constant for constant in code.co_consts if inspect.iscode(constant)]
-        found += [(name, around[name]) for name in code.co_names if name in around and _is_data(around[name])]
-    return found
+    names = () if code is None else names_in(code)
+    return [(name, around[name]) for name in names if name in around and _is_data(around[name])]
+
+
+def closed_over(function: Any) -> list[object]:
+    """What a function has from around it; None for what is not there yet."""
+    return [_cell(cell) for cell in getattr(function, "__closure__", None) or ()]
+
+
+def names_in(code: CodeType) -> Iterator[str]:
+    """The globals and attributes that code names, and functions inside of it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
 
 
 def _is_data(value: object) -> bool:

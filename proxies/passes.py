@@ -162,9 +162,7 @@ class Passes:
                 self._rows = SampleRows(self.state, self.batch.inputs, seed)
         self._captured = captured
         self._graph = self.state.checked(captured.result, len(self._input))
-        if bool(self._graph.isnan().any()):
-            reason = f"{type(self.state.module).__name__} puts out what is not a number, so no score means anything"
-            raise UnsupportedModuleError("*", reason, "finite outputs")
+        self.state.refuse_nan(self._graph)
         self._layers = Layers(self.state.module, captured.uses)
         return self._graph.detach()
 
@@ -366,11 +364,11 @@ class Passes:
         return linearised_flow(self.state, self.batch.inputs, normalise=True)
 
     def _run_macs(self) -> int:
-        first, *others = [tensor.clone() for tensor in self.batch.inputs]
-        first = first if others else first[:1]
+        given = self.batch.inputs
+        inputs = [tensor.clone() for tensor in (given if len(given) > 1 else (given[0][:1],))]
         self.state.fresh()
         with self.state.installed(self.state.leaves, self.state.buffers()):
-            return count_operations(self.state.module, first, *others).total
+            return count_operations(self.state.module, *inputs).total
 
     # -- pieces ---------------------------------------------------------------------------------------------------
 

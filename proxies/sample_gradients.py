@@ -152,9 +152,7 @@ def batch_statistics(state: State, inputs: Tensor) -> tuple[Statistics, Tensor]:
         collecting = _Collecting(kinds.by_batch, len(inputs))
         with _evaluating(state.module):
             outputs = state.checked(record(state, (inputs,), collecting).result, len(inputs))
-        if bool(outputs.isnan().any()):
-            reason = f"{type(state.module).__name__} puts out what is not a number, so no score means anything"
-            raise UnsupportedModuleError("*", reason, "finite outputs")
+        state.refuse_nan(outputs)
         if not _same(trained, outputs):
             _check_alone(state, inputs, collecting.statistics, 0)
     return collecting.statistics, outputs

@@ -6,11 +6,13 @@ import inspect
 import sys
 from collections.abc import Iterator
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+
+from po_nas.source_code import closed_over, names_in
 
 __all__ = ["scripted_part"]
 
@@ -45,28 +47,16 @@ def _scripted(value: Any, part: nn.Module, seen: set[int]) -> str | None:
 
 def _named(function: FunctionType, part: nn.Module) -> Iterator[Any]:
     """What the code of a function names: globals, what it has from around it, attributes of the part and of modules."""
-    names = set(_names(function.__code__))
-    around = inspect.unwrap(function).__globals__
+    names = set(names_in(function.__code__))
     yield getattr(function, "__wrapped__", None)
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:
-            continue
+    yield from closed_over(function)
     for name in names:
-        value = around.get(name)
+        value = function.__globals__.get(name)
         yield value
         if isinstance(value, ModuleType) and value.__name__.partition(".")[0] not in _SEEN_THROUGH:
             yield from (vars(value).get(inner) for inner in names)
         yield vars(part).get(name)
         yield inspect.getattr_static(type(part), name, None)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 def _package(function: FunctionType) -> str:

@@ -165,3 +165,9 @@ class State:
                 "tensor output",
             )
         return output
+
+    def refuse_nan(self, outputs: Tensor) -> None:
+        """Raise `UnsupportedModuleError` for outputs that are NaN."""
+        if bool(outputs.isnan().any()):
+            reason = f"{type(self.module).__name__} puts out what is not a number, so no score means anything"
+            raise UnsupportedModuleError("*", reason, "finite outputs")
