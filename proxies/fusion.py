@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from po_nas.errors import ConfigError, ProxyValueError
+from po_nas.errors import ConfigError, ProxyValueError, short
 from proxies.normalise import mid_ranks
 from proxies.registration import spec
 
@@ -50,14 +50,15 @@ VKDNW = ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops")
 def oriented(scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
     """Columns of scores by proxy, (n, k), turned so that higher is better.
 
-    Raises `ConfigError` for a proxy whose direction nobody knows; turn such a column yourself.
+    Raises `ConfigError` for a proxy whose direction nobody knows; turn such a column yourself. Raises `ProxyValueError`
+    for columns that are none or differ in length.
     """
     columns = []
-    for name, values in scores.items():
+    for name, values in _columns(scores).items():
         direction = spec(name).direction
         if direction is None:
             raise ConfigError("direction", None, f"of proxy {name!r} is not known; decide it and pass its column as is")
-        columns.append(direction * np.asarray(values, dtype=np.float64))
+        columns.append(direction * values)
     return np.stack(columns, axis=1)
 
 
@@ -86,8 +87,24 @@ def _column(column: NDArray[np.float64], missing: Missing, base: NDArray[np.floa
     return np.where(gone, 0.5, result) if missing == "middle" else result
 
 
+def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ProxyValueError("*", f"{name} must be numbers in rows of one length ({error})") from error
+
+
+def _columns(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """Scores (n,) by proxy, of one n."""
+    found = {name: _numbers(values, f"scores of {name!r}") for name, values in scores.items()}
+    shapes = {column.shape for column in found.values()}
+    if len(shapes) != 1 or any(len(shape) != 1 for shape in shapes):
+        raise ProxyValueError("*", f"scores of each proxy must be (n,) with one n, not {short(sorted(shapes))}")
+    return found
+
+
 def _checked(scores: ArrayLike, missing: Missing) -> NDArray[np.float64]:
-    table = np.asarray(scores, dtype=np.float64)
+    table = _numbers(scores, "scores")
     if table.ndim != 2 or 0 in table.shape:
         raise ProxyValueError("*", f"scores must be (n, k) with n and k at least 1, not of shape {table.shape}")
     if missing not in ("last", "middle", "raise"):
@@ -151,15 +168,16 @@ def single_best(scores: ArrayLike, targets: ArrayLike) -> SingleBest:
 def redundant(scores: Mapping[str, ArrayLike], at_least: float = 0.95) -> list[tuple[str, str, float]]:
     """Pairs of proxies whose scores (n,) order the same architectures almost alike, or the other way round.
 
-    Names and Spearman's ρ over the architectures that have both, where |ρ| is `at_least`; the strongest first.
+    Names and Spearman's ρ over the architectures that have both, where |ρ| is `at_least`; the strongest first. Raises
+    `ProxyValueError` for columns that differ in length.
     """
-    columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
+    columns = _columns(scores) if scores else {}
     pairs = [(a, b, _spearman(columns[a], columns[b])) for a, b in itertools.combinations(columns, 2)]
     return sorted((pair for pair in pairs if abs(pair[2]) >= at_least), key=lambda pair: -abs(pair[2]))
 
 
 def _known(values: ArrayLike, name: str, count: int) -> NDArray[np.float64]:
-    known = np.asarray(values, dtype=np.float64)
+    known = _numbers(values, name)
     if known.shape != (count,) or not np.isfinite(known).all():
         raise ProxyValueError("*", f"{name} must be {count} finite numbers, not of shape {known.shape}")
     return known
@@ -233,10 +251,11 @@ def information_gain(targets: ArrayLike, first: ArrayLike, second: ArrayLike) ->
     """H(y | first) - H(y | first, second), bits: what a score (n,) tells of the targets y beside another one.
 
     All are put into bins of equal counts, as many as the cube root of n; rows without one of the scores are left out.
+    Raises `ProxyValueError` where the lengths differ.
 
     References: Krishnakumar et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230.
     """
-    columns = [np.asarray(values, dtype=np.float64) for values in (targets, first, second)]
+    columns = list(_columns({"targets": targets, "first": first, "second": second}).values())
     rows = ~np.isnan(columns).any(axis=0)
     y, one, two = (_bins(column[rows]) for column in columns)
     return (_entropy(y, one) - _entropy(one)) - (_entropy(y, one, two) - _entropy(one, two))

@@ -90,6 +90,32 @@ def test_mistakes():
         log_rank([1.0, 2.0])
 
 
+@pytest.mark.parametrize("bad", [[[1.0, 2.0], [3.0]], [["a", "b"]], [[1.0, None], [object(), 2.0]], [1.0, [2.0, 3.0]]])
+def test_what_are_no_numbers_in_rows_is_refused(bad):
+    good = np.arange(6.0).reshape(3, 2)
+    for function in (ranks, mean_rank, log_rank, lambda t: single_best(t, [1.0, 2.0]), single_best(good, [1, 2, 3])):
+        with pytest.raises(ProxyValueError):
+            function(bad)
+    for function in (
+        lambda: single_best(good, bad),
+        lambda: libra(good, bad, [1.0, 2.0, 3.0]),
+        lambda: libra(good, [1.0, 2.0, 3.0], bad),
+        lambda: oriented({"synflow": [1.0, 2.0], "nwot": bad}),
+        lambda: redundant({"synflow": [1.0, 2.0], "nwot": bad}),
+        lambda: information_gain([1.0, 2.0], [1.0, 2.0], bad),
+    ):
+        with pytest.raises(ProxyValueError):
+            function()
+
+
+def test_columns_of_other_lengths_are_refused():
+    columns = {"synflow": [1.0, 2.0, 3.0], "nwot": [1.0, 2.0]}
+    for function in (oriented, redundant, lambda c: information_gain([1.0, 2.0, 3.0], *c.values())):
+        with pytest.raises(ProxyValueError):
+            function(columns)
+    assert redundant({}) == []
+
+
 def slow_rank(values):
     return [sum(v < w for v in values) + (sum(v == w for v in values) + 1) / 2 for w in values]
 

@@ -73,6 +73,8 @@ def run_fusion_study(
 
 def present_tasks(config: FusionStudyConfig) -> tuple[list[Task], tuple[str, ...]]:
     """Tasks whose data and proxies are here, and why the others are left out."""
+    # First, for what is wrong with them is known at once, and scores of a benchmark may take minutes.
+    of_runs = tasks_of_runs(config.runs)
     found: list[Task] = []
     missing: dict[str, Exception] = {}
     for name in config.benchmarks():
@@ -83,7 +85,7 @@ def present_tasks(config: FusionStudyConfig) -> tuple[list[Task], tuple[str, ...
             missing[f"{name} is left out: {error}"] = error
         else:
             found.append(task)
-    found += tasks_of_runs(config.runs)
+    found += of_runs
     if not found:
         raise next(iter(missing.values()))
     return found, tuple(missing)

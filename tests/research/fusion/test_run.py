@@ -409,7 +409,7 @@ def test_finished_runs_are_a_task(tmp_path, small):
     assert {row["task"] for row in rows} == {f"runs/{NAME}"}
     assert {row["at"] for row in rows if row["kind"] == "search"} == {5, 6}
     with raised(RunDirectoryError, "run0", "20"):
-        TaskPool.load(tasks_of_runs(runs[:1])[0])
+        fusion.present_tasks(small.model_copy(update={"tasks": (NAME,), "runs": runs[:1]}))
 
 
 def test_what_is_no_run_is_refused(tmp_path, small):
