@@ -71,7 +71,7 @@ def table() -> list[str]:
     ]
     for spec, _, summary in CATALOGUE:
         better = {1: "higher", -1: "lower"}.get(spec.direction or 0, "not known")
-        tau, rho = PRINTED.get(spec.name, {}).get("cifar10", ("", ""))
+        tau, rho = PRINTED.get(spec.name, {}).get(TASK, ("", ""))
         published = " / ".join((tau or "–", rho or "–")) if tau or rho else "–"
         measured = ours.get(spec.name, "–")
         taus = [found.get(spec.name, "–") for found in transformers]

@@ -1,4 +1,4 @@
-"""How well the newer proxies order random architectures of NAS-Bench-201, beside the figures that their papers print.
+"""How well the newer proxies order random architectures of several spaces, beside the figures that their papers print.
 
     python -m po_nas.research.proxy_correlation.newer configs/scores/newer_proxies.yaml --cache runs/newer.sqlite
 
@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,28 +42,51 @@ _LEAST = 20
 _ON_ACTIVATIONS = ("nwot", "ncd_nwot", "swap", "ncd_swap", "near", "intrain")
 _GROUPS = (("0 or 1", 0, 1), ("2", 2, 2), ("3", 3, 3), ("4 to 6", 4, 6))
 
+_201 = ("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120")
+_101, _301 = "nasbench101/cifar10", "nasbench301/cifar10"
+
+
+def _on_201(*figures: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    return dict(zip(_201, figures, strict=False))
+
+
 PRINTED: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "near": {"cifar10": (".70", ".88"), "cifar100": (".69", ".87"), "imagenet16-120": (".66", ".84")},
-    "vkdnw": {"cifar10": (".618", ""), "cifar100": (".634", ""), "imagenet16-120": (".622", ".814")},
-    "log rank (VKDNW)": {"cifar10": (".750", ""), "imagenet16-120": (".743", ".906")},
-    "log rank (AZ-NAS)": {"cifar10": (".712", ".91"), "cifar100": (".696", ".90"), "imagenet16-120": (".673", ".859")},
-    "intrain": {"cifar10": (".669", ""), "cifar100": (".671", ""), "imagenet16-120": (".675", "")},
-    "l_swag": {"cifar10": ("", ".79"), "cifar100": ("", ".82"), "imagenet16-120": ("", ".80")},
-    "dextr": {"cifar10": ("", ".90"), "cifar100": ("", ".91"), "imagenet16-120": ("", ".87")},
-    "wrcor": {"cifar10": ("", ".812")},
-    "reg_swap": {"cifar100": ("", ".90")},
-    "nwot": {"cifar100": ("", ".80")},
-    "zico": {"cifar10": (".607", ""), "cifar100": (".614", ""), "imagenet16-120": (".587", "")},
-    "jacov": {"cifar10": (".616", ""), "cifar100": (".639", ""), "imagenet16-120": (".602", "")},
-    "meco": {"cifar10": ("", ".89")},
+    "near": {**_on_201((".70", ".88"), (".69", ".87"), (".66", ".84")), _101: (".52", ".70")},
+    "vkdnw": _on_201((".618", ""), (".634", ""), (".622", ".814")),
+    "log rank (VKDNW)": _on_201((".750", ""), ("", ""), (".743", ".906")),
+    "log rank (AZ-NAS)": {
+        **_on_201((".712", ".91"), (".696", ".90"), (".673", ".859")),
+        _101: ("", ".54"),
+        _301: ("", ".70"),
+        "transnas_micro/class_object": ("", ".58"),
+        "transnas_micro/class_scene": ("", ".79"),
+    },
+    "intrain": {**_on_201((".669", ""), (".671", ""), (".675", "")), _101: (".56", ".75")},
+    "l_swag": _on_201(("", ".79"), ("", ".82"), ("", ".80")),
+    "dextr": {**_on_201(("", ".90"), ("", ".91"), ("", ".87")), _101: ("", ".65"), _301: ("", ".44")},
+    "wrcor": _on_201(("", ".812")),
+    "reg_swap": _on_201(("", ""), ("", ".90")),
+    "nwot": _on_201(("", ""), ("", ".80")),
+    "zico": _on_201((".607", ""), (".614", ""), (".587", "")),
+    "jacov": _on_201((".616", ""), (".639", ""), (".602", "")),
+    "meco": _on_201(("", ".89")),
 }
-"""Published Kendall τ and Spearman ρ on NAS-Bench-201, as printed; those of AZ-NAS, zico and jacov are the re-runs in
-the papers of InTrain, VKDNW and L-SWAG. Papers differ in cells, images, batch and accuracy (validation or test)."""
+"""Published Kendall τ and Spearman ρ by score and benchmark, as printed; those of AZ-NAS, zico and jacov are the
+re-runs in the papers of InTrain, VKDNW and L-SWAG. Papers differ in cells, images, batch and accuracy (validation or
+test)."""
+
+
+class _Part(BaseModel):
+    """Proxies that are computed together, and for how many architectures."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cells: PositiveInt
+    proxies: tuple[str, ...]
 
 
 class _Images(Settings):
-    """Made-up images, the network's number of classes, and the benchmarks whose accuracies the scores are set
-    against."""
+    """Made-up images, the network's number of classes and its other options, and the benchmarks whose accuracies the
+    scores are set against. `parts` takes the place of those of the recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     deprecated: ClassVar[Mapping[str, str]] = OLD_OPTIONS
@@ -71,14 +94,8 @@ class _Images(Settings):
     size: PositiveInt
     samples: PositiveInt
     against: tuple[str, ...]
-
-
-class _Part(BaseModel):
-    """Proxies that are computed together, and for how many cells."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    cells: PositiveInt
-    proxies: tuple[str, ...]
+    network: Mapping[str, Any] = {}
+    parts: tuple[_Part, ...] | None = None
 
 
 class NewerRecipe(BaseModel):
@@ -120,14 +137,14 @@ def scores(recipe: NewerRecipe, name: str, cache: Path) -> dict[str, F64]:
     benchmark = benchmarks.get(images.against[0])
     batch = synthetic_images(images.samples, images.num_classes, images.size, seed=recipe.seed)
     found: dict[str, F64] = {}
-    for part in recipe.parts:
+    for part in recipe.parts if images.parts is None else images.parts:
         rows = chosen_rows(len(benchmark.validation), part.cells, recipe.seed)
         cells: Sequence[Architecture] = [benchmark.rows.architecture(int(row)) for row in rows]
         live = ComputedProxies(
             benchmark.space,
             part.proxies,
             batch,
-            network={"num_classes": images.num_classes},
+            network={"num_classes": images.num_classes, **images.network},
             cache=cache,
             init_seed=recipe.seed,
             seed=recipe.seed,
@@ -135,7 +152,7 @@ def scores(recipe: NewerRecipe, name: str, cache: Path) -> dict[str, F64]:
         steps = []
         for start in range(0, len(cells), _STEP):
             steps.append(live.raw(cells[start : start + _STEP], part.proxies))
-            print(f"{name}: {part.proxies[0]}, … of {start + _STEP} of {len(cells)} cells", flush=True)
+            print(f"{name}: {part.proxies[0]}, … of {start + _STEP} of {len(cells)}", flush=True)
         found |= {proxy: np.concatenate([step[proxy] for step in steps]) for proxy in part.proxies}
     return found
 
@@ -235,15 +252,14 @@ def page(found: Sequence[Line]) -> str:
     parts = []
     for images, against in dict.fromkeys((line.images, line.benchmark) for line in found):
         here = [line for line in found if (line.images, line.benchmark) == (images, against)]
-        task = against.rpartition("/")[2]
         parts += [
             f"## {against}, {images}",
             "",
-            "| score | cells | τ, ours (95 %) | τ, published | ρ, ours (95 %) | ρ, published |",
+            "| score | networks | τ, ours (95 %) | τ, published | ρ, ours (95 %) | ρ, published |",
             "|---|---:|---:|---:|---:|---:|",
         ]
         for line in sorted(here, key=lambda each: -each.kendall):
-            tau, rho = PRINTED.get(line.score, {}).get(task, ("", ""))
+            tau, rho = PRINTED.get(line.score, {}).get(against, ("", ""))
             cells = f"{line.rows}" if line.rows == line.asked else f"{line.rows} of {line.asked}"
             ours = _with_interval(line.kendall, line.kendall_interval)
             other = _with_interval(line.spearman, line.spearman_interval)
@@ -267,6 +283,8 @@ def main() -> None:
         found += lines(recipe, name, columns[name])
     tables = [page(found)]
     for name in recipe.sets:
+        if not columns[name].keys() >= set(_ON_ACTIVATIONS):
+            continue
         groups = convolution_lines(recipe, name, columns[name])
         tables += ["## τ among cells with as many convolutions", "", f"{recipe.sets[name].against[0]}, {name}.", ""]
         tables += [
@@ -275,7 +293,7 @@ def main() -> None:
         ]
         tables += [f"| {label} | {size} | {' | '.join(map(_number, taus))} |" for label, size, taus in groups]
     maker = "python -m po_nas.research.proxy_correlation.newer"
-    fill_page(options.out, maker, "\n".join(tables), "Newer proxies on NAS-Bench-201")
+    fill_page(options.out, maker, "\n".join(tables), "Newer proxies")
     print(options.out)
 
 

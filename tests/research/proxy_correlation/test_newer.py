@@ -79,7 +79,7 @@ def test_fusions_and_published_figures():
     assert found["ntk"].kendall == pytest.approx(-kendalltau(columns["ntk"], everything).statistic)
     text = page(list(found.values()))
     (near,) = [row for row in text.splitlines() if row.startswith("| near |")]
-    assert PRINTED["near"]["cifar10"][0] in near
+    assert PRINTED["near"][TASK][0] in near
     assert "53 of 60" in text
 
 
@@ -95,5 +95,23 @@ def test_the_recipe_names_what_there_is():
     assert proxies.expand(names) == names
     newer = {"near", "vkdnw", "intrain", "l_swag", "dextr", "wrcor", "reg_swap", "meco_opt", "ncd_nwot", "ncd_swap"}
     assert newer | set(VKDNW) <= set(names)
+    known = set(benchmarks.names())
     for images in wanted.sets.values():
-        assert all(benchmarks.get(name).space.name == "nasbench201" for name in images.against)
+        assert known >= set(images.against)
+        parts = [name for part in images.parts or () for name in part.proxies]
+        assert proxies.expand(parts) == parts
+    measured = {name for images in wanted.sets.values() for name in images.against}
+    assert measured >= {name for figures in PRINTED.values() for name in figures}
+
+
+def test_a_set_has_a_network_and_parts_of_its_own(tmp_path):
+    images = {"num_classes": 10, "size": 8, "samples": 2, "against": [TASK]}
+    own = {**images, "network": {"channels": 4}, "parts": [{"cells": 20, "proxies": ["params"]}]}
+    wanted = validated(
+        NewerRecipe,
+        {"sets": {"whole": images, "narrow": own}, "parts": [{"cells": 20, "proxies": ["params", "flops"]}]},
+    )
+    found = {name: scores(wanted, name, tmp_path / "scores.sqlite") for name in wanted.sets}
+    assert set(found["whole"]) == {"params", "flops"}
+    assert set(found["narrow"]) == {"params"}
+    assert (found["narrow"]["params"] < found["whole"]["params"]).all()
