@@ -387,8 +387,10 @@ CATALOGUE: tuple[tuple[ProxySpec, str, str], ...] = (
             ("single", "circle"),
             +1,
             cost="forward",
+            dtype="float64",
+            version=2,
             failure="negative rank correlation on the size space of NATS-Bench; needs convolutions and forward "
-            "derivatives of second order",
+            "derivatives of second order; none where a normalised output is averaged, as on TransNAS-Bench-101",
             reference="Asthana et al., Dextr, TMLR 2025, arXiv 2508.12977",
         ),
         "dextr:dextr",

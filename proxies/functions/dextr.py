@@ -24,8 +24,8 @@ def dextr(context: ProxyContext) -> float:
 
     Chosen here: the integral is the mean of 4 angles times 2π; points at which the output does not move are left out;
     layers are convolutions, as they come, not centred; outputs with one position are left out (a vector has one
-    singular value). A network of ReLUs is flat but for its kinks, so that exact derivatives see the bend of the circle
-    and of the normalisation.
+    singular value); double precision, in which an output that does not move is told from rounding. A network of ReLUs
+    is flat but for its kinks, so that exact derivatives see the bend of the circle and of the normalisation.
 
     References: Asthana, Conrad, Ortmanns and Belagiannis, Dextr: Zero-Shot Neural Architecture Search with Singular
     Value Decomposition and Extrinsic Curvature, TMLR 2025, arXiv 2508.12977; the curvature: Poole et al., Exponential

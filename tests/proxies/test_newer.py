@@ -241,6 +241,45 @@ def test_wrong_second_derivatives_are_refused():
     assert isinstance(error, UnsupportedModuleError)
 
 
+class _Branches(nn.Module):
+    """Normalised branches whose sum is averaged over the positions: constant in exact arithmetic, for one sample."""
+
+    def __init__(self, depth: int, skip: bool) -> None:
+        super().__init__()
+        self.stem, self.skip = nn.Conv2d(3, 8, 3, padding=1), skip
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+                    for _ in range(depth)
+                )
+            )
+            for _ in range(2)
+        )
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        stem = self.stem(x)
+        total = sum(branch(stem) for branch in self.branches) + (stem if self.skip else 0)
+        return self.head(total.mean((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("depth", [1, 4])
+def test_an_output_that_only_rounding_moves_has_no_curvature(depth, dtype):
+    for seed in range(4):
+        data = batch(dtype, n=4)
+        still = make(lambda: _Branches(depth, False), dtype, seed).train()
+        (error,) = proxies.evaluate(still, data, "dextr").errors.values()
+        assert isinstance(error, UnsupportedModuleError)
+        assert error.lacks == "dependent outputs"
+        for velocity, change in movements(State(still), data[0], torch.Generator().manual_seed(seed)):
+            assert not velocity.any()
+            assert not change.any()
+        moving = make(lambda: _Branches(depth, True), dtype, seed).train()
+        assert proxies.score(moving, data, "dextr")["dextr"] > 0
+
+
 def test_masks_are_the_same_for_the_same_seed_alone():
     network = make(FAMILIES["residual"])
     data = batch(n=16)
