@@ -94,7 +94,7 @@ def run(chosen: Sequence[str], methods: Sequence[str], seeds: int, minutes: floa
                 "incumbents": incumbents(found.values),
             }
             with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(line, separators=(",", ":")) + "\n")
             print(f"seed {seed}, {name}, {method}: {max(found.values):.4g}", flush=True)
 
 

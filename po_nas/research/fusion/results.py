@@ -169,7 +169,8 @@ class FusionResults:
                         "measure": measure,
                         "seeds": min(count for _, count in by_number.values()),
                         "mean": {str(at): round(mean, 4) for at, (mean, _) in sorted(by_number.items())},
-                    }
+                    },
+                    separators=(",", ":"),
                 )
             )
         return "\n".join(lines) + "\n"
