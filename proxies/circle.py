@@ -67,13 +67,13 @@ def movements(state: State, first: Tensor, generator: torch.Generator) -> list[t
                 state.fresh()
                 angle = torch.tensor(2 * math.pi * k / ANGLES).to(first)
                 derivatives: Any = torch.func.jvp(velocity, (angle,), (torch.ones_like(angle),), has_aux=True)
-                moved, change, value = derivatives
+                moved, change, value = (tensor.double() for tensor in derivatives)
                 if float(moved.norm()) <= _STILL[angle.dtype] * float(value.norm()):
                     moved, change = torch.zeros_like(moved), torch.zeros_like(change)
                 elif not checked:
-                    _check(output, angle, moved.double(), change.double(), generator)
+                    _check(output, angle, moved, change, generator)
                     checked = True
-                found.append((moved.double(), change.double()))
+                found.append((moved, change))
     except NotImplementedError as error:
         reason = "a function of the module cannot be differentiated in forward mode, or only once"
         raise UnsupportedModuleError("*", reason, "second derivatives") from error

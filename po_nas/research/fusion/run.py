@@ -75,6 +75,8 @@ def present_tasks(config: FusionStudyConfig) -> tuple[list[Task], tuple[str, ...
     """Tasks whose data and proxies are here, and why the others are left out."""
     # First, for what is wrong with them is known at once, and scores of a benchmark may take minutes.
     of_runs = tasks_of_runs(config.runs)
+    for task in of_runs:
+        _pool(task)
     found: list[Task] = []
     missing: dict[str, Exception] = {}
     for name in config.benchmarks():

@@ -206,43 +206,36 @@ def _told(runs: Sequence[str], objective: Objective) -> dict[str, list[float]]:
 def tasks_of_runs(runs: Sequence[str]) -> list[Task]:
     """The tasks of finished runs: those on one benchmark are one task, of all that they have evaluated.
 
-    Raises `RunDirectoryError` for what is no run and for runs with fewer than 20 different evaluations, and what
-    `make_objective` raises.
+    Raises `RunDirectoryError` for what is no run, and what `make_objective` raises.
     """
     by_benchmark: dict[str, list[str]] = {}
     for run in runs:
         by_benchmark.setdefault(read_record(Path(run)).config.benchmark, []).append(run)
     found = []
     for name, directories in by_benchmark.items():
-        objective = _objective(Path(directories[0]))
-        told = _told(directories, objective)
-        _distinct(told, objective, directories[0])
+        told = _told(directories, _objective(Path(directories[0])))
         text = json.dumps(sorted((key, [repr(v) for v in values]) for key, values in told.items()))
         hashed = hashlib.sha256(text.encode()).hexdigest()[:16]
         found.append(Task(f"runs/{name}", None, None, 0, tuple(directories), hashed))
     return found
 
 
-def _distinct(
-    told: Mapping[str, Sequence[float]], objective: Objective, run: str
-) -> dict[Hashable, tuple[Architecture, list[float]]]:
-    """The first of the architectures that are the same one, and what all of them were told."""
-    found: dict[Hashable, tuple[Architecture, list[float]]] = {}
-    for text, values in told.items():
-        architecture = objective.space.from_string(text)
-        found.setdefault(objective.identity(architecture), (architecture, []))[1].extend(values)
-    if len(found) < _FEWEST:
-        raise RunDirectoryError(
-            run, f"has {len(found)} different evaluations; the study needs {_FEWEST} or more of a task"
-        )
-    return found
-
-
 def _of_runs(task: Task) -> TaskPool:
     objective = _objective(Path(task.runs[0]))
-    distinct = _distinct(_told(task.runs, objective), objective, task.runs[0]).values()
+    told = _told(task.runs, objective)
+    values: dict[Hashable, list[float]] = {}
+    listed: dict[Hashable, Architecture] = {}
+    for text, found in told.items():
+        architecture = objective.space.from_string(text)
+        key = objective.identity(architecture)
+        listed.setdefault(key, architecture)
+        values.setdefault(key, []).extend(found)
+    if len(listed) < _FEWEST:
+        raise RunDirectoryError(
+            task.runs[0], f"has {len(listed)} different evaluations; the study needs {_FEWEST} or more of a task"
+        )
     # One that was evaluated several times has the mean of what did not fail.
-    finite = [[value for value in found if np.isfinite(value)] for _, found in distinct]
+    finite = [[value for value in found if np.isfinite(value)] for found in values.values()]
     signal = np.array([np.mean(known) if known else np.nan for known in finite])
-    space = PoolSpace(_whole(objective.space), [architecture for architecture, _ in distinct])
+    space = PoolSpace(_whole(objective.space), list(listed.values()))
     return TaskPool(task.name, space, objective.identity, objective.metric.maximize, signal, objective.proxies)
